@@ -1,0 +1,49 @@
+# Every target works as the first command in a fresh clone: setup makes .venv where it is missing.
+#   make train ARGS=--config.seed=1          flags for train.py
+#   make test ARGS="tests/test_x.py -x"      arguments for pytest
+#   make setup PYTHON=/path/to/python3.13    the Python that a new .venv is made with
+
+BIN := .venv/bin
+ARGS ?=
+# Test processes. JAX has threads of its own, so more of them than cores gain nothing.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
+
+# Otherwise pyright asks the package registry for a newer version at each run.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: help setup train test test-fast lint format lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Make or update .venv from requirements.lock (the other targets do this first)
+	@sh tools/setup.sh
+
+train: setup ## Train on the digits task, on this machine, in runs/digits
+	$(BIN)/python train.py --config=configs/digits.py --workdir=runs/digits $(ARGS)
+
+test: setup ## Run all tests and doctests
+	$(PYTEST) $(ARGS)
+
+test-fast: setup ## Run the tests that take a few seconds at most
+	$(PYTEST) -m "not slow" $(ARGS)
+
+lint: setup ## Check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+
+format: setup ## Format the code, and mend what ruff can mend
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+lock: setup ## Make requirements.lock from pyproject.toml (ARGS=--upgrade: the newest versions)
+	$(BIN)/python -m pip install -qq --disable-pip-version-check uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --output-file requirements.lock \
+		--universal --python-version 3.12 --generate-hashes \
+		--no-emit-index-url --no-header --no-config --quiet $(ARGS)
+
+clean: ## Remove caches and build leftovers (not .venv, not runs/)
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

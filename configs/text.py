@@ -1,0 +1,37 @@
+"""The next byte of Python source: a language model on text that every machine has."""
+
+from ml_collections import ConfigDict
+
+from seqmodels.config import read_arguments
+from seqmodels.presets import preset
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """Arguments: mixer=rnn|lstm|gru|conv|local|global|transformer, length=512."""
+    arguments = read_arguments(arg, mixer="gru", length=512)
+    config = ConfigDict()
+    config.seed = 0
+    config.task = {
+        "kind": "text",
+        "files": "stdlib",  # or a glob: notes/**/*.txt
+        "evaluation_windows": 256,
+    }
+    config.model = preset(arguments.mixer, parameters=400_000, depth=2, causal=True, pooling=None)
+    config.optimizer = {
+        "learning_rate": 3e-3,
+        "warmup_steps": 100,
+        "final_learning_rate": 1e-4,
+        "weight_decay": 0.05,
+        "beta1": 0.9,
+        "beta2": 0.98,
+        "clip_norm": 1.0,
+    }
+    config.train = {
+        "steps": 2000,
+        "batch_size": 16,
+        "length": arguments.length,
+        "accumulate": 1,
+        "log_every": 50,
+        "evaluate_every": 500,
+    }
+    return config.lock()

@@ -1,0 +1,40 @@
+"""Scores a trained run: python evaluate.py --workdir=runs/lstm
+
+Or continues a text with it: python evaluate.py --workdir=runs/text --generate=500
+"""
+
+from absl import flags
+
+from seqmodels import cli
+
+WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run")
+CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, latest, or a step")
+SPLIT = flags.DEFINE_list("split", ["test"], "train, validation, test, or several with commas")
+GENERATE = flags.DEFINE_integer("generate", None, "write so many bytes with a text model")
+PROMPT = flags.DEFINE_string("prompt", "def ", "the text to continue")
+TEMPERATURE = flags.DEFINE_float("temperature", 0.7, "0 takes the likeliest byte each time")
+SEED = flags.DEFINE_integer("seed", 0, "another seed writes another text")
+
+
+def main() -> None:
+    """Evaluates, or generates."""
+    workdir = cli.require_flag(WORKDIR)
+    if GENERATE.value is not None:
+        from seqmodels.experiments.generation import generate_text
+
+        generate_text(
+            workdir,
+            CHECKPOINT.value,
+            PROMPT.value,
+            GENERATE.value,
+            TEMPERATURE.value,
+            SEED.value,
+        )
+    else:
+        from seqmodels.experiments.evaluation import evaluate_run
+
+        evaluate_run(workdir, CHECKPOINT.value, SPLIT.value)
+
+
+if __name__ == "__main__":
+    cli.run(main)

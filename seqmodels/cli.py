@@ -1,0 +1,77 @@
+"""Command lines: flags and config overrides in, one call, errors in one line."""
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict
+
+from seqmodels.config import load_config
+from seqmodels.errors import ConfigError, UserError
+
+_overrides: list[tuple[str, str]] = []
+
+
+def run(main: Callable[[], None], takes_config: bool = False) -> NoReturn:
+    """Parses the command line and calls main; ends the process with its exit code.
+
+    ``--config.KEY=VALUE`` is kept for :func:`read_config`. A UserError ends as one
+    line on standard error, without a traceback.
+
+    Args:
+      main: what to do once the flags are known.
+      takes_config: whether the program has a --config to override.
+    """
+    name = sys.argv[0]
+    logging.set_verbosity(logging.ERROR)  # libraries log each backend and each save
+
+    def parse(argv: list[str]) -> list[str]:
+        rest = []
+        for argument in argv:
+            if argument.startswith(("--config.", "-config.")) and takes_config:
+                key, equals, text = argument.lstrip("-").removeprefix("config.").partition("=")
+                if not equals:
+                    raise ConfigError(f"{argument} has no value; write {argument}=VALUE")
+                _overrides.append((key, text))
+            else:
+                rest.append(argument)
+        try:
+            left = flags.FLAGS(rest)
+        except flags.Error as error:
+            message = str(error).replace("FATAL Flags parsing error: ", "")
+            raise UserError(f"{message.splitlines()[0]} (see --help)") from None
+        except SystemExit:
+            sys.exit(0)  # --help has been printed; absl calls that a failure
+        if left[1:]:
+            raise UserError(f"{left[1]!r} is not a flag; flags look like --name=value (see --help)")
+        return left
+
+    def guarded(function: Callable):
+        def call(*arguments):
+            try:
+                return function(*arguments)
+            except UserError as error:
+                print(f"{name}: {error}", file=sys.stderr)
+                sys.exit(error.exit_code)
+            except KeyboardInterrupt:
+                print(f"{name}: stopped", file=sys.stderr)
+                sys.exit(130)
+
+        return call
+
+    app.run(guarded(lambda argv: main()), flags_parser=guarded(parse))
+
+
+def read_config(spec: str | None) -> ConfigDict:
+    """The config named by --config, with the command line's overrides."""
+    if spec is None:
+        raise UserError("--config is missing; name a file, such as --config=configs/digits.py")
+    return load_config(spec, _overrides)
+
+
+def require_flag(flag: flags.FlagHolder[str | None]) -> str:
+    """The value of a flag that has no default."""
+    if not flag.value:
+        raise UserError(f"--{flag.name} is missing; it names a {flags.FLAGS[flag.name].help}")
+    return flag.value

@@ -1,0 +1,55 @@
+"""The errors that a user can mend, and the names that were probably meant.
+
+Everything raised here reaches the terminal as one line without a traceback
+(:func:`seqmodels.cli.run`): what, its value, what is allowed, what to do.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake that the user can mend; the message says how. Exit code 2."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError, ValueError):
+    """A config key or value that can't be used; the message begins with the key's full path."""
+
+
+class ParameterError(UserError, ValueError):
+    """A constructor's argument that can't be used; the message begins with its name and value.
+
+    :func:`seqmodels.config.construct` puts the config path in front of it.
+    """
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is missing or can't be read."""
+
+
+class DivergedError(UserError):
+    """The loss or the gradient stopped being finite. Exit code 3."""
+
+    exit_code = 3
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Says which of the known names was probably meant, and lists them all.
+
+    >>> nearest("lstn", ["gru", "lstm"])
+    "did you mean 'lstm'? (known: gru, lstm)"
+    >>> nearest("x", ["gru", "lstm"])
+    'known: gru, lstm'
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    listing = "known: " + (", ".join(names) or "none")
+    return f"did you mean {close[0]!r}? ({listing})" if close else listing
+
+
+def require(condition: bool, message: str) -> None:
+    """Raises :class:`ParameterError` with the message unless the condition holds."""
+    if not condition:
+        raise ParameterError(message)

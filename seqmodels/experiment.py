@@ -1,0 +1,82 @@
+"""From a config to the task, the model and the optimizer that it describes."""
+
+from typing import NamedTuple
+
+from seqmodels.config import Section, construct, construct_kind
+from seqmodels.errors import ConfigError, ParameterError, require
+from seqmodels.model import Model, build_model
+from seqmodels.tasks import TASKS
+from seqmodels.tasks.base import SPLITS, Task
+from seqmodels.training.optimizer import Optimizer, make_optimizer
+from seqmodels.training.sharding import require_divisible
+
+
+class TrainSettings(NamedTuple):
+    """How a run goes; the keys of a config's ``train`` section."""
+
+    steps: int
+    """Updates of the parameters."""
+    batch_size: int
+    """Sequences an update, over all devices and micro-batches."""
+    length: int
+    """Positions a sequence."""
+    accumulate: int
+    """Micro-batches that an update's gradients are summed over."""
+    log_every: int
+    """Steps between two lines of metrics."""
+    evaluate_every: int
+    """Steps between two validations, each followed by a checkpoint."""
+
+
+class Experiment(NamedTuple):
+    """Everything that a config describes."""
+
+    seed: int
+    task: Task
+    model: Model
+    optimizer: Optimizer
+    train: TrainSettings
+
+
+def build_experiment(config: Section) -> Experiment:
+    """Builds what a config describes, and checks every key of it; compiles nothing.
+
+    Raises:
+      ConfigError: one line that names the key, its value and what is allowed.
+    """
+    return construct(_build, config, "config")
+
+
+def _build(
+    seed: int,
+    task: Section,
+    model: Section,
+    optimizer: Section,
+    train: Section,
+) -> Experiment:
+    # 32 bits are what jax.random.key takes without 64-bit types, and keeps apart.
+    require(0 <= seed < 2**32, f"seed={seed} is not at least 0 and below 2**32")
+    settings = construct(_train_settings, train, "train")
+    the_task = construct_kind(TASKS, task, "task", seed=seed)
+    for split in SPLITS:
+        try:
+            the_task.batch(split, 0, 1, settings.length)
+        except ParameterError as error:
+            raise ConfigError(f"train.{error}") from None
+    return Experiment(
+        seed,
+        the_task,
+        build_model(model, the_task.spec, settings.length),
+        construct(make_optimizer, optimizer, "optimizer", steps=settings.steps),
+        settings,
+    )
+
+
+def _train_settings(
+    steps: int, batch_size: int, length: int, accumulate: int, log_every: int, evaluate_every: int
+) -> TrainSettings:
+    settings = TrainSettings(steps, batch_size, length, accumulate, log_every, evaluate_every)
+    for name, value in settings._asdict().items():
+        require(value >= 1, f"{name}={value} is below 1")
+    require_divisible(batch_size, accumulate)
+    return settings

@@ -1,0 +1,68 @@
+"""Scores of a trained run, as a table and as JSON."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from rich.console import Console
+from rich.table import Table
+
+from seqmodels.errors import UserError
+from seqmodels.experiments.runs import load_run
+from seqmodels.tasks.base import SPLITS, Split
+from seqmodels.training.evaluation import evaluate
+from seqmodels.training.progress import format_value
+from seqmodels.training.step import make_evaluation_step
+
+
+def evaluate_run(workdir: str, checkpoint: str, names: Sequence[str]) -> dict[str, Any]:
+    """Scores a checkpoint of a run, prints a table and adds it to ``evaluations.json``.
+
+    The file holds one entry a step and split: ``{"300": {"test": {"accuracy": 0.98}}}``.
+
+    Args:
+      workdir: the run's folder.
+      checkpoint: "best", "latest" or a step.
+      names: the splits to score it on.
+
+    Returns:
+      Each split's metrics.
+    """
+    splits: list[Split] = [split for split in SPLITS if split in names]
+    unknown = [name for name in names if name not in SPLITS]
+    if unknown:
+        raise UserError(f"--split={unknown[0]!r} is not one of {', '.join(SPLITS)}")
+    run = load_run(workdir, checkpoint)
+    experiment, settings = run.experiment, run.experiment.train
+    for split in splits:
+        if experiment.task.examples(split, settings.length) is None:
+            raise UserError(f"--split={split}: its examples are endless; use validation or test")
+    step = jax.jit(make_evaluation_step(experiment.model, experiment.task))
+    scores = {
+        split: evaluate(
+            step,
+            run.params,
+            experiment.task,
+            split,
+            settings.batch_size,
+            settings.length,
+            run.mesh,
+        )
+        for split in splits
+    }
+    stored = run.workdir.read("evaluations.json") or {}
+    stored[str(run.step)] = stored.get(str(run.step), {}) | scores
+    run.workdir.write("evaluations.json", stored)
+    _print_table(scores, f"{workdir}, checkpoint {run.step}")
+    return scores
+
+
+def _print_table(scores: dict[str, dict[str, float]], title: str) -> None:
+    table = Table(title=title, title_justify="left")
+    table.add_column("split")
+    names = list(next(iter(scores.values())))
+    for name in names:
+        table.add_column(name.replace("_", " "), justify="right")
+    for split, metrics in scores.items():
+        table.add_row(split, *(format_value(metrics[name]) for name in names))
+    Console(soft_wrap=True).print(table)

@@ -1,0 +1,66 @@
+"""Reading a run back: its experiment and the parameters of one of its checkpoints."""
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from seqmodels.arrays import Params
+from seqmodels.errors import UserError
+from seqmodels.experiment import Experiment, build_experiment
+from seqmodels.training.checkpoint import Checkpoints, Which, abstract_state
+from seqmodels.training.sharding import make_mesh, replicated
+from seqmodels.training.step import initial_state
+from seqmodels.training.workdir import Workdir
+
+
+class LoadedRun(NamedTuple):
+    """A run as evaluation needs it."""
+
+    workdir: Workdir
+    experiment: Experiment
+    step: int
+    """The step of the checkpoint."""
+    params: Params
+    mesh: jax.sharding.Mesh
+
+
+def load_run(folder: str | Path, which: str) -> LoadedRun:
+    """Loads a checkpoint of a run; changes nothing in its folder.
+
+    Args:
+      folder: the run's folder.
+      which: "best", "latest" or a step.
+
+    Raises:
+      UserError: no run lies there, or no such checkpoint.
+    """
+    workdir = Workdir(folder)
+    experiment = build_experiment(workdir.config())
+    if not workdir.checkpoints.is_dir():
+        raise UserError(f"--workdir={folder} holds no checkpoints; train first")
+    mesh = make_mesh()
+    spec = experiment.task.spec
+    checkpoints = Checkpoints(
+        workdir.checkpoints, spec.score, spec.higher_is_better, _warn, read_only=True
+    )
+    like = abstract_state(
+        lambda: initial_state(experiment.model, experiment.optimizer, experiment.seed),
+        replicated(mesh),
+    )
+    step, state = checkpoints.restore(_which(which), like)
+    checkpoints.close()
+    return LoadedRun(workdir, experiment, step, state.params, mesh)
+
+
+def _which(text: str) -> Which:
+    if text == "best" or text == "latest":
+        return text
+    if not text.isdigit():
+        raise UserError(f"--checkpoint={text!r} is not 'best', 'latest' or a step")
+    return int(text)
+
+
+def _warn(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr, flush=True)

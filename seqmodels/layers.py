@@ -1,0 +1,130 @@
+"""The layers around a mixer: projections, norms, MLPs, embeddings and dropout."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from seqmodels.arrays import AnyArray, Array, Float, Int, Key
+from seqmodels.ops.linear import embed, linear
+from seqmodels.ops.positions import sinusoidal
+
+NormKind = Literal["layer", "rms"]
+MLPKind = Literal["gelu", "gated", "none"]
+PositionKind = Literal["none", "learned", "sinusoidal"]
+
+
+class Linear(nnx.Module):
+    """``x @ weights + bias``, with truncated-normal weights of variance 1 / inputs."""
+
+    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
+        initial = nnx.initializers.lecun_normal()
+        self.weights = nnx.Param(initial(rngs.params(), (inputs, outputs)))
+        self.bias = nnx.Param(jnp.zeros((outputs,)))
+
+    def __call__(self, x: Float[AnyArray, "*B D"]) -> Float[Array, "*B F"]:
+        """Projects the last axis."""
+        return linear(x, self.weights[...], self.bias[...])
+
+
+class Norm(nnx.Module):
+    """Layer normalisation (Ba et al. 2016) or RMS normalisation (Zhang and Sennrich 2019).
+
+    Statistics are taken in float32; the result has the dtype of x.
+    """
+
+    def __init__(self, width: int, kind: NormKind, *, rngs: nnx.Rngs):
+        norm = {"layer": nnx.LayerNorm, "rms": nnx.RMSNorm}[kind]
+        self.norm = norm(width, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
+        """Normalises the last axis."""
+        return self.norm(x).astype(x.dtype)
+
+
+class MLP(nnx.Module):
+    """A layer on each position: ``W_2 gelu(W_1 x)``, or gated, ``W_2 (gelu(W_1 x) * W_3 x)``.
+
+    The gated form is GEGLU (Shazeer 2020); at the same F it has half as many
+    parameters again.
+    """
+
+    def __init__(self, width: int, hidden: int, kind: MLPKind, *, rngs: nnx.Rngs):
+        self.gated = kind == "gated"
+        self.inputs = Linear(width, hidden * (2 if self.gated else 1), rngs=rngs)
+        self.outputs = Linear(hidden, width, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
+        """Maps each position by itself."""
+        hidden = self.inputs(x)
+        if self.gated:
+            gate, value = jnp.split(hidden, 2, axis=-1)
+            return self.outputs(nnx.gelu(gate) * value)
+        return self.outputs(nnx.gelu(hidden))
+
+
+class Embedding(nnx.Module):
+    """Tokens by a table, or features by a projection, plus positions, in the compute dtype.
+
+    Args:
+      kind: "tokens" (integers below size) or "features" (vectors of that size).
+      size: the vocabulary V or the number of features.
+      width: the model width D.
+      positions: what is added: nothing, a learned vector for each position below
+        max_length, or sinusoids.
+      max_length: the number of learned positions; None otherwise.
+      dtype: the compute dtype, which every later layer follows.
+      rngs: the source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        kind: Literal["tokens", "features"],
+        size: int,
+        width: int,
+        positions: PositionKind,
+        max_length: int | None,
+        dtype: jnp.dtype,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        self.kind = kind
+        self.width = width
+        self.positions = positions
+        self.dtype = dtype
+        if kind == "tokens":
+            self.table = nnx.Param(nnx.initializers.normal(1.0)(rngs.params(), (size, width)))
+        else:
+            self.features = Linear(size, width, rngs=rngs)
+        if positions == "learned":
+            shape = (max_length, width)
+            self.learned = nnx.Param(nnx.initializers.normal(0.1)(rngs.params(), shape))
+
+    def __call__(self, inputs: AnyArray, positions: Int[Array, "B L"]) -> Float[Array, "B L D"]:
+        """Embeds tokens [B, L] or features [B, L, size] that stand at the given positions."""
+        x = embed(self.table[...], inputs) if self.kind == "tokens" else self.features(inputs)
+        if self.positions == "learned":
+            x = x + self.learned[...][positions]
+        elif self.positions == "sinusoidal":
+            x = x + sinusoidal(positions, self.width)
+        return x.astype(self.dtype)
+
+
+def dropout(
+    x: Float[Array, "B L D"], rate: float, key: Key[Array, ""] | None
+) -> Float[Array, "B L D"]:
+    """Zeroes features at a rate and scales the rest up; does nothing without a key.
+
+    The rate is rounded to a multiple of 1/256, because one random byte a feature
+    costs a quarter of what a word does.
+    """
+    dropped = round(rate * 256)
+    if key is None or dropped == 0:
+        return x
+    *leading, width = x.shape
+    words = jax.random.bits(key, (*leading, -(-width // 4)), jnp.uint32)
+    octets = jax.lax.bitcast_convert_type(words, jnp.uint8)  # [B, L, D/4, 4]
+    octets = octets.reshape(*leading, -1)[..., :width]
+    scale = jnp.asarray(256 / (256 - dropped), x.dtype)
+    return jnp.where(octets >= dropped, x * scale, jnp.zeros((), x.dtype))

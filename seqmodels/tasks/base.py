@@ -1,0 +1,133 @@
+"""What a task is: a pure function from (seed, split, step) to a batch, and its metrics."""
+
+from typing import Literal, NamedTuple, Protocol
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from seqmodels.arrays import AnyArray, Array, Bool, Float, Int
+from seqmodels.errors import ParameterError
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+class TaskSpec(NamedTuple):
+    """What a model must know of a task to fit it."""
+
+    shape: Literal["many-to-one", "many-to-many"]
+    inputs: Literal["tokens", "features"]
+    input_size: int
+    """The vocabulary V of tokens, or the number of features a position has."""
+    outputs: int
+    """The number of classes, or the vocabulary, that the head scores."""
+    causal: bool
+    """Whether an output may depend only on inputs at its own and earlier positions."""
+    score: str
+    """The metric by which checkpoints and models are chosen, on validation."""
+    higher_is_better: bool
+
+
+class Batch(NamedTuple):
+    """One batch, as NumPy arrays from a task and as device arrays in the step.
+
+    ``positions`` names the labelled positions where only some are: the model's
+    outputs, and so the wide output layer, are then computed there alone.
+    """
+
+    inputs: Int[AnyArray, "B L"] | Float[AnyArray, "B L features"]
+    targets: Int[AnyArray, "B"] | Int[AnyArray, "B P"]
+    weights: Float[AnyArray, "B"] | Float[AnyArray, "B P"]
+    """1 for a target that counts, 0 for one that fills the batch up."""
+    mask: Bool[AnyArray, "B L"] | None = None
+    """True where an input is real, False where it is padding; None where all are real."""
+    positions: Int[AnyArray, "B P"] | None = None
+
+
+Metrics = dict[str, tuple[Array, Array]]
+"""Each metric as (sum, count), so that batches and devices add up before one division."""
+
+
+class Task(Protocol):
+    """A data set or a generator. Its constructor's signature is its config schema."""
+
+    spec: TaskSpec
+
+    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+        """The batch of a step, a pure function of these arguments and the task's seed.
+
+        Raises :class:`ParameterError` for a length that the task can't make.
+        """
+        ...
+
+    def examples(self, split: Split, length: int) -> int | None:
+        """How many examples of a length a split holds; None for an endless training stream."""
+        ...
+
+    def metrics(self, outputs: Float[Array, "B *P V"], batch: Batch) -> Metrics:
+        """Sums and counts of every metric; ``"loss"`` is what training minimises, in nats."""
+        ...
+
+
+def classification_metrics(outputs: Float[Array, "B *P V"], batch: Batch) -> Metrics:
+    """Cross-entropy in nats and accuracy over the targets that count."""
+    logits = outputs.astype(jnp.float32)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
+    correct = (jnp.argmax(logits, axis=-1) == batch.targets).astype(jnp.float32)
+    count = jnp.sum(batch.weights)
+    return {
+        "loss": (jnp.sum(losses * batch.weights), count),
+        "accuracy": (jnp.sum(correct * batch.weights), count),
+    }
+
+
+def exact_match_metrics(outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
+    """Classification metrics, and the share of examples whose every target is right."""
+    wrong = (jnp.argmax(outputs, axis=-1) != batch.targets) & (batch.weights > 0)
+    counts = jnp.max(batch.weights, axis=-1)
+    right = jnp.where(jnp.any(wrong, axis=-1), 0.0, counts)
+    exact = {"exact_match": (jnp.sum(right), jnp.sum(counts))}
+    return classification_metrics(outputs, batch) | exact
+
+
+def generator(seed: int, split: Split, *numbers: int) -> np.random.Generator:
+    """A random generator for one batch; splits and steps get independent streams.
+
+    >>> generator(0, "train", 5).integers(100) == generator(0, "train", 5).integers(100)
+    np.True_
+    """
+    return np.random.default_rng([seed, SPLITS.index(split), *numbers])
+
+
+def example_indices(
+    size: int, split: Split, step: int, batch_size: int, seed: int
+) -> tuple[Int[np.ndarray, "B"], Float[np.ndarray, "B"]]:
+    """Which of a finite split's examples make up a batch, and the weight of each.
+
+    Training runs through a new permutation each epoch and fills every batch from
+    the stream of them; evaluation goes in order, once, and fills the last batch up
+    with examples of weight 0.
+    """
+    places = step * batch_size + np.arange(batch_size)
+    weights = example_weights(size, split, step, batch_size)
+    if split == "train":
+        orders = {
+            epoch: np.random.default_rng([seed, 0xE90C, epoch]).permutation(size)
+            for epoch in np.unique(places // size).tolist()
+        }
+        indices = np.array([orders[p // size][p % size] for p in places.tolist()])
+        return indices, weights
+    return np.minimum(places, size - 1), weights
+
+
+def example_weights(size: int, split: Split, step: int, batch_size: int) -> Float[np.ndarray, "B"]:
+    """1 for each example of a batch; 0 for those past the end of an evaluation split."""
+    places = step * batch_size + np.arange(batch_size)
+    return ((places < size) | (split == "train")).astype(np.float32)
+
+
+def require_length(length: int, allowed: bool, task: str, why: str) -> None:
+    """Raises :class:`ParameterError` where a task can't make sequences of a length."""
+    if not allowed:
+        raise ParameterError(f"length={length} can't be made by the task {task}: {why}")

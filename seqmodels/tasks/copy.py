@@ -1,0 +1,80 @@
+"""Copying: hold a pattern over a distance, then say it."""
+
+import numpy as np
+
+from seqmodels.arrays import Array, Float
+from seqmodels.errors import require
+from seqmodels.tasks.base import (
+    Batch,
+    Metrics,
+    Split,
+    TaskSpec,
+    exact_match_metrics,
+    example_weights,
+    generator,
+    require_length,
+)
+
+
+class Copy:
+    """Read a pattern, wait, and say it again when asked.
+
+    The input is ``pattern`` symbols, blanks, and at the end a "now" token for each
+    symbol; the symbols are the targets there (Hochreiter and Schmidhuber 1997,
+    Arjovsky et al. 2016). Tokens: 0 is blank, 1 to ``symbols`` are symbols,
+    ``symbols + 1`` is "now". Chance is 1 / ``symbols`` a position.
+
+    Args:
+      seed: which patterns are drawn.
+      pattern: the number of symbols to remember.
+      symbols: the number of different symbols.
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> batch = Copy(seed=0, pattern=2, symbols=8).batch("train", 0, batch_size=1, length=6)
+    >>> batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist()
+    ([[3, 5, 0, 0, 9, 9]], [[3, 5]], [[4, 5]])
+    """
+
+    def __init__(
+        self, seed: int, pattern: int = 10, symbols: int = 8, evaluation_examples: int = 1000
+    ):
+        require(pattern >= 1, f"pattern={pattern} is not at least 1")
+        require(symbols >= 2, f"symbols={symbols} is not at least 2")
+        require(
+            evaluation_examples >= 1, f"evaluation_examples={evaluation_examples} is not at least 1"
+        )
+        self.seed = seed
+        self.pattern = pattern
+        self.symbols = symbols
+        self.evaluation_examples = evaluation_examples
+        self.spec = TaskSpec(
+            shape="many-to-many",
+            inputs="tokens",
+            input_size=symbols + 2,
+            outputs=symbols + 2,
+            causal=False,
+            score="accuracy",
+            higher_is_better=True,
+        )
+
+    def examples(self, split: Split, length: int) -> int | None:
+        """Endless in training, ``evaluation_examples`` in each other split."""
+        del length
+        return None if split == "train" else self.evaluation_examples
+
+    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+        """Tokens [B, L]; targets at the last ``pattern`` positions."""
+        n = self.pattern
+        require_length(length, length >= 2 * n, "copy", f"a pattern of {n} takes at least {2 * n}")
+        random = generator(self.seed, split, step, length)
+        symbols = random.integers(1, self.symbols + 1, size=(batch_size, n), dtype=np.int32)
+        inputs = np.zeros((batch_size, length), np.int32)
+        inputs[:, :n] = symbols
+        inputs[:, -n:] = self.symbols + 1
+        positions = np.tile(np.arange(length - n, length, dtype=np.int32), (batch_size, 1))
+        weights = example_weights(self.evaluation_examples, split, step, batch_size)
+        return Batch(inputs, symbols, np.repeat(weights[:, None], n, axis=1), positions=positions)
+
+    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
+        """Cross-entropy, accuracy a symbol, and the share of patterns wholly right."""
+        return exact_match_metrics(outputs, batch)

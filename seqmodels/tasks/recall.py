@@ -1,0 +1,119 @@
+"""Multi-query associative recall: look up what was said about a key."""
+
+from typing import Literal
+
+import numpy as np
+
+from seqmodels.arrays import Array, Float
+from seqmodels.errors import require
+from seqmodels.tasks.base import (
+    Batch,
+    Metrics,
+    Split,
+    TaskSpec,
+    exact_match_metrics,
+    example_weights,
+    generator,
+    require_length,
+)
+
+
+class Recall:
+    """Key-value pairs, then each key once more: answer with its value.
+
+    Multi-query associative recall (Arora et al. 2023, Zoology): the sequence begins
+    with ``pairs`` keys, each followed by its value. In the rest each key stands once
+    more, at an even distance after the pairs that follows a power law, and the value
+    is the target at that very position. Tokens: 0 is blank, the lower half of the
+    vocabulary are keys, the upper half values. Chance is 2 / ``vocabulary``.
+
+    Args:
+      seed: which examples are drawn.
+      vocabulary: the number of tokens V, even.
+      pairs: the number of key-value pairs.
+      power: queries come at distance g with probability ~ g^(power - 1); small is near.
+      filler: what stands between the queries: blanks, or random values (never keys).
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> batch = Recall(seed=0, vocabulary=8, pairs=2).batch("train", 0, batch_size=1, length=8)
+    >>> batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist()
+    ([[3, 6, 1, 7, 3, 0, 1, 0]], [[6, 7]], [[4, 6]])
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        vocabulary: int = 256,
+        pairs: int = 4,
+        power: float = 0.01,
+        filler: Literal["blank", "random"] = "blank",
+        evaluation_examples: int = 1000,
+    ):
+        require(
+            vocabulary % 2 == 0 and vocabulary // 2 > pairs,
+            f"vocabulary={vocabulary} is not an even number above {2 * pairs} (pairs={pairs})",
+        )
+        require(pairs >= 1, f"pairs={pairs} is not at least 1")
+        require(power > 0, f"power={power} is not above 0")
+        require(
+            evaluation_examples >= 1, f"evaluation_examples={evaluation_examples} is not at least 1"
+        )
+        self.seed = seed
+        self.vocabulary = vocabulary
+        self.pairs = pairs
+        self.power = power
+        self.filler = filler
+        self.evaluation_examples = evaluation_examples
+        self.spec = TaskSpec(
+            shape="many-to-many",
+            inputs="tokens",
+            input_size=vocabulary,
+            outputs=vocabulary,
+            causal=False,
+            score="accuracy",
+            higher_is_better=True,
+        )
+
+    def examples(self, split: Split, length: int) -> int | None:
+        """Endless in training, ``evaluation_examples`` in each other split."""
+        del length
+        return None if split == "train" else self.evaluation_examples
+
+    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+        """Tokens [B, L]; the values are the targets at the queries' positions [B, pairs]."""
+        pairs, half = self.pairs, self.vocabulary // 2
+        require_length(
+            length, length >= 4 * pairs, "recall", f"{pairs} pairs take at least {4 * pairs}"
+        )
+        random = generator(self.seed, split, step, length)
+        keys = 1 + _choose(random, np.zeros(half - 1), batch_size, pairs)
+        values = half + _choose(random, np.zeros(half), batch_size, pairs)
+        space = (length - 2 * pairs) // 2
+        places = np.arange(1, space + 1)
+        gaps = _choose(random, (self.power - 1) * np.log(places), batch_size, pairs)
+        positions = 2 * pairs + 2 * gaps
+        inputs = np.zeros((batch_size, length), np.int32)
+        if self.filler == "random":
+            inputs = random.integers(half, self.vocabulary, size=inputs.shape, dtype=np.int32)
+        inputs[:, 0 : 2 * pairs : 2] = keys
+        inputs[:, 1 : 2 * pairs : 2] = values
+        np.put_along_axis(inputs, positions, keys, axis=1)
+        weights = example_weights(self.evaluation_examples, split, step, batch_size)
+        return Batch(
+            inputs, values, np.repeat(weights[:, None], pairs, axis=1), positions=positions
+        )
+
+    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
+        """Cross-entropy, accuracy a query, and the share of examples wholly right."""
+        return exact_match_metrics(outputs, batch)
+
+
+def _choose(random: np.random.Generator, log_odds: np.ndarray, rows: int, count: int) -> np.ndarray:
+    """In each row, ``count`` different indices, drawn one after another by their odds.
+
+    The largest of log-odds plus Gumbel noise are such a draw (Efraimidis and Spirakis 2006).
+    """
+    noisy = log_odds + random.gumbel(size=(rows, len(log_odds)))
+    chosen = np.argpartition(-noisy, count - 1, axis=1)[:, :count]
+    order = np.argsort(-np.take_along_axis(noisy, chosen, axis=1), axis=1)
+    return np.take_along_axis(chosen, order, axis=1).astype(np.int32)

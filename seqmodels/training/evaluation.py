@@ -1,0 +1,45 @@
+"""The score of a model on a split: one pass over it, in order, each example once."""
+
+from collections.abc import Callable
+
+import jax
+from jax.sharding import Mesh
+
+from seqmodels.arrays import Params
+from seqmodels.tasks.base import Batch, Metrics, Split, Task
+from seqmodels.training.metrics import Mean
+from seqmodels.training.sharding import put_batch
+
+
+def evaluate(
+    evaluation_step: Callable[[Params, Batch], Metrics],
+    params: Params,
+    task: Task,
+    split: Split,
+    batch_size: int,
+    length: int,
+    mesh: Mesh,
+) -> dict[str, float]:
+    """The mean of each metric over a whole split (of the training split, one pass).
+
+    Args:
+      evaluation_step: the jitted step of :func:`seqmodels.training.step.make_evaluation_step`.
+      params: the parameters.
+      task: the task.
+      split: the split; an endless training stream has none and is refused.
+      batch_size: rows a batch; the last one is filled up with rows of weight 0.
+      length: the length of the sequences.
+      mesh: where to compute.
+    """
+    examples = task.examples(split, length)
+    assert examples is not None, f"{split} is endless"
+    batches = -(-examples // batch_size)
+    # All are dispatched before the first is read, so that the device never waits.
+    results = [
+        evaluation_step(params, put_batch(task.batch(split, step, batch_size, length), mesh))
+        for step in range(batches)
+    ]
+    mean = Mean()
+    for metrics in jax.device_get(results):
+        mean.add(metrics)
+    return mean.result()

@@ -1,0 +1,267 @@
+"""The training loop."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from seqmodels.errors import DivergedError
+from seqmodels.experiment import Experiment, build_experiment
+from seqmodels.model import count_parameters
+from seqmodels.tasks.base import Batch
+from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.evaluation import evaluate
+from seqmodels.training.interruption import Interruption, RunInterruptedError
+from seqmodels.training.metrics import Mean, MetricWriter
+from seqmodels.training.progress import ProgressDisplay, format_value
+from seqmodels.training.sharding import make_mesh, put_batch, replicated
+from seqmodels.training.step import (
+    StepReport,
+    TrainState,
+    initial_state,
+    jit_train_step,
+    make_evaluation_step,
+)
+from seqmodels.training.workdir import Workdir, command
+
+MIB = 2**20
+
+
+def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
+    """Trains a config's model in a folder, or continues where the folder's run stopped.
+
+    The loop dispatches step k, prepares batch k + 1 while the device works, and only
+    then reads the metrics of step k - 1, so that it never waits for the device with
+    nothing queued. All that decides the run follows from the config and the step:
+    an interrupted and continued run ends with bitwise the same parameters.
+
+    Returns:
+      The content of ``results.json``: the checkpoint that validates best, scored on
+      validation and test.
+
+    Raises:
+      UserError: a config or folder that can't be used, a loss that is not finite, or
+        an interruption, each in one line that says what to do.
+    """
+    experiment = build_experiment(config)
+    run = Workdir(workdir)
+    run.open_for(config)
+    results = run.results()
+    if results is not None:
+        print(f"{run.path} is finished (results.json); choose another --workdir to train again")
+        return results
+    with Interruption() as interruption:
+        return _Run(experiment, run, interruption).run()
+
+
+class _Run:
+    """One process's part of a run: set up, loop, finish."""
+
+    def __init__(self, experiment: Experiment, workdir: Workdir, interruption: Interruption):
+        self.experiment = experiment
+        self.workdir = workdir
+        self.interruption = interruption
+        self.mesh = make_mesh()
+        spec = experiment.task.spec
+        self.score = spec.score
+        self.warnings: list[str] = []
+        self.checkpoints = Checkpoints(
+            workdir.checkpoints, spec.score, spec.higher_is_better, self._warn
+        )
+        self.evaluation_step = jax.jit(make_evaluation_step(experiment.model, experiment.task))
+        self.mean = Mean()
+        self.pending: tuple[int, StepReport] | None = None
+        self.steps_since_log, self.seconds_since_log = 0, 0.0
+
+    def _warn(self, message: str) -> None:
+        print(f"warning: {message}", flush=True)
+
+    def run(self) -> dict[str, Any]:
+        try:
+            state = self._start()
+            step_function = self._compile(state)
+            self.writer = MetricWriter(self.workdir.metrics, self.step)
+            try:
+                with ProgressDisplay(self.step, self.experiment.train.steps) as self.display:
+                    self._loop(state, step_function)
+                return self._finish()
+            finally:
+                self.writer.close()
+        finally:
+            self.checkpoints.close()
+
+    def _batch(self, step: int) -> Batch:
+        settings = self.experiment.train
+        batch = self.experiment.task.batch("train", step, settings.batch_size, settings.length)
+        return put_batch(batch, self.mesh)
+
+    def _new_state(self) -> TrainState:
+        return initial_state(self.experiment.model, self.experiment.optimizer, self.experiment.seed)
+
+    def _start(self) -> TrainState:
+        """The initial state, or that of the latest checkpoint."""
+        everywhere = replicated(self.mesh)
+        if self.checkpoints.steps():
+            like = abstract_state(self._new_state, everywhere)
+            self.step, state = self.checkpoints.restore("latest", like)
+            print(f"continuing from step {self.step} in {self.workdir.path}", flush=True)
+            return state
+        self.step = 0
+        return jax.jit(self._new_state, out_shardings=everywhere)()
+
+    def _compile(self, state: TrainState) -> Callable:
+        """Compiles the step ahead of time, and says what it costs."""
+        experiment, settings = self.experiment, self.experiment.train
+        step = jit_train_step(
+            experiment.model,
+            experiment.task,
+            experiment.optimizer,
+            settings.accumulate,
+            experiment.seed,
+            self.mesh,
+        )
+        start = time.monotonic()
+        compiled = step.lower(state, self._batch(self.step)).compile()
+        seconds = time.monotonic() - start
+        # Training takes three times the products of the forward pass: each product
+        # has two of the same size in its derivative.
+        flops = 3 * experiment.model.cost(settings.length).flops / settings.length
+        devices = jax.devices()
+        print(
+            f"{count_parameters(experiment.model):,} parameters, "
+            f"{flops / 1e6:.2f} MFLOPs a token and step, "
+            f"{_step_memory(compiled) / MIB:,.0f} MiB a step, "
+            f"compiled in {seconds:.1f} s for {len(devices)} {devices[0].platform} "
+            f"device{'s' if len(devices) > 1 else ''}",
+            flush=True,
+        )
+        return compiled
+
+    def _loop(self, state: TrainState, step_function: Callable) -> None:
+        settings = self.experiment.train
+        batch = self._batch(self.step) if self.step < settings.steps else None
+        since = time.monotonic()
+        while self.step < settings.steps:
+            state, report = step_function(state, batch)
+            self.step += 1
+            last = self.step == settings.steps
+            batch = None if last else self._batch(self.step)
+            self._read_pending()
+            self.pending = (self.step, report)
+            self.steps_since_log += 1
+            self.display.advance(self.step)
+            log = last or self.step % settings.log_every == 0
+            validate = last or self.step % settings.evaluate_every == 0
+            stop = self.interruption.signal is not None
+            if log or validate or stop:
+                self._read_pending()
+                self.seconds_since_log += time.monotonic() - since
+                if log:
+                    self._log()
+                if validate:
+                    self._validate_and_save(state)
+                elif stop:
+                    self.checkpoints.save(state, self.step, None)
+                if stop and not last:
+                    self._stop()
+                since = time.monotonic()
+
+    def _read_pending(self) -> None:
+        """Waits for the last dispatched step but one, and checks that it is finite."""
+        if self.pending is None:
+            return
+        (step, report), self.pending = self.pending, None
+        metrics, norm = jax.device_get((report.metrics, report.gradient_norm))
+        total, count = metrics["loss"]
+        self._require_finite(step, "loss", total / count)
+        self._require_finite(step, "gradient's norm", norm)
+        self.mean.add({**metrics, "gradient_norm": (norm, 1.0)})
+
+    def _require_finite(self, step: int, name: str, value: float) -> None:
+        if np.isfinite(value):
+            return
+        self.checkpoints.wait()
+        good = self.checkpoints.steps()
+        where = f"the last good checkpoint is step {good[-1]}" if good else "none was saved"
+        raise DivergedError(
+            f"the {name} is {value} at step {step}; {where} ({self.workdir.checkpoints}). "
+            "Try a lower optimizer.learning_rate, a longer warm-up or a lower clip_norm"
+        )
+
+    def _log(self) -> None:
+        settings = self.experiment.train
+        rate = self.steps_since_log / max(self.seconds_since_log, 1e-9)
+        self.steps_since_log, self.seconds_since_log = 0, 0.0
+        means = self.mean.result()
+        rates = {
+            "steps_per_second": rate,
+            "tokens_per_second": rate * settings.batch_size * settings.length,
+        }
+        learning_rate = float(self.experiment.optimizer.learning_rate(self.step - 1))
+        self.writer.write(self.step, "train", {**means, "learning_rate": learning_rate, **rates})
+        shown = {"loss": means["loss"], self.score: means[self.score]}
+        shown |= {"steps/s": rate, "tokens/s": rates["tokens_per_second"]}
+        self.display.metrics(self.step, shown, (settings.steps - self.step) / rate)
+
+    def _evaluate(self, params: Any, split: Any) -> dict[str, float]:
+        settings = self.experiment.train
+        task = self.experiment.task
+        return evaluate(
+            self.evaluation_step,
+            params,
+            task,
+            split,
+            settings.batch_size,
+            settings.length,
+            self.mesh,
+        )
+
+    def _validate_and_save(self, state: TrainState) -> None:
+        metrics = self._evaluate(state.params, "validation")
+        self._require_finite(self.step, "validation loss", metrics["loss"])
+        self.writer.write(self.step, "validation", metrics)
+        shown = f"{self.score} {format_value(metrics[self.score])}"
+        self.display.line(f"validation at step {self.step}: {shown}")
+        self.checkpoints.save(state, self.step, metrics)
+
+    def _stop(self) -> None:
+        self.checkpoints.wait()
+        assert self.interruption.signal is not None
+        raise RunInterruptedError(
+            f"interrupted at step {self.step}, which is saved; continue with: {command()}",
+            self.interruption.signal,
+        )
+
+    def _finish(self) -> dict[str, Any]:
+        """Scores the checkpoint that validated best, and writes the results."""
+        self.checkpoints.wait()
+        like = abstract_state(self._new_state, replicated(self.mesh))
+        best, state = self.checkpoints.restore("best", like)
+        splits = ("validation", "test")
+        results: dict[str, Any] = {
+            "steps": self.step,
+            "best_step": best,
+            **{split: self._evaluate(state.params, split) for split in splits},
+            "parameters": count_parameters(self.experiment.model),
+            "seconds": round(self.writer.seconds(), 1),
+        }
+        self.writer.write(self.step, "test", results["test"])
+        self.workdir.write("results.json", results)
+        scores = ", ".join(
+            f"{split} {format_value(results[split][self.score])}" for split in splits
+        )
+        print(
+            f"finished in {results['seconds']:.0f} s: {self.score} {scores} "
+            f"(best checkpoint, step {best}); the run lies in {self.workdir.path}"
+        )
+        return results
+
+
+def _step_memory(compiled: Any) -> int:
+    """Bytes that a step holds: arguments and temporaries, as the compiler counts them."""
+    memory = compiled.memory_analysis()
+    return memory.argument_size_in_bytes + memory.temp_size_in_bytes if memory else 0

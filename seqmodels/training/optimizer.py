@@ -1,0 +1,71 @@
+"""AdamW with warm-up, cosine decay and clipping."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from seqmodels.errors import require
+
+
+class Optimizer(NamedTuple):
+    """A gradient transformation and the schedule inside it, for logging."""
+
+    transformation: optax.GradientTransformation
+    learning_rate: Callable[[int], Any]
+
+
+def make_optimizer(
+    learning_rate: float,
+    warmup_steps: int,
+    final_learning_rate: float,
+    weight_decay: float,
+    beta1: float,
+    beta2: float,
+    clip_norm: float | None,
+    *,
+    steps: int,
+) -> Optimizer:
+    """AdamW (Loshchilov and Hutter 2019); its arguments are a config's ``optimizer`` section.
+
+    Args:
+      learning_rate: the peak, reached after the warm-up.
+      warmup_steps: steps of linear growth from 0.
+      final_learning_rate: where the cosine ends, at the last step.
+      weight_decay: decay per step relative to the learning rate, on matrices alone:
+        not on biases, norms and other vectors.
+      beta1: decay of the first moment.
+      beta2: decay of the second moment.
+      clip_norm: the largest global norm of a gradient; None does not clip.
+      steps: the length of the run.
+    """
+    require(
+        0 < learning_rate < math.inf, f"learning_rate={learning_rate} is not above 0 and finite"
+    )
+    require(final_learning_rate >= 0, f"final_learning_rate={final_learning_rate} is below 0")
+    require(
+        0 <= warmup_steps < steps,
+        f"warmup_steps={warmup_steps} is not at least 0 and below train.steps={steps}",
+    )
+    require(weight_decay >= 0, f"weight_decay={weight_decay} is below 0")
+    require(0 <= beta1 < 1, f"beta1={beta1} is not at least 0 and below 1")
+    require(0 <= beta2 < 1, f"beta2={beta2} is not at least 0 and below 1")
+    require(clip_norm is None or clip_norm > 0, f"clip_norm={clip_norm} is not above 0 or None")
+    schedule = optax.schedules.warmup_cosine_decay_schedule(
+        0.0 if warmup_steps else learning_rate,
+        learning_rate,
+        warmup_steps,
+        steps,
+        final_learning_rate,
+    )
+    adamw = optax.adamw(
+        schedule,
+        b1=beta1,
+        b2=beta2,
+        weight_decay=weight_decay,
+        mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
+    )
+    clip = optax.clip_by_global_norm(clip_norm) if clip_norm is not None else optax.identity()
+    return Optimizer(optax.chain(clip, adamw), schedule)

@@ -1,0 +1,81 @@
+"""What a run shows: a live bar on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+REFRESH_SECONDS = 0.2
+
+
+class ProgressDisplay:
+    """Shows the steps of a run as they are done; use it in a ``with`` statement.
+
+    Args:
+      start: the step that the run starts or resumes from.
+      steps: the step at which it ends.
+    """
+
+    def __init__(self, start: int, steps: int):
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._steps = steps
+        self._refreshed = 0.0
+        self._bar = Progress(
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[values]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            auto_refresh=False,  # a refreshing thread would take time from the step
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("train", total=steps, completed=start, values="compiling")
+
+    def __enter__(self) -> "ProgressDisplay":
+        """Begins to draw."""
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        """Leaves the last state of the bar on the screen."""
+        self._bar.refresh()
+        self._bar.stop()
+
+    def advance(self, step: int) -> None:
+        """Moves the bar to a step."""
+        now = time.monotonic()
+        if now - self._refreshed > REFRESH_SECONDS:
+            self._refreshed = now
+            self._bar.update(self._task, completed=step, refresh=True)
+
+    def metrics(self, step: int, values: Mapping[str, float], seconds_left: float) -> None:
+        """Shows the metrics of the last steps."""
+        shown = "  ".join(f"{name} {format_value(value)}" for name, value in values.items())
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=step, values=shown)
+        else:
+            left = f"{seconds_left:.0f} s left"
+            self._console.print(f"step {step}/{self._steps}  {shown}  {left}")
+
+    def line(self, text: str) -> None:
+        """Prints a line that stays."""
+        self._bar.console.print(text, markup=False)
+
+
+def format_value(value: float) -> str:
+    """A number with three or four significant digits.
+
+    >>> format_value(0.03456), format_value(12345.6), format_value(0.9)
+    ('0.0346', '12,346', '0.900')
+    """
+    if value != value or abs(value) in (float("inf"),):
+        return str(value)
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    if abs(value) >= 0.1 or value == 0:
+        return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{value:.3g}"

@@ -1,0 +1,40 @@
+"""Where arrays lie: one mesh over all devices, the batch split along its "data" axis."""
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from seqmodels.errors import require
+from seqmodels.tasks.base import Batch
+
+
+def make_mesh() -> Mesh:
+    """A mesh of every device, from one CPU to a pod.
+
+    Explicit axes, make_mesh's default, break embeddings and scans; hence Auto.
+    """
+    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The whole array on every device: parameters and optimizer state."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def by_row(mesh: Mesh) -> NamedSharding:
+    """The first axis split over the devices: batches."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def put_batch(batch: Batch, mesh: Mesh) -> Batch:
+    """A task's batch on the devices; returns before the copy is done."""
+    return jax.device_put(batch, by_row(mesh))
+
+
+def require_divisible(batch_size: int, accumulate: int) -> None:
+    """Refuses a batch that can't be shared equally among micro-batches and devices."""
+    parts = accumulate * jax.device_count()
+    require(
+        batch_size % parts == 0,
+        f"batch_size={batch_size} can't be shared equally among {accumulate} micro-batches on "
+        f"{jax.device_count()} devices; choose a multiple of {parts}",
+    )

@@ -1,0 +1,104 @@
+"""The training step and the evaluation step, as pure functions to be jitted."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from seqmodels.arrays import Array, Float, Int, Params, PyTree
+from seqmodels.model import Model
+from seqmodels.tasks.base import Batch, Metrics, Task
+from seqmodels.training.optimizer import Optimizer
+from seqmodels.training.sharding import by_row, replicated
+
+
+class TrainState(NamedTuple):
+    """All that a run carries from step to step, and all that a checkpoint holds."""
+
+    step: Int[Array, ""]
+    params: Params
+    optimizer: PyTree[Array]
+
+
+class StepReport(NamedTuple):
+    """What one training step says of itself."""
+
+    metrics: Metrics
+    gradient_norm: Float[Array, ""]
+    """Before clipping."""
+
+
+def initial_state(model: Model, optimizer: Optimizer, seed: int) -> TrainState:
+    """The state before the first step."""
+    params = model.init(jax.random.key(seed))
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.transformation.init(params))
+
+
+def make_train_step(
+    model: Model, task: Task, optimizer: Optimizer, accumulate: int, seed: int
+) -> Callable[[TrainState, Batch], tuple[TrainState, StepReport]]:
+    """One step of gradient descent on the mean loss of a batch.
+
+    With ``accumulate`` = k, gradients are summed over k micro-batches before the one
+    update: the same mathematics in 1/k of the activations. Dropout keys follow from
+    the seed, the step and the micro-batch, so a resumed run repeats them.
+    """
+
+    def loss_sum(params: Params, batch: Batch, key: Array) -> tuple[Array, Metrics]:
+        metrics = task.metrics(model.apply(params, batch, key), batch)
+        return metrics["loss"][0], metrics
+
+    def gradient(params: Params, batch: Batch, key: Array) -> tuple[Params, Metrics]:
+        return jax.grad(loss_sum, has_aux=True)(params, batch, key)
+
+    def accumulated(params: Params, batch: Batch, key: Array) -> tuple[Params, Metrics]:
+        if accumulate == 1:
+            return gradient(params, batch, key)
+        # Micro-batch i takes rows i, i + k, ...: each device keeps the rows that it holds.
+        micro = jax.tree.map(
+            lambda x: jnp.moveaxis(x.reshape(-1, accumulate, *x.shape[1:]), 1, 0), batch
+        )
+        keys = jax.random.split(key, accumulate)
+        shapes = jax.eval_shape(gradient, params, jax.tree.map(lambda x: x[0], micro), key)
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+        def add(total, part):
+            return jax.tree.map(jnp.add, total, gradient(params, *part)), None
+
+        return jax.lax.scan(add, zeros, (micro, keys))[0]
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepReport]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        gradients, metrics = accumulated(state.params, batch, key)
+        count = metrics["loss"][1]
+        gradients = jax.tree.map(lambda g: g / count, gradients)
+        norm = optax.tree.norm(gradients)
+        updates, moments = optimizer.transformation.update(gradients, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(state.step + 1, params, moments), StepReport(metrics, norm)  # type: ignore[arg-type]
+
+    return step
+
+
+def jit_train_step(
+    model: Model, task: Task, optimizer: Optimizer, accumulate: int, seed: int, mesh: Mesh
+) -> Any:
+    """The training step jitted over a mesh: the batch by rows, the state everywhere, donated."""
+    return jax.jit(
+        make_train_step(model, task, optimizer, accumulate, seed),
+        donate_argnums=0,
+        in_shardings=(replicated(mesh), by_row(mesh)),
+        out_shardings=replicated(mesh),
+    )
+
+
+def make_evaluation_step(model: Model, task: Task) -> Callable[[Params, Batch], Metrics]:
+    """Sums and counts of a batch's metrics, without dropout."""
+
+    def step(params: Params, batch: Batch) -> Metrics:
+        return task.metrics(model.apply(params, batch, None), batch)
+
+    return step

@@ -1,0 +1,130 @@
+"""A run's folder: config, environment, metrics, checkpoints, results.
+
+``results.json`` is written last and atomically: its presence means that the run has
+finished. Nothing else than this folder is needed to evaluate, resume or report.
+"""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from seqmodels.config import differing_keys, to_dict
+from seqmodels.errors import UserError
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
+
+
+class Workdir:
+    """The folder of one run.
+
+    Args:
+      path: the folder.
+
+    Raises:
+      UserError: it holds another config's run, or can't be written.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.metrics = self.path / "metrics.jsonl"
+
+    def open_for(self, config: ConfigDict) -> None:
+        """Makes the folder for a config's run, or checks that it holds that very run."""
+        plain = to_dict(config)
+        stored = self.read("config.json")
+        if stored is not None:
+            differing = differing_keys(stored, plain)
+            if differing:
+                raise UserError(
+                    f"--workdir={self.path} holds a run of another config: "
+                    f"{'; '.join(differing)}. Choose another folder, or the same config"
+                )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if stored is None:
+                self.write("config.json", plain)
+            if self.results() is None:
+                self.write("environment.json", _environment())
+        except OSError as error:
+            raise UserError(
+                f"--workdir={self.path} can't be written ({error.strerror}); choose another folder"
+            ) from None
+
+    def config(self) -> ConfigDict:
+        """The config of the run that lies here.
+
+        Raises:
+          UserError: no run lies here.
+        """
+        stored = self.read("config.json")
+        if stored is None:
+            raise UserError(f"--workdir={self.path} holds no run (no config.json); train first")
+        return ConfigDict(stored).lock()
+
+    def results(self) -> dict[str, Any] | None:
+        """The results of a finished run; None while it is unfinished."""
+        return self.read("results.json")
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """A JSON file of the folder; None where there is none.
+
+        Raises:
+          UserError: it is cut short or can't be read.
+        """
+        file = self.path / name
+        try:
+            return json.loads(file.read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except json.JSONDecodeError as error:
+            raise UserError(f"{file} is not valid JSON ({error}); delete it to go on") from None
+        except OSError as error:
+            raise UserError(f"{file} can't be read: {error.strerror}") from None
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        """Writes a JSON file wholly or not at all."""
+        temporary = self.path / f".{name}.{os.getpid()}"
+        with temporary.open("w") as file:
+            file.write(json.dumps(content, indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path / name)
+
+
+def command() -> str:
+    """The command line that started this process, to be pasted into a shell."""
+    return shlex.join(["python", *sys.argv])
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "command": command(),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "devices": [f"{d.platform}:{d.device_kind}" for d in jax.devices()],
+        "cores": os.cpu_count(),
+    }
+
+
+def _commit() -> str | None:
+    """The commit that this code is checked out at; None where it isn't, or without git."""
+    folder = Path(__file__).parent
+    try:
+        git = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return git.stdout.strip() if git.returncode == 0 else None

@@ -1,0 +1,41 @@
+#!/bin/sh
+# Makes .venv from requirements.lock, with seqmodels in editable form.
+#
+# .venv/stamp is written last and says what .venv was made from. While it says the same as
+# today, nothing is done. When only the lock or pyproject.toml has changed, .venv is updated.
+# A .venv without a stamp (a half-done install), made in another folder (a moved or copied
+# clone), or with a python that no longer runs, is made anew.
+set -eu
+cd "$(dirname "$0")/.."
+
+folder=$(pwd -P)
+wanted=$(echo "$folder" && cksum requirements.lock pyproject.toml)
+stamp=$(cat .venv/stamp 2>/dev/null || true)
+
+python_runs() {
+    .venv/bin/python -I -S -c '' 2>/dev/null
+}
+
+install() {
+    # --compile: start-up stays fast where PYTHONDONTWRITEBYTECODE or a pip setting says otherwise.
+    .venv/bin/python -m pip install -qq --no-input --disable-pip-version-check --compile "$@"
+}
+
+if [ "$stamp" = "$wanted" ] && python_runs; then
+    exit 0
+fi
+
+if [ "${stamp%%
+*}" = "$folder" ] && python_runs; then
+    echo "Updating .venv..."
+    rm .venv/stamp
+else
+    python=$(sh tools/find-python.sh)
+    echo "Setting up .venv (once, about a minute)..."
+    rm -rf .venv
+    "$python" -m venv .venv
+fi
+
+install --require-hashes --only-binary :all: -r requirements.lock
+install --no-build-isolation --no-deps --editable .
+echo "$wanted" >.venv/stamp
