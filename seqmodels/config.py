@@ -195,7 +195,7 @@ def construct(function: Callable[..., Any], section: Section, path: str, **given
 
 
 def construct_kind(
-    table: Mapping[str, Callable[..., Any]], section: Section, path: str, **given: Any
+    table: Mapping[str, Callable[..., Any]], section: Any, path: str, **given: Any
 ) -> Any:
     """Constructs ``table[kind](**rest)`` from a section ``{"kind": ..., **rest}``."""
     if not isinstance(section, Mapping | ConfigDict):

@@ -10,6 +10,7 @@ from seqmodels.arrays import Params
 from seqmodels.errors import UserError
 from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.training.checkpoint import Checkpoints, Which, abstract_state
+from seqmodels.training.compilation_cache import use_compilation_cache
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import initial_state
 from seqmodels.training.workdir import Workdir
@@ -36,6 +37,7 @@ def load_run(folder: str | Path, which: str) -> LoadedRun:
     Raises:
       UserError: no run lies there, or no such checkpoint.
     """
+    use_compilation_cache()
     workdir = Workdir(folder)
     experiment = build_experiment(workdir.config())
     if not workdir.checkpoints.is_dir():

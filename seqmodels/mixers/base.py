@@ -1,6 +1,6 @@
 """What a mixer is: the only part in which the models differ."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
 
@@ -24,6 +24,7 @@ class Cost(NamedTuple):
         )
 
 
+@runtime_checkable
 class Mixer(Protocol):
     """Mixes information between the positions of a sequence.
 

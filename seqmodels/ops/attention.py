@@ -26,7 +26,7 @@ def attention(
     causal: bool,
     window: int | None = None,
     mask: Bool[Array, "B L"] | None = None,
-    offset: int | Int[Array, ""] = 0,
+    offset: int | Int[Array, ""] | Int[Array, "B"] = 0,
     scale: float | None = None,
 ) -> Float[Array, "B M H K"]:
     """Attends from M queries to L keys; query i stands at position ``offset + i``.
@@ -37,8 +37,8 @@ def attention(
     that may see no key gets 0, and passes no gradient. ``scale`` defaults to
     K ** -0.5.
 
-    A traced ``offset`` (decoding into a preallocated cache) takes the plain
-    form: M * L scores, or M * (W + M - 1) under a causal window.
+    A traced ``offset``, one or one a row (decoding into a preallocated cache), takes
+    the plain form: M * L scores, or M * (W + M - 1) under a causal window.
     """
     if window is not None and window < 1:
         raise ValueError(
@@ -61,15 +61,16 @@ def attention_reference(
     causal: bool,
     window: int | None = None,
     mask: Bool[Array, "B L"] | None = None,
-    offset: int | Int[Array, ""] = 0,
+    offset: int | Int[Array, ""] | Int[Array, "B"] = 0,
     scale: float | None = None,
 ) -> Float[Array, "B M H K"]:
     """:func:`attention` with all B * H * M * L scores in memory."""
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     scores = scale * jnp.einsum("bmhk,blhk->bhml", query, key, preferred_element_type=jnp.float32)
-    query_position = offset + jnp.arange(query.shape[1])
-    key_position = jnp.arange(key.shape[1])
-    visible = allowed(query_position[:, None], key_position[None, :], causal, window)[None, None]
+    rows = jnp.reshape(jnp.asarray(offset), (-1, 1, 1, 1))  # [B or 1, 1, 1, 1]
+    query_position = rows + jnp.arange(query.shape[1]).reshape(1, 1, -1, 1)
+    key_position = jnp.arange(key.shape[1]).reshape(1, 1, 1, -1)
+    visible = allowed(query_position, key_position, causal, window)  # [B or 1, 1, M, L]
     if mask is not None:
         visible = visible & mask[:, None, None, :]
     # A finite floor: a row of -inf alone would be NaN, and so would its gradient.

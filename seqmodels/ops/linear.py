@@ -2,6 +2,8 @@
 
 import math
 
+import jax.numpy as jnp
+
 from seqmodels.arrays import AnyArray, Array, Float, Int
 
 
@@ -13,7 +15,7 @@ def linear(
     The leading axes are flattened first: the weight gradient of a product of rank 3
     contracts over two axes, which on CPU takes 2 to 3 times as long as over one.
     """
-    flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # [B*L, D]
+    flat = jnp.asarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])  # [B*L, D]
     y = flat @ weights.astype(x.dtype)
     if bias is not None:
         y = y + bias.astype(x.dtype)[None]

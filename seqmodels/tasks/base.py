@@ -1,6 +1,6 @@
 """What a task is: a pure function from (seed, split, step) to a batch, and its metrics."""
 
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -49,6 +49,7 @@ Metrics = dict[str, tuple[Array, Array]]
 """Each metric as (sum, count), so that batches and devices add up before one division."""
 
 
+@runtime_checkable
 class Task(Protocol):
     """A data set or a generator. Its constructor's signature is its config schema."""
 

@@ -14,6 +14,8 @@ from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.model import count_parameters
 from seqmodels.tasks.base import Batch
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.compilation_cache import use_compilation_cache
+from seqmodels.training.curve import draw_learning_curve
 from seqmodels.training.evaluation import evaluate
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.metrics import Mean, MetricWriter
@@ -47,6 +49,7 @@ def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
       UserError: a config or folder that can't be used, a loss that is not finite, or
         an interruption, each in one line that says what to do.
     """
+    use_compilation_cache()
     experiment = build_experiment(config)
     run = Workdir(workdir)
     run.open_for(config)
@@ -250,6 +253,8 @@ class _Run:
             "seconds": round(self.writer.seconds(), 1),
         }
         self.writer.write(self.step, "test", results["test"])
+        picture = self.workdir.path / "learning-curve.png"
+        draw_learning_curve(self.workdir.metrics, picture, self.score, self.workdir.path.name)
         self.workdir.write("results.json", results)
         scores = ", ".join(
             f"{split} {format_value(results[split][self.score])}" for split in splits

@@ -1,4 +1,4 @@
-"""A run's folder: config, environment, metrics, checkpoints, results.
+"""A run's folder: config, environment, metrics, checkpoints, a picture, results.
 
 ``results.json`` is written last and atomically: its presence means that the run has
 finished. Nothing else than this folder is needed to evaluate, resume or report.

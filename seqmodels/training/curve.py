@@ -1,0 +1,41 @@
+"""The learning curve of a run, as a picture."""
+
+from pathlib import Path
+
+from seqmodels.training.metrics import read_events
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+COLOURS = {"train": "#0072B2", "validation": "#D55E00"}
+
+
+def draw_learning_curve(events: Path, picture: Path, score: str, title: str) -> None:
+    """Draws loss and score against the step, for training and validation.
+
+    Args:
+      events: the ``metrics.jsonl`` of a run.
+      picture: the PNG to write.
+      score: the metric beside the loss.
+      title: what stands above it.
+    """
+    # Here, because the import takes a second that most processes have no use for.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.2), dpi=120, layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    recorded = read_events(events)
+    names = ["loss", score]
+    for axes, name in zip(figure.subplots(1, 2), names, strict=True):
+        for split, colour in COLOURS.items():
+            points = [(e["step"], e[name]) for e in recorded if e["split"] == split]
+            if points:
+                marker = "o" if split == "validation" else None
+                axes.plot(
+                    *zip(*points, strict=True), color=colour, label=split, marker=marker, ms=3
+                )
+        axes.set_xlabel("step")
+        axes.set_ylabel("loss (nats)" if name == "loss" else name.replace("_", " "))
+        if name == "loss":
+            axes.set_yscale("log")
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    figure.savefig(picture)
