@@ -30,7 +30,7 @@ def get_config(arg: str = "") -> ConfigDict:
         "clip_norm": 1.0,
     }
     config.train = {
-        "steps": 1500,
+        "steps": 1200,
         "batch_size": 64,
         "length": 64,
         "accumulate": 1,

@@ -30,8 +30,9 @@ def evaluate_run(workdir: str, checkpoint: str, names: Sequence[str]) -> dict[st
     """
     splits: list[Split] = [split for split in SPLITS if split in names]
     unknown = [name for name in names if name not in SPLITS]
-    if unknown:
-        raise UserError(f"--split={unknown[0]!r} is not one of {', '.join(SPLITS)}")
+    if unknown or not splits:
+        wrong = unknown[0] if unknown else ""
+        raise UserError(f"--split={wrong!r} is not one of {', '.join(SPLITS)}")
     run = load_run(workdir, checkpoint)
     experiment, settings = run.experiment, run.experiment.train
     for split in splits:
@@ -50,10 +51,10 @@ def evaluate_run(workdir: str, checkpoint: str, names: Sequence[str]) -> dict[st
         )
         for split in splits
     }
+    _print_table(scores, f"{workdir}, checkpoint {run.step}")
     stored = run.workdir.read("evaluations.json") or {}
     stored[str(run.step)] = stored.get(str(run.step), {}) | scores
     run.workdir.write("evaluations.json", stored)
-    _print_table(scores, f"{workdir}, checkpoint {run.step}")
     return scores
 
 

@@ -1,8 +1,11 @@
 """Checkpoints: the two latest and the best by validation, written while training goes on."""
 
+import gc
 import logging
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,7 +51,7 @@ class Checkpoints:
             ]
         )
         # Orbax logs each save and each damaged file; what matters of it is said by warn.
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._manager = _Manager(
             self.folder,
             warn,
@@ -107,15 +110,16 @@ class Checkpoints:
             raise CheckpointError(f"{self.folder} holds no checkpoint {which!r}; it has {have}")
         older_first = [s for s in steps if s < wanted]
         newer = [s for s in steps if s > wanted] if which != "latest" else []
-        for step in [wanted, *reversed(older_first), *newer]:
-            try:
-                state = self._manager.restore(step, args=ocp.args.StandardRestore(like))
-            except Exception as error:  # Orbax raises what its storage layers raise
-                self._set_aside(step, error)
-                continue
-            if step != wanted:
-                self._warn(f"falling back to checkpoint {step}")
-            return step, state
+        with _quiet_abandoned_reads():
+            for step in [wanted, *reversed(older_first), *newer]:
+                try:
+                    state = self._manager.restore(step, args=ocp.args.StandardRestore(like))
+                except Exception as error:  # Orbax raises what its storage layers raise
+                    self._set_aside(step, error)
+                    continue
+                if step != wanted:
+                    self._warn(f"falling back to checkpoint {step}")
+                return step, state
         raise CheckpointError(f"none of the checkpoints in {self.folder} can be read")
 
     def _set_aside(self, step: int, error: Exception) -> None:
@@ -129,6 +133,21 @@ class Checkpoints:
         shutil.rmtree(aside / str(step), ignore_errors=True)
         (self.folder / str(step)).rename(aside / str(step))
         self._manager.reload()
+
+
+@contextmanager
+def _quiet_abandoned_reads() -> Iterator[None]:
+    """Where Orbax can't read one array it abandons the others, and each prints a traceback."""
+    logger, hook = logging.getLogger("asyncio"), sys.unraisablehook
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    sys.unraisablehook = lambda _: None
+    try:
+        yield
+    finally:
+        gc.collect()  # they complain when they are collected: now
+        logger.setLevel(level)
+        sys.unraisablehook = hook
 
 
 class _Manager(ocp.CheckpointManager):

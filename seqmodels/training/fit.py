@@ -127,21 +127,21 @@ class _Run:
             experiment.seed,
             self.mesh,
         )
-        start = time.monotonic()
-        compiled = step.lower(state, self._batch(self.step)).compile()
-        seconds = time.monotonic() - start
         # Training takes three times the products of the forward pass: each product
         # has two of the same size in its derivative.
         flops = 3 * experiment.model.cost(settings.length).flops / settings.length
         devices = jax.devices()
         print(
             f"{count_parameters(experiment.model):,} parameters, "
-            f"{flops / 1e6:.2f} MFLOPs a token and step, "
-            f"{_step_memory(compiled) / MIB:,.0f} MiB a step, "
-            f"compiled in {seconds:.1f} s for {len(devices)} {devices[0].platform} "
-            f"device{'s' if len(devices) > 1 else ''}",
+            f"{flops / 1e6:.2f} MFLOPs a token and step, on {len(devices)} "
+            f"{devices[0].platform} device{'s' if len(devices) > 1 else ''}; compiling",
             flush=True,
         )
+        start = time.monotonic()
+        compiled = step.lower(state, self._batch(self.step)).compile()
+        seconds = time.monotonic() - start
+        memory = _step_memory(compiled) / MIB
+        print(f"compiled in {seconds:.1f} s; a step takes {memory:,.0f} MiB", flush=True)
         return compiled
 
     def _loop(self, state: TrainState, step_function: Callable) -> None:
@@ -180,8 +180,8 @@ class _Run:
         (step, report), self.pending = self.pending, None
         metrics, norm = jax.device_get((report.metrics, report.gradient_norm))
         total, count = metrics["loss"]
-        self._require_finite(step, "loss", total / count)
-        self._require_finite(step, "gradient's norm", norm)
+        self._require_finite(step, "loss", float(total / count))
+        self._require_finite(step, "gradient's norm", float(norm))
         self.mean.add({**metrics, "gradient_norm": (norm, 1.0)})
 
     def _require_finite(self, step: int, name: str, value: float) -> None:

@@ -86,7 +86,7 @@ class Workdir:
             return json.loads(file.read_text())
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise UserError(f"{file} is not valid JSON ({error}); delete it to go on") from None
         except OSError as error:
             raise UserError(f"{file} can't be read: {error.strerror}") from None
@@ -94,11 +94,14 @@ class Workdir:
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Writes a JSON file wholly or not at all."""
         temporary = self.path / f".{name}.{os.getpid()}"
-        with temporary.open("w") as file:
-            file.write(json.dumps(content, indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path / name)
+        try:
+            with temporary.open("w") as file:
+                file.write(json.dumps(content, indent=2) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path / name)
+        except OSError as error:
+            raise UserError(f"{self.path / name} can't be written ({error.strerror})") from None
 
 
 def command() -> str:

@@ -1,0 +1,149 @@
+"""Attention within a window, one block of queries at a time against all the keys that it reaches.
+
+Time and memory are linear in L * W and in L: a block of C queries meets one
+span of C + W keys (rounded up to blocks), so no partial softmax is merged, and
+its gradients for keys are finished once the following blocks have passed.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from seqmodels.arrays import Array, Bool, Float
+from seqmodels.ops.blocked_attention import (
+    SCORES,
+    Band,
+    attend_block,
+    block_gradients,
+    finish,
+    from_blocks,
+    to_blocks,
+)
+from seqmodels.ops.visibility import allowed, reach
+
+
+def local_attention(
+    query: Float[Array, "B M H K"],
+    key: Float[Array, "B L H K"],
+    value: Float[Array, "B L H K"],
+    mask: Bool[Array, "B L"] | None,
+    causal: bool,
+    window: int,
+    offset: int,
+    scale: float,
+) -> Float[Array, "B M H K"]:
+    """:func:`seqmodels.ops.attention.attention` for a window much narrower than the sequence.
+
+    The length is folded into the batch as segments when batch and heads are too
+    few to fill a block's worth of scores: each segment brings the keys just
+    outside it along, as devices would that share a sequence.
+    """
+    (B, M, H, K), L = query.shape, key.shape[1]
+    size = local_block_size(window)
+    before, after = (-(-side // size) for side in reach(causal, window))
+    span = before + 1 + after
+    blocks = -(-M // size)
+    segments = max(1, min(SCORES // (B * H * span * size * size), blocks // (8 * span)))
+    blocks = -(-blocks // segments)
+
+    # Keys start `before` blocks ahead of the first query and end `after` blocks past the last.
+    start = offset - before * size
+    valid = jnp.ones((B, L), bool) if mask is None else mask
+
+    def segment(x, fill, overlap):
+        """[B, L, ...] to [B * segments, (blocks + overlap) * size, ...], from position ``start``."""
+        begin, length = (start, segments * blocks * size) if overlap else (0, segments * blocks * size)
+        end = begin + length + overlap * size
+        edges = [(0, 0, 0)] * x.ndim
+        edges[1] = (-begin, end - x.shape[1], 0)
+        x = lax.pad(x, jnp.asarray(fill, x.dtype), edges)
+        parts = [x[:, i * blocks * size : ((i + 1) * blocks + overlap) * size] for i in range(segments)]
+        return x if segments == 1 else jnp.stack(parts, 1).reshape(B * segments, -1, *x.shape[2:])
+
+    valid = segment(valid, False, span - 1).reshape(B * segments, -1, size).swapaxes(0, 1)
+    band = Band(causal, window, before * size, 0, scale)
+    out = _attend(
+        to_blocks(segment(query, 0, 0), size),
+        to_blocks(segment(key, 0, span - 1), size),
+        to_blocks(segment(value, 0, span - 1), size),
+        valid,
+        band,
+    )
+    out = from_blocks(out, blocks * size)
+    return out.reshape(B, -1, H, K)[:, :M]
+
+
+def local_block_size(window: int) -> int:
+    """Queries a block: narrow blocks waste less of each span, wide ones multiply faster."""
+    return 32 if window <= 32 else 64 if window <= 256 else 128
+
+
+def _span(x, i, blocks):
+    """Blocks i.. of keys [N, B, H, C, K], side by side: [B, H, blocks * C, K]."""
+    x = lax.dynamic_slice_in_dim(x, i, blocks, 0)
+    N, B, H, C, K = x.shape
+    return x.transpose(1, 2, 0, 3, 4).reshape(B, H, N * C, K)
+
+
+def _visible(mask, i, size, blocks, band):
+    """A block's queries against its span of keys: [B, 1, C, blocks * C]. The same band for every block."""
+    queries, keys = band.offset + jnp.arange(size), jnp.arange(blocks * size)
+    band = allowed(queries[:, None], keys[None, :], band.causal, band.window)
+    valid = lax.dynamic_slice_in_dim(mask, i, blocks, 0).swapaxes(0, 1).reshape(mask.shape[1], -1)
+    return band[None, None] & valid[:, None, None, :]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _attend(query, key, value, mask, band):
+    return _attend_forward(query, key, value, mask, band)[0]
+
+
+def _attend_forward(query, key, value, mask, band):
+    N, _, _, C, _ = query.shape
+    blocks = len(key) - N + 1
+
+    def attend(carried):
+        i, q = carried
+        visible = _visible(mask, i, C, blocks, band)
+        return finish(attend_block(q, _span(key, i, blocks), _span(value, i, blocks), visible, band.scale), q.dtype)
+
+    out, log_sum = lax.map(attend, (jnp.arange(N), query))
+    return out, (query, key, value, mask, out, log_sum)
+
+
+def _attend_backward(band, saved, d_out):
+    query, key, value, mask, out, log_sum = saved
+    N, B, H, C, K = query.shape
+    blocks = len(key) - N + 1
+    delta = jnp.sum(out.astype(jnp.float32) * d_out.astype(jnp.float32), -1)
+
+    def gradients(waiting, carried):
+        i, q, *rows = carried
+        visible = _visible(mask, i, C, blocks, band).swapaxes(-1, -2)
+        d_q, *d_span = block_gradients(
+            q, _span(key, i, blocks), _span(value, i, blocks), *rows, visible, band.scale
+        )
+        # The span's first block has now met all of its queries; the others wait for the next ones.
+        d_span = [jnp.pad(old, ((0, 0), (0, 0), (0, C), (0, 0))) + new for old, new in zip(waiting, d_span, strict=True)]
+        done = [x[:, :, :C] for x in d_span]
+        return [x[:, :, C:] for x in d_span], (
+            (band.scale * d_q).astype(q.dtype).swapaxes(-1, -2),
+            (band.scale * done[0]).astype(key.dtype),
+            done[1].astype(value.dtype),
+        )
+
+    waiting = [jnp.zeros((B, H, (blocks - 1) * C, K))] * 2
+    waiting, (d_query, d_key, d_value) = lax.scan(
+        gradients, waiting, (jnp.arange(N), query, d_out, log_sum, delta)
+    )
+
+    def append(done, rest):
+        rest = rest.reshape(B, H, blocks - 1, C, K).transpose(2, 0, 1, 3, 4)
+        return jnp.concatenate([done, rest.astype(done.dtype)])
+
+    return d_query, append(d_key, band.scale * waiting[0]), append(d_value, waiting[1]), None
+
+
+_attend.defvjp(_attend_forward, _attend_backward)
