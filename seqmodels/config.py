@@ -200,8 +200,8 @@ def construct_kind(
     """Constructs ``table[kind](**rest)`` from a section ``{"kind": ..., **rest}``."""
     if not isinstance(section, Mapping | ConfigDict):
         raise ConfigError(f"{path}={section!r} is not a section with a key 'kind'")
-    rest = dict(section.items())
-    kind = rest.pop("kind", None)
+    rest: dict[str, Any] = dict(section.items())
+    kind: Any = rest.pop("kind", None)
     if kind not in table:
         raise ConfigError(f"{path}.kind={kind!r} is not known; {nearest(str(kind), table)}")
     return construct(table[kind], rest, path, **given)

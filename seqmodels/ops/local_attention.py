@@ -48,31 +48,28 @@ def local_attention(
     segments = max(1, min(SCORES // (B * H * span * size * size), blocks // (8 * span)))
     blocks = -(-blocks // segments)
 
-    # Keys start `before` blocks ahead of the first query and end `after` blocks past the last.
-    start = offset - before * size
-    valid = jnp.ones((B, L), bool) if mask is None else mask
-
-    def segment(x, fill, overlap):
-        """[B, L, ...] to [B * segments, (blocks + overlap) * size, ...], from position ``start``."""
-        begin, length = (start, segments * blocks * size) if overlap else (0, segments * blocks * size)
-        end = begin + length + overlap * size
+    def cut(x, begin, overlap):
+        """[B, L, ...] from position ``begin`` on, zeros where there is none, as segments' blocks [N, B, ..., C, ...]."""
+        length = segments * blocks * size
         edges = [(0, 0, 0)] * x.ndim
-        edges[1] = (-begin, end - x.shape[1], 0)
-        x = lax.pad(x, jnp.asarray(fill, x.dtype), edges)
-        parts = [x[:, i * blocks * size : ((i + 1) * blocks + overlap) * size] for i in range(segments)]
-        return x if segments == 1 else jnp.stack(parts, 1).reshape(B * segments, -1, *x.shape[2:])
+        edges[1] = (-begin, begin + length + overlap * size - x.shape[1], 0)
+        x = lax.pad(x, jnp.zeros((), x.dtype), edges)
+        if segments > 1:
+            x = jnp.stack([x[:, i * blocks * size :][:, : (blocks + overlap) * size] for i in range(segments)], 1)
+            x = x.reshape(B * segments, -1, *x.shape[3:])
+        return x
 
-    valid = segment(valid, False, span - 1).reshape(B * segments, -1, size).swapaxes(0, 1)
-    band = Band(causal, window, before * size, 0, scale)
+    # A segment's keys start `before` blocks ahead of its first query and end `after` blocks past its last.
+    begin, overlap = offset - before * size, span - 1
+    valid = cut(jnp.ones((B, L), bool) if mask is None else mask, begin, overlap)
     out = _attend(
-        to_blocks(segment(query, 0, 0), size),
-        to_blocks(segment(key, 0, span - 1), size),
-        to_blocks(segment(value, 0, span - 1), size),
-        valid,
-        band,
+        to_blocks(cut(query, 0, 0), size),
+        to_blocks(cut(key, begin, overlap), size),
+        to_blocks(cut(value, begin, overlap), size),
+        valid.reshape(len(valid), -1, size).swapaxes(0, 1),
+        Band(causal, window, before * size, L, scale),
     )
-    out = from_blocks(out, blocks * size)
-    return out.reshape(B, -1, H, K)[:, :M]
+    return from_blocks(out, blocks * size).reshape(B, -1, H, K)[:, :M]
 
 
 def local_block_size(window: int) -> int:
