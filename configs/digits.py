@@ -8,7 +8,7 @@ from seqmodels.presets import preset
 
 def get_config(arg: str = "") -> ConfigDict:
     """Arguments: mixer=rnn|lstm|gru|conv|local|global|transformer."""
-    arguments = read_arguments(arg, mixer="gru")
+    arguments = read_arguments(arg, mixer="conv")
     config = ConfigDict()
     config.seed = 0
     config.task = {"kind": "digits", "shift": 1.0, "rotation": 10.0, "scaling": 0.1}
@@ -18,7 +18,7 @@ def get_config(arg: str = "") -> ConfigDict:
         depth=2,
         causal=False,
         pooling="mean",
-        dropout=0.1,
+        dropout=0.2,
     )
     config.optimizer = {
         "learning_rate": 3e-3,
@@ -30,11 +30,11 @@ def get_config(arg: str = "") -> ConfigDict:
         "clip_norm": 1.0,
     }
     config.train = {
-        "steps": 1200,
-        "batch_size": 64,
+        "steps": 2000,
+        "batch_size": 32,
         "length": 64,
         "accumulate": 1,
-        "log_every": 50,
-        "evaluate_every": 100,
+        "log_every": 100,
+        "evaluate_every": 250,
     }
     return config.lock()

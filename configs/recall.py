@@ -30,7 +30,7 @@ def get_config(arg: str = "") -> ConfigDict:
         "clip_norm": 1.0,
     }
     config.train = {
-        "steps": 2000,
+        "steps": 1200,
         "batch_size": 64,
         "length": arguments.length,
         "accumulate": 1,
