@@ -1,21 +1,31 @@
-"""Scaled dot-product attention: the one seam between layers and its implementations.
+"""Scaled dot-product attention: the one seam between layers and its forms.
 
     out_i = sum_j softmax_j(scale * q_i . k_j) v_j     over the keys j that query i may see
 
 :func:`attention` picks a form by size; :func:`attention_reference` is the plain
-statement of what every form computes. Scores, softmax and sums are float32
-whatever the inputs.
+statement of what each of them computes. Which keys a query may see is stated
+in :mod:`seqmodels.ops.visibility` alone.
 """
+
+import math
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float, Int
 from seqmodels.ops.blocked_attention import blocked_attention
-from seqmodels.ops.visibility import allowed
+from seqmodels.ops.local_attention import local_attention
+from seqmodels.ops.visibility import allowed, reach
 
 PLAIN_SCORES = 128 * 128
-"""Up to this many scores a head (queries times keys) the plain form is the faster one."""
+"""Up to so many scores a head, M * L, the plain form is the faster one."""
+
+FEW_QUERIES = 16
+"""Up to so many queries the plain form's M * L scores are linear in the length anyway."""
+
+LOCAL_SPAN = 1024
+"""Up to so many keys about a query the local form holds one block's scores at once."""
 
 
 def attention(
@@ -29,28 +39,55 @@ def attention(
     offset: int | Int[Array, ""] | Int[Array, "B"] = 0,
     scale: float | None = None,
 ) -> Float[Array, "B M H K"]:
-    """Attends from M queries to L keys; query i stands at position ``offset + i``.
+    """Attends from M queries to L keys; query i stands at position ``offset + i``, key j at j.
 
-    ``causal`` lets a query see the keys up to its own position. ``window=W``
-    leaves it W keys, its own included (causal), or W on each side and its own;
-    None leaves it all of them. ``mask`` is True where a key is valid. A query
-    that may see no key gets 0, and passes no gradient. ``scale`` defaults to
-    K ** -0.5.
+    ``causal`` lets a query see the keys up to its own position. Window W is W
+    keys, the query's own included (causal), or W on each side and itself; None
+    is all of them. ``mask`` is True where a key is valid. A query that may see
+    no key gets 0 and passes no gradient. ``scale`` (above 0) defaults to
+    K ** -0.5. Scores, softmax and sums are float32 whatever the inputs.
 
-    A traced ``offset``, one or one a row (decoding into a preallocated cache), takes
-    the plain form: M * L scores, or M * (W + M - 1) under a causal window.
+    Memory is linear in the length. ``offset`` may be traced, one for all rows or one a
+    row (decoding into a preallocated cache); such a call takes the plain form: M * L scores, or
+    M * (W + M) under a causal window.
     """
     if window is not None and window < 1:
+        raise ValueError(f"window is {window}; it counts keys: at least 1, or None for all of them")
+    if scale is not None and not scale > 0:
+        raise ValueError(f"scale is {scale}; it must be above 0: put a sign into the query")
+    traced = not isinstance(offset, int)
+    if not traced and offset < 0:
         raise ValueError(
-            f"window is {window}; it counts keys and must be at least 1, or None for all keys"
+            f"offset is {offset}; it counts the keys before the first query: at least 0"
         )
-    scale = query.shape[-1] ** -0.5 if scale is None else scale
-    static = isinstance(offset, int)
-    if static and query.shape[1] * key.shape[1] > PLAIN_SCORES:
-        return blocked_attention(query, key, value, mask, causal, window, offset, scale)
-    return attention_reference(
-        query, key, value, causal=causal, window=window, mask=mask, offset=offset, scale=scale
-    )
+    key, value, mask, offset = _crop(query, key, value, mask, offset, causal, window)
+    M, L = query.shape[1], key.shape[1]
+    if not isinstance(offset, int) or M <= FEW_QUERIES or M * L <= PLAIN_SCORES:
+        return attention_reference(
+            query, key, value, causal=causal, window=window, mask=mask, offset=offset, scale=scale
+        )
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    before, after = reach(causal, window)
+    if window is not None and before + after < min(LOCAL_SPAN, L):
+        return local_attention(query, key, value, mask, causal, window, offset, scale)
+    return blocked_attention(query, key, value, mask, causal, window, offset, scale)
+
+
+def _crop(query, key, value, mask, offset, causal, window):
+    """Leaves out keys at either end that no query sees; the offset returned goes with the rest."""
+    M, L = query.shape[1], key.shape[1]
+    before, after = reach(causal, window)
+    span = min(before, L) + M + min(after, L)
+    if isinstance(offset, int):
+        start = max(min(offset - before, L - 1), 0)
+        stop = max(min(offset + M + after, L), start + 1)
+        cut = lambda x: x[:, start:stop]  # noqa: E731
+    elif span < L and offset.ndim == 0:
+        start = jnp.clip(offset - before, 0, L - span)
+        cut = lambda x: lax.dynamic_slice_in_dim(x, start, span, 1)  # noqa: E731
+    else:
+        return key, value, mask, offset
+    return cut(key), cut(value), None if mask is None else cut(mask), offset - start
 
 
 def attention_reference(
@@ -65,7 +102,7 @@ def attention_reference(
     scale: float | None = None,
 ) -> Float[Array, "B M H K"]:
     """:func:`attention` with all B * H * M * L scores in memory."""
-    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = scale * jnp.einsum("bmhk,blhk->bhml", query, key, preferred_element_type=jnp.float32)
     rows = jnp.reshape(jnp.asarray(offset), (-1, 1, 1, 1))  # [B or 1, 1, 1, 1]
     query_position = rows + jnp.arange(query.shape[1]).reshape(1, 1, -1, 1)

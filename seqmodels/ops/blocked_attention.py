@@ -18,14 +18,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from seqmodels.arrays import Array, Bool, Float, Int
+from seqmodels.arrays import Array, Bool, Float
 from seqmodels.ops.visibility import allowed, reach
 
 SCORES = 2**19
 """Scores of one block over batch and heads: 2 MiB of float32, about a core's cache."""
 
 LOWEST = -1e30
-"""Below any score; finite, so that a row without keys subtracts it from -inf and not -inf from -inf."""
+"""Below any score, and finite: a row without keys must not take -inf from -inf."""
 
 
 class Band(NamedTuple):
@@ -39,7 +39,7 @@ class Band(NamedTuple):
 
 
 class Partial(NamedTuple):
-    """A softmax-weighted sum over some of the keys, not yet normalised; ``top`` is of the scaled scores."""
+    """A softmax-weighted sum over some keys, not yet normalised; ``top`` is of scaled scores."""
 
     top: Float[Array, "B H C"]
     total: Float[Array, "B H C"]
@@ -56,7 +56,7 @@ def blocked_attention(
     offset: int,
     scale: float,
 ) -> Float[Array, "B M H K"]:
-    """:func:`seqmodels.ops.attention.attention` over blocks, skipping those that no query of the block sees."""
+    """:func:`seqmodels.ops.attention.attention` over blocks, without those that no query sees."""
     (B, M, H, _), L = query.shape, key.shape[1]
     size = block_size(B * H, max(M, L))
     if mask is not None:
@@ -110,7 +110,7 @@ def narrow(x: Float[Array, "*S"], dtype: jnp.dtype) -> Float[Array, "*S"]:
 
 
 def attend_block(q: Array, k: Array, v: Array, visible: Array | None, scale: float) -> Partial:
-    """Queries [B, H, M, K] over keys [B, H, L, K]; ``visible`` broadcasts to the scores, None is all True."""
+    """Queries [B, H, M, K] over keys [B, H, L, K]; ``visible`` broadcasts, None is all True."""
     scores = product("bhmk,bhlk->bhml", q, k)
     if visible is not None:
         scores = jnp.where(visible, scores, -jnp.inf)
@@ -129,7 +129,7 @@ def merge(a: Partial, b: Partial) -> Partial:
 
 
 def finish(sums: Partial, dtype: jnp.dtype) -> tuple[Array, Array]:
-    """Output and log-sum-exp. A row that saw no key gives 0 and inf: exp(s - inf) = 0 in the backward pass."""
+    """Output and log-sum-exp; 0 and inf for a row without keys, as exp(s - inf) = 0 later."""
     empty = sums.total == 0
     total = jnp.where(empty, 1.0, sums.total)
     return (sums.out / total[..., None]).astype(dtype), jnp.where(
@@ -137,38 +137,45 @@ def finish(sums: Partial, dtype: jnp.dtype) -> tuple[Array, Array]:
     )
 
 
+class Rows(NamedTuple):
+    """A block of queries, or all of them as blocks, as the backward pass meets them."""
+
+    query: Float[Array, "*N B H C K"]
+    d_out: Float[Array, "*N B H C K"]
+    log_sum: Float[Array, "*N B H C"]
+    delta: Float[Array, "*N B H C"]
+    """out . d_out for each query"""
+
+    def transposed(self) -> tuple[Float[Array, "*N B H K C"], Float[Array, "*N B H K C"]]:
+        """Query and d_out, behind a barrier: XLA would fold the transposition into the product."""
+        return lax.optimization_barrier((self.query.swapaxes(-1, -2), self.d_out.swapaxes(-1, -2)))
+
+
 def block_gradients(
-    q: Array,
+    rows: Rows,
+    transposed: tuple[Array, Array],
     k: Array,
     v: Array,
-    d_out: Array,
-    log_sum: Array,
-    delta: Array,
     visible: Array | None,
     scale: float,
-) -> tuple[Array, Array, Array]:
-    """Gradients of one block, the scale left out of the first two: d_query [B, H, K, M], d_key, d_value [B, H, L, K].
+) -> tuple[Float[Array, "B H C K"], Float[Array, "B H K L"], Float[Array, "B H K L"]]:
+    """A block's part of the gradients of queries, keys and values, the first two unscaled::
 
-    With p = exp(s - log_sum) and delta_i = out_i . d_out_i::
-
-        d_v = p^T d_out,   d_s = p * (d_out v^T - delta),   d_q = d_s k,   d_k = d_s^T q
-
-    The scores stand transposed, keys by queries, so that d_v and d_k need no
-    transposed left side; d_q is left transposed for the same reason.
-    ``visible`` is of that shape too.
+    p = exp(s - log_sum)        d_s = p * (d_out v^T - delta)
+    d_q = d_s k        d_k^T = q^T d_s        d_v^T = d_out^T p
     """
-    weights = jnp.exp(scale * product("bhlk,bhmk->bhlm", k, q) - log_sum[:, :, None, :])
+    q, d_out, log_sum, delta = rows
+    q_transposed, d_out_transposed = transposed
+    weights = jnp.exp(scale * product("bhmk,bhlk->bhml", q, k) - log_sum[..., None])
     if visible is not None:
         weights = jnp.where(visible, weights, 0.0)
     weights = narrow(weights, q.dtype)
-    d_weights = product("bhlk,bhmk->bhlm", v, d_out)
-    d_scores = narrow(weights.astype(jnp.float32) * (d_weights - delta[:, :, None, :]), q.dtype)
-    # The barrier keeps XLA from folding the transposition into the product.
-    k_transposed = lax.optimization_barrier(k.swapaxes(-1, -2))
+    d_weights = product("bhmk,bhlk->bhml", d_out, v)
+    d_scores = narrow(weights.astype(jnp.float32) * (d_weights - delta[..., None]), q.dtype)
     return (
-        product("bhkl,bhlm->bhkm", k_transposed, d_scores),
-        product("bhlm,bhmk->bhlk", d_scores, q),
-        product("bhlm,bhmk->bhlk", weights, d_out),
+        product("bhml,bhlk->bhmk", d_scores, k),
+        product("bhkm,bhml->bhkl", q_transposed, d_scores),
+        product("bhkm,bhml->bhkl", d_out_transposed, weights),
     )
 
 
@@ -195,22 +202,37 @@ def _loop(low, clear_low, clear_high, high, size, blocks, step, carry):
     return lax.fori_loop(0, last - first - (clear_last - clear_first), edge, carry)
 
 
-def _positions(block: Int[Array, ""], size: int, start: int) -> Int[Array, "C"]:
-    return start + block * size + jnp.arange(size)
-
-
 def _pick(x, i):
     return lax.dynamic_index_in_dim(x, i, 0, keepdims=False)
 
 
+def _add(x, i, update):
+    return lax.dynamic_update_index_in_dim(x, _pick(x, i) + update, i, 0)
+
+
+def _keys(i, size, blocks, band, has_mask):
+    """The blocks of keys that queries of block i see, and those that all of them do."""
+    before, after = reach(band.causal, band.window)
+    first, last = band.offset + i * size, band.offset + i * size + size - 1
+    clear_high = -1 if has_mask else jnp.minimum(first + after, band.length - 1)
+    return first - before, last - before, clear_high, last + after, size, blocks
+
+
+def _visible(i, j, size, mask, band):
+    """Queries of block i against keys of block j: [1 or B, 1, C, C]."""
+    queries, keys = band.offset + i * size + jnp.arange(size), j * size + jnp.arange(size)
+    visible = allowed(queries[:, None], keys[None, :], band.causal, band.window)
+    valid = (keys < band.length)[None] if mask is None else _pick(mask, j)
+    return visible[None, None] & valid[:, None, None, :]
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
 def _attend(query, key, value, mask, band):
-    return _forward(query, key, value, mask, band)[0]
+    return _attend_forward(query, key, value, mask, band)[0]
 
 
-def _forward(query, key, value, mask, band):
+def _attend_forward(query, key, value, mask, band):
     N, B, H, C, K = query.shape
-    before, after = reach(band.causal, band.window)
 
     def attend(carried):
         i, q = carried
@@ -222,65 +244,38 @@ def _forward(query, key, value, mask, band):
         nothing = Partial(
             jnp.full((B, H, C), LOWEST), jnp.zeros((B, H, C)), jnp.zeros((B, H, C, K))
         )
-        first, last = band.offset + i * C, band.offset + i * C + C - 1
-        clear_high = jnp.minimum(first + after, band.length - 1) if mask is None else -1
-        sums = _loop(
-            first - before, last - before, clear_high, last + after, C, len(key), step, nothing
-        )
-        return finish(sums, query.dtype)
+        return finish(_loop(*_keys(i, C, len(key), band, mask is not None), step, nothing), q.dtype)
 
-    return lax.map(attend, (jnp.arange(N), query))
-
-
-def _visible(i, j, size, mask, band, transposed=False):
-    """Block i of queries against block j of keys: [1 or B, 1, C, C], or keys by queries."""
-    keys = _positions(j, size, 0)
-    visible = allowed(
-        _positions(i, size, band.offset)[:, None], keys[None, :], band.causal, band.window
-    )
-    valid = (keys < band.length)[None]
-    if mask is not None:
-        valid = _pick(mask, j)
-    visible = visible[None, None] & valid[:, None, None, :]
-    return visible.swapaxes(-1, -2) if transposed else visible
-
-
-def _attend_forward(query, key, value, mask, band):
-    out, log_sum = _forward(query, key, value, mask, band)
+    out, log_sum = lax.map(attend, (jnp.arange(N), query))
     return out, (query, key, value, mask, out, log_sum)
 
 
 def _attend_backward(band, saved, d_out):
     query, key, value, mask, out, log_sum = saved
     N, B, H, C, K = query.shape
-    before, after = reach(band.causal, band.window)
     delta = jnp.sum(out.astype(jnp.float32) * d_out.astype(jnp.float32), -1)
 
-    def gradients(d_query, carried):
-        j, k, v = carried
+    def gradients(d_keys, carried):
+        i, rows = carried
+        transposed = rows.transposed()
 
-        def step(i, sums, clear):
+        def step(j, sums, clear):
             d_query, d_key, d_value = sums
-            visible = None if clear else _visible(i, j, C, mask, band, transposed=True)
-            rows = (_pick(x, i) for x in (d_out, log_sum, delta))
-            d_q, d_k, d_v = block_gradients(_pick(query, i), k, v, *rows, visible, band.scale)
-            d_query = lax.dynamic_update_index_in_dim(d_query, _pick(d_query, i) + d_q, i, 0)
-            return d_query, d_key + d_k, d_value + d_v
+            visible = None if clear else _visible(i, j, C, mask, band)
+            d_q, d_k, d_v = block_gradients(
+                rows, transposed, _pick(key, j), _pick(value, j), visible, band.scale
+            )
+            return d_query + d_q, _add(d_key, j, d_k), _add(d_value, j, d_v)
 
-        # Positions as the queries count them, from 0.
-        first, last = j * C - band.offset, j * C - band.offset + C - 1
-        whole = (mask is None) & (j * C + C <= band.length)
-        clear_high = jnp.where(whole, first + before, -1)
-        start = d_query, jnp.zeros((B, H, C, K)), jnp.zeros((B, H, C, K))
-        d_query, d_key, d_value = _loop(
-            first - after, last - after, clear_high, last + before, C, N, step, start
-        )
-        return d_query, ((band.scale * d_key).astype(key.dtype), d_value.astype(value.dtype))
+        ranges = _keys(i, C, len(key), band, mask is not None)
+        d_query, *d_keys = _loop(*ranges, step, (jnp.zeros((B, H, C, K)), *d_keys))
+        return tuple(d_keys), (band.scale * d_query).astype(query.dtype)
 
-    d_query = jnp.zeros((N, B, H, K, C))
-    d_query, (d_key, d_value) = lax.scan(gradients, d_query, (jnp.arange(len(key)), key, value))
-    d_query = (band.scale * d_query).astype(query.dtype).swapaxes(-1, -2)
-    return d_query, d_key, d_value, None
+    d_keys = (jnp.zeros((len(key), B, H, K, C)),) * 2
+    rows = Rows(query, d_out, log_sum, delta)
+    (d_key, d_value), d_query = lax.scan(gradients, d_keys, (jnp.arange(N), rows))
+    d_key = (band.scale * d_key).astype(key.dtype).swapaxes(-1, -2)
+    return d_query, d_key, d_value.astype(value.dtype).swapaxes(-1, -2), None
 
 
 _attend.defvjp(_attend_forward, _attend_backward)

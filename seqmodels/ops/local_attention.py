@@ -15,6 +15,7 @@ from seqmodels.arrays import Array, Bool, Float
 from seqmodels.ops.blocked_attention import (
     SCORES,
     Band,
+    Rows,
     attend_block,
     block_gradients,
     finish,
@@ -43,33 +44,38 @@ def local_attention(
     (B, M, H, K), L = query.shape, key.shape[1]
     size = local_block_size(window)
     before, after = (-(-side // size) for side in reach(causal, window))
-    span = before + 1 + after
+    halo = before + after
     blocks = -(-M // size)
-    segments = max(1, min(SCORES // (B * H * span * size * size), blocks // (8 * span)))
-    blocks = -(-blocks // segments)
+    room = SCORES // (B * H * (1 + halo) * size * size)
+    segments = max(1, min(room, blocks // (8 * (1 + halo))))
+    length = -(-blocks // segments) * size
 
-    def cut(x, begin, overlap):
-        """[B, L, ...] from position ``begin`` on, zeros where there is none, as segments' blocks [N, B, ..., C, ...]."""
-        length = segments * blocks * size
-        edges = [(0, 0, 0)] * x.ndim
-        edges[1] = (-begin, begin + length + overlap * size - x.shape[1], 0)
-        x = lax.pad(x, jnp.zeros((), x.dtype), edges)
-        if segments > 1:
-            x = jnp.stack([x[:, i * blocks * size :][:, : (blocks + overlap) * size] for i in range(segments)], 1)
-            x = x.reshape(B * segments, -1, *x.shape[3:])
-        return x
-
-    # A segment's keys start `before` blocks ahead of its first query and end `after` blocks past its last.
-    begin, overlap = offset - before * size, span - 1
-    valid = cut(jnp.ones((B, L), bool) if mask is None else mask, begin, overlap)
+    # A segment's keys begin `before` blocks ahead of its queries and end `after` blocks later.
+    begin = offset - before * size
+    valid = jnp.ones((B, L), bool) if mask is None else mask
     out = _attend(
-        to_blocks(cut(query, 0, 0), size),
-        to_blocks(cut(key, begin, overlap), size),
-        to_blocks(cut(value, begin, overlap), size),
-        valid.reshape(len(valid), -1, size).swapaxes(0, 1),
+        to_blocks(_segments(query, 0, length, 0, segments), size),
+        to_blocks(_segments(key, begin, length, halo * size, segments), size),
+        to_blocks(_segments(value, begin, length, halo * size, segments), size),
+        _segments(valid, begin, length, halo * size, segments),
         Band(causal, window, before * size, L, scale),
     )
-    return from_blocks(out, blocks * size).reshape(B, -1, H, K)[:, :M]
+    return from_blocks(out, length).reshape(B, segments * length, H, K)[:, :M]
+
+
+def _segments(x, begin, length, halo, segments):
+    """[B, L, ...] from position ``begin`` on as [B * segments, length + halo, ...], zero-padded.
+
+    Each segment ends with the ``halo`` positions that the next one starts with.
+    """
+    stop = begin + segments * length + (halo if segments == 1 else length)
+    edges = [(0, 0, 0), (-begin, stop - x.shape[1], 0)] + [(0, 0, 0)] * (x.ndim - 2)
+    x = lax.pad(x, jnp.zeros((), x.dtype), edges)
+    if segments == 1:
+        return x
+    x = x.reshape(x.shape[0], segments + 1, length, *x.shape[2:])
+    x = jnp.concatenate([x[:, :-1], x[:, 1:, :halo]], 2)
+    return x.reshape(-1, *x.shape[2:])
 
 
 def local_block_size(window: int) -> int:
@@ -85,11 +91,11 @@ def _span(x, i, blocks):
 
 
 def _visible(mask, i, size, blocks, band):
-    """A block's queries against its span of keys: [B, 1, C, blocks * C]. The same band for every block."""
+    """A block's queries against its span of keys: [B, 1, C, blocks * C]."""
     queries, keys = band.offset + jnp.arange(size), jnp.arange(blocks * size)
-    band = allowed(queries[:, None], keys[None, :], band.causal, band.window)
-    valid = lax.dynamic_slice_in_dim(mask, i, blocks, 0).swapaxes(0, 1).reshape(mask.shape[1], -1)
-    return band[None, None] & valid[:, None, None, :]
+    visible = allowed(queries[:, None], keys[None, :], band.causal, band.window)
+    valid = lax.dynamic_slice_in_dim(mask, i * size, blocks * size, 1)
+    return visible[None, None] & valid[:, None, None, :]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
@@ -104,7 +110,10 @@ def _attend_forward(query, key, value, mask, band):
     def attend(carried):
         i, q = carried
         visible = _visible(mask, i, C, blocks, band)
-        return finish(attend_block(q, _span(key, i, blocks), _span(value, i, blocks), visible, band.scale), q.dtype)
+        return finish(
+            attend_block(q, _span(key, i, blocks), _span(value, i, blocks), visible, band.scale),
+            q.dtype,
+        )
 
     out, log_sum = lax.map(attend, (jnp.arange(N), query))
     return out, (query, key, value, mask, out, log_sum)
@@ -117,27 +126,34 @@ def _attend_backward(band, saved, d_out):
     delta = jnp.sum(out.astype(jnp.float32) * d_out.astype(jnp.float32), -1)
 
     def gradients(waiting, carried):
-        i, q, *rows = carried
-        visible = _visible(mask, i, C, blocks, band).swapaxes(-1, -2)
-        d_q, *d_span = block_gradients(
-            q, _span(key, i, blocks), _span(value, i, blocks), *rows, visible, band.scale
+        i, rows = carried
+        visible = _visible(mask, i, C, blocks, band)
+        d_query, *d_span = block_gradients(
+            rows,
+            rows.transposed(),
+            _span(key, i, blocks),
+            _span(value, i, blocks),
+            visible,
+            band.scale,
         )
         # The span's first block has now met all of its queries; the others wait for the next ones.
-        d_span = [jnp.pad(old, ((0, 0), (0, 0), (0, C), (0, 0))) + new for old, new in zip(waiting, d_span, strict=True)]
-        done = [x[:, :, :C] for x in d_span]
-        return [x[:, :, C:] for x in d_span], (
-            (band.scale * d_q).astype(q.dtype).swapaxes(-1, -2),
+        d_span = [
+            jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, C))) + y
+            for x, y in zip(waiting, d_span, strict=True)
+        ]
+        done = [x[..., :C].swapaxes(-1, -2) for x in d_span]
+        return [x[..., C:] for x in d_span], (
+            (band.scale * d_query).astype(query.dtype),
             (band.scale * done[0]).astype(key.dtype),
             done[1].astype(value.dtype),
         )
 
-    waiting = [jnp.zeros((B, H, (blocks - 1) * C, K))] * 2
-    waiting, (d_query, d_key, d_value) = lax.scan(
-        gradients, waiting, (jnp.arange(N), query, d_out, log_sum, delta)
-    )
+    rows = Rows(query, d_out, log_sum, delta)
+    waiting = [jnp.zeros((B, H, K, (blocks - 1) * C))] * 2
+    waiting, (d_query, d_key, d_value) = lax.scan(gradients, waiting, (jnp.arange(N), rows))
 
     def append(done, rest):
-        rest = rest.reshape(B, H, blocks - 1, C, K).transpose(2, 0, 1, 3, 4)
+        rest = rest.reshape(B, H, K, blocks - 1, C).transpose(3, 0, 1, 4, 2)
         return jnp.concatenate([done, rest.astype(done.dtype)])
 
     return d_query, append(d_key, band.scale * waiting[0]), append(d_value, waiting[1]), None

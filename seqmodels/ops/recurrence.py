@@ -1,197 +1,35 @@
-"""Recurrences over time, on inputs that are projected already.
+"""Recurrent networks in time: simple RNN, LSTM and GRU, on inputs that are projected already.
 
-Each has a plain reference, which is what it computes, and a fast form with a derivative
-by hand: the forward pass keeps the gates, the backward pass runs the steps in reverse
-and leaves the gradient of the recurrent weights to one product after the loop.
-Autodiff would accumulate that gradient, as large as the weights, at every step.
+    h_t, ... = step(x_t, h_{t-1} U, h_{t-1}, ...)        t = 1 ... L
 
-Where ``mask`` is False the state is carried unchanged. States and the arithmetic of a
-step are float32; the products with the recurrent weights have the dtype of the inputs.
+``inputs`` holds x for all positions: the projection and its bias are one product
+before the loop, and the caller's. G is its width: D, 4D or 3D. Where the mask is
+False the state is carried unchanged and the output is the carried h, so padding
+anywhere leaves every valid position alone. State and sums are float32; products
+and what the backward pass keeps have the dtype of ``inputs``.
+
+Each op has a plain reference (``lax.scan`` and autodiff) beside the form with a
+backward pass written by hand, whose time is that of the products and little else:
+
+- It works in place. What a step keeps for the backward pass, its gates, replaces
+  the inputs that it read, and the gradient of the inputs replaces the gates: one
+  array [B, L, G] where there would be three. On CPU a fresh array costs more than
+  the arithmetic done on it. Making time the first axis would be one more.
+- U's gradient, sum_t h_{t-1}^T dp_t, is a product after the loop.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from seqmodels.arrays import Array, Bool, Float, State
+from seqmodels.arrays import Array, Bool, Float
 
-Activation = Literal["tanh", "relu"]
-
-
-class _Cell(NamedTuple):
-    """One step forward and one step back; the first part of a carry is the hidden state h."""
-
-    forward: Callable[..., tuple[Any, Any]]
-    """(x_t, h_{t-1} U, bias, carry) to (next carry, what the step back needs of this one)."""
-    backward: Callable[..., tuple[Any, Any, Any]]
-    """(kept, carry before, carry after, gradient of the carry after) to the gradients of
-    x_t, of h_{t-1} U (None where they are the same), and of the carry before, but for the
-    part through h_{t-1} U."""
-
-
-def _rnn_cell(activation: Activation) -> _Cell:
-    f = {"tanh": jnp.tanh, "relu": jax.nn.relu}[activation]
-
-    def forward(x, product, bias, carry):
-        return (f(x + product),), ()
-
-    def backward(kept, before, after, gradient):
-        (h,), (dh,) = after, gradient
-        dx = dh * (1 - h * h) if activation == "tanh" else jnp.where(h > 0, dh, 0.0)
-        return dx, None, (jnp.zeros_like(dh),)
-
-    return _Cell(forward, backward)
-
-
-def _is_tanh_gate(gates: Float[Array, "B G"]) -> Float[Array, "1 G"]:
-    """1 where a gate of an LSTM is g, the one that is a tanh; 0 where it is a sigmoid."""
-    width = gates.shape[-1] // 4
-    return (jnp.arange(4 * width) // width == 2).astype(jnp.float32)[None]
-
-
-def _lstm_forward(x, product, bias, carry):
-    # sigmoid(x) = tanh(x / 2) / 2 + 1 / 2: one tanh makes all four gates as one array.
-    scale = (1 + _is_tanh_gate(x)) / 2
-    gates = scale * jnp.tanh(scale * (x + product)) + (1 - scale)
-    # Without the barrier XLA computes each tanh again for every use of it.
-    gates = jax.lax.optimization_barrier(gates)
-    i, f, g, o = jnp.split(gates, 4, axis=-1)
-    c = f * carry[1] + i * g
-    return (o * jnp.tanh(c), c), gates
-
-
-def _lstm_backward(kept, before, after, gradient):
-    i, f, g, o = jnp.split(kept, 4, axis=-1)
-    (_, c_before), (_, c), (dh, dc) = before, after, gradient
-    tanh_c = jnp.tanh(c)
-    dc = dc + dh * o * (1 - tanh_c * tanh_c)
-    d_gates = jnp.concatenate([dc * g, dc * c_before, dc * i, dh * tanh_c], axis=-1)
-    # The derivative of a gate a is a (1 - a) for a sigmoid and (1 + a) (1 - a) for the tanh.
-    dx = d_gates * (1 - kept) * (kept + _is_tanh_gate(kept))
-    return dx, None, (jnp.zeros_like(dh), dc * f)
-
-
-def _gru_forward(x, product, bias, carry):
-    (x_r, x_z, x_n), (h_r, h_z, h_n) = jnp.split(x, 3, axis=-1), jnp.split(product, 3, axis=-1)
-    r, z = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
-    h_n = h_n + bias
-    n = jnp.tanh(x_n + r * h_n)
-    return ((1 - z) * n + z * carry[0],), jnp.concatenate([r, z, n, h_n], axis=-1)
-
-
-def _gru_backward(kept, before, after, gradient):
-    r, z, n, h_n = jnp.split(kept, 4, axis=-1)
-    (h_before,), (dh,) = before, gradient
-    dn = dh * (1 - z) * (1 - n * n)
-    dr = dn * h_n * r * (1 - r)
-    dz = dh * (h_before - n) * z * (1 - z)
-    d_x = jnp.concatenate([dr, dz, dn], axis=-1)
-    d_product = jnp.concatenate([dr, dz, dn * r], axis=-1)
-    return d_x, d_product, (dh * z,)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _run(cell: _Cell, inputs, weights, bias, carry, mask):
-    """Steps through inputs [L, B, G] from a carry; returns every h [L, B, D] and the last carry."""
-    return _run_forward(cell, inputs, weights, bias, carry, mask)[0]
-
-
-def _run_forward(cell: _Cell, inputs, weights, bias, carry, mask):
-    dtype = inputs.dtype
-    cast = weights.astype(dtype)
-
-    def step(carry, x_and_valid):
-        x, valid = x_and_valid
-        after, kept = cell.forward(x.astype(jnp.float32), _product(carry[0], cast), bias, carry)
-        after = _where(valid, after, carry)
-        return after, jax.tree.map(lambda a: a.astype(dtype), (after, kept))
-
-    last, (carries, kept) = jax.lax.scan(step, carry, (inputs, mask))
-    return (carries[0], last), (weights, bias, carry, mask, carries, kept)
-
-
-def _run_backward(cell: _Cell, residuals, gradients):
-    weights, bias, first, mask, carries, kept = residuals
-    d_outputs, d_last = gradients
-    dtype = d_outputs.dtype
-    transposed = weights.astype(dtype).T
-    befores = jax.tree.map(
-        lambda a, b: jnp.concatenate([a.astype(dtype)[None], b[:-1]]), first, carries
-    )
-
-    def step(d_carry, this):
-        d_output, valid, before, after, kept = this
-        d_carry = (d_carry[0] + d_output.astype(jnp.float32), *d_carry[1:])
-        exact = jax.tree.map(lambda a: a.astype(jnp.float32), (kept, before, after))
-        dx, d_product, d_before = cell.backward(*exact, d_carry)
-        through = _product(dx if d_product is None else d_product, transposed)
-        d_before = _where(valid, (d_before[0] + through, *d_before[1:]), d_carry)
-        d_inputs = (dx,) if d_product is None else (dx, d_product)
-        d_inputs = _where(valid, d_inputs, jax.tree.map(jnp.zeros_like, d_inputs))
-        return d_before, jax.tree.map(lambda a: a.astype(dtype), d_inputs)
-
-    d_first, d_inputs = jax.lax.scan(
-        step, d_last, (d_outputs, mask, befores, carries, kept), reverse=True
-    )
-    dx, d_product = d_inputs[0], d_inputs[-1]
-    flat = lambda a: a.reshape(-1, a.shape[-1])  # noqa: E731
-    d_weights = jax.lax.dot_general(
-        flat(befores[0]),
-        flat(d_product),
-        (((0,), (0,)), ((), ())),
-        preferred_element_type=jnp.float32,
-    )
-    d_bias = None
-    if bias is not None:
-        width = bias.shape[-1]
-        d_bias = jnp.sum(flat(d_product)[:, -width:], axis=0, dtype=jnp.float32)[None]
-    return dx, d_weights.astype(weights.dtype), d_bias, d_first, None
-
-
-_run.defvjp(_run_forward, _run_backward)
-
-
-def _product(h: Float[Array, "B D"], weights: Float[Array, "D G"]) -> Float[Array, "B G"]:
-    return jnp.dot(h.astype(weights.dtype), weights, preferred_element_type=jnp.float32)
-
-
-def _where(valid: Bool[Array, "B"] | None, new: State, old: State) -> State:
-    if valid is None:
-        return new
-    return jax.tree.map(lambda a, b: jnp.where(valid[:, None], a, b), new, old)
-
-
-def _run_reference(cell: _Cell, inputs, weights, bias, carry, mask):
-    """:func:`_run` with the derivative left to autodiff."""
-
-    def step(carry, x_and_valid):
-        x, valid = x_and_valid
-        product = _product(carry[0], weights.astype(x.dtype))
-        after, _ = cell.forward(x.astype(jnp.float32), product, bias, carry)
-        after = _where(valid, after, carry)
-        return after, after[0].astype(x.dtype)
-
-    last, outputs = jax.lax.scan(step, carry, (inputs, mask))
-    return outputs, last
-
-
-def _recur(run: Callable, cell: _Cell, inputs, weights, bias, carry, mask):
-    """Runs over inputs [B, L, G], of which the loop wants the time first."""
-    carry = jax.tree.map(lambda a: a.astype(jnp.float32), carry)
-    valid = None if mask is None else mask.T
-    outputs, last = run(cell, jnp.swapaxes(inputs, 0, 1), weights, bias, carry, valid)
-    return jnp.swapaxes(outputs, 0, 1), last
-
-
-_CELLS = {
-    "tanh": _rnn_cell("tanh"),
-    "relu": _rnn_cell("relu"),
-    "lstm": _Cell(_lstm_forward, _lstm_backward),
-    "gru": _Cell(_gru_forward, _gru_backward),
-}
+States = tuple[Array, ...]
+"""A cell's states [B, D]; the first is h."""
 
 
 def simple_rnn(
@@ -199,11 +37,10 @@ def simple_rnn(
     weights: Float[Array, "D D"],
     state: Float[Array, "B D"],
     mask: Bool[Array, "B L"] | None = None,
-    activation: Activation = "tanh",
-    run: Callable = _run,
+    activation: Literal["tanh", "relu"] = "tanh",
 ) -> tuple[Float[Array, "B L D"], Float[Array, "B D"]]:
-    """``h_t = f(x_t + h_{t-1} U)`` (Elman 1990); returns every h, and the last in float32."""
-    outputs, (h,) = _recur(run, _CELLS[activation], inputs, weights, None, (state,), mask)
+    """``h_t = f(x_t + h_{t-1} U)``; returns every h, and the last in float32 (Elman 1990)."""
+    outputs, (h,) = _run(SIMPLE[activation], inputs, weights, None, (state,), mask)
     return outputs, h
 
 
@@ -212,14 +49,14 @@ def lstm(
     weights: Float[Array, "D G"],
     state: tuple[Float[Array, "B D"], Float[Array, "B D"]],
     mask: Bool[Array, "B L"] | None = None,
-    run: Callable = _run,
 ) -> tuple[Float[Array, "B L D"], tuple[Float[Array, "B D"], Float[Array, "B D"]]]:
-    """``i, f, g, o = split(x_t + h_{t-1} U)``, gates in PyTorch's order, G = 4D.
+    """``c_t = f c_{t-1} + i g``, ``h_t = o tanh(c_t)``; every h, and the last (h, c) in float32.
 
-    ``c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g)``, ``h_t = sigmoid(o) tanh(c_t)``
-    (Gers et al. 2000). Returns every h, and the last (h, c) in float32.
+    ``i, f, g, o = split(x_t + h_{t-1} U)`` (PyTorch's order) through a sigmoid, g
+    through tanh (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
     """
-    return _recur(run, _CELLS["lstm"], inputs, weights, None, state, mask)
+    outputs, (h, c) = _run(LSTM, inputs, weights, None, state, mask)
+    return outputs, (h, c)
 
 
 def gru(
@@ -228,18 +65,296 @@ def gru(
     bias: Float[Array, "D"],
     state: Float[Array, "B D"],
     mask: Bool[Array, "B L"] | None = None,
-    run: Callable = _run,
 ) -> tuple[Float[Array, "B L D"], Float[Array, "B D"]]:
-    """Gates r, z, n in PyTorch's order and by its equations, G = 3D (Cho et al. 2014).
+    """``h_t = (1 - z) n + z h_{t-1}``; returns every h, and the last in float32.
 
-    ``r, z = sigmoid(x + h_{t-1} U)``, ``n = tanh(x_n + r (h_{t-1} U_n + bias))``,
-    ``h_t = (1 - z) n + z h_{t-1}``. Returns every h, and the last in float32.
+    ``r, z = sigmoid(x_t + h_{t-1} U)``, ``n = tanh(x_t + r (h_{t-1} U + bias))``, each
+    with its third of x and U in the order r, z, n: PyTorch's GRU, which resets after
+    the product (Cho et al. 2014 resets before it).
     """
-    row = bias.astype(jnp.float32)[None]
-    outputs, (h,) = _recur(run, _CELLS["gru"], inputs, weights, row, (state,), mask)
+    outputs, (h,) = _run(GRU, inputs, weights, bias, (state,), mask)
     return outputs, h
 
 
-simple_rnn_reference = partial(simple_rnn, run=_run_reference)
-lstm_reference = partial(lstm, run=_run_reference)
-gru_reference = partial(gru, run=_run_reference)
+class Cell(NamedTuple):
+    """A step and its gradient, on float32 rows [B, ...] of one position.
+
+    ``forward(x, product, bias, states) -> states, kept``: the product is h_{t-1} U. The
+    rows kept for the backward pass are as many as ``kept`` says. The first is as
+    wide as x, and replaces it.
+
+    ``backward(gradients, kept, h, previous_h) -> gradients, d_product, rows``: takes the
+    gradients of the states after the step and returns those of the states before it,
+    without the path through the product. Of the rows, the first is the gradient of
+    x; a second, in a cell with a bias, is that of the product's last D columns where
+    it is not x's.
+    """
+
+    forward: Callable[..., tuple[States, States]]
+    backward: Callable[..., tuple[States, Array, States]]
+    kept: int
+
+
+def _tanh_forward(x, product, bias, states):
+    del bias, states
+    return (jnp.tanh(x + product),), ()
+
+
+def _tanh_backward(gradients, kept, h, previous_h):
+    del kept, previous_h
+    d_x = gradients[0] * (1 - h * h)
+    return (jnp.zeros_like(h),), d_x, (d_x,)
+
+
+def _relu_forward(x, product, bias, states):
+    del bias, states
+    return (jax.nn.relu(x + product),), ()
+
+
+def _relu_backward(gradients, kept, h, previous_h):
+    del kept, previous_h
+    d_x = jnp.where(h > 0, gradients[0], 0)
+    return (jnp.zeros_like(h),), d_x, (d_x,)
+
+
+def _lstm_forward(x, product, bias, states):
+    del bias
+    _, previous_c = states
+    # sigmoid(a) = tanh(a / 2) / 2 + 1 / 2: one pass over four gates instead of four.
+    scale = jnp.repeat(jnp.array([0.5, 0.5, 1.0, 0.5]), x.shape[1] // 4)[None]
+    gates = scale * jnp.tanh(scale * (x + product)) + (1 - scale)
+    i, f, g, o = jnp.split(gates, 4, axis=1)
+    c = f * previous_c + i * g
+    return (o * jnp.tanh(c), c), (gates, previous_c)
+
+
+def _lstm_backward(gradients, kept, h, previous_h):
+    del h, previous_h
+    d_h, d_c = gradients
+    gates, previous_c = kept
+    i, f, g, o = jnp.split(gates, 4, axis=1)
+    tanh_c = jnp.tanh(f * previous_c + i * g)
+    d_c = d_c + d_h * o * (1 - tanh_c * tanh_c)
+    d_h, d_c = lax.optimization_barrier((d_h, d_c))  # or every gate computes them again
+    d_i = d_c * g * i * (1 - i)
+    d_f = d_c * previous_c * f * (1 - f)
+    d_g = d_c * i * (1 - g * g)
+    d_o = d_h * tanh_c * o * (1 - o)
+    d_x = jnp.concatenate([d_i, d_f, d_g, d_o], axis=1)
+    return (jnp.zeros_like(d_h), d_c * f), d_x, (d_x,)
+
+
+def _gru_forward(x, product, bias, states):
+    (previous_h,) = states
+    D = previous_h.shape[1]
+    gates = 0.5 * jnp.tanh(0.5 * (x[:, : 2 * D] + product[:, : 2 * D])) + 0.5
+    r, z = jnp.split(gates, 2, axis=1)
+    u = product[:, 2 * D :] + bias[None]
+    n = jnp.tanh(x[:, 2 * D :] + r * u)
+    return (n + z * (previous_h - n),), (jnp.concatenate([gates, n], axis=1), u)
+
+
+def _gru_backward(gradients, kept, h, previous_h):
+    del h
+    (d_h,) = gradients
+    gates, u = kept
+    r, z, n = jnp.split(gates, 3, axis=1)
+    d_n = d_h * (1 - z) * (1 - n * n)
+    d_r = d_n * u * r * (1 - r)
+    d_z = d_h * (previous_h - n) * z * (1 - z)
+    d_x = jnp.concatenate([d_r, d_z, d_n], axis=1)
+    d_product = jnp.concatenate([d_r, d_z, d_n * r], axis=1)
+    return (d_h * z,), d_product, (d_x, d_n * r)
+
+
+SIMPLE = {
+    "tanh": Cell(_tanh_forward, _tanh_backward, kept=0),
+    "relu": Cell(_relu_forward, _relu_backward, kept=0),
+}
+LSTM = Cell(_lstm_forward, _lstm_backward, kept=2)
+GRU = Cell(_gru_forward, _gru_backward, kept=2)
+
+
+def _run(cell, inputs, weights, bias, states, mask):
+    states = tuple(state.astype(jnp.float32) for state in states)
+    return _recur(cell, inputs, weights, bias, states, mask)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _recur(cell, inputs, weights, bias, states, mask):
+    return _forward(cell, inputs, weights, bias, states, mask)[0]
+
+
+def _forward(cell, inputs, weights, bias, states, mask):
+    matrix = weights.astype(inputs.dtype)
+
+    def step(t, states, rows):
+        new, kept = cell.forward(rows[0], _product(states[0], matrix), bias, states)
+        new = _where_valid(mask, t, new, states)
+        return new, (*kept, new[0])
+
+    empty = jnp.zeros((*inputs.shape[:2], weights.shape[0]), inputs.dtype)
+    last, (*kept, outputs) = _loop_in_place(step, states, (inputs, *[empty] * cell.kept))
+    return (outputs, last), (kept, outputs, weights, bias, states, mask)
+
+
+def _backward(cell, residuals, gradients):
+    kept, outputs, weights, bias, states, mask = residuals
+    d_outputs, d_last = gradients
+    matrix = weights.astype(outputs.dtype).T
+
+    def step(t, gradients, rows):
+        *kept, d_output = rows
+        gradients = (gradients[0] + d_output, *gradients[1:])
+        nothing = tuple(jnp.zeros_like(gradient) for gradient in gradients)
+        h = _row(outputs, t)
+        previous_h = jnp.where(t == 0, states[0], _row(outputs, jnp.maximum(t - 1, 0)))
+        new, d_product, rows = cell.backward(
+            _where_valid(mask, t, gradients, nothing), kept, h, previous_h
+        )
+        new = (new[0] + _product(d_product, matrix), *new[1:])
+        return _where_valid(mask, t, new, gradients), rows
+
+    d_states, buffers = _loop_in_place(step, d_last, (*kept, d_outputs), reverse=True)
+    d_inputs = buffers[0]
+    if bias is None:
+        d_weights, d_bias = _weight_gradient(states[0], outputs, d_inputs), None
+    else:
+        width = d_inputs.shape[2] - bias.shape[0]
+        d_weights = jnp.concatenate(
+            [
+                _weight_gradient(states[0], outputs, d_inputs[:, :, :width]),
+                _weight_gradient(states[0], outputs, buffers[1]),
+            ],
+            axis=1,
+        )
+        d_bias = buffers[1].sum((0, 1), dtype=jnp.float32).astype(bias.dtype)
+    return d_inputs, d_weights.astype(weights.dtype), d_bias, d_states, None
+
+
+_recur.defvjp(_forward, _backward)
+
+
+def _loop_in_place(step, carry, buffers, reverse=False):
+    """``carry, rows = step(t, carry, rows)`` for all t; rows replace those of the first buffers.
+
+    Step gets the buffers' rows at t in float32.
+    """
+    length = buffers[0].shape[1]
+
+    def body(index, loop):
+        carry, buffers = loop
+        t = length - 1 - index if reverse else index
+        # Takes the rows out before any is replaced. Otherwise XLA may read them from a
+        # copy of the whole buffer, made at every step.
+        rows = lax.optimization_barrier([_take(buffer, t) for buffer in buffers])
+        carry, new = step(t, carry, [row.astype(jnp.float32) for row in rows])
+        return carry, (*map(partial(_put, t=t), buffers, new), *buffers[len(new) :])
+
+    return lax.fori_loop(0, length, body, (carry, tuple(buffers)))
+
+
+def _take(buffer, t):
+    return lax.dynamic_index_in_dim(buffer, t, 1, keepdims=False, allow_negative_indices=False)
+
+
+def _row(buffer, t):
+    return _take(buffer, t).astype(jnp.float32)
+
+
+def _put(buffer, row, t):
+    row = row.astype(buffer.dtype)[:, None]
+    return lax.dynamic_update_slice(buffer, row, (0, t, 0), allow_negative_indices=False)
+
+
+def _where_valid(mask, t, new, old):
+    if mask is None:
+        return new
+    valid = _take(mask, t)[:, None]
+    return tuple(jnp.where(valid, a, b) for a, b in zip(new, old, strict=True))
+
+
+def _product(rows, matrix):
+    return jnp.matmul(rows.astype(matrix.dtype), matrix, preferred_element_type=jnp.float32)
+
+
+def _weight_gradient(h_0, outputs, d_product):
+    """``sum_t h_{t-1}^T d_product_t`` over positions and batch, in float32.
+
+    The left factor is transposed before it is put together. XLA on CPU makes a plain
+    transpose part of the product, and then computes a bfloat16 one in float32, from
+    copies, in four times the time.
+    """
+    first = h_0.astype(outputs.dtype).T[:, :, None]
+    previous = jnp.concatenate([first, outputs[:, :-1].transpose(2, 0, 1)], axis=2)  # [D, B, L]
+    flat = previous.reshape(previous.shape[0], -1), d_product.reshape(-1, d_product.shape[2])
+    return jnp.matmul(*flat, preferred_element_type=jnp.float32)
+
+
+def simple_rnn_reference(
+    inputs: Float[Array, "B L D"],
+    weights: Float[Array, "D D"],
+    state: Float[Array, "B D"],
+    mask: Bool[Array, "B L"] | None = None,
+    activation: Literal["tanh", "relu"] = "tanh",
+) -> tuple[Float[Array, "B L D"], Float[Array, "B D"]]:
+    """:func:`simple_rnn` as it is written in a textbook."""
+    f = {"tanh": jnp.tanh, "relu": jax.nn.relu}[activation]
+
+    def step(states, x):
+        return (f(x + _product(states[0], weights.astype(inputs.dtype))),)
+
+    outputs, (h,) = _scan(step, inputs, (state,), mask)
+    return outputs, h
+
+
+def lstm_reference(
+    inputs: Float[Array, "B L G"],
+    weights: Float[Array, "D G"],
+    state: tuple[Float[Array, "B D"], Float[Array, "B D"]],
+    mask: Bool[Array, "B L"] | None = None,
+) -> tuple[Float[Array, "B L D"], tuple[Float[Array, "B D"], Float[Array, "B D"]]]:
+    """:func:`lstm` as it is written in a textbook."""
+
+    def step(states, x):
+        h, c = states
+        i, f, g, o = jnp.split(x + _product(h, weights.astype(inputs.dtype)), 4, axis=1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
+    outputs, (h, c) = _scan(step, inputs, state, mask)
+    return outputs, (h, c)
+
+
+def gru_reference(
+    inputs: Float[Array, "B L G"],
+    weights: Float[Array, "D G"],
+    bias: Float[Array, "D"],
+    state: Float[Array, "B D"],
+    mask: Bool[Array, "B L"] | None = None,
+) -> tuple[Float[Array, "B L D"], Float[Array, "B D"]]:
+    """:func:`gru` as it is written in a textbook."""
+
+    def step(states, x):
+        (h,) = states
+        x_r, x_z, x_n = jnp.split(x, 3, axis=1)
+        h_r, h_z, h_n = jnp.split(_product(h, weights.astype(inputs.dtype)), 3, axis=1)
+        r, z = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
+        n = jnp.tanh(x_n + r * (h_n + bias[None]))
+        return ((1 - z) * n + z * h,)
+
+    outputs, (h,) = _scan(step, inputs, (state,), mask)
+    return outputs, h
+
+
+def _scan(step, inputs, states, mask):
+    def masked(states, x_and_valid):
+        x, valid = x_and_valid
+        new = step(states, x.astype(jnp.float32))
+        if valid is not None:
+            new = tuple(jnp.where(valid[:, None], a, b) for a, b in zip(new, states, strict=True))
+        return new, new[0].astype(inputs.dtype)
+
+    times = (jnp.swapaxes(inputs, 0, 1), None if mask is None else mask.T)
+    states, outputs = lax.scan(masked, tuple(s.astype(jnp.float32) for s in states), times)
+    return jnp.swapaxes(outputs, 0, 1), states

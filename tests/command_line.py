@@ -1,0 +1,119 @@
+"""Runs train.py and evaluate.py as a user does, on a model that takes seconds."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from seqmodels.config import load_config
+from seqmodels.experiment import build_experiment
+from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.sharding import make_mesh, replicated
+from seqmodels.training.step import initial_state
+from seqmodels.training.workdir import Workdir
+
+ROOT = Path(__file__).parents[1]
+STEPS, EVALUATE_EVERY = 200, 20
+CONFIG = "--config=configs/copy.py:mixer=gru,length=8"
+TINY = (
+    "--config.model.width=16",
+    "--config.model.depth=1",
+    "--config.model.dropout=0.1",
+    "--config.task.pattern=2",
+    "--config.task.evaluation_examples=64",
+    "--config.optimizer.warmup_steps=10",
+    f"--config.train.steps={STEPS}",
+    "--config.train.batch_size=8",
+    "--config.train.log_every=5",
+    f"--config.train.evaluate_every={EVALUATE_EVERY}",
+)
+
+
+def tiny_config(**train: int) -> ConfigDict:
+    """The config of the tiny model, with other settings of its train section."""
+    overrides = [flag.removeprefix("--config.").split("=") for flag in TINY]
+    overrides += [[f"train.{key}", str(value)] for key, value in train.items()]
+    spec = CONFIG.removeprefix("--config=")
+    return load_config(f"{ROOT}/{spec}", [(key, text) for key, text in overrides])
+
+
+def train_command(workdir: Path, *more: str) -> list[str]:
+    """Trains the tiny model; later flags override earlier ones."""
+    return ["train.py", CONFIG, f"--workdir={workdir}", *TINY, *more]
+
+
+def start(command: list[str], cache: Path) -> subprocess.Popen[str]:
+    """Starts a script in the repository's root, with next to nothing of our environment."""
+    kept = ("HOME", "PATH", "LD_LIBRARY_PATH", "JAX_PLATFORMS")
+    environment = {name: os.environ[name] for name in kept if name in os.environ}
+    return subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment | {"XDG_CACHE_HOME": str(cache)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Waits for the exit code, and what was written to standard output and error."""
+    output, errors = process.communicate(timeout=120)
+    return process.returncode, output, errors
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Looks every millisecond; the process must be alive when the condition comes true."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, f"it ended: {process.communicate()}"
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def read_json(file: Path) -> Any:
+    return json.loads(file.read_text())
+
+
+def events(workdir: Path, split: str) -> list[dict[str, Any]]:
+    """A split's events, without the times, which no two runs share."""
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [
+        {key: value for key, value in event.items() if not key.endswith(("seconds", "per_second"))}
+        for event in map(json.loads, lines)
+        if event["split"] == split
+    ]
+
+
+def last_state(workdir: Path) -> tuple[int, list[np.ndarray]]:
+    """The step of a run's last checkpoint, and its parameters and moments."""
+    run = Workdir(workdir)
+    experiment = build_experiment(run.config())
+    checkpoints = Checkpoints(run.checkpoints, "accuracy", True, print, read_only=True)
+    like = abstract_state(
+        lambda: initial_state(experiment.model, experiment.optimizer, experiment.seed),
+        replicated(make_mesh()),
+    )
+    step, state = checkpoints.restore("latest", like)
+    checkpoints.close()
+    return step, jax.device_get(jax.tree.leaves(state))
+
+
+def assert_same_end(workdir: Path, other: Path) -> None:
+    """Two runs ended with bitwise the same state, scores and validation events."""
+    (step, state), (other_step, other_state) = last_state(workdir), last_state(other)
+    assert step == other_step
+    assert [leaf.tobytes() for leaf in state] == [leaf.tobytes() for leaf in other_state]
+    results, other_results = (read_json(w / "results.json") for w in (workdir, other))
+    assert results | {"seconds": 0} == other_results | {"seconds": 0}
+    for split in ("validation", "test"):
+        assert events(workdir, split) == events(other, split)

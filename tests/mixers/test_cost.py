@@ -1,0 +1,52 @@
+"""What a mixer says that it costs, against what can be counted."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.flops import matmul_flops
+from tests.mixers.variants import CASES, LENGTH, WIDTH, build, make
+
+# Masked scores are computed too, and thrown away: no more of them than without masks.
+COMPUTED = {"attention": {"causal": False, "window": None}}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cost_counts_the_matrix_products(name):
+    kind, settings = CASES[name]
+    mixer = build(name)
+    x = jax.ShapeDtypeStruct((1, 64, WIDTH), jnp.float32)
+    counted = matmul_flops(mixer.call, mixer.shapes, x)
+    dense = make(kind, settings | COMPUTED.get(kind, {}))
+    assert 0.97 * mixer.mixer.cost(64).flops <= counted <= 1.03 * dense.cost(64).flops
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("window", [1, 5, 64, None])
+@pytest.mark.parametrize("length", [1, 5, 63, 130])
+def test_attention_costs_what_its_pairs_do(length, window, causal):
+    query, key = np.indices((length, length))
+    seen = (key <= query) | (not causal)
+    if window is not None:
+        seen &= key > query - window if causal else abs(key - query) <= window
+    cost = make("attention", {"window": window, "causal": causal}).cost(length)
+    projections = length * 4 * 2 * WIDTH * WIDTH
+    assert cost.flops == projections + seen.sum() * 2 * 2 * WIDTH
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cost_counts_the_state(name):
+    mixer = make(*CASES[name])
+    state = jax.eval_shape(lambda: mixer.initial_state(1, LENGTH)) if mixer.causal else ()
+    floats = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    assert {leaf.dtype for leaf in floats} <= {jnp.dtype("float32")}
+    assert mixer.cost(LENGTH).state_bytes == sum(4 * leaf.size for leaf in floats)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cost_counts_the_steps(name):
+    kind, _ = CASES[name]
+    known = {"rnn": LENGTH, "lstm": LENGTH, "gru": LENGTH, "convolution": 1, "attention": 1}
+    depth = make(*CASES[name]).cost(LENGTH).sequential_depth
+    assert depth == known[kind] if kind in known else 1 <= depth <= LENGTH

@@ -1,0 +1,113 @@
+"""The mixers under test: every key of MIXERS, with the settings that change what it does."""
+
+import functools
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from seqmodels.mixers import MIXERS
+
+WIDTH = 8
+LENGTH = 130  # past a block of 128, and far past every window and kernel below
+
+Variants = dict[str, tuple[str, dict[str, Any]]]
+
+# The first variant of a kind also runs without the slow tests, but for SLOW_KINDS.
+VARIANTS: Variants = {
+    "rnn-tanh": ("rnn", {"activation": "tanh"}),
+    "rnn-relu": ("rnn", {"activation": "relu"}),
+    "lstm": ("lstm", {}),
+    "gru": ("gru", {}),
+    "convolution-causal": ("convolution", {"kernel": 4}),
+    "convolution-dilated": ("convolution", {"kernel": 3, "dilation": 9}),
+    "convolution-centred": ("convolution", {"kernel": 5, "dilation": 2, "causal": False}),
+    "attention-local": ("attention", {"window": 5}),
+    "attention-local-both-sides": ("attention", {"window": 5, "causal": False}),
+    "attention-local-set": ("attention", {"window": 5, "positions": "none"}),
+    "attention-local-both-sides-set": (
+        "attention",
+        {"window": 5, "causal": False, "positions": "none"},
+    ),
+    "attention-global": ("attention", {}),
+    "attention-global-both-sides": ("attention", {"causal": False}),
+    "attention-global-set": ("attention", {"positions": "none"}),
+    "attention-global-both-sides-set": ("attention", {"causal": False, "positions": "none"}),
+}
+
+
+SLOW_KINDS = ("rnn", "gru")  # they share their code with the LSTM
+
+
+def all_variants(mixers: Mapping[str, Any], variants: Variants) -> Variants:
+    """The variants, and the default settings of each mixer that has none."""
+    covered = {kind for kind, _ in variants.values()}
+    return variants | {kind: (kind, {}) for kind in mixers if kind not in covered}
+
+
+CASES = all_variants(MIXERS, VARIANTS)
+
+
+def make(kind: str, settings: dict[str, Any]) -> Any:
+    """A mixer without memory for its parameters."""
+    return nnx.eval_shape(lambda: MIXERS[kind](WIDTH, **settings, rngs=nnx.Rngs(0)))
+
+
+class Pure(NamedTuple):
+    """A mixer, and what it does as jitted functions of its parameters."""
+
+    mixer: Any
+    shapes: dict[str, Any]
+    call: Any
+    extend: Any
+
+
+@functools.cache
+def build(name: str) -> Pure:
+    """A variant; compiled once for each shape of its inputs."""
+    mixer = make(*CASES[name])
+    graph, abstract = nnx.split(mixer, nnx.Param)
+    call = jax.jit(lambda params, x, mask=None: nnx.merge(graph, params)(x, mask))
+    extend = jax.jit(lambda params, x, state: nnx.merge(graph, params).extend(x, state))
+    return Pure(mixer, nnx.to_pure_dict(abstract), call, extend)
+
+
+@functools.cache
+def parameters(name: str) -> dict[str, Any]:
+    """A variant's initial weights with some noise, so that biases count too."""
+    kind, settings = CASES[name]
+
+    @jax.jit
+    def init():
+        mixer = MIXERS[kind](WIDTH, **settings, rngs=nnx.Rngs(0))
+        return nnx.to_pure_dict(nnx.split(mixer, nnx.Param)[1])
+
+    return jax.tree.map(lambda p: np.asarray(p) + 0.1 * normal(p.shape, seed=p.size), init())
+
+
+def normal(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Standard normal noise."""
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def parametrize(
+    argument: str, values: Mapping[str, Any], fast: Collection[str]
+) -> pytest.MarkDecorator:
+    """Parametrizes a test by named values; those that are not fast are slow tests."""
+    marks = {name: () if name in fast else pytest.mark.slow for name in values}
+    params = [pytest.param(v, id=name, marks=marks[name]) for name, v in values.items()]
+    return pytest.mark.parametrize(argument, params)
+
+
+def _parametrize_mixers(names: list[str]) -> pytest.MarkDecorator:
+    first_of_kind = {CASES[name][0]: name for name in reversed(names)}
+    fast = [name for kind, name in first_of_kind.items() if kind not in SLOW_KINDS]
+    return parametrize("name", {name: name for name in names}, fast)
+
+
+CAUSAL = [name for name, (kind, settings) in CASES.items() if make(kind, settings).causal]
+every_mixer = _parametrize_mixers(list(CASES))
+every_causal_mixer = _parametrize_mixers(CAUSAL)

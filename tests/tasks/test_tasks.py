@@ -1,0 +1,183 @@
+"""What seqmodels/tasks/base.py promises, for every task.
+
+A new task is tested by a line in CASES; what is particular to it has its own file.
+"""
+
+import math
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqmodels.errors import ParameterError
+from seqmodels.tasks import TASKS
+from seqmodels.tasks.base import SPLITS, Batch
+
+ROOT = Path(__file__).parents[2]
+# Small settings, and a length, for each task.
+CASES = {
+    "copy": ({"pattern": 3, "symbols": 5, "evaluation_examples": 21}, 12),
+    "digits": ({}, 64),
+    "recall": ({"vocabulary": 32, "pairs": 3, "evaluation_examples": 21}, 24),
+    "text": ({"files": str(ROOT / "seqmodels/**/*.py"), "evaluation_windows": 21}, 16),
+}
+
+
+def make(name, seed=0, **changes):
+    return TASKS[name](seed=seed, **(CASES[name][0] | changes))
+
+
+def same(a: Batch, b: Batch) -> bool:
+    return all(
+        (x is None and y is None) or (x.dtype == y.dtype and np.array_equal(x, y))
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def counted(batch: Batch) -> np.ndarray:
+    """Which rows count: [B]."""
+    return batch.weights.reshape(len(batch.inputs), -1).max(axis=1) > 0
+
+
+def test_every_task_has_a_case():
+    assert CASES.keys() == TASKS.keys()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_batch_is_a_pure_function_of_its_arguments(name):
+    task, length = make(name), CASES[name][1]
+    asked = [(split, step) for split in SPLITS for step in (0, 1, 5)]
+    first = {key: task.batch(*key, 4, length) for key in asked}
+    for key in reversed(asked):
+        assert same(task.batch(*key, 4, length), first[key]), key
+        assert same(make(name).batch(*key, 4, length), first[key]), key
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_batches_differ_by_step_seed_and_split(name):
+    length = CASES[name][1]
+    batches = [make(name).batch(split, step, 4, length) for split in SPLITS for step in (0, 1)]
+    batches.append(make(name, seed=1).batch("train", 0, 4, length))
+    assert len({batch.inputs.tobytes() for batch in batches}) == len(batches)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("name", TASKS)
+def test_shapes_types_and_ranges(name, split):
+    task, length = make(name), CASES[name][1]
+    spec, batch = task.spec, task.batch(split, 2, 5, length)
+    if spec.inputs == "tokens":
+        assert batch.inputs.shape == (5, length)
+        assert batch.inputs.dtype == np.int32
+        assert 0 <= batch.inputs.min() <= batch.inputs.max() < spec.input_size
+    else:
+        assert batch.inputs.shape == (5, length, spec.input_size)
+        assert batch.inputs.dtype == np.float32
+    labelled = length if batch.positions is None else batch.positions.shape[1]
+    assert batch.targets.shape == ((5,) if spec.shape == "many-to-one" else (5, labelled))
+    assert batch.targets.dtype == np.int32
+    assert 0 <= batch.targets.min() <= batch.targets.max() < spec.outputs
+    assert batch.weights.shape == batch.targets.shape
+    assert batch.weights.dtype == np.float32
+    if batch.positions is not None:
+        assert batch.positions.dtype == np.int32
+        assert 0 <= batch.positions.min() <= batch.positions.max() < length
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 500])
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("name", TASKS)
+def test_an_evaluation_pass_counts_every_example_once(name, split, batch_size):
+    task, length = make(name), CASES[name][1]
+    examples = task.examples(split, length)
+    passes = -(-examples // batch_size)
+    weights = [task.batch(split, step, batch_size, length).weights for step in range(passes + 1)]
+    rows = np.concatenate([w.reshape(batch_size, -1) for w in weights])
+    assert (rows == (np.arange(len(rows)) < examples)[:, None]).all()
+
+
+@pytest.mark.parametrize("name", ["digits", "text"])  # the others draw examples by the batch
+def test_the_batch_size_does_not_change_what_is_evaluated(name):
+    task, length = make(name), CASES[name][1]
+
+    def rows(batch_size):
+        passes = -(-task.examples("test", length) // batch_size)
+        batches = [task.batch("test", step, batch_size, length) for step in range(passes)]
+        return np.concatenate([batch.inputs[counted(batch)] for batch in batches])
+
+    assert np.array_equal(rows(8), rows(37))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_metrics_are_sums_and_counts_over_rows_that_count(name):
+    """Against a plain loop; the last two rows have weight 0, whatever stands there."""
+    task, length = make(name), CASES[name][1]
+    last = task.examples("validation", length) // 8
+    batch = task.batch("validation", last, 8, length)
+    rows = counted(batch)
+    assert 0 < rows.sum() < 8
+    random = np.random.default_rng(0)
+    outputs = random.normal(size=(*batch.targets.shape, task.spec.outputs)).astype(np.float32)
+    outputs[0] = 20 * np.eye(task.spec.outputs)[batch.targets[0]]  # one row wholly right
+    losses, right, exact = [], [], []
+    for scores, targets in zip(outputs[rows], batch.targets[rows], strict=True):
+        scores, targets = scores.reshape(-1, scores.shape[-1]), np.ravel(targets)
+        losses += [
+            math.log(np.exp(s, dtype=np.float64).sum()) - s[t]
+            for s, t in zip(scores, targets, strict=True)
+        ]
+        hits = [s.argmax() == t for s, t in zip(scores, targets, strict=True)]
+        right += hits
+        exact.append(all(hits))
+    expected = {
+        "loss": (sum(losses), len(losses)),
+        "accuracy": (sum(right), len(right)),
+        "exact_match": (sum(exact), len(exact)),
+        "bits_per_byte": (sum(losses) / math.log(2), len(losses)),
+    }
+    metrics = task.metrics(jnp.asarray(outputs), batch)
+    assert {"loss", task.spec.score} <= metrics.keys() <= expected.keys()
+    outputs[~rows] = -100 * outputs[~rows]
+    changed = task.metrics(jnp.asarray(outputs), batch)
+    for metric, (total, count) in metrics.items():
+        np.testing.assert_allclose((total, count), expected[metric], rtol=1e-5, err_msg=metric)
+        assert (total, count) == changed[metric]
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "length"),
+    [
+        ("copy", "train", 5),
+        ("digits", "train", 63),
+        ("digits", "test", 65),
+        ("recall", "train", 11),
+        ("text", "train", 0),
+        ("text", "validation", 10_000_000),
+    ],
+)
+def test_a_length_that_can_not_be_made(name, split, length):
+    with pytest.raises(ParameterError, match=f"length={length} can't be made by the task {name}: "):
+        make(name).batch(split, 0, 1, length)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("copy", {"pattern": 0}, "pattern=0 is not at least 1"),
+        ("copy", {"symbols": 1}, "symbols=1 is not at least 2"),
+        ("copy", {"evaluation_examples": 0}, "evaluation_examples=0 is not at least 1"),
+        ("digits", {"shift": 8.0}, "shift=8.0 is not at least 0 and below 8 pixels"),
+        ("digits", {"rotation": -1.0}, "rotation=-1.0 is not within 0 and 180 degrees"),
+        ("digits", {"scaling": 1.0}, "scaling=1.0 is not at least 0 and below 1"),
+        ("recall", {"vocabulary": 33}, "vocabulary=33 is not an even number above 6"),
+        ("recall", {"vocabulary": 6}, "vocabulary=6 is not an even number above 6"),
+        ("recall", {"pairs": 0}, "pairs=0 is not at least 1"),
+        ("recall", {"power": 0.0}, "power=0.0 is not above 0"),
+        ("recall", {"evaluation_examples": -3}, "evaluation_examples=-3 is not at least 1"),
+        ("text", {"evaluation_windows": 0}, "evaluation_windows=0 is not at least 1"),
+    ],
+)
+def test_settings_that_can_not_be_used(name, changes, message):
+    with pytest.raises(ParameterError, match=message):
+        make(name, **changes)

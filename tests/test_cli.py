@@ -1,0 +1,200 @@
+"""What a mistake on the command line costs: one line, and nothing else."""
+
+import runpy
+import sys
+
+import jax
+import pytest
+from absl import app, flags
+
+from seqmodels import cli
+from tests.command_line import CONFIG, ROOT, TINY
+
+COMPILED: list[str] = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, seconds, **_: COMPILED.append(event) if "backend_compile" in event else None
+)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Runs a script in this process: its exit code, standard output and standard error."""
+
+    def call_(script: str, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        monkeypatch.setattr(cli, "_overrides", [])
+        app.define_help_flags()
+        before = set(flags.FLAGS)
+        try:
+            with pytest.raises(SystemExit) as caught:
+                runpy.run_path(script, run_name="__main__")
+        finally:
+            for name in set(flags.FLAGS) - before:
+                delattr(flags.FLAGS, name)
+            flags.FLAGS.unparse_flags()
+        return (caught.value.code or 0, *capsys.readouterr())
+
+    return call_
+
+
+def assert_one_line(result: tuple[int, str, str], expected: str) -> None:
+    """Exit code 2, and one line on standard error that begins as expected."""
+    code, output, errors = result
+    assert errors.startswith(expected)
+    assert (code, output, errors.count("\n"), errors[-1]) == (2, "", 1, "\n")
+
+
+MISTAKES = {
+    "no config": ([], "--config is missing; name a file, such as --config=configs/digits.py"),
+    "empty config": (["--config="], "--config=: no such file; known: "),
+    "no such config": (
+        ["--config=configs/digit.py"],
+        "--config=configs/digit.py: no such file; did you mean 'configs/digits.py'? (known: ",
+    ),
+    "misspelt argument": (
+        ["--config=configs/copy.py:mixr=lstm"],
+        "config argument 'mixr' is not known; did you mean 'mixer'? (known: length, mixer)",
+    ),
+    "unknown mixer": (
+        ["--config=configs/copy.py:mixer=lstn"],
+        "mixer='lstn' is not a preset; did you mean 'lstm'? (known: conv, global, gru, local, ",
+    ),
+    "argument of a wrong type": (
+        ["--config=configs/copy.py:length=long"],
+        "config key length=long: wants int (now 64)",
+    ),
+    "negative length": (["--config=configs/copy.py:length=-5"], "train.length=-5 is below 1"),
+    "length that is too short": (
+        ["--config=configs/copy.py:length=19"],
+        "train.length=19 can't be made by the task copy: a pattern of 10 takes at least 20",
+    ),
+    "misspelt flag": (
+        [CONFIG, "--wrokdir=x"],
+        "Unknown command line flag 'wrokdir'. Did you mean: workdir ? (see --help)",
+    ),
+    "no flag": ([CONFIG, "runs/x"], "'runs/x' is not a flag; flags look like --name=value (see"),
+    "override without value": ([CONFIG, "--config.seed"], "--config.seed has no value; write "),
+    "misspelt key": (
+        [CONFIG, "--config.optimizer.learning_rat=1"],
+        "config key 'optimizer.learning_rat' does not exist; did you mean 'optimizer.learning_rate",
+    ),
+    "key of another mixer": (
+        [CONFIG, "--config.model.mixers.gru.window=3"],
+        "config key 'model.mixers.gru.window' does not exist; did you mean ",
+    ),
+    "key that the new mixer never reads": (
+        ["--config=configs/copy.py:mixer=local", "--config.model.mixers.local.kind=gru"],
+        "model.mixers.local.causal=True is never read by GRU; known: none",
+    ),
+    "key of another task": (
+        [CONFIG, "--config.task.kind=recall"],
+        "task.pattern=10 is never read by Recall; known: evaluation_examples, filler, pairs, ",
+    ),
+    "unknown mixer kind": (
+        ["--config=configs/copy.py:mixer=gru", "--config.model.mixers.gru.kind=gruu"],
+        "model.mixers.gru.kind='gruu' is not known; did you mean 'gru'? (known: attention, ",
+    ),
+    "unknown task": (
+        [CONFIG, "--config.task.kind=cpoy"],
+        "task.kind='cpoy' is not known; did you mean 'copy'? (known: copy, digits, recall, text)",
+    ),
+    "wrong type": (
+        [CONFIG, "--config.train.steps=many"],
+        "config key train.steps=many: wants int (now ",
+    ),
+    "no seed": ([CONFIG, "--config.seed=-1"], "config.seed=-1 is not at least 0 and below 2**32"),
+    "heads that do not divide the width": (
+        [
+            "--config=configs/copy.py:mixer=global",
+            "--config.model.width=12",
+            "--config.model.mixers.global.heads=5",
+        ],
+        "model.mixers.global.heads=5 does not divide the width 12; choose one of 1, 2, 3, 4, 6",
+    ),
+    "window 0": (
+        ["--config=configs/copy.py:mixer=local", "--config.model.mixers.local.window=0"],
+        "model.mixers.local.window=0 is below 1; a window of 1 is the position itself, None is ",
+    ),
+    "glob that matches nothing": (
+        ["--config=configs/text.py", "--config.task.files=/nowhere/*.txt"],
+        "task.files='/nowhere/*.txt' matches nothing; at least 3 files are needed, one for each ",
+    ),
+}
+
+
+def test_the_count_of_compilations_counts():
+    before = len(COMPILED)
+    jax.jit(lambda x: x + 3)(1.0)
+    assert len(COMPILED) == before + 1
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_in_a_config_costs_one_line(call, tmp_path, name):
+    arguments, message = MISTAKES[name]
+    compiled = len(COMPILED)
+    result = call("train.py", *arguments, f"--workdir={tmp_path / 'run'}")
+    assert_one_line(result, f"train.py: {message}")
+    assert len(COMPILED) == compiled, "something was compiled"
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_workdir(call):
+    message = "train.py: --workdir is missing; it names a folder of the run; made if missing\n"
+    assert_one_line(call("train.py", CONFIG), message)
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nothing"])
+def test_a_workdir_that_can_not_be_written(call, tmp_path, place):
+    (tmp_path / "file").write_text("precious")
+    compiled, workdir = len(COMPILED), tmp_path / place
+    result = call("train.py", CONFIG, *TINY, f"--workdir={workdir}")
+    assert_one_line(result, f"train.py: --workdir={workdir} can't be written (")
+    assert len(COMPILED) == compiled
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_a_workdir_that_holds_another_run(call, tmp_path):
+    (tmp_path / "config.json").write_text('{"seed": 5, "train": {"steps": 3}}')
+    (tmp_path / "results.json").write_text("{}")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    result = call("train.py", CONFIG, *TINY, f"--workdir={tmp_path}")
+    assert_one_line(result, f"train.py: --workdir={tmp_path} holds a run of another config: model")
+    assert "; seed=5, now 0; " in result[2]
+    assert "; train.steps=3, now 200. Choose another folder, or the same config\n" in result[2]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--workdir is missing; it names a folder of the run"),
+        (["--workdir=RUN"], "--workdir=RUN holds no run (no config.json); train first"),
+        (["--workdir=RUN", "--generate=x"], "flag --generate=x: invalid literal for int() "),
+        (["--workdir=RUN", "--generate=0"], "--generate=0 is below 1 byte"),
+        (["--workdir=RUN", "--generate=5", "--temperature=-1"], "--temperature=-1.0 is below 0"),
+        (["--workdir=RUN", "--split=tset"], "--split='tset' is not one of train, validation, test"),
+        (["--workdir=RUN", "--split="], "--split='' is not one of train, validation, test"),
+        (["--workdir=RUN", "--config.seed=1"], "Unknown command line flag 'config.seed'"),
+    ],
+)
+def test_a_mistake_in_an_evaluation_costs_one_line(call, tmp_path, arguments, message):
+    run = str(tmp_path / "run")
+    result = call("evaluate.py", *(argument.replace("RUN", run) for argument in arguments))
+    assert_one_line(result, "evaluate.py: " + message.replace("RUN", run))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in ROOT.glob("*.py")))
+def test_help(call, script):
+    code, output, errors = call(script, "--help")
+    assert (code, errors) == (0, "")
+    assert (ROOT / script).read_text().startswith(f'"""{output.splitlines()[0]}\n')
+
+
+def test_ctrl_c_before_anything_runs(call, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "load_config", interrupted)
+    assert call("train.py", CONFIG, f"--workdir={tmp_path}") == (130, "", "train.py: stopped\n")

@@ -1,0 +1,110 @@
+"""Every file in configs/: complete, wholly read, and able to train."""
+
+import inspect
+import json
+import math
+from pathlib import Path
+
+import pytest
+from ml_collections import ConfigDict
+
+from seqmodels.config import flatten, load_config
+from seqmodels.errors import ConfigError
+from seqmodels.experiment import TrainSettings, build_experiment
+from seqmodels.mixers import MIXERS
+from seqmodels.model import SequenceModel
+from seqmodels.presets import PRESETS
+from seqmodels.tasks import TASKS
+from seqmodels.training.fit import fit
+from seqmodels.training.optimizer import make_optimizer
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("configs/*.py"))
+every_file = pytest.mark.parametrize("file", FILES)
+every_preset = pytest.mark.parametrize("mixer", PRESETS)
+
+
+def load(file: str, mixer: str | None = None) -> ConfigDict:
+    return load_config(str(ROOT / file) + (f":mixer={mixer}" if mixer else ""))
+
+
+def reduced(config: ConfigDict) -> ConfigDict:
+    """The same architecture and task, as small as they go, for two steps."""
+    small = {
+        "model": {"width": 16},
+        "optimizer": {"warmup_steps": 1},
+        "train": {"steps": 2, "batch_size": 8, "log_every": 1, "evaluate_every": 1},
+        "task": {
+            "digits": {},
+            "text": {"files": str(ROOT / "seqmodels/**/*.py"), "evaluation_windows": 8},
+        }.get(config.task.kind, {"evaluation_examples": 8}),
+    }
+    if config.task.kind != "digits":
+        small["train"]["length"] = 32
+    config.update(small)
+    return config
+
+
+def test_there_are_configs():
+    assert "configs/digits.py" in FILES
+
+
+@every_preset
+@every_file
+def test_every_preset_builds(file, mixer):
+    build_experiment(load(file, mixer))
+
+
+def constructors(config: ConfigDict):
+    """Each section, what it constructs, and the arguments that code gives to that."""
+    yield config.task, TASKS[config.task.kind], {"seed"}
+    yield config.model, SequenceModel, {"spec", "rngs"}
+    yield config.optimizer, make_optimizer, {"steps"}
+    yield config.train, TrainSettings, set()
+    for mixer in config.model.mixers.values():
+        yield mixer, MIXERS[mixer.kind], {"width", "rngs"}
+
+
+@every_preset
+@every_file
+def test_configs_are_complete(file, mixer):
+    """Nothing is left to a default: each parameter of what a section constructs stands there."""
+    for section, constructor, given in constructors(load(file, mixer)):
+        # Flax hides a class's own signature.
+        is_module = inspect.isclass(constructor) and constructor is not TrainSettings
+        signature = inspect.signature(constructor.__init__ if is_module else constructor)
+        assert set(section) - {"kind"} == set(signature.parameters) - {"self"} - given, constructor
+
+
+@every_file
+def test_every_leaf_is_read(file):
+    """Whatever leaf is set to something absurd, the experiment is refused and the leaf is named."""
+    leaves = flatten(load(file))
+    for path in leaves:
+        config = reduced(load(file)).unlock()
+        *sections, leaf = path.split(".")
+        section = config
+        for name in sections:
+            section = section[name]
+        with section.ignore_type():
+            section[leaf] = b"absurd"
+        with pytest.raises(ConfigError) as caught:
+            build_experiment(config)
+        assert f"{path}=b'absurd'" in str(caught.value)
+
+
+DIGITS = "configs/digits.py"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "mixer"),
+    [(file, None) for file in FILES if file != DIGITS] + [(DIGITS, name) for name in PRESETS],
+)
+def test_every_config_and_every_preset_trains(file, mixer, tmp_path):
+    results = fit(reduced(load(file, mixer)), tmp_path)
+    assert results["steps"] == 2
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [event["step"] for event in events if event["split"] == "train"] == [1, 2]
+    assert all(math.isfinite(event["loss"]) for event in events)

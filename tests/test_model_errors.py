@@ -1,0 +1,166 @@
+"""What a model section may not say, and the one line that says so."""
+
+import pytest
+
+from seqmodels.errors import ConfigError
+from seqmodels.model import build_model
+from seqmodels.tasks.base import TaskSpec
+
+MANY_TO_MANY = TaskSpec("many-to-many", "tokens", 11, 11, True, "loss", False)
+MANY_TO_ONE = MANY_TO_MANY._replace(shape="many-to-one")
+
+
+def section(**changes):
+    """A model section that can be built, with changes."""
+    mixers = {"mixer": {"kind": "gru"}}
+    return {"width": 8, "depth": 2, "pattern": ("mixer",), "mixers": mixers} | changes
+
+
+def one(**mixer):
+    """The change that makes this the only mixer."""
+    return {"mixers": {"mixer": mixer}}
+
+
+ERRORS = {
+    "name-in-pattern": (
+        {"pattern": ("mixr",)},
+        "model.pattern=('mixr',): no mixer 'mixr' in mixers; did you mean 'mixer'? (known: mixer)",
+    ),
+    "pattern-empty": ({"pattern": ()}, "model.pattern=() names no mixer"),
+    "mixer-not-in-pattern": (
+        {"mixers": {"mixer": {"kind": "gru"}, "other": {"kind": "lstm"}}},
+        "model.mixers.other is never read: pattern=('mixer',) does not reach it in 2 blocks",
+    ),
+    "mixer-past-the-depth": (
+        {
+            "depth": 1,
+            "pattern": ("mixer", "other"),
+            "mixers": {"mixer": {"kind": "gru"}, "other": {"kind": "lstm"}},
+        },
+        "model.mixers.other is never read: pattern=('mixer', 'other') does not reach it "
+        "in 1 blocks",
+    ),
+    "kind": (
+        one(kind="lstn"),
+        "model.mixers.mixer.kind='lstn' is not known; did you mean 'lstm'? "
+        "(known: attention, convolution, gru, lstm, rnn)",
+    ),
+    "no-kind": (
+        one(),
+        "model.mixers.mixer.kind=None is not known; known: attention, convolution, gru, lstm, rnn",
+    ),
+    "mixer-key": (
+        one(kind="attention", windw=5),
+        "model.mixers.mixer.windw=5 is never read by Attention; did you mean 'window'? "
+        "(known: causal, heads, positions, window)",
+    ),
+    "choice": (
+        one(kind="rnn", activation="tan"),
+        "model.mixers.mixer.activation='tan': RNN wants one of 'tanh', 'relu'",
+    ),
+    "heads": (
+        one(kind="attention", heads=3),
+        "model.mixers.mixer.heads=3 does not divide the width 8; choose one of 1, 2, 4",
+    ),
+    "odd-heads": (
+        one(kind="attention", heads=8),
+        "model.mixers.mixer.positions='rotary' turns pairs of features; a head has an odd 1",
+    ),
+    "window": (
+        one(kind="attention", window=0),
+        "model.mixers.mixer.window=0 is below 1; "
+        "a window of 1 is the position itself, None is global",
+    ),
+    "even-centred-kernel": (
+        one(kind="convolution", kernel=4, causal=False),
+        "model.mixers.mixer.kernel=4 has no centre; "
+        "a centred convolution (causal=False) needs an odd one",
+    ),
+    "dilation": (
+        one(kind="convolution", dilation=0),
+        "model.mixers.mixer.dilation=0 is below 1",
+    ),
+    "causal-task": (
+        one(kind="convolution", causal=False),
+        "model.mixers.mixer.causal=False: the task's outputs may depend on earlier inputs "
+        "alone; set it to True",
+    ),
+    "width": ({"width": -8}, "model.width=-8 is below 1"),
+    "width-type": ({"width": 8.5}, "model.width=8.5: SequenceModel wants int"),
+    "depth": ({"depth": 0}, "model.depth=0 is below 1"),
+    "dropout": ({"dropout": 1.0}, "model.dropout=1.0 is not within 0 and 1"),
+    "mlp-expansion-unread": (
+        {"mlp_expansion": 4.0},
+        "model.mlp_expansion=4.0 is never read with mlp='none'; leave it None",
+    ),
+    "mlp-expansion-missing": (
+        {"mlp": "gelu"},
+        "model.mlp_expansion=None; mlp='gelu' needs it",
+    ),
+    "mlp-expansion-small": (
+        {"mlp": "gelu", "mlp_expansion": 0.01},
+        "model.mlp_expansion=0.01 leaves the MLP no width",
+    ),
+    "max-length-unread": (
+        {"max_length": 10},
+        "model.max_length=10 is never read with positions='none'; leave it None",
+    ),
+    "max-length-missing": (
+        {"positions": "learned"},
+        "model.max_length=None; positions='learned' needs it",
+    ),
+    "odd-sinusoids": (
+        {"width": 7, "positions": "sinusoidal"},
+        "model.width=7 is odd; positions='sinusoidal' needs pairs of features",
+    ),
+    "pooling-unread": (
+        {"pooling": "mean"},
+        "model.pooling='mean' is never read with a many-to-many task; leave it None",
+    ),
+    "key": (
+        {"dropuot": 0.1},
+        "model.dropuot=0.1 is never read by SequenceModel; did you mean 'dropout'? "
+        "(known: depth, dropout, dtype, max_length, mixers, mlp, mlp_expansion, norm, "
+        "norm_position, pattern, pooling, positions, width)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_refuses_in_one_line(name):
+    changes, message = ERRORS[name]
+    with pytest.raises(ConfigError) as raised:
+        build_model(section(**changes), MANY_TO_MANY)
+    assert str(raised.value) == message
+
+
+def test_the_section_that_the_changes_spoil_can_be_built():
+    build_model(section(), MANY_TO_MANY)
+
+
+def test_names_a_key_that_is_missing():
+    config = section()
+    del config["width"]
+    with pytest.raises(ConfigError) as raised:
+        build_model(config, MANY_TO_MANY)
+    assert str(raised.value) == "model.width is missing; SequenceModel needs it"
+
+
+def test_many_to_one_needs_pooling():
+    with pytest.raises(ConfigError) as raised:
+        build_model(section(), MANY_TO_ONE)
+    assert str(raised.value) == "model.pooling=None; a many-to-one task needs it"
+
+
+def test_learned_positions_end():
+    config = section(positions="learned", max_length=10)
+    message = (
+        "model.max_length=10 is below the length 11 that is asked for; learned positions end there"
+    )
+    with pytest.raises(ConfigError) as raised:
+        build_model(config, MANY_TO_MANY, length=11)
+    assert str(raised.value) == message
+    model = build_model(config, MANY_TO_MANY, length=10)
+    with pytest.raises(ConfigError) as raised:
+        model.initial_state(1, 11)
+    assert str(raised.value) == message

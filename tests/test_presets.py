@@ -1,0 +1,37 @@
+"""Presets: of about equal size, and all of them models."""
+
+import pytest
+
+from seqmodels.errors import ConfigError
+from seqmodels.model import build_model, count_parameters
+from seqmodels.presets import PRESETS, preset
+from seqmodels.tasks.base import TaskSpec
+
+DIGITS = TaskSpec("many-to-one", "features", 1, 10, False, "accuracy", True)
+
+
+@pytest.mark.parametrize("parameters", [100_000, 1_000_000])
+@pytest.mark.parametrize("name", PRESETS)
+def test_sizes_are_about_equal(name, parameters):
+    config = preset(name, parameters=parameters, depth=2, causal=False, pooling="mean")
+    count = count_parameters(build_model(config, DIGITS))
+    assert abs(count / parameters - 1) < 0.12
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("causal", [True, False])
+def test_causal_decides_for_every_mixer(name, causal):
+    config = preset(name, parameters=10_000, depth=2, causal=causal, pooling="last")
+    recurrent = name in ("rnn", "lstm", "gru")
+    assert build_model(config, DIGITS).causal == (causal or recurrent)
+
+
+def test_changes_replace_keys_that_exist():
+    sizes = {"parameters": 10_000, "depth": 2, "causal": True, "pooling": None}
+    assert preset("gru", **sizes, dropout=0.1)["dropout"] == 0.1
+    with pytest.raises(ConfigError) as raised:
+        preset("gru", **sizes, dropuot=0.1)
+    assert "model.dropuot does not exist; did you mean 'dropout'?" in str(raised.value)
+    with pytest.raises(ConfigError) as raised:
+        preset("gur", **sizes)
+    assert "mixer='gur' is not a preset; did you mean 'gru'?" in str(raised.value)

@@ -1,0 +1,205 @@
+"""Whole runs by train.py, each in its own process: finished, stopped, killed, gone wrong."""
+
+import random
+import re
+import shlex
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import (
+    EVALUATE_EVERY,
+    STEPS,
+    assert_same_end,
+    events,
+    finish,
+    last_state,
+    read_json,
+    start,
+    train_command,
+    wait_until,
+)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    """For compiled programs: the first run fills it, the others read it."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, cache) -> tuple[Path, str]:
+    """The folder of a run that nothing disturbed, and its output."""
+    workdir = tmp_path_factory.mktemp("runs") / "undisturbed"
+    code, output, errors = finish(start(train_command(workdir), cache))
+    assert (code, errors) == (0, "")
+    return workdir, output
+
+
+@pytest.mark.slow
+def test_a_run_leaves_all_that_is_needed(finished):
+    workdir, output = finished
+    names = {path.name for path in workdir.iterdir() if not path.name.startswith("events.out")}
+    assert names == {
+        "checkpoints",
+        "config.json",
+        "environment.json",
+        "learning-curve.png",
+        "metrics.jsonl",
+        "results.json",
+    }
+    assert len(list(workdir.glob("events.out.tfevents.*"))) == 1
+    assert read_json(workdir / "config.json")["train"]["steps"] == STEPS
+    assert read_json(workdir / "environment.json")["command"].startswith("python train.py --config")
+    steps = [event["step"] for event in events(workdir, "train")]
+    assert steps == list(range(5, STEPS + 1, 5))
+    validations = events(workdir, "validation")
+    assert [event["step"] for event in validations] == list(range(20, STEPS + 1, EVALUATE_EVERY))
+    results = read_json(workdir / "results.json")
+    best = max(validations, key=lambda event: (event["accuracy"], event["step"]))
+    assert results["best_step"] == best["step"]
+    assert results["validation"]["accuracy"] == best["accuracy"]
+    assert results["test"]["accuracy"] > 0.2, "chance is 0.125"
+    kept = {int(path.name) for path in (workdir / "checkpoints").iterdir()}
+    assert kept == {STEPS, STEPS - EVALUATE_EVERY, best["step"]}
+    assert f"(best checkpoint, step {best['step']}); the run lies in {workdir}" in output
+
+
+@pytest.mark.slow
+def test_a_run_says_what_it_costs_and_how_far_it_is(finished):
+    output = finished[1]
+    number = r"[\d.,e+-]+"
+    assert re.search(rf"{number} parameters, {number} MFLOPs a token", output)
+    assert re.search(rf"compiled in {number} s; a step takes {number} MiB", output)
+    line = rf"^step 5/{STEPS}  loss {number}  accuracy {number}  steps/s {number}  tokens/s"
+    assert re.search(line, output, re.MULTILINE)
+    assert re.search(rf"^validation at step 20: accuracy {number}$", output, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_the_same_command_again_changes_nothing(finished, cache):
+    workdir = finished[0]
+    before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
+    code, output, errors = finish(start(train_command(workdir), cache))
+    message = f"{workdir} is finished (results.json); choose another --workdir to train again\n"
+    assert (code, output, errors) == (0, message, "")
+    assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*")} == before
+
+
+@pytest.mark.slow
+def test_a_run_killed_five_times_ends_as_if_never_killed(finished, cache, tmp_path):
+    """While it compiles, while a checkpoint is half written, and at three random moments."""
+    workdir, chance = tmp_path / "killed", random.Random(2026)
+    checkpoints, metrics = workdir / "checkpoints", workdir / "metrics.jsonl"
+
+    def has_reached(step: int) -> bool:
+        return metrics.exists() and f'"step": {step},' in metrics.read_text()
+
+    def is_saving() -> bool:
+        return any("tmp" in path.name for path in checkpoints.glob("*"))
+
+    moments = [lambda: (workdir / "config.json").exists(), is_saving]
+    moments += [
+        lambda step=step: has_reached(step)
+        for step in sorted(chance.sample(range(30, STEPS - 40, 5), k=3))
+    ]
+    for moment in moments:
+        process = start(train_command(workdir), cache)
+        wait_until(moment, process)
+        time.sleep(chance.uniform(0, 0.05) if moment is not is_saving else 0)
+        process.kill()
+        assert finish(process)[0] == -signal.SIGKILL
+        assert not (workdir / "results.json").exists()
+    code, output, errors = finish(start(train_command(workdir), cache))
+    assert (code, errors) == (0, "")
+    assert re.search(r"^continuing from step \d+ in ", output, re.MULTILINE)
+    assert "warning" not in output
+    assert_same_end(workdir, finished[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_saves_and_says_how_to_continue(finished, cache, tmp_path, number):
+    workdir = tmp_path / "stopped run"
+    process = start(train_command(workdir), cache)
+    metrics = workdir / "metrics.jsonl"
+    wait_until(lambda: metrics.exists() and '"step": 65,' in metrics.read_text(), process)
+    process.send_signal(number)
+    code, _, errors = finish(process)
+    assert code == 128 + number
+    said = re.fullmatch(
+        r"train.py: interrupted at step (\d+), which is saved; continue with: python (.*)\n", errors
+    )
+    assert said is not None, errors
+    assert last_state(workdir)[0] == int(said[1])
+    code, output, errors = finish(start(shlex.split(said[2]), cache))
+    assert (code, errors) == (0, "")
+    assert f"continuing from step {said[1]} in {workdir}" in output
+    assert_same_end(workdir, finished[0])
+
+
+DIVERGING = (
+    "--config.optimizer.learning_rate=1e30",
+    "--config.optimizer.clip_norm=None",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("evaluate_every", "message"),
+    [
+        (20, "train.py: the loss is nan at step 3; none was saved (CHECKPOINTS). "),
+        # The first update has the learning rate 0, so the first checkpoint is a good one.
+        (
+            1,
+            "train.py: the validation loss is nan at step 2; "
+            "the last good checkpoint is step 1 (CHECKPOINTS). ",
+        ),
+    ],
+)
+def test_a_run_that_diverges_stops(cache, tmp_path, evaluate_every, message):
+    advice = "Try a lower optimizer.learning_rate, a longer warm-up or a lower clip_norm\n"
+    every = f"--config.train.evaluate_every={evaluate_every}"
+    command = train_command(tmp_path, *DIVERGING, every)
+    for _ in range(2):  # the second continues from the good checkpoint, where there is one
+        code, _, errors = finish(start(command, cache))
+        assert code == 3
+        assert errors == message.replace("CHECKPOINTS", str(tmp_path / "checkpoints")) + advice
+        assert not (tmp_path / "results.json").exists()
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(finished, cache, tmp_path):
+    workdir = tmp_path / "damaged"
+    process = start(train_command(workdir), cache)
+    wait_until((workdir / "checkpoints/100").exists, process)
+    process.kill()
+    finish(process)
+    latest = max((workdir / "checkpoints").glob("[0-9]*[0-9]"), key=lambda path: int(path.name))
+    for file in (latest / "default/d").iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+    code, output, errors = finish(start(train_command(workdir), cache))
+    assert (code, errors) == (0, "")
+    before = int(latest.name) - EVALUATE_EVERY
+    assert re.search(rf"^warning: checkpoint {latest.name} is damaged \(.*\)$", output, re.M)
+    fallback = f"\nwarning: falling back to checkpoint {before}\ncontinuing from step {before} in "
+    assert fallback in output
+    assert (workdir / "damaged-checkpoints" / latest.name).is_dir()
+    assert_same_end(workdir, finished[0])
+
+
+def test_help_and_a_mistake(cache, tmp_path):
+    """Two processes at once: each spends its time on imports."""
+    asked = start(["train.py", "--help"], cache)
+    wrong = start(train_command(tmp_path / "x", "--config.train.stepz=3"), cache)
+    code, output, errors = finish(asked)
+    assert (code, errors) == (0, "")
+    assert output.startswith("Trains one model: python train.py --config=configs/digits.py")
+    assert finish(wrong) == (
+        2,
+        "",
+        "train.py: config key 'train.stepz' does not exist; did you mean 'train.steps'?\n",
+    )
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,293 @@
+"""Checkpoints: what is saved comes back bit by bit, and damage costs one checkpoint at most."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqmodels.errors import CheckpointError
+from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.sharding import make_mesh, replicated
+from seqmodels.training.step import TrainState
+
+SIZE = 200_000
+
+
+def new_state(number: int = 0) -> TrainState:
+    """A state of some megabytes that depends on a number everywhere."""
+    weights = jnp.arange(SIZE) * 1e-3 + number
+    params = {"a": {"weights": weights}, "b": jnp.full((3, 4), number, "f")}
+    moments = (jnp.full(SIZE, 1.0 / (1 + number)), {"count": jnp.int32(number)})
+    return TrainState(jnp.int32(number), params, moments)
+
+
+def copied(state: TrainState) -> TrainState:
+    return jax.tree.map(lambda x: np.array(x, copy=True), state)
+
+
+def equal(a: TrainState, b: TrainState) -> bool:
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return all(np.asarray(x).tobytes() == np.asarray(y).tobytes() for x, y in pairs)
+
+
+@pytest.fixture(scope="module")
+def everywhere():
+    return replicated(make_mesh())
+
+
+@pytest.fixture
+def warnings() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def open_checkpoints(tmp_path, warnings):
+    """Opens the folder's checkpoints as a new process would; closes them at the end."""
+    opened = []
+
+    def open_(higher_is_better: bool = True, read_only: bool = False) -> Checkpoints:
+        for one in opened:
+            one.wait()
+        folder = tmp_path / "checkpoints"
+        opened.append(Checkpoints(folder, "score", higher_is_better, warnings.append, read_only))
+        return opened[-1]
+
+    yield open_
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def like(everywhere):
+    return abstract_state(new_state, everywhere)
+
+
+def test_what_is_saved_comes_back(open_checkpoints, like, everywhere):
+    state = jax.device_put(new_state(3), everywhere)
+    open_checkpoints().save(state, 3, {"score": 0.5})
+    step, restored = open_checkpoints().restore("latest", like)
+    assert step == 3
+    assert equal(restored, state)
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    assert all(leaf.sharding == everywhere for leaf in jax.tree.leaves(restored))
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+def test_steps_that_reuse_the_buffers_do_not_reach_a_save(open_checkpoints, devices):
+    """The loop goes on, and donates the state, while the checkpoint is being written."""
+    mesh = jax.make_mesh((devices,), ("data",), devices=jax.devices()[:devices])
+    sharding = replicated(mesh)
+    step = jax.jit(
+        lambda s: jax.tree.map(lambda x: x + jnp.ones((), x.dtype), s),
+        donate_argnums=0,
+        out_shardings=sharding,
+    )
+    checkpoints = open_checkpoints()
+    state = step(jax.device_put(new_state(), sharding))
+    for number in (1, 2):
+        expected = copied(state)
+        checkpoints.save(state, number, None)
+        for _ in range(50):
+            state = step(state)
+        jax.block_until_ready(state)
+        checkpoints.wait()
+        restored = checkpoints.restore(number, abstract_state(new_state, sharding))[1]
+        assert equal(restored, expected)
+        assert not equal(restored, state)
+
+
+SAVES = [(1, 0.3), (2, 0.9), (3, 0.9), (4, None), (5, 0.2), (6, 0.1), (7, None), (8, None)]
+KEPT = [{1}, {1, 2}, {2, 3}, {3, 4}, {3, 4, 5}, {3, 5, 6}, {3, 6, 7}, {3, 7, 8}]
+
+
+@pytest.mark.parametrize("higher_is_better", [True, False])
+@pytest.mark.parametrize("resumed", [False, True], ids=["one process", "a process a save"])
+def test_the_latest_two_and_the_best_are_kept(open_checkpoints, resumed, higher_is_better):
+    """Of equal scores the later is best; a save without a score is never best."""
+    checkpoints = open_checkpoints(higher_is_better)
+    for (step, score), kept in zip(SAVES, KEPT, strict=True):
+        if resumed:
+            checkpoints = open_checkpoints(higher_is_better)
+        signed = {"score": score if higher_is_better else -score} if score is not None else None
+        checkpoints.save({"a": jnp.zeros(2)}, step, signed)
+        checkpoints.wait()
+        assert set(checkpoints.steps()) == kept
+        assert checkpoints.best_step() == (step if step < 4 else 3)
+
+
+def test_which_checkpoint(open_checkpoints, like):
+    checkpoints = open_checkpoints()
+    for step, score in ((1, 0.9), (2, 0.5), (3, 0.6)):
+        checkpoints.save(new_state(step), step, {"score": score})
+        checkpoints.wait()
+    for which, step in (("latest", 3), ("best", 1), (2, 2), (3, 3)):
+        found, state = checkpoints.restore(which, like)
+        assert found == step
+        assert equal(state, new_state(step))
+    message = rf"^{checkpoints.folder} holds no checkpoint 7; it has 1, 2, 3$"
+    with pytest.raises(CheckpointError, match=message):
+        checkpoints.restore(7, like)
+
+
+def test_no_checkpoint(open_checkpoints, like):
+    with pytest.raises(CheckpointError, match=r"checkpoints holds no checkpoint; train first$"):
+        open_checkpoints().restore("latest", like)
+
+
+@pytest.fixture(scope="module")
+def three_saved(tmp_path_factory) -> Path:
+    """Steps 1 (the best), 2 and 3."""
+    folder = tmp_path_factory.mktemp("saved") / "checkpoints"
+    checkpoints = Checkpoints(folder, "score", True, print)
+    for step in (1, 2, 3):
+        checkpoints.save(new_state(step), step, {"score": 1 / step})
+    checkpoints.close()
+    return folder
+
+
+def delete(file: Path) -> None:
+    file.unlink()
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def truncate(file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+
+
+DAMAGES: list[Callable[[Path], None]] = [delete, empty, truncate]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_to_any_file_costs_one_checkpoint_at_most(
+    three_saved, tmp_path, open_checkpoints, warnings, like, damage
+):
+    """Orbax can do without some files; where it can't, the one before is restored."""
+    names = sorted(contents(three_saved / "3"))
+    fallen_back = []
+    for name in names:
+        shutil.rmtree(tmp_path)
+        shutil.copytree(three_saved, tmp_path / "checkpoints")
+        damage(tmp_path / "checkpoints/3" / name)
+        warnings.clear()
+        step, state = open_checkpoints().restore("latest", like)
+        assert equal(state, new_state(step)), name
+        if step != 3:
+            assert step == 2
+            assert (tmp_path / "damaged-checkpoints/3").is_dir()
+            assert not (tmp_path / "checkpoints/3").exists()
+            assert warnings[0].startswith("checkpoint 3 is damaged (")
+            assert warnings[1:] == ["falling back to checkpoint 2"]
+            assert not any("\n" in warning for warning in warnings)
+            fallen_back.append(name)
+        elif "metrics/metrics" in name and damage is not delete:
+            assert warnings == [
+                "checkpoint 3 has lost its score (damaged metrics): it can't be best"
+            ]
+        else:
+            assert warnings == []
+    # The arrays themselves lie in default/d.
+    assert any(name.startswith("default/d/") for name in fallen_back)
+    assert "default/manifest.ocdbt" in fallen_back
+
+
+@pytest.fixture
+def damaged(three_saved, tmp_path):
+    """Copies the three checkpoints and truncates the arrays of some of them."""
+
+    def make(*steps: int) -> None:
+        shutil.copytree(three_saved, tmp_path / "checkpoints")
+        for step in steps:
+            for file in (tmp_path / f"checkpoints/{step}/default/d").iterdir():
+                truncate(file)
+
+    return make
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_written_again(
+    damaged, open_checkpoints, tmp_path, like
+):
+    damaged(3)
+    checkpoints = open_checkpoints()
+    assert checkpoints.restore("latest", like)[0] == 2
+    assert contents(tmp_path / "damaged-checkpoints/3")
+    checkpoints.save(new_state(33), 3, {"score": 0.1})
+    checkpoints.wait()
+    step, state = open_checkpoints().restore("latest", like)
+    assert step == 3
+    assert equal(state, new_state(33))
+
+
+def test_a_damaged_best_checkpoint_falls_back_to_another(damaged, open_checkpoints, warnings, like):
+    damaged(1)
+    step, state = open_checkpoints().restore("best", like)
+    assert step == 2
+    assert equal(state, new_state(2))
+    assert warnings[-1] == "falling back to checkpoint 2"
+
+
+def test_several_damaged_checkpoints(damaged, open_checkpoints, warnings, like):
+    damaged(2, 3)
+    assert open_checkpoints().restore("latest", like)[0] == 1
+    assert [warning[:23] for warning in warnings] == [
+        "checkpoint 3 is damaged",
+        "checkpoint 2 is damaged",
+        "falling back to checkpo",
+    ]
+
+
+def test_nothing_that_can_be_read(damaged, open_checkpoints, like):
+    damaged(1, 2, 3)
+    with pytest.raises(CheckpointError, match=r"^none of the checkpoints in .* can be read$"):
+        open_checkpoints().restore("latest", like)
+
+
+def test_readers_change_nothing(damaged, open_checkpoints, tmp_path, like):
+    damaged(3)
+    before = contents(tmp_path)
+    assert open_checkpoints(read_only=True).restore("latest", like)[0] == 2
+    assert contents(tmp_path) == before
+
+
+def test_a_damaged_score_is_not_the_best(damaged, open_checkpoints, tmp_path, warnings, like):
+    damaged()
+    truncate(tmp_path / "checkpoints/1/metrics/metrics")
+    assert open_checkpoints().restore("best", like)[0] == 2
+    assert warnings == ["checkpoint 1 has lost its score (damaged metrics): it can't be best"]
+
+
+def test_what_a_killed_save_leaves_is_removed(damaged, open_checkpoints, tmp_path, like):
+    damaged()
+    unfinished = tmp_path / "checkpoints/4.orbax-checkpoint-tmp"
+    shutil.copytree(tmp_path / "checkpoints/3", unfinished)
+    checkpoints = open_checkpoints()
+    assert checkpoints.steps() == [1, 2, 3]
+    assert checkpoints.restore("latest", like)[0] == 3
+    assert not unfinished.exists()
+    checkpoints.save(new_state(4), 4, None)
+    checkpoints.wait()
+    assert checkpoints.steps() == [1, 3, 4]
+
+
+def test_a_half_deleted_checkpoint_does_no_harm(damaged, open_checkpoints, tmp_path, like):
+    """A kill may come while an old checkpoint is being deleted."""
+    damaged()
+    shutil.rmtree(tmp_path / "checkpoints/2/default")
+    shutil.rmtree(tmp_path / "checkpoints/2/metrics")
+    checkpoints = open_checkpoints()
+    assert checkpoints.restore("latest", like)[0] == 3
+    checkpoints.save(new_state(4), 4, {"score": 0.1})
+    checkpoints.wait()
+    assert checkpoints.steps() == [1, 3, 4]

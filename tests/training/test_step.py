@@ -1,0 +1,178 @@
+"""The training step: one golden value, and the same step in other shapes."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from seqmodels.experiment import Experiment, build_experiment
+from seqmodels.tasks.base import Batch
+from seqmodels.training.sharding import put_batch, replicated
+from seqmodels.training.step import (
+    StepReport,
+    TrainState,
+    initial_state,
+    jit_train_step,
+    make_train_step,
+)
+
+ATTENTION = {"kind": "attention", "heads": 2, "window": 5, "positions": "rotary"}
+
+
+def experiment(**model) -> Experiment:
+    """Attention and an MLP on recall, small enough to compile in a few seconds."""
+    section = {
+        "width": 16,
+        "depth": 1,
+        "pattern": ("local",),
+        "mixers": {"local": ATTENTION},
+        "mlp": "gelu",
+        "mlp_expansion": 2.0,
+        "dropout": 0.0,
+    }
+    optimizer = {
+        "learning_rate": 1e-2,
+        "warmup_steps": 0,
+        "final_learning_rate": 0.0,
+        "weight_decay": 0.1,
+        "beta1": 0.9,
+        "beta2": 0.98,
+        "clip_norm": 1.0,
+    }
+    train = {"steps": 10, "batch_size": 16, "length": 16, "accumulate": 1}
+    return build_experiment(
+        ConfigDict(
+            {
+                "seed": 0,
+                "task": {"kind": "recall", "vocabulary": 16, "pairs": 2, "evaluation_examples": 40},
+                "model": section | model,
+                "optimizer": optimizer,
+                "train": train | {"log_every": 1, "evaluate_every": 1},
+            }
+        )
+    )
+
+
+def one_step(
+    of: Experiment, devices: int = 1, accumulate: int = 1, batch: Batch | None = None
+) -> tuple[TrainState, StepReport]:
+    """The first step of training."""
+    mesh = jax.make_mesh(
+        (devices,),
+        ("data",),
+        axis_types=(jax.sharding.AxisType.Auto,),
+        devices=jax.devices()[:devices],
+    )
+    step = jit_train_step(of.model, of.task, of.optimizer, accumulate, of.seed, mesh)
+    new_state = partial(initial_state, of.model, of.optimizer, of.seed)
+    state = jax.jit(new_state, out_shardings=replicated(mesh))()
+    batch = batch or of.task.batch("train", 0, of.train.batch_size, of.train.length)
+    after, report = step(state, put_batch(batch, mesh))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state)), "donated, not copied"
+    return after, report
+
+
+@pytest.fixture(scope="module")
+def of() -> Experiment:
+    return experiment()
+
+
+@pytest.fixture(scope="module")
+def expected(of) -> tuple[TrainState, StepReport]:
+    """The first step in its simplest form: one device, one micro-batch."""
+    return one_step(of)
+
+
+GOLDEN = {"loss": 3.329884, "gradient norm": 1.542056, "moments": 0.0, "parameters": 2.897024}
+
+
+def checksum(tree) -> float:
+    """A sum in which each number has its own weight, so that none can trade places."""
+    flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+    return float(np.cos(np.arange(flat.size)) @ flat)
+
+
+def test_golden_step():
+    """Fixed seed, dropout on: the loss, the gradient and the update are what they were."""
+    state, report = one_step(experiment(dropout=0.25))
+    total, count = report.metrics["loss"]
+    found = {
+        "loss": float(total / count),
+        "gradient norm": float(report.gradient_norm),
+        "moments": checksum(state.optimizer),
+        "parameters": checksum(state.params),
+    }
+    assert found == pytest.approx(GOLDEN, rel=1e-3), (
+        "The first training step gives other numbers. If you meant to change the mathematics of "
+        "a layer, of the initial weights, of recall, of dropout or of the optimizer, put "
+        f"{found} into GOLDEN and say so in CHANGELOG.md: older runs can't be reproduced any "
+        "more. If you did not mean to, the change is a bug."
+    )
+
+
+def assert_same_step(a, b):
+    """The same up to the order of sums.
+
+    AdamW's first update is about the gradient's sign times the learning rate, 0.01: where
+    the gradient is next to nothing its rounding shows. The moments show the gradient itself.
+    """
+    (state, report), (other_state, other_report) = jax.device_get((a, b))
+
+    def assert_close(x, y, **tolerance):
+        jax.tree.map(lambda p, q: np.testing.assert_allclose(p, q, **tolerance), x, y)
+
+    assert_close(report, other_report, rtol=1e-5)
+    assert_close(state.optimizer, other_state.optimizer, rtol=1e-4, atol=1e-7)
+    assert_close(state.params, other_state.params, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_four_micro_batches_are_one_batch(of, expected):
+    assert_same_step(one_step(of, accumulate=4), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_eight_devices_are_one(of, expected, accumulate):
+    assert_same_step(one_step(of, devices=8, accumulate=accumulate), expected)
+
+
+@pytest.mark.slow
+def test_rows_without_weight_count_nowhere(of):
+    """A batch of which the last rows fill up: on 8 devices, some have nothing but those."""
+    full = of.task.batch("train", 0, 16, 16)
+    weights = np.where(np.arange(16)[:, None] < 5, full.weights, 0)
+    other = full._replace(weights=weights, inputs=np.where(weights[:, :1] > 0, full.inputs, 3))
+    simple = one_step(of, batch=full._replace(weights=weights))
+    assert simple[1].metrics["loss"][1] == 10
+    assert_same_step(one_step(of, devices=8, accumulate=2, batch=other), simple)
+
+
+@pytest.mark.slow
+def test_dropout_follows_from_seed_and_step():
+    of = experiment(dropout=0.5)
+    state, batch = initial_state(of.model, of.optimizer, 0), of.task.batch("train", 0, 16, 16)
+    norms = []
+    for seed in (0, 1):
+        step = jax.jit(make_train_step(of.model, of.task, of.optimizer, 1, seed))
+        for number in (0, 1, 0):
+            report = step(state._replace(step=jnp.int32(number)), batch)[1]
+            norms.append(float(report.gradient_norm))
+    assert norms[0] == norms[2]
+    assert len(set(norms)) == 4
+
+
+@pytest.mark.slow
+def test_the_update_is_clipped_and_moves_every_parameter(of, expected):
+    before = initial_state(of.model, of.optimizer, of.seed)
+    after, report = expected
+    assert report.gradient_norm > 1
+    first_moments = after.optimizer[1][0].mu
+    norm = jnp.sqrt(sum(jnp.sum(m**2) for m in jax.tree.leaves(first_moments)))
+    assert norm == pytest.approx(0.1, rel=1e-4)  # (1 - beta1) * clip_norm
+    assert after.step == 1
+    moved = jax.tree.map(lambda a, b: bool((a != b).any()), after.params, before.params)
+    assert all(jax.tree.leaves(moved)), moved
