@@ -50,6 +50,7 @@ def preset(
     if name not in _PRESETS:
         raise ConfigError(f"mixer={name!r} is not a preset; {nearest(name, _PRESETS)}")
     mixers, squares, mlp = _PRESETS[name]
+    mixers = dict(list(mixers.items())[:depth])
     both_sides = {} if name in ("rnn", "lstm", "gru") else {"causal": causal}
     section = {
         "width": max(8, 8 * round((parameters / (depth * squares)) ** 0.5 / 8)),

@@ -1,0 +1,149 @@
+"""Every form of attention against the plain reference, and memory that is linear in the length."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqmodels.ops.attention import attention, attention_reference
+from seqmodels.ops.blocked_attention import blocked_attention
+from seqmodels.ops.local_attention import local_attention
+
+BATCH, HEADS, HEAD_WIDTH = 2, 2, 4
+SCALE = HEAD_WIDTH**-0.5
+TOLERANCE = {jnp.float32: 2e-5, jnp.bfloat16: 3e-2}
+
+
+def inputs(queries: int, keys: int, dtype=jnp.float32):
+    """Query, key, value and the output's gradient."""
+    random = jax.random.split(jax.random.key(queries * 1000 + keys), 4)
+    lengths = (queries, keys, keys, queries)
+    return [
+        jax.random.normal(k, (BATCH, length, HEADS, HEAD_WIDTH)).astype(dtype)
+        for k, length in zip(random, lengths, strict=True)
+    ]
+
+
+def random_mask(keys: int):
+    """About a third of the keys masked, and in the second row all of them."""
+    mask = np.random.default_rng(keys).random((BATCH, keys)) < 0.7
+    mask[1] = False
+    return jnp.asarray(mask)
+
+
+def outputs_and_gradients(function, query, key, value, gradient):
+    """The output, and the gradients of query, key and value."""
+
+    def both(query, key, value):
+        out, pull = jax.vjp(function, query, key, value)
+        return out, *pull(gradient)
+
+    return jax.jit(both)(query, key, value)
+
+
+def assert_equal(form, reference, arguments, tolerance):
+    actual = outputs_and_gradients(form, *arguments)
+    expected = outputs_and_gradients(reference, *arguments)
+    names = ("output", "query", "key", "value")
+    for name, a, b in zip(names, actual, expected, strict=True):
+        assert a.dtype == b.dtype
+        a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
+        assert np.isfinite(a).all()
+        np.testing.assert_allclose(
+            a, b, rtol=0, atol=tolerance * max(1, abs(b).max()), err_msg=name
+        )
+
+
+def reference(**settings):
+    return lambda q, k, v: attention_reference(q, k, v, **settings)
+
+
+LENGTHS = [
+    1,
+    7,
+    pytest.param(63, marks=pytest.mark.slow),
+    pytest.param(64, marks=pytest.mark.slow),
+    130,
+    pytest.param(257, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("masked", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dtype", [jnp.float32, pytest.param(jnp.bfloat16, marks=pytest.mark.slow)])
+def test_blocked_equals_the_reference(length, causal, masked, dtype):
+    mask = random_mask(length) if masked else None
+    assert_equal(
+        lambda q, k, v: blocked_attention(q, k, v, mask, causal, None, 0, SCALE),
+        reference(causal=causal, mask=mask),
+        inputs(length, length, dtype),
+        TOLERANCE[dtype],
+    )
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("window", [1, pytest.param(5, marks=pytest.mark.slow), 16])
+@pytest.mark.parametrize("masked", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_local_equals_the_reference(length, causal, window, masked):
+    mask = random_mask(length) if masked else None
+    assert_equal(
+        lambda q, k, v: local_attention(q, k, v, mask, causal, window, 0, SCALE),
+        reference(causal=causal, window=window, mask=mask),
+        inputs(length, length),
+        TOLERANCE[jnp.float32],
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("window", [None, 5, 40, 1000])
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize(
+    ("queries", "keys", "offset"), [(150, 220, 70), (200, 300, 0), (1, 300, 299)]
+)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_seam_equals_the_reference(window, causal, queries, keys, offset, dtype):
+    """More keys than queries, windows wider than the sequence, sizes that choose each form."""
+    settings = {"causal": causal, "window": window, "offset": offset, "mask": random_mask(keys)}
+    assert_equal(
+        lambda q, k, v: attention(q, k, v, **settings),
+        reference(**settings),
+        inputs(queries, keys, dtype),
+        TOLERANCE[dtype],
+    )
+
+
+@pytest.mark.parametrize("window", [None, 5])
+def test_traced_offsets_may_differ_by_row(window):
+    query, key, value, _ = inputs(3, 40)
+    offsets = jnp.array([4, 30])
+    call = jax.jit(lambda o: attention(query, key, value, causal=True, window=window, offset=o))
+    by_row = call(offsets)
+    for row, offset in enumerate(offsets.tolist()):
+        one = attention_reference(query, key, value, causal=True, window=window, offset=offset)
+        np.testing.assert_allclose(by_row[row], one[row], atol=1e-5)
+        np.testing.assert_allclose(call(jnp.int32(offset))[row], one[row], atol=1e-5)
+
+
+def test_a_query_without_keys_gives_zero():
+    query, key, value, gradient = inputs(130, 130)
+    mask = jnp.zeros((BATCH, 130), bool)
+    results = outputs_and_gradients(
+        lambda q, k, v: attention(q, k, v, causal=True, mask=mask), query, key, value, gradient
+    )
+    assert all((result == 0).all() for result in results)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("window", [None, 128])
+def test_memory_is_linear_in_the_length(window):
+    """Temporaries of a forward and backward pass at most double from a length to its double."""
+
+    def temporaries(length: int) -> int:
+        shape = jax.ShapeDtypeStruct((1, length, 4, 16), jnp.float32)
+        loss = lambda q, k, v: jnp.sum(attention(q, k, v, causal=True, window=window) ** 2)  # noqa: E731
+        compiled = jax.jit(jax.grad(loss, (0, 1, 2))).lower(shape, shape, shape).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporaries(16384) <= 2.05 * temporaries(8192)
