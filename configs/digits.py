@@ -3,7 +3,8 @@
 python train.py --config=configs/digits.py:mixer=conv --workdir=runs/digits
 
 The default, two blocks of convolution (one of them dilated by a row of pixels), takes about
-a minute on 2 cores; on one seed it validated at 99.0% and tested at 99.3%.
+a minute on 2 cores; on one seed it validated at 99.0% and tested at 99.3%. Test scores were
+in view while the recipe was being found.
 """
 
 from ml_collections import ConfigDict
