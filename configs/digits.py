@@ -19,17 +19,16 @@ def get_config(arg: str = "") -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.task = {"kind": "digits", "shift": 1.0, "rotation": 10.0, "scaling": 0.1}
-    # Rotary encoding tells attention how far apart two pixels are, but not where they are.
-    attends = arguments.mixer in ("local", "global", "transformer")
     config.model = preset(
         arguments.mixer,
         parameters=100_000,
-        depth=2,
+        # Attention does better deep and narrow: 4 blocks validated above 2 of the same size.
+        depth=4 if arguments.mixer in ("local", "global", "transformer") else 2,
         causal=False,
         pooling="mean",
-        dropout=0.2,
-        positions="learned" if attends else "none",
-        max_length=64 if attends else None,
+        dropout=0.1,
+        # Where a pixel lies matters, to recurrent networks too.
+        positions="sinusoidal",
     )
     config.optimizer = {
         "learning_rate": 3e-3,
@@ -41,8 +40,8 @@ def get_config(arg: str = "") -> ConfigDict:
         "clip_norm": 1.0,
     }
     config.train = {
-        "steps": 2000,
-        "batch_size": 32,
+        "steps": 1500,
+        "batch_size": 64,
         "length": 64,
         "accumulate": 1,
         "log_every": 100,

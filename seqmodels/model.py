@@ -120,7 +120,7 @@ class SequenceModel(nnx.Module):
     ):
         require(width >= 1, f"width={width} is below 1")
         require(depth >= 1, f"depth={depth} is below 1")
-        require(0 <= dropout < 1, f"dropout={dropout} is not within 0 and 1")
+        require(0 <= dropout < 1, f"dropout={dropout} is not at least 0 and below 1")
         require(len(pattern) > 0, "pattern=() names no mixer")
         for name in pattern:
             known = nearest(name, mixers)

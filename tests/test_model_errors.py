@@ -88,7 +88,7 @@ ERRORS = {
     "width": ({"width": -8}, "model.width=-8 is below 1"),
     "width-type": ({"width": 8.5}, "model.width=8.5: SequenceModel wants int"),
     "depth": ({"depth": 0}, "model.depth=0 is below 1"),
-    "dropout": ({"dropout": 1.0}, "model.dropout=1.0 is not within 0 and 1"),
+    "dropout": ({"dropout": 1.0}, "model.dropout=1.0 is not at least 0 and below 1"),
     "mlp-expansion-unread": (
         {"mlp_expansion": 4.0},
         "model.mlp_expansion=4.0 is never read with mlp='none'; leave it None",
