@@ -11,6 +11,9 @@ from seqmodels import cli
 CONFIG = flags.DEFINE_string(
     "config", None, "config file, with its arguments: configs/digits.py:mixer=lstm"
 )
+PROFILE = flags.DEFINE_integer(
+    "profile", 0, "trace so many steps with jax.profiler, into profile/ in the workdir", 0
+)
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run; made if missing")
 
 
@@ -20,7 +23,7 @@ def main() -> None:
     workdir = cli.require_flag(WORKDIR)
     from seqmodels.training.fit import fit  # after the config is read: this import takes seconds
 
-    fit(config, workdir)
+    fit(config, workdir, PROFILE.value)
 
 
 if __name__ == "__main__":

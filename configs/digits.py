@@ -2,9 +2,16 @@
 
 python train.py --config=configs/digits.py:mixer=conv --workdir=runs/digits
 
-The default, two blocks of convolution (one of them dilated by a row of pixels), takes about
-a minute on 2 cores; on one seed it validated at 99.0% and tested at 99.3%. Test scores were
-in view while the recipe was being found.
+Test accuracy in per cent, mean (lowest to highest) over seeds 0 to 2, and the time of a run
+on 2 idle cores of an AMD EPYC server:
+
+    conv         98.9 (98.7 to 99.0)    35 s      gru    98.4 (98.0 to 99.3)    63 s
+    global       97.6 (96.7 to 98.3)   133 s      lstm   97.9 (97.7 to 98.3)    69 s
+    local        97.2 (96.7 to 97.7)   126 s      rnn    97.7 (97.0 to 98.3)    66 s
+    transformer  96.6 (95.3 to 97.3)   152 s
+
+300 images are tested: one of them is 0.3. The recipe, one for all, was chosen on validation
+(early variants of it with test scores in view as well); the checkpoint of a run always is.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,19 @@
-"""Multi-query associative recall: which mixers look things up, and at which length?"""
+"""Multi-query associative recall: which mixers look things up, and at which length?
+
+python train.py --config=configs/recall.py:mixer=global,length=64,pairs=4 --workdir=runs/recall
+
+After the key-value pairs each key is asked for once; the score is the share of values
+answered rightly (Arora et al. 2023, Zoology). Test accuracy in per cent at length 64 with
+4 pairs, seed 0, and the time of a run on one core of an AMD EPYC server:
+
+    global       100.0   139 s      lstm   24.7    79 s
+    transformer   99.9   132 s      gru    24.7    77 s
+    local         78.7   140 s      conv   24.0    49 s
+    rnn            1.0    76 s
+
+25% is to name any of the four values that were shown, 0.8% is chance. Two windows of 16
+keys see 30 positions back, which is too near for the later queries.
+"""
 
 from ml_collections import ConfigDict
 

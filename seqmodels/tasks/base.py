@@ -1,5 +1,6 @@
 """What a task is: a pure function from (seed, split, step) to a batch, and its metrics."""
 
+from functools import lru_cache
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
@@ -113,13 +114,15 @@ def example_indices(
     places = step * batch_size + np.arange(batch_size)
     weights = example_weights(size, split, step, batch_size)
     if split == "train":
-        orders = {
-            epoch: np.random.default_rng([seed, 0xE90C, epoch]).permutation(size)
-            for epoch in np.unique(places // size).tolist()
-        }
-        indices = np.array([orders[p // size][p % size] for p in places.tolist()])
-        return indices, weights
+        first, last = places[0] // size, places[-1] // size
+        orders = [_epoch_order(size, seed, epoch) for epoch in range(first, last + 1)]
+        return np.concatenate(orders)[places - first * size], weights
     return np.minimum(places, size - 1), weights
+
+
+@lru_cache(maxsize=4)
+def _epoch_order(size: int, seed: int, epoch: int) -> Int[np.ndarray, "n"]:
+    return np.random.default_rng([seed, 0xE90C, epoch]).permutation(size)
 
 
 def example_weights(size: int, split: Split, step: int, batch_size: int) -> Float[np.ndarray, "B"]:

@@ -21,6 +21,7 @@ from seqmodels.tasks.base import (
 SIDE = 8
 SPLIT_SIZES = {"train": 1200, "validation": 297, "test": 300}
 SPLIT_SEED = 2026
+_CENTRED = np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2
 
 
 class Digits:
@@ -84,15 +85,15 @@ class Digits:
         self, images: Float[np.ndarray, "B 8 8"], random: np.random.Generator
     ) -> Float[np.ndarray, "B 8 8"]:
         """Moves, turns and stretches each image by its own random amounts."""
-        uniform = random.uniform(-1, 1, size=(5, len(images), 1, 1))
-        angle = np.deg2rad(self.rotation) * uniform[0]
-        stretch_down, stretch_right = 1 + self.scaling * uniform[1:3]
-        move_down, move_right = self.shift * uniform[3:5]
+        uniform = random.uniform(-1, 1, size=(5, len(images), 1, 1)).astype(np.float32)
+        angle = np.float32(np.deg2rad(self.rotation)) * uniform[0]
+        stretch_down, stretch_right = 1 + np.float32(self.scaling) * uniform[1:3]
+        move_down, move_right = np.float32(self.shift) * uniform[3:5]
         # Where each pixel of the result comes from, measured from the image's centre.
-        down, right = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
-        down, right = (down[None] - move_down, right[None] - move_right)
-        from_down = (np.cos(angle) * down - np.sin(angle) * right) / stretch_down
-        from_right = (np.sin(angle) * down + np.cos(angle) * right) / stretch_right
+        down, right = _CENTRED[None, :, None] - move_down, _CENTRED[None, None] - move_right
+        cos, sin = np.cos(angle), np.sin(angle)
+        from_down = (cos * down - sin * right) / stretch_down
+        from_right = (sin * down + cos * right) / stretch_right
         return _sample(images, from_down + (SIDE - 1) / 2, from_right + (SIDE - 1) / 2)
 
 
@@ -115,15 +116,15 @@ def _sample(
     columns: Float[np.ndarray, "B 8 8"],
 ) -> Float[np.ndarray, "B 8 8"]:
     """Each image's value between its pixels (bilinear), 0 outside it."""
-    padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
-    rows, columns = np.clip(rows + 1, 0, SIDE + 1), np.clip(columns + 1, 0, SIDE + 1)
-    top, left = (np.minimum(np.floor(x), SIDE).astype(int) for x in (rows, columns))
+    padded = np.zeros((len(images), SIDE + 2, SIDE + 2), np.float32)
+    padded[:, 1:-1, 1:-1] = images
+    edge = np.float32(SIDE + 1)
+    rows, columns = np.clip(rows + 1, 0, edge), np.clip(columns + 1, 0, edge)
+    top, left = (np.minimum(x.astype(np.intp), SIDE) for x in (rows, columns))
     below, beside = rows - top, columns - left
-    image = np.arange(len(images))[:, None, None]
-    value = (
-        padded[image, top, left] * (1 - below) * (1 - beside)
-        + padded[image, top, left + 1] * (1 - below) * beside
-        + padded[image, top + 1, left] * below * (1 - beside)
-        + padded[image, top + 1, left + 1] * below * beside
-    )
-    return value.astype(np.float32)
+    # Flat, because one index a pixel is looked up several times as fast as three.
+    corner = (np.arange(len(images))[:, None, None] * (SIDE + 2) + top) * (SIDE + 2) + left
+    values = [padded.take(corner + step) for step in (0, 1, SIDE + 2, SIDE + 3)]
+    above = values[0] + (values[1] - values[0]) * beside
+    under = values[2] + (values[3] - values[2]) * beside
+    return (above + (under - above) * below).astype(np.float32)

@@ -19,8 +19,9 @@ from seqmodels.training.curve import draw_learning_curve
 from seqmodels.training.evaluation import evaluate
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.metrics import Mean, MetricWriter
+from seqmodels.training.profiling import StepTrace
 from seqmodels.training.progress import ProgressDisplay, format_value
-from seqmodels.training.sharding import make_mesh, put_batch, replicated
+from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import (
     StepReport,
     TrainState,
@@ -33,13 +34,18 @@ from seqmodels.training.workdir import Workdir, command
 MIB = 2**20
 
 
-def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
+def fit(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> dict[str, Any]:
     """Trains a config's model in a folder, or continues where the folder's run stopped.
 
     The loop dispatches step k, prepares batch k + 1 while the device works, and only
     then reads the metrics of step k - 1, so that it never waits for the device with
     nothing queued. All that decides the run follows from the config and the step:
     an interrupted and continued run ends with bitwise the same parameters.
+
+    Args:
+      config: what to train.
+      workdir: the run's folder.
+      profile_steps: how many steps to trace, into ``profile`` in that folder.
 
     Returns:
       The content of ``results.json``: the checkpoint that validates best, scored on
@@ -58,20 +64,26 @@ def fit(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
         print(f"{run.path} is finished (results.json); choose another --workdir to train again")
         return results
     with Interruption() as interruption:
-        return _Run(experiment, run, interruption).run()
+        return _Run(experiment, run, interruption, profile_steps).run()
 
 
 class _Run:
     """One process's part of a run: set up, loop, finish."""
 
-    def __init__(self, experiment: Experiment, workdir: Workdir, interruption: Interruption):
+    def __init__(
+        self,
+        experiment: Experiment,
+        workdir: Workdir,
+        interruption: Interruption,
+        profile_steps: int,
+    ):
         self.experiment = experiment
         self.workdir = workdir
         self.interruption = interruption
+        self.profile_steps = profile_steps
         self.mesh = make_mesh()
         spec = experiment.task.spec
         self.score = spec.score
-        self.warnings: list[str] = []
         self.checkpoints = Checkpoints(
             workdir.checkpoints, spec.score, spec.higher_is_better, self._warn
         )
@@ -88,19 +100,23 @@ class _Run:
             state = self._start()
             step_function = self._compile(state)
             self.writer = MetricWriter(self.workdir.metrics, self.step)
+            end = self.experiment.train.steps
+            folder = self.workdir.path / "profile"
+            self.trace = StepTrace(folder, self.step, self.profile_steps, end)
             try:
                 with ProgressDisplay(self.step, self.experiment.train.steps) as self.display:
                     self._loop(state, step_function)
                 return self._finish()
             finally:
+                self.trace.close()
                 self.writer.close()
         finally:
             self.checkpoints.close()
 
     def _batch(self, step: int) -> Batch:
         settings = self.experiment.train
-        batch = self.experiment.task.batch("train", step, settings.batch_size, settings.length)
-        return put_batch(batch, self.mesh)
+        # On the host: the compiled step spreads it over the devices in half of device_put's time.
+        return self.experiment.task.batch("train", step, settings.batch_size, settings.length)
 
     def _new_state(self) -> TrainState:
         return initial_state(self.experiment.model, self.experiment.optimizer, self.experiment.seed)
@@ -149,12 +165,15 @@ class _Run:
         batch = self._batch(self.step) if self.step < settings.steps else None
         since = time.monotonic()
         while self.step < settings.steps:
+            self.trace.before(self.step)
             state, report = step_function(state, batch)
             self.step += 1
             last = self.step == settings.steps
             batch = None if last else self._batch(self.step)
             self._read_pending()
             self.pending = (self.step, report)
+            if message := self.trace.after(self.step, report):
+                self.display.line(message)
             self.steps_since_log += 1
             self.display.advance(self.step)
             log = last or self.step % settings.log_every == 0

@@ -7,12 +7,13 @@ from seqmodels.errors import require
 from seqmodels.tasks.base import Batch
 
 
-def make_mesh() -> Mesh:
-    """A mesh of every device, from one CPU to a pod.
+def make_mesh(devices: int | None = None) -> Mesh:
+    """A mesh of so many devices, or of all: from one CPU to a pod.
 
     Explicit axes, make_mesh's default, break embeddings and scans; hence Auto.
     """
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    chosen = jax.devices()[:devices]
+    return jax.make_mesh((len(chosen),), ("data",), (AxisType.Auto,), devices=chosen)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

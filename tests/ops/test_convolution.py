@@ -7,7 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqmodels.ops.convolution import convolution, convolution_reference
+from seqmodels.ops.convolution import (
+    convolution,
+    convolution_reference,
+    depthwise_convolution,
+    depthwise_convolution_reference,
+    fft_convolution,
+    fft_convolution_reference,
+)
 
 
 def arrays(length: int, kernel: int) -> list[np.ndarray]:
@@ -17,24 +24,48 @@ def arrays(length: int, kernel: int) -> list[np.ndarray]:
     return [random.normal(size=shape).astype(np.float32) for shape in shapes]
 
 
+def assert_same_values_and_gradients(forms, x, weights) -> jax.Array:
+    """Compares two forms' outputs and both gradients; returns the output."""
+    shape = jax.eval_shape(forms[0], x, weights).shape
+    d_y = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def run(function, x, weights):
+        y, backward = jax.vjp(function, x, weights)
+        return y, *backward(d_y)
+
+    results, expected = (run(form, x, weights) for form in forms)
+    for actual, wanted in zip(results, expected, strict=True):
+        np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4)
+    return results[0]
+
+
 CASES = [(1, 1, 1), (7, 3, 1), (63, 4, 1), (63, 7, 3), (100, 2, 13), (130, 5, 8), (15, 3, 7)]
 
 
 @pytest.mark.parametrize(("length", "kernel", "dilation"), CASES)
 def test_equals_its_reference(length, kernel, dilation):
+    forms = [functools.partial(f, dilation=dilation) for f in (convolution, convolution_reference)]
+    y = assert_same_values_and_gradients(forms, *arrays(length, kernel))
+    assert y.shape == (2, length - (kernel - 1) * dilation, 5)
+
+
+@pytest.mark.parametrize(("length", "kernel", "dilation"), CASES)
+def test_depthwise_equals_its_reference(length, kernel, dilation):
     x, weights = arrays(length, kernel)
-    shape = (2, length - (kernel - 1) * dilation, 5)
-    d_y = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    functions = (depthwise_convolution, depthwise_convolution_reference)
+    forms = [functools.partial(f, dilation=dilation) for f in functions]
+    assert_same_values_and_gradients(forms, x, weights[:, :, 0])
 
-    @functools.partial(jax.jit, static_argnums=0)
-    def run(function, x, weights):
-        y, backward = jax.vjp(lambda x, w: function(x, w, dilation), x, weights)
-        return y, *backward(d_y)
 
-    results, expected = (run(f, x, weights) for f in (convolution, convolution_reference))
-    assert results[0].shape == shape
-    for actual, wanted in zip(results, expected, strict=True):
-        np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize(
+    ("length", "kernel"), [(1, 1), (7, 3), (63, 63), (100, 130), (130, 1), (17, 31)]
+)
+def test_fft_equals_the_sum_that_it_stands_for(length, kernel):
+    x, weights = arrays(length, kernel)
+    forms = (fft_convolution, fft_convolution_reference)
+    y = assert_same_values_and_gradients(forms, x, weights[:, :, 0])
+    assert y.shape == x.shape
 
 
 @pytest.mark.parametrize("function", [convolution, convolution_reference])
@@ -48,9 +79,11 @@ def test_equals_a_loop(function):
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_follows_the_dtype_of_its_input():
-    x, weights = arrays(length=9, kernel=3)
-    y = convolution(jnp.asarray(x, jnp.bfloat16), jnp.asarray(weights))
+@pytest.mark.parametrize("function", [convolution, depthwise_convolution, fft_convolution])
+def test_follows_the_dtype_of_its_input(function):
+    x, weights = map(jnp.asarray, arrays(length=9, kernel=3))
+    weights = weights if function is convolution else weights[:, :, 0]
+    y = function(x.astype(jnp.bfloat16), weights)
     assert y.dtype == jnp.bfloat16
-    expected = convolution(jnp.asarray(x), jnp.asarray(weights))
+    expected = function(x, weights)
     np.testing.assert_allclose(y.astype(jnp.float32), expected, rtol=0.05, atol=0.1)

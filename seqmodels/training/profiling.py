@@ -1,0 +1,52 @@
+"""A trace of some training steps, to see where their time goes."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+
+WARM_UP = 2
+"""Steps of a process that are left out: the first ones fill caches."""
+
+
+class StepTrace:
+    """Records so many steps with ``jax.profiler``, once, soon after the start.
+
+    Args:
+      folder: where the trace is written.
+      first: the step that this process starts with.
+      steps: how many steps to record; 0 for none.
+      end: the run's last step, where a recording ends at the latest.
+    """
+
+    def __init__(self, folder: Path, first: int, steps: int, end: int):
+        self.folder = folder
+        self.first = first + WARM_UP
+        self.last = min(self.first + steps, end)
+        self.recording = False
+
+    def before(self, step: int) -> None:
+        """To be called before a step is dispatched, with the steps done so far."""
+        if step == self.first < self.last:
+            jax.profiler.start_trace(self.folder, create_perfetto_trace=True)
+            self.recording = True
+
+    def after(self, step: int, result: Any) -> str | None:
+        """To be called with the steps done so far; what to tell the user, if anything."""
+        if not (self.recording and step == self.last):
+            return None
+        jax.block_until_ready(result)
+        jax.profiler.stop_trace()
+        self.recording = False
+        traces = self.folder.rglob("perfetto_trace.json.gz")
+        trace = max(traces, key=lambda file: file.stat().st_mtime)
+        return (
+            f"steps {self.first + 1} to {self.last} are traced; open {trace} at "
+            "https://ui.perfetto.dev, or the folder with tensorboard and its profile plugin"
+        )
+
+    def close(self) -> None:
+        """Ends a recording that the run did not last for."""
+        if self.recording:
+            jax.profiler.stop_trace()
+            self.recording = False
