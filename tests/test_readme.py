@@ -19,6 +19,7 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 def test_python_example_runs(capsys: pytest.CaptureFixture[str]):
     (example,) = blocks(README, "python")
     exec(compile(example, "README.md", "exec"), {})

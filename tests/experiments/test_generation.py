@@ -25,9 +25,8 @@ def recompute(model, params, prompt, count):
     return tokens[:, prompt.shape[1] :]
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) for n in ("gru", "conv", "local")] + ["global"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gru", "conv", "local", "global"])
 def test_greedy_generation_equals_recomputation(name):
     section = preset(name, parameters=4000, depth=2, causal=True, pooling=None)
     model = build_model(section, Text.spec)

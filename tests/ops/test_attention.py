@@ -59,7 +59,7 @@ def reference(**settings):
 
 
 LENGTHS = [
-    1,
+    pytest.param(1, marks=pytest.mark.slow),
     7,
     pytest.param(63, marks=pytest.mark.slow),
     pytest.param(64, marks=pytest.mark.slow),
@@ -84,7 +84,7 @@ def test_blocked_equals_the_reference(length, causal, masked, dtype):
 
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize("window", [1, pytest.param(5, marks=pytest.mark.slow), 16])
+@pytest.mark.parametrize("window", [5, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 16))])
 @pytest.mark.parametrize("masked", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_local_equals_the_reference(length, causal, window, masked):
     mask = random_mask(length) if masked else None

@@ -92,8 +92,11 @@ def assert_close(actual: Any, expected: Any, tolerance: float) -> None:
 # rounded to 2^-9 of its value, at every step.
 @pytest.mark.parametrize(
     ("length", "dtype", "tolerance"),
-    [(length, jnp.float32, 2e-6) for length in (1, 7, 63, 130)]
-    + [(length, jnp.bfloat16, 0.02) for length in (1, 63, 130)],
+    [
+        pytest.param(length, dtype, tolerance, marks=() if fast else pytest.mark.slow)
+        for dtype, tolerance in ((jnp.float32, 2e-6), (jnp.bfloat16, 0.02))
+        for length, fast in ((1, False), (7, dtype == jnp.float32), (63, False), (130, True))
+    ],
 )
 def test_equals_the_reference(op, length, dtype, tolerance):
     arguments = op.arguments(length, dtype)
