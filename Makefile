@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 # Otherwise pyright asks the package registry for a newer version at each run.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup train test test-fast lint format lock clean
+.PHONY: help setup train test test-fast bench lint format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,11 @@ test: setup ## Run all tests and doctests
 
 test-fast: setup ## Run the tests that take a few seconds at most
 	$(PYTEST) -m "not slow" $(ARGS)
+
+bench: setup ## Time every layer against PyTorch and measure memory, into docs/performance/ (an hour)
+	@sh tools/setup-torch.sh
+	$(BIN)/python benchmarks/layers.py --torch=.venv-torch/bin/python --out=docs/performance $(ARGS)
+	$(BIN)/python benchmarks/memory.py --out=docs/performance
 
 lint: setup ## Check style, format and types
 	$(BIN)/ruff check

@@ -1,0 +1,345 @@
+"""Every mixer's step, and a whole training step, against PyTorch: in one run, in turn.
+
+    make bench                     # all of it, in docs/performance.md's order, with its own PyTorch
+    python benchmarks/layers.py --torch=.venv-torch/bin/python --cases=lstm,attention --lengths=2048
+
+A round measures some calls of JAX's form and then as many of PyTorch's, each waited
+for. Times are medians over the rounds; a ratio is the median of the rounds' ratios,
+with the smallest and the largest: below 1, JAX is the faster. The fraction of the peak is that
+of the machine's own matrix product where a case is made of products, and of its memory's
+rate where it is not, counting only the arrays that must be read and written.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+from flax import nnx
+from machine import describe_machine, measured_peaks
+
+from seqmodels import cli
+from seqmodels.errors import UserError, nearest
+from seqmodels.mixers import MIXERS
+from seqmodels.model import build_model
+from seqmodels.ops.convolution import depthwise_convolution, fft_convolution
+from seqmodels.tasks.base import Batch
+from seqmodels.tasks.text import Text
+from seqmodels.training.optimizer import make_optimizer
+from seqmodels.training.sharding import by_row, make_mesh, replicated
+from seqmodels.training.step import initial_state, make_train_step
+
+TORCH = flags.DEFINE_string("torch", None, "a Python that has PyTorch; without it JAX alone")
+NAMES = flags.DEFINE_list("cases", [], "the cases to time; all of them by default")
+LENGTHS = flags.DEFINE_list("lengths", [], "the lengths; each case's own by default")
+DTYPES = flags.DEFINE_list("dtypes", ["float32", "bfloat16"], "of float32, bfloat16")
+DEVICES = flags.DEFINE_list("devices", ["1", "cores"], "over how many CPU devices: 1, cores")
+ROUNDS = flags.DEFINE_integer("rounds", 7, "measurements of each")
+SECONDS = flags.DEFINE_float("seconds", 0.5, "about how long a measurement lasts")
+OUT = flags.DEFINE_string("out", None, "folder for layers.json and layers.md")
+
+SIZES = {
+    "batch": 8,
+    "width": 128,
+    "heads": 4,
+    "window": 128,
+    "kernel": 7,
+    "short_kernel": 4,
+    "depth": 4,
+    "vocabulary": 256,
+}
+
+
+class Work(NamedTuple):
+    """What one call must do at least, for the fraction of the peak."""
+
+    flops: float
+    bytes: float
+
+
+class Case(NamedTuple):
+    """A line of the table: ``build(length, dtype, backward)`` gives a function and its arguments.
+
+    The first argument is the parameters, replicated over devices; the others are
+    split by rows.
+    """
+
+    build: Callable[[int, str, bool], tuple[Callable, tuple]]
+    work: Callable[[int], Work]
+    """Of a forward pass; a step is three times as much."""
+    lengths: tuple[int, ...]
+    forward: bool = True
+    """Whether the forward pass alone is a case too."""
+
+
+def mixer(kind: str, lengths: tuple[int, ...], **settings: Any) -> Case:
+    """A mixer of MIXERS."""
+    B, D = SIZES["batch"], SIZES["width"]
+
+    def make() -> Any:
+        return MIXERS[kind](D, **settings, rngs=nnx.Rngs(0))
+
+    def build(length: int, dtype: str, backward: bool):
+        graph, state = nnx.split(make(), nnx.Param)
+
+        def apply(params, x):
+            return nnx.merge(graph, params)(x)
+
+        return pure(apply, nnx.to_pure_dict(state), length, dtype, backward)
+
+    def work(length: int) -> Work:
+        return Work(B * make().cost(length).flops, 2 * B * length * D)
+
+    return Case(build, work, lengths)
+
+
+def operation(apply: Callable, shape: Callable[[int], tuple[int, ...]], lengths) -> Case:
+    """An op with one array of weights, bound by memory's rate."""
+    B, D = SIZES["batch"], SIZES["width"]
+
+    def build(length: int, dtype: str, backward: bool):
+        weights = normal(shape(length), "float32") / shape(length)[0]
+        return pure(apply, weights, length, dtype, backward)
+
+    return Case(build, lambda length: Work(0, 2 * B * length * D), lengths)
+
+
+def pure(apply: Callable, params: Any, length: int, dtype: str, backward: bool):
+    """The forward pass, or the gradients by parameters and input for a given output gradient."""
+    shape = (SIZES["batch"], length, SIZES["width"])
+    x, d_y = normal(shape, dtype), normal(shape, dtype, seed=1)
+
+    def step(params, x, d_y):
+        return jax.vjp(apply, params, x)[1](d_y)
+
+    return (step, (params, x, d_y)) if backward else (apply, (params, x))
+
+
+def normal(shape: tuple[int, ...], dtype: str, seed: int = 0) -> jax.Array:
+    """Reproducible values."""
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
+
+
+def training_step() -> Case:
+    """A Transformer language model's step: forward, backward, clipping and AdamW."""
+    names = ("width", "heads", "depth", "vocabulary", "batch")
+    D, H, depth, V, B = (SIZES[name] for name in names)
+
+    def model(dtype: str):
+        config = {
+            "width": D,
+            "depth": depth,
+            "pattern": ("global",),
+            "mixers": {"global": {"kind": "attention", "heads": H, "positions": "none"}},
+            "mlp": "gelu",
+            "mlp_expansion": 4.0,
+            "dtype": dtype,
+        }
+        return build_model(config, Text.spec)
+
+    def build(length: int, dtype: str, backward: bool):
+        del backward
+        optimizer = make_optimizer(1e-3, 10, 0.0, 0.01, 0.9, 0.999, 1.0, steps=10**6)
+        step = make_train_step(model(dtype), _Loss(), optimizer, 1, 0)
+        tokens = np.random.default_rng(0).integers(0, V, (B, length + 1), np.int32)
+        weights = np.ones((B, length), np.float32)
+        state = initial_state(model(dtype), optimizer, 0)
+        return step, (state, Batch(tokens[:, :-1], tokens[:, 1:], weights))
+
+    return Case(
+        build, lambda L: Work(B * model("float32").cost(L).flops, 0), (1024,), forward=False
+    )
+
+
+class _Loss:
+    """The metrics of the text task, without its files."""
+
+    metrics = Text.metrics
+
+
+CASES = {
+    "rnn": mixer("rnn", (512, 2048)),
+    "lstm": mixer("lstm", (512, 2048)),
+    "gru": mixer("gru", (512, 2048)),
+    "attention": mixer("attention", (2048, 8192), heads=SIZES["heads"], positions="none"),
+    "local": mixer(
+        "attention",
+        (2048, 8192),
+        heads=SIZES["heads"],
+        positions="none",
+        window=SIZES["window"],
+    ),
+    "convolution": mixer("convolution", (2048,), kernel=SIZES["kernel"]),
+    "depthwise": operation(
+        lambda w, x: depthwise_convolution(_pad(x, len(w)), w),
+        lambda length: (SIZES["short_kernel"], SIZES["width"]),
+        (2048, 8192),
+    ),
+    "fft": operation(
+        lambda w, x: fft_convolution(x, w), lambda length: (length, SIZES["width"]), (8192,)
+    ),
+    "step": training_step(),
+}
+
+
+def _pad(x, kernel):
+    return jnp.pad(x, ((0, 0), (kernel - 1, 0), (0, 0)))
+
+
+class Torch:
+    """PyTorch in a process of its own, answering one request at a time."""
+
+    def __init__(self, python: str):
+        script = Path(__file__).with_name("torch_layers.py")
+        try:
+            self.process = subprocess.Popen(
+                [python, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        except OSError as error:
+            raise UserError(f"--torch={python}: {error.strerror}; make bench sets one up") from None
+        self.version = self._read()["version"]
+
+    def _read(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise UserError("PyTorch's process ended; its own message stands above")
+        return json.loads(line)
+
+    def seconds(self, calls: int, **request: Any) -> float:
+        """Seconds a call of a case."""
+        assert self.process.stdin is not None
+        print(
+            json.dumps({**request, "calls": calls, "sizes": SIZES}),
+            file=self.process.stdin,
+            flush=True,
+        )
+        return self._read()["seconds"]
+
+
+def jax_seconds(name: str, length: int, dtype: str, backward: bool, devices: int):
+    """A function from a number of calls to the seconds that one takes."""
+    function, (params, *rest) = CASES[name].build(length, dtype, backward)
+    mesh = make_mesh(devices)
+    params = jax.device_put(params, replicated(mesh))
+    rest = jax.device_put(rest, by_row(mesh))
+    if name == "step":  # as in training: the state goes in and comes out
+        compiled = jax.jit(function, donate_argnums=0).lower(params, *rest).compile()
+    else:
+        compiled = jax.jit(function).lower(params, *rest).compile()
+
+    def measure(calls: int) -> float:
+        nonlocal params
+        start = time.perf_counter()
+        for _ in range(calls):
+            result = compiled(params, *rest)
+            if name == "step":
+                params = result[0]
+            jax.block_until_ready(result)
+        return (time.perf_counter() - start) / calls
+
+    return measure
+
+
+def measure(name: str, length: int, dtype: str, backward: bool, torch: Torch | None) -> dict:
+    """One line of the table."""
+    cores = jax.device_count()
+    counts = [{"1": 1, "cores": cores}[text] for text in DEVICES.value]
+    forms = {count: jax_seconds(name, length, dtype, backward, count) for count in counts}
+    first = {count: (form(1), form(2))[1] for count, form in forms.items()}
+    calls = max(1, round(SECONDS.value / min(first.values())))
+    request = {"case": name, "length": length, "dtype": dtype, "backward": backward}
+    if torch:
+        torch.seconds(2, **request)
+    times: dict[str, list[float]] = {}
+    for _ in range(ROUNDS.value):
+        for count, form in forms.items():
+            times.setdefault(f"jax_{count}", []).append(form(calls))
+        if torch:
+            times.setdefault("torch", []).append(torch.seconds(calls, **request))
+    return {**request, "calls": calls, "seconds": times}
+
+
+def summarise(row: dict, peaks: dict[str, float]) -> dict:
+    """Medians, ratios and the fraction of the peak."""
+    times = row["seconds"]
+    work = CASES[row["case"]].work(row["length"])
+    scale = 3 if row["backward"] else 1
+    itemsize = jnp.dtype(row["dtype"]).itemsize
+    bound = max(
+        scale * work.flops / peaks[row["dtype"]],
+        scale * work.bytes * itemsize / peaks["bandwidth"],
+    )
+    medians = {form: statistics.median(values) for form, values in times.items()}
+    best = min((form for form in medians if form != "torch"), key=medians.__getitem__)
+    summary = {**row, "median": medians, "best": best, "peak": bound / medians[best]}
+    if "torch" in times:
+        summary["ratio"] = {
+            form: _spread([a / b for a, b in zip(values, times["torch"], strict=True)])
+            for form, values in times.items()
+            if form != "torch"
+        }
+    return summary
+
+
+def _spread(values: list[float]) -> tuple[float, float, float]:
+    return statistics.median(values), min(values), max(values)
+
+
+def table(rows: list[dict]) -> str:
+    """The rows as Markdown: times in ms."""
+    forms = list(dict.fromkeys(form for row in rows for form in row["median"]))
+    ratios = [form for form in forms if form != "torch" and any("ratio" in row for row in rows)]
+    head = ["case", "L", "dtype", "pass", *(f"{form} ms" for form in forms)]
+    head += [f"{form} / torch" for form in ratios] + ["of the peak"]
+    lines = [head, ["---"] * len(head)]
+    for row in rows:
+        line = [row["case"], f"{row['length']:,}", row["dtype"]]
+        line.append("forward and backward" if row["backward"] else "forward")
+        line += [f"{1000 * row['median'][form]:.1f}" for form in forms]
+        for form in ratios:
+            middle, low, high = row["ratio"][form]
+            line.append(f"{middle:.2f} ({low:.2f} to {high:.2f})")
+        lines.append([*line, f"{row['peak']:.0%}"])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def main() -> None:
+    """Times the chosen cases, prints the table and writes it where --out says."""
+    jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    names = NAMES.value or list(CASES)
+    for name in names:
+        if name not in CASES:
+            raise UserError(f"--cases: {name!r} is not one; {nearest(name, CASES)}")
+    torch = Torch(TORCH.value) if TORCH.value else None
+    peaks = measured_peaks()
+    machine = describe_machine() | {"torch": torch.version if torch else "none"}
+    rows = []
+    for name in names:
+        case = CASES[name]
+        for length in [int(text) for text in LENGTHS.value] or case.lengths:
+            for dtype in DTYPES.value:
+                for backward in (False, True) if case.forward else (True,):
+                    row = summarise(measure(name, length, dtype, backward, torch), peaks)
+                    rows.append(row)
+                    print(table([row]).splitlines()[-1], flush=True)
+    text = f"{json.dumps(machine)}\npeaks {json.dumps(peaks)}\n\n{table(rows)}"
+    print(text)
+    if OUT.value:
+        folder = Path(OUT.value)
+        folder.mkdir(parents=True, exist_ok=True)
+        result = {"machine": machine, "peaks": peaks, "sizes": SIZES, "rows": rows}
+        (folder / "layers.json").write_text(json.dumps(result, indent=1))
+        (folder / "layers.md").write_text(text)
+
+
+if __name__ == "__main__":
+    cli.run(main)

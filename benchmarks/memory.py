@@ -1,0 +1,151 @@
+"""The memory of a layer and of a whole training step against the length.
+
+    python benchmarks/memory.py                                        # the table of docs/
+    python benchmarks/memory.py --mixers=local,lstm --lengths=1048576
+
+Each cell is a process of its own: a language model of two blocks of width 64 on bytes,
+one sequence a batch. Temporaries are the compiler's count, of one mixer's forward and backward
+pass and of the training step; the peak is the process's largest resident size after two
+steps, with Python, JAX and the compiler in it.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from absl import flags
+
+from seqmodels import cli
+from seqmodels.errors import UserError, nearest
+from seqmodels.presets import PRESETS, preset
+
+MIXERS = flags.DEFINE_list("mixers", ["lstm", "conv", "local", "global"], "presets to measure")
+LENGTHS = flags.DEFINE_list(
+    "lengths", ["8192", "16384", "32768", "65536", "1048576"], "sequence lengths"
+)
+QUADRATIC_LENGTH = flags.DEFINE_integer(
+    "quadratic_length", 65536, "the longest length for global attention, whose time grows with L^2"
+)
+RUN = flags.DEFINE_boolean("run", True, "also run the step, for the peak; False compiles alone")
+OUT = flags.DEFINE_string("out", None, "folder for memory.json and memory.md")
+CELL = flags.DEFINE_string("cell", None, "one cell, MIXER:LENGTH, in this process")
+
+WIDTH, DEPTH, HEADS = 64, 2, 4
+MIB = 2**20
+
+
+def cell(name: str, length: int) -> dict:
+    """Measures one cell in this process."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    from flax import nnx
+
+    from seqmodels.mixers import MIXERS as KINDS
+    from seqmodels.model import build_model
+    from seqmodels.tasks.base import Batch
+    from seqmodels.tasks.text import Text
+    from seqmodels.training.optimizer import make_optimizer
+    from seqmodels.training.step import initial_state, make_train_step
+
+    section = preset(name, parameters=1, depth=DEPTH, causal=True, pooling=None, width=WIDTH)
+    settings = dict(next(iter(section["mixers"].values())))
+    mixer = KINDS[settings.pop("kind")](WIDTH, **settings, rngs=nnx.Rngs(0))
+    graph, state = nnx.split(mixer, nnx.Param)
+    x = jax.ShapeDtypeStruct((1, length, WIDTH), jnp.float32)
+
+    def layer(params, x, d_y):
+        return jax.vjp(lambda params, x: nnx.merge(graph, params)(x), params, x)[1](d_y)
+
+    layer = jax.jit(layer).lower(nnx.to_pure_dict(state), x, x).compile()
+
+    model = build_model(section, Text.spec, length)
+    optimizer = make_optimizer(1e-3, 10, 0.0, 0.0, 0.9, 0.99, 1.0, steps=100)
+    tokens = np.random.default_rng(0).integers(0, 256, (1, length + 1), np.int32)
+    batch = Batch(tokens[:, :-1], tokens[:, 1:], np.ones((1, length), np.float32))
+    step = jax.jit(make_train_step(model, _Loss(), optimizer, 1, 0), donate_argnums=0)
+    state = initial_state(model, optimizer, 0)
+    compiled = step.lower(state, batch).compile()
+    result = {
+        "mixer": name,
+        "length": length,
+        "layer_mib": layer.memory_analysis().temp_size_in_bytes / MIB,
+        "step_mib": compiled.memory_analysis().temp_size_in_bytes / MIB,
+    }
+    if RUN.value:
+        state, _ = compiled(state, batch)
+        jax.block_until_ready(state)
+        start = time.perf_counter()
+        state, _ = compiled(state, batch)
+        jax.block_until_ready(state)
+        result["seconds"] = time.perf_counter() - start
+        result["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return result
+
+
+class _Loss:
+    """The metrics of the text task, without its files."""
+
+    def metrics(self, outputs, batch):
+        from seqmodels.tasks.text import Text
+
+        return Text.metrics(self, outputs, batch)  # type: ignore[arg-type]
+
+
+def table(rows: list[dict]) -> str:
+    """The rows as Markdown: MiB and seconds."""
+    names = {
+        "mixer": "mixer",
+        "length": "L",
+        "layer_mib": "layer, temporaries MiB",
+        "step_mib": "step, temporaries MiB",
+        "peak_mib": "peak resident MiB",
+        "seconds": "step s",
+    }
+    lines = [list(names.values()), ["---"] * len(names)]
+    for row in rows:
+        values = (row.get(name, "") for name in names)
+        lines.append([_shown(value) for value in values])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _shown(value) -> str:
+    if isinstance(value, float):
+        return f"{value:,.2f}" if value < 10 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def main() -> None:
+    """Measures every cell, prints the table and writes it where --out says."""
+    if CELL.value:
+        name, _, length = CELL.value.partition(":")
+        print(json.dumps(cell(name, int(length))))
+        return
+    rows = []
+    for name in MIXERS.value:
+        if name not in PRESETS:
+            raise UserError(f"--mixers: {name!r} is not a preset; {nearest(name, PRESETS)}")
+        for length in map(int, LENGTHS.value):
+            if name in ("global", "transformer") and length > QUADRATIC_LENGTH.value:
+                continue
+            command = [sys.executable, __file__, f"--cell={name}:{length}", f"--run={RUN.value}"]
+            output = subprocess.run(command, capture_output=True, text=True, check=False)
+            if output.returncode:
+                reason = (output.stderr.strip().splitlines() or ["killed"])[-1]
+                print(f"{name} at {length:,}: failed with {output.returncode}: {reason}")
+                continue
+            rows.append(json.loads(output.stdout.splitlines()[-1]))
+            print(table(rows).splitlines()[-1], flush=True)
+    print("\n" + table(rows))
+    if OUT.value:
+        folder = Path(OUT.value)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "memory.json").write_text(json.dumps(rows, indent=1))
+        (folder / "memory.md").write_text(table(rows))
+
+
+if __name__ == "__main__":
+    cli.run(main)
