@@ -106,8 +106,9 @@ class FFTConvolution(nn.Module):
 
     def forward(self, x):
         size = 2 * x.shape[1]
-        product = torch.fft.rfft(x, size, dim=1) * torch.fft.rfft(self.kernel, size, dim=0)
-        return torch.fft.irfft(product, size, dim=1)[:, : x.shape[1]]
+        spectrum = torch.fft.rfft(x.float(), size, dim=1)  # there is none in bfloat16
+        product = spectrum * torch.fft.rfft(self.kernel.float(), size, dim=0)
+        return torch.fft.irfft(product, size, dim=1)[:, : x.shape[1]].to(x.dtype)
 
 
 class Transformer(nn.Module):
