@@ -29,7 +29,7 @@ test: setup ## Run all tests and doctests
 test-fast: setup ## Run the tests that take a few seconds at most
 	$(PYTEST) -m "not slow" $(ARGS)
 
-bench: setup ## Time every layer against PyTorch and measure memory, into docs/performance/ (an hour)
+bench: setup ## Time every layer against PyTorch and measure memory, into docs/performance/
 	@sh tools/setup-torch.sh
 	$(BIN)/python benchmarks/layers.py --torch=.venv-torch/bin/python --out=docs/performance $(ARGS)
 	$(BIN)/python benchmarks/memory.py --out=docs/performance

@@ -16,10 +16,15 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 from absl import flags
+from cases import training_step
+from flax import nnx
 
 from seqmodels import cli
 from seqmodels.errors import UserError, nearest
+from seqmodels.mixers import MIXERS as KINDS
 from seqmodels.presets import PRESETS, preset
 
 MIXERS = flags.DEFINE_list("mixers", ["lstm", "conv", "local", "global"], "presets to measure")
@@ -33,24 +38,12 @@ RUN = flags.DEFINE_boolean("run", True, "also run the step, for the peak; False 
 OUT = flags.DEFINE_string("out", None, "folder for memory.json and memory.md")
 CELL = flags.DEFINE_string("cell", None, "one cell, MIXER:LENGTH, in this process")
 
-WIDTH, DEPTH, HEADS = 64, 2, 4
+WIDTH, DEPTH = 64, 2
 MIB = 2**20
 
 
 def cell(name: str, length: int) -> dict:
     """Measures one cell in this process."""
-    import jax
-    import jax.numpy as jnp
-    import numpy as np
-    from flax import nnx
-
-    from seqmodels.mixers import MIXERS as KINDS
-    from seqmodels.model import build_model
-    from seqmodels.tasks.base import Batch
-    from seqmodels.tasks.text import Text
-    from seqmodels.training.optimizer import make_optimizer
-    from seqmodels.training.step import initial_state, make_train_step
-
     section = preset(name, parameters=1, depth=DEPTH, causal=True, pooling=None, width=WIDTH)
     settings = dict(next(iter(section["mixers"].values())))
     mixer = KINDS[settings.pop("kind")](WIDTH, **settings, rngs=nnx.Rngs(0))
@@ -62,12 +55,8 @@ def cell(name: str, length: int) -> dict:
 
     layer = jax.jit(layer).lower(nnx.to_pure_dict(state), x, x).compile()
 
-    model = build_model(section, Text.spec, length)
-    optimizer = make_optimizer(1e-3, 10, 0.0, 0.0, 0.9, 0.99, 1.0, steps=100)
-    tokens = np.random.default_rng(0).integers(0, 256, (1, length + 1), np.int32)
-    batch = Batch(tokens[:, :-1], tokens[:, 1:], np.ones((1, length), np.float32))
-    step = jax.jit(make_train_step(model, _Loss(), optimizer, 1, 0), donate_argnums=0)
-    state = initial_state(model, optimizer, 0)
+    step, state, batch = training_step(section, length, batch_size=1)
+    step = jax.jit(step, donate_argnums=0)
     compiled = step.lower(state, batch).compile()
     result = {
         "mixer": name,
@@ -84,15 +73,6 @@ def cell(name: str, length: int) -> dict:
         result["seconds"] = time.perf_counter() - start
         result["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return result
-
-
-class _Loss:
-    """The metrics of the text task, without its files."""
-
-    def metrics(self, outputs, batch):
-        from seqmodels.tasks.text import Text
-
-        return Text.metrics(self, outputs, batch)  # type: ignore[arg-type]
 
 
 def table(rows: list[dict]) -> str:

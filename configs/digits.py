@@ -29,7 +29,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model = preset(
         arguments.mixer,
         parameters=100_000,
-        # Attention does better deep and narrow: 4 blocks validated above 2 of the same size.
+        # Local attention and the transformer validated higher with 4 blocks than with 2.
         depth=4 if arguments.mixer in ("local", "global", "transformer") else 2,
         causal=False,
         pooling="mean",

@@ -39,10 +39,11 @@ def convolution_reference(
 def depthwise_convolution(
     x: Float[Array, "B L D"], weights: Float[Array, "kernel D"], dilation: int = 1
 ) -> Float[Array, "B M D"]:
-    """``y_t = sum_i weights_i * x_{t + i * dilation}`` where the whole kernel fits, M as above.
+    """``y_t = sum_i weights_i * x_{t + i * dilation}`` where the whole kernel fits.
 
-    Shifted multiply-adds: on CPU a tenth of the time that XLA's grouped convolution
-    takes, whose gradient by the weights is the slow part. Sums are float32.
+    Shifted multiply-adds: on CPU, forward and backward, a quarter of the time that XLA's
+    grouped convolution takes or less. M = L - (kernel - 1) * dilation, as above; sums
+    are float32.
     """
     return _depthwise(x, weights, dilation)
 
@@ -104,7 +105,8 @@ _depthwise.defvjp(_depthwise_forward, _depthwise_backward)
 def fft_convolution(x: Float[Array, "B L D"], kernel: Float[Array, "M D"]) -> Float[Array, "B L D"]:
     """``y_t = sum_{i <= t} kernel_i * x_{t - i}``: causal, with a kernel as long as the sequence.
 
-    By the convolution theorem, in L log L instead of L * M (as in Hyena and S4).
+    By the convolution theorem, in L log L instead of L * M, as in S4 (Gu et al. 2022)
+    and Hyena (Poli et al. 2023).
     Positions before the first count as zeros. Sums are float32.
     """
     return _fft_convolution(x, kernel)

@@ -8,8 +8,9 @@ False the state is carried unchanged and the output is the carried h, so padding
 anywhere leaves every valid position alone. State and sums are float32; products
 and what the backward pass keeps have the dtype of ``inputs``.
 
-Each op has a plain reference (``lax.scan`` and autodiff) beside the form with a
-backward pass written by hand, whose time is that of the products and little else:
+Each op has a plain reference in :mod:`seqmodels.ops.recurrence_reference` (``lax.scan``
+and autodiff). The form here has a backward pass written by hand, whose time is that
+of the products and little else:
 
 - It works in place. What a step keeps for the backward pass, its gates, replaces
   the inputs that it read, and the gradient of the inputs replaces the gates: one
@@ -289,72 +290,3 @@ def _weight_gradient(h_0, outputs, d_product):
     previous = jnp.concatenate([first, outputs[:, :-1].transpose(2, 0, 1)], axis=2)  # [D, B, L]
     flat = previous.reshape(previous.shape[0], -1), d_product.reshape(-1, d_product.shape[2])
     return jnp.matmul(*flat, preferred_element_type=jnp.float32)
-
-
-def simple_rnn_reference(
-    inputs: Float[Array, "B L D"],
-    weights: Float[Array, "D D"],
-    state: Float[Array, "B D"],
-    mask: Bool[Array, "B L"] | None = None,
-    activation: Literal["tanh", "relu"] = "tanh",
-) -> tuple[Float[Array, "B L D"], Float[Array, "B D"]]:
-    """:func:`simple_rnn` as it is written in a textbook."""
-    f = {"tanh": jnp.tanh, "relu": jax.nn.relu}[activation]
-
-    def step(states, x):
-        return (f(x + _product(states[0], weights.astype(inputs.dtype))),)
-
-    outputs, (h,) = _scan(step, inputs, (state,), mask)
-    return outputs, h
-
-
-def lstm_reference(
-    inputs: Float[Array, "B L G"],
-    weights: Float[Array, "D G"],
-    state: tuple[Float[Array, "B D"], Float[Array, "B D"]],
-    mask: Bool[Array, "B L"] | None = None,
-) -> tuple[Float[Array, "B L D"], tuple[Float[Array, "B D"], Float[Array, "B D"]]]:
-    """:func:`lstm` as it is written in a textbook."""
-
-    def step(states, x):
-        h, c = states
-        i, f, g, o = jnp.split(x + _product(h, weights.astype(inputs.dtype)), 4, axis=1)
-        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        return jax.nn.sigmoid(o) * jnp.tanh(c), c
-
-    outputs, (h, c) = _scan(step, inputs, state, mask)
-    return outputs, (h, c)
-
-
-def gru_reference(
-    inputs: Float[Array, "B L G"],
-    weights: Float[Array, "D G"],
-    bias: Float[Array, "D"],
-    state: Float[Array, "B D"],
-    mask: Bool[Array, "B L"] | None = None,
-) -> tuple[Float[Array, "B L D"], Float[Array, "B D"]]:
-    """:func:`gru` as it is written in a textbook."""
-
-    def step(states, x):
-        (h,) = states
-        x_r, x_z, x_n = jnp.split(x, 3, axis=1)
-        h_r, h_z, h_n = jnp.split(_product(h, weights.astype(inputs.dtype)), 3, axis=1)
-        r, z = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
-        n = jnp.tanh(x_n + r * (h_n + bias[None]))
-        return ((1 - z) * n + z * h,)
-
-    outputs, (h,) = _scan(step, inputs, (state,), mask)
-    return outputs, h
-
-
-def _scan(step, inputs, states, mask):
-    def masked(states, x_and_valid):
-        x, valid = x_and_valid
-        new = step(states, x.astype(jnp.float32))
-        if valid is not None:
-            new = tuple(jnp.where(valid[:, None], a, b) for a, b in zip(new, states, strict=True))
-        return new, new[0].astype(inputs.dtype)
-
-    times = (jnp.swapaxes(inputs, 0, 1), None if mask is None else mask.T)
-    states, outputs = lax.scan(masked, tuple(s.astype(jnp.float32) for s in states), times)
-    return jnp.swapaxes(outputs, 0, 1), states

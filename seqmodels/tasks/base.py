@@ -114,9 +114,11 @@ def example_indices(
     places = step * batch_size + np.arange(batch_size)
     weights = example_weights(size, split, step, batch_size)
     if split == "train":
-        first, last = places[0] // size, places[-1] // size
-        orders = [_epoch_order(size, seed, epoch) for epoch in range(first, last + 1)]
-        return np.concatenate(orders)[places - first * size], weights
+        epochs, indices = places // size, np.empty(batch_size, np.int64)
+        for epoch in range(epochs[0], epochs[-1] + 1):
+            here = epochs == epoch
+            indices[here] = _epoch_order(size, seed, epoch)[places[here] % size]
+        return indices, weights
     return np.minimum(places, size - 1), weights
 
 

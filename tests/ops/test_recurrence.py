@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from seqmodels.ops import recurrence
+from seqmodels.ops import recurrence, recurrence_reference
 
 BATCH, WIDTH = 4, 8
 
@@ -46,14 +46,14 @@ class Op(NamedTuple):
 
 
 OPS = {
-    "tanh": Op(recurrence.simple_rnn, recurrence.simple_rnn_reference, gates=1),
+    "tanh": Op(recurrence.simple_rnn, recurrence_reference.simple_rnn, gates=1),
     "relu": Op(
         partial(recurrence.simple_rnn, activation="relu"),
-        partial(recurrence.simple_rnn_reference, activation="relu"),
+        partial(recurrence_reference.simple_rnn, activation="relu"),
         gates=1,
     ),
-    "lstm": Op(recurrence.lstm, recurrence.lstm_reference, gates=4, states=2),
-    "gru": Op(recurrence.gru, recurrence.gru_reference, gates=3, bias=True),
+    "lstm": Op(recurrence.lstm, recurrence_reference.lstm, gates=4, states=2),
+    "gru": Op(recurrence.gru, recurrence_reference.gru, gates=3, bias=True),
 }
 
 
