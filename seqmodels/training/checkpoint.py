@@ -147,7 +147,22 @@ def _quiet_abandoned_reads() -> Iterator[None]:
     finally:
         gc.collect()  # they complain when they are collected: now
         logger.setLevel(level)
-        sys.unraisablehook = hook
+        sys.unraisablehook = hook if isinstance(hook, _DropLateReads) else _DropLateReads(hook)
+
+
+class _DropLateReads:
+    """An unraisable hook: an abandoned read may end long after the restore that began it.
+
+    It then finds Orbax's event loop closed, and Python would print its traceback though
+    nobody waits for it. All else goes to the hook that was there before.
+    """
+
+    def __init__(self, earlier: Callable[[Any], object]):
+        self._earlier = earlier
+
+    def __call__(self, unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            self._earlier(unraisable)
 
 
 class _Manager(ocp.CheckpointManager):

@@ -1,8 +1,10 @@
 """Checkpoints: what is saved comes back bit by bit, and damage costs one checkpoint at most."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -252,6 +254,19 @@ def test_nothing_that_can_be_read(damaged, open_checkpoints, like):
     damaged(1, 2, 3)
     with pytest.raises(CheckpointError, match=r"^none of the checkpoints in .* can be read$"):
         open_checkpoints().restore("latest", like)
+
+
+def test_a_read_that_ends_after_its_restore_is_not_reported(
+    damaged, open_checkpoints, like, monkeypatch
+):
+    """As Orbax leaves them behind: callbacks of an event loop that is closed."""
+    reported = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda late: reported.append(str(late.exc_value)))
+    damaged(3)
+    open_checkpoints().restore("latest", like)
+    for message in ("Event loop is closed", "another"):
+        sys.unraisablehook(SimpleNamespace(exc_value=RuntimeError(message)))
+    assert reported == ["another"]
 
 
 def test_readers_change_nothing(damaged, open_checkpoints, tmp_path, like):
