@@ -10,6 +10,7 @@ from seqmodels import cli
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run")
 CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, latest, or a step")
 SPLIT = flags.DEFINE_list("split", ["test"], "train, validation, test, or several with commas")
+DEVICES = flags.DEFINE_integer("devices", None, "how many share a batch, as in train.py", 1)
 GENERATE = flags.DEFINE_integer("generate", None, "write so many bytes with a text model")
 PROMPT = flags.DEFINE_string("prompt", "def ", "the text to continue")
 TEMPERATURE = flags.DEFINE_float("temperature", 0.7, "0 takes the likeliest byte each time")
@@ -33,7 +34,7 @@ def main() -> None:
     else:
         from seqmodels.experiments.evaluation import evaluate_run
 
-        evaluate_run(workdir, CHECKPOINT.value, SPLIT.value)
+        evaluate_run(workdir, CHECKPOINT.value, SPLIT.value, DEVICES.value)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,13 @@ from seqmodels import cli
 CONFIG = flags.DEFINE_string(
     "config", None, "config file, with its arguments: configs/digits.py:mixer=lstm"
 )
+DEVICES = flags.DEFINE_integer(
+    "devices",
+    None,
+    "how many devices share a batch; by default all accelerators, and on CPU "
+    "one or, for a recurrent model, one a core",
+    1,
+)
 PROFILE = flags.DEFINE_integer(
     "profile", 0, "trace so many steps with jax.profiler, into profile/ in the workdir", 0
 )
@@ -23,7 +30,7 @@ def main() -> None:
     workdir = cli.require_flag(WORKDIR)
     from seqmodels.training.fit import fit  # after the config is read: this import takes seconds
 
-    fit(config, workdir, PROFILE.value)
+    fit(config, workdir, PROFILE.value, DEVICES.value)
 
 
 if __name__ == "__main__":

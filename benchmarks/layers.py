@@ -11,7 +11,6 @@ rate where it is not, counting only the arrays that must be read and written.
 """
 
 import json
-import os
 import statistics
 import subprocess
 import time
@@ -27,6 +26,7 @@ from machine import describe_machine, measured_peaks
 from seqmodels import cli
 from seqmodels.errors import UserError, nearest
 from seqmodels.training.sharding import by_row, make_mesh, replicated
+from seqmodels.training.startup import start_jax
 
 TORCH = flags.DEFINE_string("torch", None, "a Python that has PyTorch; without it JAX alone")
 NAMES = flags.DEFINE_list("cases", [], "the cases to time; all of them by default")
@@ -158,7 +158,7 @@ def table(rows: list[dict]) -> str:
 
 def main() -> None:
     """Times the chosen cases, prints the table and writes it where --out says."""
-    jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    start_jax()
     names = NAMES.value or list(CASES)
     for name in names:
         if name not in CASES:

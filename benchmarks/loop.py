@@ -22,7 +22,8 @@ from seqmodels import cli
 from seqmodels.experiment import build_experiment
 from seqmodels.training.fit import fit
 from seqmodels.training.metrics import read_events
-from seqmodels.training.sharding import make_mesh, put_batch, replicated
+from seqmodels.training.sharding import put_batch, replicated, run_mesh
+from seqmodels.training.startup import start_jax
 from seqmodels.training.step import initial_state, jit_train_step
 
 CONFIG = flags.DEFINE_string("config", "configs/digits.py", "config file, with its arguments")
@@ -57,7 +58,9 @@ def _loop_rate(config: ConfigDict) -> float:
 
 
 def _bare_step(config: ConfigDict):
-    experiment, mesh = build_experiment(config), make_mesh()
+    start_jax()
+    experiment = build_experiment(config)
+    mesh = run_mesh(experiment)
     settings = experiment.train
     step = jit_train_step(
         experiment.model, experiment.task, experiment.optimizer, 1, experiment.seed, mesh

@@ -9,13 +9,15 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from seqmodels.training.startup import cores
+
 
 def describe_machine() -> dict[str, str | int]:
     """Processor, cores, memory and versions, for the head of a table."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "memory_gib": round(memory / 2**30),
         "python": platform.python_version(),
         "jax": jax.__version__,

@@ -8,7 +8,6 @@ from seqmodels.model import Model, build_model
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import SPLITS, Task
 from seqmodels.training.optimizer import Optimizer, make_optimizer
-from seqmodels.training.sharding import require_divisible
 
 
 class TrainSettings(NamedTuple):
@@ -78,5 +77,9 @@ def _train_settings(
     settings = TrainSettings(steps, batch_size, length, accumulate, log_every, evaluate_every)
     for name, value in settings._asdict().items():
         require(value >= 1, f"{name}={value} is below 1")
-    require_divisible(batch_size, accumulate)
+    require(
+        batch_size % accumulate == 0,
+        f"batch_size={batch_size} can't be shared equally among {accumulate} micro-batches; "
+        f"choose a multiple of {accumulate}",
+    )
     return settings

@@ -81,7 +81,6 @@ def test_what_is_allowed(key, value):
         ("train.steps", 0, " is below 1"),
         ("train.length", -1, " is below 1"),
         ("train.length", 63, " can't be made by the task digits: an image has 64 pixels"),
-        ("train.batch_size", 20, " can't be shared equally among 1 micro-batches on 8 devices; "),
         ("train.length", "64", ": train_settings wants int"),
         ("model.width", 0, " is below 1"),
         ("model.depth", -1, " is below 1"),

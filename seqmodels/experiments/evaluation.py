@@ -15,7 +15,9 @@ from seqmodels.training.progress import format_value
 from seqmodels.training.step import make_evaluation_step
 
 
-def evaluate_run(workdir: str, checkpoint: str, names: Sequence[str]) -> dict[str, Any]:
+def evaluate_run(
+    workdir: str, checkpoint: str, names: Sequence[str], devices: int | None = None
+) -> dict[str, Any]:
     """Scores a checkpoint of a run, prints a table and adds it to ``evaluations.json``.
 
     The file holds one entry a step and split: ``{"300": {"test": {"accuracy": 0.98}}}``.
@@ -24,6 +26,7 @@ def evaluate_run(workdir: str, checkpoint: str, names: Sequence[str]) -> dict[st
       workdir: the run's folder.
       checkpoint: "best", "latest" or a step.
       names: the splits to score it on.
+      devices: how many share a batch; None for as many as training chooses.
 
     Returns:
       Each split's metrics.
@@ -33,7 +36,7 @@ def evaluate_run(workdir: str, checkpoint: str, names: Sequence[str]) -> dict[st
     if unknown or not splits:
         wrong = unknown[0] if unknown else ""
         raise UserError(f"--split={wrong!r} is not one of {', '.join(SPLITS)}")
-    run = load_run(workdir, checkpoint)
+    run = load_run(workdir, checkpoint, devices)
     experiment, settings = run.experiment, run.experiment.train
     for split in splits:
         if experiment.task.examples(split, settings.length) is None:

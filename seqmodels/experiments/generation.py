@@ -87,7 +87,7 @@ def generate_text(
     start = prompt.encode() or b"\n"
     tokens = generate(
         run.experiment.model,
-        run.params,
+        jax.device_put(run.params, jax.devices()[0]),  # one row: nothing to share
         jnp.asarray(np.frombuffer(start, np.uint8)[None], jnp.int32),
         count,
         temperature,

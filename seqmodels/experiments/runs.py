@@ -10,8 +10,8 @@ from seqmodels.arrays import Params
 from seqmodels.errors import UserError
 from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.training.checkpoint import Checkpoints, Which, abstract_state
-from seqmodels.training.compilation_cache import use_compilation_cache
-from seqmodels.training.sharding import make_mesh, replicated
+from seqmodels.training.sharding import replicated, run_mesh
+from seqmodels.training.startup import start_jax
 from seqmodels.training.step import initial_state
 from seqmodels.training.workdir import Workdir
 
@@ -27,22 +27,23 @@ class LoadedRun(NamedTuple):
     mesh: jax.sharding.Mesh
 
 
-def load_run(folder: str | Path, which: str) -> LoadedRun:
+def load_run(folder: str | Path, which: str, devices: int | None = None) -> LoadedRun:
     """Loads a checkpoint of a run; changes nothing in its folder.
 
     Args:
       folder: the run's folder.
       which: "best", "latest" or a step.
+      devices: how many share a batch; None for as many as training chooses.
 
     Raises:
       UserError: no run lies there, or no such checkpoint.
     """
-    use_compilation_cache()
+    start_jax()
     workdir = Workdir(folder)
     experiment = build_experiment(workdir.config())
     if not workdir.checkpoints.is_dir():
         raise UserError(f"--workdir={folder} holds no checkpoints; train first")
-    mesh = make_mesh()
+    mesh = run_mesh(experiment, devices)
     spec = experiment.task.spec
     checkpoints = Checkpoints(
         workdir.checkpoints, spec.score, spec.higher_is_better, _warn, read_only=True

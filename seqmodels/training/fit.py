@@ -14,14 +14,14 @@ from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.model import count_parameters
 from seqmodels.tasks.base import Batch
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
-from seqmodels.training.compilation_cache import use_compilation_cache
 from seqmodels.training.curve import draw_learning_curve
 from seqmodels.training.evaluation import evaluate
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.metrics import Mean, MetricWriter
 from seqmodels.training.profiling import StepTrace
 from seqmodels.training.progress import ProgressDisplay, format_value
-from seqmodels.training.sharding import make_mesh, replicated
+from seqmodels.training.sharding import replicated, run_mesh
+from seqmodels.training.startup import start_jax
 from seqmodels.training.step import (
     StepReport,
     TrainState,
@@ -34,18 +34,25 @@ from seqmodels.training.workdir import Workdir, command
 MIB = 2**20
 
 
-def fit(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> dict[str, Any]:
+def fit(
+    config: ConfigDict,
+    workdir: str | Path,
+    profile_steps: int = 0,
+    devices: int | None = None,
+) -> dict[str, Any]:
     """Trains a config's model in a folder, or continues where the folder's run stopped.
 
     The loop dispatches step k, prepares batch k + 1 while the device works, and only
     then reads the metrics of step k - 1, so that it never waits for the device with
     nothing queued. All that decides the run follows from the config and the step:
-    an interrupted and continued run ends with bitwise the same parameters.
+    on the same number of devices an interrupted and continued run ends with bitwise the
+    same parameters.
 
     Args:
       config: what to train.
       workdir: the run's folder.
       profile_steps: how many steps to trace, into ``profile`` in that folder.
+      devices: how many devices share a batch; chosen by :func:`run_mesh` if None.
 
     Returns:
       The content of ``results.json``: the checkpoint that validates best, scored on
@@ -55,8 +62,9 @@ def fit(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> dict
       UserError: a config or folder that can't be used, a loss that is not finite, or
         an interruption, each in one line that says what to do.
     """
-    use_compilation_cache()
+    start_jax()
     experiment = build_experiment(config)
+    mesh = run_mesh(experiment, devices)
     run = Workdir(workdir)
     run.open_for(config)
     results = run.results()
@@ -64,7 +72,7 @@ def fit(config: ConfigDict, workdir: str | Path, profile_steps: int = 0) -> dict
         print(f"{run.path} is finished (results.json); choose another --workdir to train again")
         return results
     with Interruption() as interruption:
-        return _Run(experiment, run, interruption, profile_steps).run()
+        return _Run(experiment, run, mesh, interruption, profile_steps).run()
 
 
 class _Run:
@@ -74,14 +82,15 @@ class _Run:
         self,
         experiment: Experiment,
         workdir: Workdir,
+        mesh: jax.sharding.Mesh,
         interruption: Interruption,
         profile_steps: int,
     ):
         self.experiment = experiment
         self.workdir = workdir
+        self.mesh = mesh
         self.interruption = interruption
         self.profile_steps = profile_steps
-        self.mesh = make_mesh()
         spec = experiment.task.spec
         self.score = spec.score
         self.checkpoints = Checkpoints(
@@ -146,11 +155,9 @@ class _Run:
         # Training takes three times the products of the forward pass: each product
         # has two of the same size in its derivative.
         flops = 3 * experiment.model.cost(settings.length).flops / settings.length
-        devices = jax.devices()
         print(
             f"{count_parameters(experiment.model):,} parameters, "
-            f"{flops / 1e6:.2f} MFLOPs a token and step, on {len(devices)} "
-            f"{devices[0].platform} device{'s' if len(devices) > 1 else ''}; compiling",
+            f"{flops / 1e6:.2f} MFLOPs a token and step, on {_describe(self.mesh)}; compiling",
             flush=True,
         )
         start = time.monotonic()
@@ -283,6 +290,13 @@ class _Run:
             f"(best checkpoint, step {best}); the run lies in {self.workdir.path}"
         )
         return results
+
+
+def _describe(mesh: jax.sharding.Mesh) -> str:
+    platform = mesh.devices.flat[0].platform
+    if mesh.size == 1:
+        return f"1 {platform} device"
+    return f"{mesh.size} {platform} devices that share the batch (--devices)"
 
 
 def _step_memory(compiled: Any) -> int:

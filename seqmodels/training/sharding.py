@@ -1,10 +1,57 @@
-"""Where arrays lie: one mesh over all devices, the batch split along its "data" axis."""
+"""Where arrays lie: one mesh over a run's devices, the batch split along its "data" axis."""
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from seqmodels.errors import require
+from seqmodels.errors import UserError
+from seqmodels.experiment import Experiment
 from seqmodels.tasks.base import Batch
+
+LEAST_ROWS = 4
+"""Rows of a batch that a CPU device gets at least, where their number is chosen: fewer were
+not measured, and a product of so few rows reads its weights for little work."""
+
+
+def run_mesh(experiment: Experiment, devices: int | None = None) -> Mesh:
+    """The devices that a run's batches are shared by.
+
+    Of accelerators all. On CPU one device, whose operations use all cores, unless the model
+    is sequential: the products of a recurrence's single steps are too small to
+    share among cores, and it takes 0.5 to 0.9 of the time where each core is a device
+    with rows of its own (docs/performance.md); convolution and attention gain next to nothing.
+
+    Args:
+      experiment: what is run; nothing of it is computed.
+      devices: how many instead.
+
+    Raises:
+      UserError: there are not so many, or the batch can't be shared equally.
+    """
+    available = jax.device_count()
+    if devices is None:
+        devices = _chosen(experiment, available)
+    elif not 1 <= devices <= available:
+        raise UserError(f"--devices={devices} is not from 1 to the {available} there are")
+    settings = experiment.train
+    parts = settings.accumulate * devices
+    if settings.batch_size % parts:
+        raise UserError(
+            f"train.batch_size={settings.batch_size} can't be shared equally among "
+            f"{settings.accumulate} micro-batches on {devices} devices; choose a multiple of "
+            f"{parts}, or other --devices"
+        )
+    return make_mesh(devices)
+
+
+def _chosen(experiment: Experiment, available: int) -> int:
+    if jax.default_backend() != "cpu":
+        return available
+    settings = experiment.train
+    if experiment.model.cost(settings.length).sequential_depth < settings.length:
+        return 1
+    rows = settings.batch_size // settings.accumulate
+    counts = range(1, min(available, rows // LEAST_ROWS) + 1)
+    return max((count for count in counts if rows % count == 0), default=1)
 
 
 def make_mesh(devices: int | None = None) -> Mesh:
@@ -29,13 +76,3 @@ def by_row(mesh: Mesh) -> NamedSharding:
 def put_batch(batch: Batch, mesh: Mesh) -> Batch:
     """A task's batch on the devices; returns before the copy is done."""
     return jax.device_put(batch, by_row(mesh))
-
-
-def require_divisible(batch_size: int, accumulate: int) -> None:
-    """Refuses a batch that can't be shared equally among micro-batches and devices."""
-    parts = accumulate * jax.device_count()
-    require(
-        batch_size % parts == 0,
-        f"batch_size={batch_size} can't be shared equally among {accumulate} micro-batches on "
-        f"{jax.device_count()} devices; choose a multiple of {parts}",
-    )
