@@ -204,11 +204,10 @@ class _Run:
         if self.pending is None:
             return
         (step, report), self.pending = self.pending, None
-        metrics, norm = jax.device_get((report.metrics, report.gradient_norm))
-        total, count = metrics["loss"]
-        self._require_finite(step, "loss", float(total / count))
-        self._require_finite(step, "gradient's norm", float(norm))
-        self.mean.add({**metrics, "gradient_norm": (norm, 1.0)})
+        metrics = report.read()
+        self._require_finite(step, "loss", metrics["loss"][0])
+        self._require_finite(step, "gradient's norm", metrics["gradient_norm"][0])
+        self.mean.add(metrics)
 
     def _require_finite(self, step: int, name: str, value: float) -> None:
         if np.isfinite(value):
