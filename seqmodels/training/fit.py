@@ -112,6 +112,8 @@ class _Run:
             end = self.experiment.train.steps
             folder = self.workdir.path / "profile"
             self.trace = StepTrace(folder, self.step, self.profile_steps, end)
+            if self.trace.refusal:
+                self._warn(self.trace.refusal)
             try:
                 with ProgressDisplay(self.step, self.experiment.train.steps) as self.display:
                     self._loop(state, step_function)

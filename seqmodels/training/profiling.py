@@ -24,6 +24,14 @@ class StepTrace:
         self.first = first + WARM_UP
         self.last = min(self.first + steps, end)
         self.recording = False
+        self.refusal: str | None = None
+        """Why nothing will be recorded, though it was asked for."""
+        if steps and self.first >= end:
+            self.refusal = (
+                f"--profile={steps} traces nothing: the first {WARM_UP} steps of a process are left "
+                f"out, and this one has {end - first} to do; train for more steps, or anew in "
+                "another --workdir"
+            )
 
     def before(self, step: int) -> None:
         """To be called before a step is dispatched, with the steps done so far."""

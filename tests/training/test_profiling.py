@@ -25,3 +25,13 @@ def test_traces_steps_and_says_how_to_open_them(tmp_path, capsys, steps, first, 
 def test_no_trace_without_being_asked(tmp_path):
     fit(tiny_config(steps=12, evaluate_every=4), tmp_path)
     assert not (tmp_path / "profile").exists()
+
+
+def test_a_run_that_is_too_short_for_a_trace_says_so(tmp_path, capsys):
+    fit(tiny_config(steps=12, evaluate_every=4), tmp_path, profile_steps=5)
+    assert "traces nothing" not in capsys.readouterr().out
+    (tmp_path / "results.json").unlink()
+    fit(tiny_config(steps=12, evaluate_every=4), tmp_path, profile_steps=5)
+    shown = capsys.readouterr().out
+    assert "warning: --profile=5 traces nothing: the first 2 steps of a process are" in shown
+    assert "this one has 0 to do" in shown
