@@ -28,9 +28,9 @@ class StepTrace:
         """Why nothing will be recorded, though it was asked for."""
         if steps and self.first >= end:
             self.refusal = (
-                f"--profile={steps} traces nothing: the first {WARM_UP} steps of a process are left "
-                f"out, and this one has {end - first} to do; train for more steps, or anew in "
-                "another --workdir"
+                f"--profile={steps} traces nothing: the first {WARM_UP} steps of a process are "
+                f"left out, and this one has {end - first} to do; train for more steps, or anew "
+                "in another --workdir"
             )
 
     def before(self, step: int) -> None:
