@@ -26,6 +26,7 @@ from seqmodels import cli
 from seqmodels.errors import UserError, nearest
 from seqmodels.mixers import MIXERS as KINDS
 from seqmodels.presets import PRESETS, preset
+from seqmodels.training.startup import start_jax
 
 MIXERS = flags.DEFINE_list("mixers", ["lstm", "conv", "local", "global"], "presets to measure")
 LENGTHS = flags.DEFINE_list(
@@ -102,6 +103,7 @@ def main() -> None:
     """Measures every cell, prints the table and writes it where --out says."""
     if CELL.value:
         name, _, length = CELL.value.partition(":")
+        start_jax()
         print(json.dumps(cell(name, int(length))))
         return
     rows = []

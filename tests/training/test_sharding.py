@@ -7,8 +7,7 @@ from seqmodels.config import load_config
 from seqmodels.errors import UserError
 from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.training.sharding import run_mesh
-from seqmodels.training.startup import cores, start_jax
-from tests.command_line import ROOT, finish, start
+from tests.command_line import ROOT
 
 
 def experiment(mixer: str, batch_size: int, accumulate: int = 1) -> Experiment:
@@ -58,19 +57,3 @@ def test_another_number_of_devices():
 def test_refused(accumulate, devices, message):
     with pytest.raises(UserError, match=f"^{message}"):
         run_mesh(experiment("gru", 64, accumulate), devices)
-
-
-def test_a_program_that_uses_jax_keeps_its_devices():
-    assert jax.device_count() == 8
-    start_jax()
-    assert jax.device_count() == 8
-
-
-def test_each_core_is_offered_as_a_device(tmp_path):
-    program = (
-        "from seqmodels.training.startup import start_jax; start_jax();"
-        "import jax; print(jax.device_count())"
-    )
-    code, output, errors = finish(start(["-c", program], tmp_path))
-    assert (code, errors) == (0, "")
-    assert int(output) == cores()
