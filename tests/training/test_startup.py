@@ -48,5 +48,6 @@ def test_each_core_is_offered_as_a_device(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="it is glibc that gives memory back")
 def test_memory_is_kept_from_step_to_step(tmp_path):
     """A step allocates 132 MiB: 33,862 pages, a fault each, unless freed memory is kept."""
-    assert int(output_of(FAULTS, tmp_path)) < 10_000
-    assert int(output_of(FAULTS, tmp_path, MALLOC_ARENA_MAX="8")) > 30_000
+    kept = int(output_of(FAULTS, tmp_path))
+    returned = int(output_of(FAULTS, tmp_path, MALLOC_ARENA_MAX="8"))
+    assert kept < max(returned / 3, 1000)  # with huge pages there are few either way
