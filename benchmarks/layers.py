@@ -11,6 +11,7 @@ rate where it is not, counting only the arrays that must be read and written.
 """
 
 import json
+import os
 import statistics
 import subprocess
 import time
@@ -29,6 +30,9 @@ from seqmodels.training.sharding import by_row, make_mesh, replicated
 from seqmodels.training.startup import start_jax
 
 TORCH = flags.DEFINE_string("torch", None, "a Python that has PyTorch; without it JAX alone")
+TORCH_MALLOC = flags.DEFINE_enum(
+    "torch_malloc", "as_here", ["as_here", "default"], "whether PyTorch's freed memory is kept too"
+)
 NAMES = flags.DEFINE_list("cases", [], "the cases to time; all of them by default")
 LENGTHS = flags.DEFINE_list("lengths", [], "the lengths; each case's own by default")
 DTYPES = flags.DEFINE_list("dtypes", ["float32", "bfloat16"], "of float32, bfloat16")
@@ -38,14 +42,27 @@ SECONDS = flags.DEFINE_float("seconds", 0.5, "about how long a measurement lasts
 OUT = flags.DEFINE_string("out", None, "folder for layers.json and layers.md")
 
 
+KEPT_MEMORY = ["mmap_max=0", "trim_threshold=18446744073709551615", "arena_max=1", "mxfast=0"]
+"""What seqmodels.training.startup tells malloc, for PyTorch's process."""
+
+
 class Torch:
-    """PyTorch in a process of its own, answering one request at a time."""
+    """PyTorch in a process of its own, answering one request at a time.
+
+    Its freed memory is kept as ours is, so that the operations are compared and not malloc's
+    defaults, unless --torch_malloc=default.
+    """
 
     def __init__(self, python: str):
         script = Path(__file__).with_name("torch_layers.py")
+        tunables = {"GLIBC_TUNABLES": ":".join(f"glibc.malloc.{item}" for item in KEPT_MEMORY)}
         try:
             self.process = subprocess.Popen(
-                [python, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                [python, str(script)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=os.environ | (tunables if TORCH_MALLOC.value == "as_here" else {}),
             )
         except OSError as error:
             raise UserError(f"--torch={python}: {error.strerror}; make bench sets one up") from None
