@@ -71,7 +71,7 @@ def attention(
             query, key, value, causal=causal, window=window, mask=mask, offset=offset, scale=scale
         )
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    kernel = find_kernel(query, key, causal, window, mask is not None, offset)
+    kernel = find_kernel(query, key, value, causal, window, mask is not None, offset)
     if kernel is not None:
         return kernel(query, key, value, mask, causal, window, offset, scale)
     before, after = reach(causal, window)

@@ -8,7 +8,7 @@ module is imported when it is used, and on a CPU never.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,14 +23,14 @@ Kernel = Callable[..., Array]
 """(query, key, value, mask, causal, window, offset, scale) -> out, as in blocked_attention."""
 
 CUDNN_WIDTH = 128
-"""The widest head that cuDNN takes on every GPU since Ampere (on Hopper it takes 256)."""
+"""The widest head that cuDNN takes on every GPU since Ampere, both passes (Hopper takes 256)."""
 
 HUGE = 2.0**15
 """In float16's range; its square, times any scale, leaves exp nothing of a masked score."""
 
 SPLASH_BLOCK = 512
 """Queries and keys a block: wide, also under narrow windows, because each step of a kernel's grid
-has a fixed cost; the scores of wider ones would not fit into VMEM beside the rest."""
+has a fixed cost. Not tuned on a device."""
 
 SPLASH_BLOCKS = 2**18
 """Blocks of queries times blocks of keys at most: the schedule lies in scalar memory, and takes
@@ -43,6 +43,7 @@ LANES = 128
 def find_kernel(
     query: Float[Array, "B M H K"] | jax.ShapeDtypeStruct,
     key: Float[Array, "B L H K"] | jax.ShapeDtypeStruct,
+    value: Float[Array, "B L H K"] | jax.ShapeDtypeStruct,
     causal: bool,
     window: int | None,
     masked: bool,
@@ -65,7 +66,7 @@ def find_kernel(
         return None
     if platform() == "cuda" and not _is_ampere_or_later():
         return None
-    kernel = choose_kernel(platform(), query, key, causal, window, masked, offset)
+    kernel = choose_kernel(platform(), query, key, value, causal, window, masked, offset)
     return kernel if kernel is None or rows == 1 else _on_each_device(kernel)
 
 
@@ -73,6 +74,7 @@ def choose_kernel(
     on: Platform,
     query: Float[Array, "B M H K"] | jax.ShapeDtypeStruct,
     key: Float[Array, "B L H K"] | jax.ShapeDtypeStruct,
+    value: Float[Array, "B L H K"] | jax.ShapeDtypeStruct,
     causal: bool,
     window: int | None,
     masked: bool,
@@ -80,17 +82,16 @@ def choose_kernel(
 ) -> Kernel | None:
     """The kernel for one device of a platform: the table of what each of them can't take."""
     M, L = query.shape[1], key.shape[1]
-    before, after = reach(causal, window)
+    before, _ = reach(causal, window)
+    one_dtype = query.dtype == key.dtype == value.dtype
     # A query without any key in reach: only where queries go on past the window of the last key.
-    if query.dtype != key.dtype or offset + M - 1 - before >= L:
+    if not one_dtype or offset + M - 1 - before >= L:
         return None
     if on == "cuda":
-        everything = not causal and window is None
-        shift = 0 if everything else offset + after
-        width = _cudnn_width(query.shape[3], masked or _meets_padding(M, L, after, offset))
-        # cuDNN multiplies 16-bit numbers alone. Dummy queries should not outnumber the real ones.
         half = query.dtype in (jnp.bfloat16, jnp.float16)
-        return cudnn_attention if half and width <= CUDNN_WIDTH and shift <= M else None
+        layout = _cudnn_layout(M, L, query.shape[3], causal, window, masked, offset)
+        served = half and layout.width <= CUDNN_WIDTH and layout.shift <= M
+        return cudnn_attention if served else None
     if on == "tpu":
         known = query.dtype in (jnp.bfloat16, jnp.float32)
         blocks = -(-M // SPLASH_BLOCK) * -(-L // SPLASH_BLOCK)
@@ -136,18 +137,43 @@ def _blank_unseeing(
     """Zeros, and no gradient, for the queries that see no valid key; a kernel gives them a mean."""
     if mask is None:
         return out
-    L = mask.shape[1]
+    M, L = out.shape[1], mask.shape[1]
     before, after = reach(causal, window)
-    position = offset + np.arange(out.shape[1])
-    first, last = np.clip(position - before, 0, L), np.clip(position + after + 1, 0, L)
     count = jnp.pad(jnp.cumsum(mask, axis=1, dtype=jnp.int32), ((0, 0), (1, 0)))  # [B, L + 1]
-    sees = count[:, last] > count[:, first]  # [B, M]
+
+    def count_before(start):
+        """How many valid keys there are before start, start + 1, ..., one for each query."""
+        start = min(max(start, -M), L)
+        low, high = max(-start, 0), max(start + M - 1 - L, 0)
+        return jnp.pad(count, ((0, 0), (low, high)), mode="edge")[:, start + low :][:, :M]
+
+    sees = count_before(offset + after + 1) > count_before(offset - before)  # [B, M]
     return jnp.where(sees[:, :, None, None], out, jnp.zeros((), out.dtype))
 
 
-def _cudnn_width(width: int, masked: bool) -> int:
-    """The head width, with a feature for the mask, in eights."""
-    return -(-(width + masked) // 8) * 8
+class _CudnnLayout(NamedTuple):
+    """How a call is brought to what cuDNN takes; see :func:`cudnn_attention`."""
+
+    shift: int
+    """Dummy queries before the first."""
+    queries: int
+    """With the dummy ones, an even number."""
+    keys: int
+    masked: bool
+    """Whether a feature says which keys are valid: some are masked, or padding is in sight."""
+    width: int
+    """Of a head."""
+
+
+def _cudnn_layout(M, L, K, causal, window, masked, offset) -> _CudnnLayout:
+    after = reach(causal, window)[1]
+    if not causal and window is None:
+        shift, queries, keys = 0, M + M % 2, L + L % 2
+    else:
+        shift = offset + after
+        queries = keys = max(shift + M, L) + max(shift + M, L) % 2
+    masked = masked or (keys > L and _meets_padding(M, L, after, offset))
+    return _CudnnLayout(shift, queries, keys, masked, -(-(K + masked) // 8) * 8)
 
 
 def cudnn_attention(
@@ -177,41 +203,34 @@ def cudnn_attention(
     """
     (B, M, _, K), L = query.shape, key.shape[1]
     before, after = reach(causal, window)
-    everything = not causal and window is None
-    shift = 0 if everything else offset + after
-    queries = shift + M + (shift + M) % 2
-    keys = L + L % 2
-    if not everything:
-        queries = keys = max(queries, keys)
-    valid = mask
-    if mask is None and keys > L and _meets_padding(M, L, after, offset):
-        valid = jnp.ones((B, L), bool)
-    features = _cudnn_width(K, valid is not None) - K
+    layout = _cudnn_layout(M, L, K, causal, window, mask is not None, offset)
 
     def widen(x, first, length, feature):
-        """Puts the feature behind the others, zeros around and cuts nothing off."""
+        """Puts a feature behind those of a head, and zeros around everything."""
+        x = jnp.pad(x, ((0, 0), (first, length - first - x.shape[1]), (0, 0), (0, 0)))
         if feature is not None:
             feature = jnp.broadcast_to(feature.astype(x.dtype), (*x.shape[:3], 1))
             x = jnp.concatenate([x, feature], axis=3)
-        room = (first, length - first - x.shape[1])
-        return jnp.pad(x, ((0, 0), room, (0, 0), (0, K + features - x.shape[3])))
+        return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, layout.width - x.shape[3])))
 
     query_feature = key_feature = None
-    if valid is not None:
-        valid = jnp.pad(valid, ((0, 0), (0, keys - L)))
-        key = jnp.pad(key, ((0, 0), (0, keys - L), (0, 0), (0, 0)))
+    if layout.masked:
+        valid = jnp.ones((B, L), bool) if mask is None else mask
+        valid = jnp.pad(valid, ((0, 0), (0, layout.keys - L)))
         query_feature = jnp.full((1, 1, 1, 1), HUGE)
         key_feature = jnp.where(valid, 0.0, -HUGE)[:, :, None, None]
     out = jax.nn.dot_product_attention(
-        widen(query, shift, queries, query_feature),
-        widen(key, 0, keys, key_feature),
-        widen(value, 0, keys, None),
+        widen(query, layout.shift, layout.queries, query_feature),
+        widen(key, 0, layout.keys, key_feature),
+        widen(value, 0, layout.keys, None),
         scale=scale,
-        is_causal=not everything,
+        # A window without it would leave later keys in sight.
+        is_causal=causal or window is not None,
         local_window_size=None if window is None else (before + after, 0),
         implementation="cudnn",
     )
-    return _blank_unseeing(out[:, shift : shift + M, :, :K], mask, causal, window, offset)
+    out = out[:, layout.shift : layout.shift + M, :, :K]
+    return _blank_unseeing(out, mask, causal, window, offset)
 
 
 def splash_attention(
