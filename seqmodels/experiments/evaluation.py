@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 from rich.console import Console
 from rich.table import Table
 
@@ -12,7 +11,7 @@ from seqmodels.experiments.runs import load_run
 from seqmodels.tasks.base import SPLITS, Split
 from seqmodels.training.evaluation import evaluate
 from seqmodels.training.progress import format_value
-from seqmodels.training.step import make_evaluation_step
+from seqmodels.training.step import jit_evaluation_step
 
 
 def evaluate_run(
@@ -41,7 +40,7 @@ def evaluate_run(
     for split in splits:
         if experiment.task.examples(split, settings.length) is None:
             raise UserError(f"--split={split}: its examples are endless; use validation or test")
-    step = jax.jit(make_evaluation_step(experiment.model, experiment.task))
+    step = jit_evaluation_step(experiment.model, experiment.task, run.mesh)
     scores = {
         split: evaluate(
             step,

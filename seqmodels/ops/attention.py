@@ -2,7 +2,7 @@
 
     out_i = sum_j softmax_j(scale * q_i . k_j) v_j     over the keys j that query i may see
 
-:func:`attention` picks a form by size; :func:`attention_reference` is the plain
+:func:`attention` picks a form by size and by machine; :func:`attention_reference` is the plain
 statement of what each of them computes. Which keys a query may see is stated
 in :mod:`seqmodels.ops.visibility` alone.
 """
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float, Int
+from seqmodels.ops.attention_kernels import find_kernel
 from seqmodels.ops.blocked_attention import blocked_attention
 from seqmodels.ops.local_attention import local_attention
 from seqmodels.ops.visibility import allowed, reach
@@ -47,6 +48,9 @@ def attention(
     no key gets 0 and passes no gradient. ``scale`` (above 0) defaults to
     K ** -0.5. Scores, softmax and sums are float32 whatever the inputs.
 
+    On NVIDIA GPUs and TPUs a hardware kernel does it where one can: see
+    :mod:`seqmodels.ops.attention_kernels`.
+
     Memory is linear in the length. ``offset`` may be traced, one for all rows or one a
     row (decoding into a preallocated cache); such a call takes the plain form: M * L scores, or
     M * (W + M) under a causal window.
@@ -67,6 +71,9 @@ def attention(
             query, key, value, causal=causal, window=window, mask=mask, offset=offset, scale=scale
         )
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    kernel = find_kernel(query, key, value, causal, window, mask is not None, offset)
+    if kernel is not None:
+        return kernel(query, key, value, mask, causal, window, offset, scale)
     before, after = reach(causal, window)
     if window is not None and before + after < min(LOCAL_SPAN, L):
         return local_attention(query, key, value, mask, causal, window, offset, scale)

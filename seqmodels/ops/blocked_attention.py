@@ -19,10 +19,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
+from seqmodels.ops.platform import platform
 from seqmodels.ops.visibility import allowed, reach
 
-SCORES = 2**19
-"""Scores of one block over batch and heads: 2 MiB of float32, about a core's cache."""
+SCORES = {"cpu": 2**19}
+"""Scores of one block over batch and heads: on CPU 2 MiB of float32, about a core's cache."""
+
+SCORES_ELSEWHERE = 2**24
+"""64 MiB: a block is a few kernels one after another, and each has to fill the machine."""
 
 LOWEST = -1e30
 """Below any score, and finite: a row without keys must not take -inf from -inf."""
@@ -66,10 +70,15 @@ def blocked_attention(
     return from_blocks(out, M)
 
 
+def block_scores() -> int:
+    """How many scores, over batch and heads, may exist at a time on the current platform."""
+    return SCORES.get(platform(), SCORES_ELSEWHERE)
+
+
 def block_size(rows: int, length: int) -> int:
     """Queries (and keys) a block, for ``rows`` = batch times heads: a power of 2 from 64 to 512."""
     size = 64
-    while size < min(512, length) and rows * (2 * size) ** 2 <= SCORES:
+    while size < min(512, length) and rows * (2 * size) ** 2 <= block_scores():
         size *= 2
     return size
 
@@ -101,7 +110,8 @@ def narrow(x: Float[Array, "*S"], dtype: jnp.dtype) -> Float[Array, "*S"]:
     """Rounds float32 to ``dtype``.
 
     To bfloat16 by adding half of its last place to the bits: on CPU
-    ``exp(x).astype(bfloat16)`` costs 2.4 times what this does.
+    ``exp(x).astype(bfloat16)`` costs 2.4 times what this does. (Elsewhere either
+    form disappears in the computation around it.)
     """
     if dtype != jnp.bfloat16:
         return x.astype(dtype)

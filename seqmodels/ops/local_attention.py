@@ -13,11 +13,11 @@ from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
 from seqmodels.ops.blocked_attention import (
-    SCORES,
     Band,
     Rows,
     attend_block,
     block_gradients,
+    block_scores,
     finish,
     from_blocks,
     to_blocks,
@@ -46,7 +46,7 @@ def local_attention(
     before, after = (-(-side // size) for side in reach(causal, window))
     halo = before + after
     blocks = -(-M // size)
-    room = SCORES // (B * H * (1 + halo) * size * size)
+    room = block_scores() // (B * H * (1 + halo) * size * size)
     segments = max(1, min(room, blocks // (8 * (1 + halo))))
     length = -(-blocks // segments) * size
 

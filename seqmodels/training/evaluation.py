@@ -23,7 +23,7 @@ def evaluate(
     """The mean of each metric over a whole split (of the training split, one pass).
 
     Args:
-      evaluation_step: the jitted step of :func:`seqmodels.training.step.make_evaluation_step`.
+      evaluation_step: what :func:`seqmodels.training.step.jit_evaluation_step` gives for the mesh.
       params: the parameters.
       task: the task.
       split: the split; an endless training stream has none and is refused.

@@ -26,8 +26,8 @@ from seqmodels.training.step import (
     StepReport,
     TrainState,
     initial_state,
+    jit_evaluation_step,
     jit_train_step,
-    make_evaluation_step,
 )
 from seqmodels.training.workdir import Workdir, command
 
@@ -96,7 +96,7 @@ class _Run:
         self.checkpoints = Checkpoints(
             workdir.checkpoints, spec.score, spec.higher_is_better, self._warn
         )
-        self.evaluation_step = jax.jit(make_evaluation_step(experiment.model, experiment.task))
+        self.evaluation_step = jit_evaluation_step(experiment.model, experiment.task, self.mesh)
         self.mean = Mean()
         self.pending: tuple[int, StepReport] | None = None
         self.steps_since_log, self.seconds_since_log = 0, 0.0

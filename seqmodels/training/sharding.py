@@ -1,5 +1,8 @@
 """Where arrays lie: one mesh over a run's devices, the batch split along its "data" axis."""
 
+from collections.abc import Callable
+from functools import wraps
+
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -71,6 +74,20 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def by_row(mesh: Mesh) -> NamedSharding:
     """The first axis split over the devices: batches."""
     return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def traced_under[**P, R](mesh: Mesh, function: Callable[P, R]) -> Callable[P, R]:
+    """The function with the mesh as its context: ops choose their form by the devices in it.
+
+    Inside what is jitted, so that any call and any compilation ahead of time has it.
+    """
+
+    @wraps(function)
+    def traced(*args: P.args, **kwargs: P.kwargs) -> R:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return function(*args, **kwargs)
+
+    return traced
 
 
 def put_batch(batch: Batch, mesh: Mesh) -> Batch:

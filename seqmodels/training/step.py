@@ -15,7 +15,7 @@ from seqmodels.arrays import AnyArray, Array, Float, Int, Params, PyTree
 from seqmodels.model import Model
 from seqmodels.tasks.base import Batch, Metrics, Task
 from seqmodels.training.optimizer import Optimizer
-from seqmodels.training.sharding import by_row, replicated
+from seqmodels.training.sharding import by_row, replicated, traced_under
 
 
 class TrainState(NamedTuple):
@@ -102,7 +102,7 @@ def jit_train_step(
 ) -> Any:
     """The training step jitted over a mesh: the batch by rows, the state everywhere, donated."""
     return jax.jit(
-        make_train_step(model, task, optimizer, accumulate, seed),
+        traced_under(mesh, make_train_step(model, task, optimizer, accumulate, seed)),
         donate_argnums=0,
         in_shardings=(replicated(mesh), by_row(mesh)),
         out_shardings=replicated(mesh),
@@ -116,3 +116,8 @@ def make_evaluation_step(model: Model, task: Task) -> Callable[[Params, Batch], 
         return task.metrics(model.apply(params, batch, None), batch)
 
     return step
+
+
+def jit_evaluation_step(model: Model, task: Task, mesh: Mesh) -> Any:
+    """The evaluation step jitted for parameters and batches that lie on a mesh."""
+    return jax.jit(traced_under(mesh, make_evaluation_step(model, task)))

@@ -1,0 +1,157 @@
+"""Compiles programs for a machine that isn't here, and prints what the compiler says of them.
+
+    python -m tests.ops.ahead_of_time tpu      needs pip install -e '.[tpu]'
+    python -m tests.ops.ahead_of_time cuda     needs pip install -e '.[cuda]'
+
+As JSON: of attention by kind and length (one sequence, 8 heads of width 64, bfloat16,
+forward and backward) and of whole training steps on eight devices, the kernels in the
+compiled program, its temporaries in bytes (without what cuDNN allocates as it runs) and
+the seconds to trace it.
+"""
+
+import json
+import os
+import sys
+import time
+from functools import partial
+from typing import Any
+
+os.environ |= {
+    "JAX_PLATFORMS": "cpu",
+    # Otherwise libtpu looks for the machine's TPU, and lets one process at a time do so.
+    "TPU_SKIP_MDS_QUERY": "1",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import topologies
+from jax.sharding import AxisType, Mesh
+
+from seqmodels.config import load_config
+from seqmodels.experiment import build_experiment
+from seqmodels.ops.attention import attention
+from seqmodels.training.sharding import by_row, replicated, traced_under
+from seqmodels.training.step import initial_state, jit_evaluation_step, jit_train_step
+
+H100 = """
+gpu_device_info {
+  cuda_compute_capability { major: 9 minor: 0 }
+  core_count: 132
+  fpus_per_core: 128
+  clock_rate_ghz: 1.98
+  threads_per_warp: 32
+  threads_per_block_limit: 1024
+  threads_per_core_limit: 2048
+  registers_per_block_limit: 65536
+  registers_per_core_limit: 65536
+  shared_memory_per_block: 49152
+  shared_memory_per_block_optin: 232448
+  shared_memory_per_core: 233472
+  l2_cache_size: 52428800
+  device_memory_size: 85899345920
+  memory_bandwidth: 3350000000000
+  block_dim_limit_x: 2147483647
+  block_dim_limit_y: 65535
+  block_dim_limit_z: 65535
+}
+platform_name: "CUDA"
+dnn_version_info { major: 9 minor: 10 patch: 0 }
+device_description_str: "NVIDIA H100 80GB HBM3"
+"""
+"""The card as the compiler knows it: NVIDIA's data sheet of the SXM form, and the limits that
+CUDA's programming guide gives for compute capability 9.0."""
+
+KERNEL = {"tpu": 'custom_call_target="tpu_custom_call"', "cuda": 'custom_call_target="__cudnn$fmha'}
+LENGTHS = {"tpu": (16_384, 32_768, 65_536), "cuda": (8_192, 16_384, 65_536, 131_072)}
+KINDS: dict[str, dict[str, Any]] = {
+    "global, causal": {"causal": True},
+    "global, both sides, mask": {"causal": False, "mask": True},
+    "local 128, causal": {"causal": True, "window": 128},
+    "local 128, causal, mask": {"causal": True, "window": 128, "mask": True},
+    "local 128, both sides": {"causal": False, "window": 128},
+}
+
+
+def devices(machine: str) -> list[jax.Device]:
+    """Eight H100 or eight v5e chips."""
+    if machine == "tpu":
+        return topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x4").devices
+    return topologies.get_topology_desc(
+        platform="cuda", topology_name="h100", topology="1x1x8", target_config=H100
+    ).devices
+
+
+def report(machine: str, lower: Any) -> dict[str, Any]:
+    """Lowers and compiles."""
+    start = time.monotonic()
+    lowered = lower()
+    seconds = time.monotonic() - start
+    compiled = lowered.compile()
+    text = compiled.as_text()
+    return {
+        "kernels": text.count(KERNEL[machine]),
+        "temporaries": compiled.memory_analysis().temp_size_in_bytes,
+        "all-gathers": text.count(" all-gather(") + text.count(" all-gather-start("),
+        "tracing seconds": round(seconds, 2),
+        "compiling seconds": round(time.monotonic() - start - seconds, 2),
+    }
+
+
+def attention_gradients(mesh: Mesh, length: int, mask: bool = False, **settings: Any) -> Any:
+    """Forward and backward, lowered."""
+    everywhere = replicated(mesh)
+    x = jax.ShapeDtypeStruct((1, length, 8, 64), jnp.bfloat16, sharding=everywhere)
+    valid = jax.ShapeDtypeStruct((1, length), bool, sharding=everywhere) if mask else None
+
+    def loss(query, key, value, valid):
+        out = attention(query, key, value, mask=valid, **settings)
+        return jnp.sum(out.astype(jnp.float32) ** 2)
+
+    gradients = traced_under(mesh, jax.grad(loss, (0, 1, 2)))
+    return jax.jit(gradients, out_shardings=everywhere).lower(x, x, x, valid)
+
+
+def step(mesh: Mesh, mixer: str, window: int | None, evaluation: bool) -> Any:
+    """The step of training or of evaluation of configs/recall.py in bfloat16, lowered."""
+    config = load_config(f"configs/recall.py:mixer={mixer},length=1024")
+    config.update({"model": {"dtype": "bfloat16"}, "train": {"batch_size": 16}})
+    if window is not None:
+        config.update({"model": {"mixers": {"local": {"window": window}}}})
+    of = build_experiment(config)
+    place = lambda where: partial(  # noqa: E731
+        jax.tree.map, lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
+    )
+    new_state = partial(initial_state, of.model, of.optimizer, of.seed)
+    state = place(replicated(mesh))(jax.eval_shape(new_state))
+    batch = place(by_row(mesh))(of.task.batch("train", 0, 16, 1024))
+    if evaluation:
+        return jit_evaluation_step(of.model, of.task, mesh).lower(state.params, batch)
+    return jit_train_step(of.model, of.task, of.optimizer, 1, of.seed, mesh).lower(state, batch)
+
+
+def main(machine: str) -> None:
+    here = np.array(devices(machine))
+    mesh = lambda n: Mesh(here[:n], ("data",), axis_types=(AxisType.Auto,))  # noqa: E731
+    results: dict[str, Any] = {"machine": machine, "attention": {}, "steps": {}}
+    for kind, settings in KINDS.items():
+        results["attention"][kind] = {
+            length: report(machine, partial(attention_gradients, mesh(1), length, **settings))
+            for length in LENGTHS[machine]
+        }
+    for mixer, window, evaluation, layers in (
+        ("transformer", None, False, 2),
+        ("transformer", None, True, 2),
+        ("local", 128, False, 2),
+        ("lstm", None, False, 0),
+        ("conv", None, False, 0),
+    ):
+        found = report(machine, partial(step, mesh(8), mixer, window, evaluation))
+        name = f"{mixer}, {'evaluation' if evaluation else 'training'}"
+        results["steps"][name] = found | {"attention layers": layers}
+    print(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

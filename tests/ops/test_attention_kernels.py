@@ -1,0 +1,263 @@
+"""Hardware kernels: which call takes which, that they equal the reference, that they compile.
+
+No accelerator is needed. Splash attention runs in Pallas' interpreter, and what is put
+around cuDNN's runs around XLA's form of the same function. The kernels themselves are
+compiled ahead of time where the compilers are installed (the extras ``cuda`` and ``tpu``).
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, Mesh
+
+from seqmodels.ops.attention import attention, attention_reference
+from seqmodels.ops.attention_kernels import (
+    choose_kernel,
+    cudnn_attention,
+    find_kernel,
+    splash_attention,
+)
+from seqmodels.ops.platform import platform
+from seqmodels.training.sharding import by_row, traced_under
+
+ROOT = Path(__file__).parents[2]
+BATCH, HEADS = 2, 2
+BF16, F16, F32 = jnp.bfloat16, jnp.float16, jnp.float32
+
+
+def shapes(queries=1024, keys=1024, width=64, dtype=BF16):
+    """A query, a key and a value."""
+    lengths = (queries, keys, keys)
+    return [jax.ShapeDtypeStruct((BATCH, n, HEADS, width), dtype) for n in lengths]
+
+
+# Shapes, causal, window, masked, offset; whether cuDNN takes it, and splash.
+CALLS = {
+    "global": ({}, True, None, False, 0, True, True),
+    "float16": ({"dtype": F16}, True, None, False, 0, True, False),
+    "float32": ({"dtype": F32}, True, None, False, 0, False, True),
+    "set": ({}, False, None, True, 0, True, True),
+    "odd": ({"queries": 1001, "keys": 1001}, False, None, False, 0, True, True),
+    "local": ({}, True, 128, True, 0, True, True),
+    "both sides": ({}, False, 128, False, 0, True, True),
+    "both sides, wide": ({}, False, 1000, False, 0, True, True),
+    "K = 4": ({"width": 4}, True, None, True, 0, True, True),
+    "K = 128": ({"width": 128}, True, None, False, 0, True, True),
+    "K = 128, mask": ({"width": 128}, True, None, True, 0, False, True),
+    "K = 128, set": ({"width": 128}, False, None, False, 0, True, True),
+    "K = 128, both sides": ({"width": 128}, False, 128, False, 0, False, True),
+    "K = 256": ({"width": 256}, True, None, False, 0, False, True),
+    "cross": ({"queries": 300, "keys": 2000}, False, None, True, 0, True, True),
+    "chunk": ({"queries": 300, "keys": 427}, True, 128, True, 127, True, True),
+    "short chunk": ({"queries": 100, "keys": 1100}, True, None, False, 1000, False, True),
+    "past the keys": ({"queries": 2000}, True, 128, False, 0, False, False),
+    "longest": ({"queries": 2**18, "keys": 2**18}, True, None, False, 0, True, True),
+    "too long": ({"queries": 2**19, "keys": 2**19}, True, None, False, 0, True, False),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_each_call_takes_the_kernel_that_can_serve_it(call):
+    sizes, causal, window, masked, offset, cudnn, splash = CALLS[call]
+    choose = lambda on: choose_kernel(on, *shapes(**sizes), causal, window, masked, offset)  # noqa: E731
+    assert choose("cuda") is (cudnn_attention if cudnn else None)
+    assert choose("tpu") is (splash_attention if splash else None)
+    assert choose("cpu") is None
+    assert choose("other") is None
+
+
+def test_the_mesh_says_for_which_machine(monkeypatch):
+    find = partial(find_kernel, *shapes(), True, None, False, 0)
+    mesh = lambda n: Mesh(np.array(jax.devices()[:n]), ("data",), axis_types=(AxisType.Auto,))  # noqa: E731
+    under = lambda n: traced_under(mesh(n), find)()  # noqa: E731
+    assert platform() == "cpu"
+    assert find() is under(1) is under(2) is None
+    monkeypatch.setattr("seqmodels.ops.attention_kernels.platform", lambda: "tpu")
+    assert find() is None, "eight devices and no mesh"
+    assert under(1) is splash_attention
+    assert under(2) is not None
+    assert under(4) is None, "a batch of two"
+
+
+@pytest.mark.slow
+def test_no_kernel_is_imported_on_cpu():
+    program = """if True:
+        import sys, jax.numpy as jnp
+        from seqmodels.ops.attention import attention
+        x = jnp.ones((1, 300, 2, 8), jnp.bfloat16)
+        attention(x, x, x, causal=True)
+        assert not [name for name in sys.modules if "pallas" in name]
+        """
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, env=environment)
+
+
+def random_mask(keys: int):
+    """Ragged, with a first row that starts late and a second that is all masked."""
+    mask = np.random.default_rng(keys).random((BATCH, keys)) < 0.7
+    mask[0, :9] = mask[1] = False
+    return jnp.asarray(mask)
+
+
+def assert_equals_the_reference(form, queries, keys, causal, window, offset, masked, dtype=F32):
+    """Output and gradients, with NaN nowhere."""
+    random = jax.random.split(jax.random.key(queries * 1000 + keys), 4)
+    query, key, value, gradient = (
+        jax.random.normal(k, (BATCH, length, HEADS, 4)).astype(dtype)
+        for k, length in zip(random, (queries, keys, keys, queries), strict=True)
+    )
+    mask = random_mask(keys) if masked else None
+
+    def outputs_and_gradients(function):
+        def both(query, key, value):
+            out, pull = jax.vjp(function, query, key, value)
+            return out, *pull(gradient)
+
+        return jax.jit(both)(query, key, value)
+
+    actual = outputs_and_gradients(lambda q, k, v: form(q, k, v, mask, causal, window, offset, 0.3))
+    settings = {"causal": causal, "window": window, "mask": mask, "offset": offset, "scale": 0.3}
+    expected = outputs_and_gradients(lambda q, k, v: attention_reference(q, k, v, **settings))
+    tolerance = 2e-5 if dtype == F32 else 3e-2
+    for name, a, b in zip(("output", "query", "key", "value"), actual, expected, strict=True):
+        assert a.dtype == b.dtype == dtype
+        a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
+        atol = tolerance * max(1, abs(b).max())
+        np.testing.assert_allclose(a, b, rtol=0, atol=atol, err_msg=name)
+    if masked:
+        assert (actual[0][1] == 0).all()
+
+
+def slow(*case):
+    return pytest.param(case, marks=pytest.mark.slow)
+
+
+# Queries, keys, causal, window, offset, masked. 700 is two blocks of splash attention.
+CASES = [
+    (130, 130, True, None, 0, True),
+    (131, 131, False, 5, 0, False),
+    (151, 221, False, None, 0, False),
+    slow(64, 64, True, 1, 0, True),
+    slow(131, 131, False, 5, 0, True),
+    slow(150, 220, True, 40, 70, True),
+    slow(300, 300, False, 1000, 0, True),
+    slow(600, 700, True, None, 100, False),
+    slow(700, 700, True, 130, 0, True),
+    slow(700, 700, False, 130, 0, False),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_splash_attention_equals_the_reference(case):
+    assert_equals_the_reference(partial(splash_attention, interpret=True), *case)
+
+
+@pytest.fixture
+def xla_for_cudnn(monkeypatch):
+    """XLA's form of the function that calls cuDNN's kernel: the same arguments mean the same."""
+    original = jax.nn.dot_product_attention
+
+    def same(*arguments, implementation, **settings):
+        assert implementation == "cudnn"
+        lengths, width = {x.shape[1] for x in arguments}, arguments[0].shape[3]
+        assert all(length % 2 == 0 for length in lengths)
+        assert width % 8 == 0
+        assert len(lengths) == 1 or not settings["is_causal"]
+        return original(*arguments, implementation="xla", **settings)
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", same)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_cudnn_attention_is_called_for_what_the_reference_says(case, xla_for_cudnn):
+    assert_equals_the_reference(cudnn_attention, *case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", [cudnn_attention, partial(splash_attention, interpret=True)])
+def test_kernels_take_bfloat16(kernel, xla_for_cudnn):
+    assert_equals_the_reference(kernel, 131, 131, False, 5, 0, True, BF16)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", [cudnn_attention, partial(splash_attention, interpret=True)])
+def test_a_scale_of_any_size_leaves_masked_keys_out(kernel, xla_for_cudnn):
+    query, key = (jnp.ones((1, 64, 2, 8)) for _ in range(2))
+    value = jnp.where(jnp.arange(64)[None, :, None, None] < 7, 1.0, 1e3) * key
+    mask = jnp.arange(64)[None] < 7
+    for scale in (1e-3, 1.0, 100.0):
+        out = kernel(query, key, value, mask, False, None, 0, scale)
+        np.testing.assert_allclose(out, jnp.ones_like(out), rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_mesh_gives_each_device_its_rows(masked, monkeypatch, xla_for_cudnn):
+    """Two devices with a row each, through the seam."""
+    monkeypatch.setattr("seqmodels.ops.attention_kernels.platform", lambda: "cuda")
+    mesh = Mesh(np.array(jax.devices()[:2]), ("data",), axis_types=(AxisType.Auto,))
+    mask = random_mask(200) if masked else None
+
+    def loss(form, query, key, value, mask):
+        return jnp.sum(form(query, key, value, causal=True, mask=mask).astype(F32) ** 2)
+
+    arrays = [
+        jax.random.normal(k, (2, 200, 2, 8), BF16) for k in jax.random.split(jax.random.key(0), 3)
+    ]
+    gradients = jax.jit(traced_under(mesh, jax.grad(partial(loss, attention), (0, 1, 2))))
+    arguments = jax.device_put((*arrays, mask), by_row(mesh))
+    assert "shard_map" in str(gradients.trace(*arguments).jaxpr)
+    expected = jax.grad(partial(loss, attention_reference), (0, 1, 2))(*arrays, mask)
+    for a, b in zip(gradients(*arguments), expected, strict=True):
+        np.testing.assert_allclose(a.astype(F32), b.astype(F32), rtol=0, atol=0.1)
+
+
+def needs(module: str, extra: str):
+    return pytest.mark.skipif(
+        importlib.util.find_spec(module) is None, reason=f"pip install -e '.[{extra}]'"
+    )
+
+
+MACHINES = [
+    pytest.param("tpu", marks=[pytest.mark.slow, needs("libtpu", "tpu")]),
+    pytest.param("cuda", marks=[pytest.mark.slow, needs("jax_cuda13_plugin", "cuda")]),
+]
+
+
+@pytest.fixture(scope="module", params=MACHINES)
+def compiled(request):
+    """What the compiler says of the programs in tests/ops/ahead_of_time.py, by their names."""
+    program = [sys.executable, "-m", "tests.ops.ahead_of_time", request.param]
+    return json.loads(subprocess.check_output(program, cwd=ROOT, text=True))
+
+
+def test_kernels_are_in_the_program_and_memory_is_linear(compiled):
+    """A quadratic term would take four times the memory for double the length.
+
+    On TPU a little more than double is linear, too: up to 100 MB lie in VMEM and aren't counted.
+    """
+    for name, by_length in compiled["attention"].items():
+        (short, a), (long, b) = ((int(k), v) for k, v in list(by_length.items())[-2:])
+        assert long == 2 * short
+        assert a["kernels"] == b["kernels"] == (3 if compiled["machine"] == "tpu" else 2), name
+        limit = 2.6 if compiled["machine"] == "tpu" else 2.05
+        assert b["temporaries"] <= limit * a["temporaries"], name
+        assert b["tracing seconds"] < 10
+
+
+def test_training_steps_on_eight_devices(compiled):
+    """Kernels in the attention's, none in the others', and no batch that is put together again."""
+    training = 3 if compiled["machine"] == "tpu" else 2  # splash's backward pass is two kernels
+    for name, step in compiled["steps"].items():
+        per_layer = 1 if "evaluation" in name else training
+        assert step["kernels"] == per_layer * step["attention layers"], name
+        assert step["all-gathers"] == 0, name
