@@ -194,7 +194,7 @@ def _forward(cell, inputs, weights, bias, states, mask):
         new = _where_valid(mask, t, new, states)
         return new, (*kept, new[0])
 
-    empty = jnp.zeros((*inputs.shape[:2], weights.shape[0]), inputs.dtype)
+    empty = lax.empty((*inputs.shape[:2], weights.shape[0]), inputs.dtype)  # filled row by row
     last, (*kept, outputs) = _loop_in_place(step, states, (inputs, *[empty] * cell.kept))
     return (outputs, last), (kept, outputs, weights, bias, states, mask)
 
@@ -282,11 +282,16 @@ def _product(rows, matrix):
 def _weight_gradient(h_0, outputs, d_product):
     """``sum_t h_{t-1}^T d_product_t`` over positions and batch, in float32.
 
-    The left factor is transposed before it is put together. XLA on CPU makes a plain
-    transpose part of the product, and then computes a bfloat16 one in float32, from
+    For bfloat16 the left factor is transposed before it is put together. XLA on CPU makes
+    a plain transpose part of the product, and then computes a bfloat16 one in float32, from
     copies, in four times the time.
     """
-    first = h_0.astype(outputs.dtype).T[:, :, None]
-    previous = jnp.concatenate([first, outputs[:, :-1].transpose(2, 0, 1)], axis=2)  # [D, B, L]
-    flat = previous.reshape(previous.shape[0], -1), d_product.reshape(-1, d_product.shape[2])
-    return jnp.matmul(*flat, preferred_element_type=jnp.float32)
+    first = h_0.astype(outputs.dtype)[:, None]
+    if outputs.dtype == jnp.bfloat16:
+        parts = [x.transpose(2, 0, 1) for x in (first, outputs[:, :-1])]
+        previous = jnp.concatenate(parts, axis=2).reshape(outputs.shape[2], -1)  # [D, B L]
+    else:
+        previous = jnp.concatenate([first, outputs[:, :-1]], axis=1)
+        previous = previous.reshape(-1, outputs.shape[2]).T
+    flat = d_product.reshape(-1, d_product.shape[2])
+    return jnp.matmul(previous, flat, preferred_element_type=jnp.float32)
