@@ -31,8 +31,9 @@ test-fast: setup ## Run the tests that take a few seconds at most
 
 bench: setup ## Time every layer against PyTorch and measure memory, into docs/performance/
 	@sh tools/setup-torch.sh
-	$(BIN)/python benchmarks/layers.py --torch=.venv-torch/bin/python --out=docs/performance $(ARGS)
-	$(BIN)/python benchmarks/memory.py --out=docs/performance
+	$(BIN)/python benchmarks/layers.py --torch=.venv-torch/bin/python \
+		--out=docs/performance --document=docs/performance.md $(ARGS)
+	$(BIN)/python benchmarks/memory.py --out=docs/performance --document=docs/performance.md
 
 lint: setup ## Check style, format and types
 	$(BIN)/ruff check

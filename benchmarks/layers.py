@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 from cases import CASES, SIZES
+from document import replace_table
 from machine import describe_machine, measured_peaks
 
 from seqmodels import cli
@@ -37,9 +38,10 @@ NAMES = flags.DEFINE_list("cases", [], "the cases to time; all of them by defaul
 LENGTHS = flags.DEFINE_list("lengths", [], "the lengths; each case's own by default")
 DTYPES = flags.DEFINE_list("dtypes", ["float32", "bfloat16"], "of float32, bfloat16")
 DEVICES = flags.DEFINE_list("devices", ["1", "cores"], "over how many CPU devices: 1, cores")
-ROUNDS = flags.DEFINE_integer("rounds", 7, "measurements of each")
-SECONDS = flags.DEFINE_float("seconds", 0.5, "about how long a measurement lasts")
+ROUNDS = flags.DEFINE_integer("rounds", 5, "measurements of each")
+SECONDS = flags.DEFINE_float("seconds", 0.3, "about how long a measurement lasts")
 OUT = flags.DEFINE_string("out", None, "folder for layers.json and layers.md")
+DOCUMENT = flags.DEFINE_string("document", None, "a Markdown file whose table is replaced")
 
 
 KEPT_MEMORY = ["mmap_max=0", "trim_threshold=18446744073709551615", "arena_max=1", "mxfast=0"]
@@ -173,6 +175,16 @@ def table(rows: list[dict]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
+def described(machine: dict, peaks: dict[str, float]) -> str:
+    """The machine in a sentence or two."""
+    return (
+        f"{machine['cores']} cores, {machine['processor']}, {machine['memory_gib']} GiB; Python "
+        f"{machine['python']}, jax {machine['jax']}, PyTorch {machine['torch']}. Peaks: "
+        f"{peaks['float32'] / 1e9:.0f} GFLOP/s in float32, {peaks['bfloat16'] / 1e9:.0f} in "
+        f"bfloat16, {peaks['bandwidth'] / 1e9:.1f} GB/s."
+    )
+
+
 def main() -> None:
     """Times the chosen cases, prints the table and writes it where --out says."""
     start_jax()
@@ -192,7 +204,7 @@ def main() -> None:
                     row = summarise(measure(name, length, dtype, backward, torch), peaks)
                     rows.append(row)
                     print(table([row]).splitlines()[-1], flush=True)
-    text = f"{json.dumps(machine)}\npeaks {json.dumps(peaks)}\n\n{table(rows)}"
+    text = f"{described(machine, peaks)}\n\n{table(rows)}"
     print(text)
     if OUT.value:
         folder = Path(OUT.value)
@@ -200,6 +212,8 @@ def main() -> None:
         result = {"machine": machine, "peaks": peaks, "sizes": SIZES, "rows": rows}
         (folder / "layers.json").write_text(json.dumps(result, indent=1))
         (folder / "layers.md").write_text(text)
+    if DOCUMENT.value:
+        replace_table(DOCUMENT.value, "layers", f"{described(machine, peaks)}\n\n{table(rows)}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 from cases import training_step
+from document import replace_table
 from flax import nnx
 
 from seqmodels import cli
@@ -37,6 +38,7 @@ QUADRATIC_LENGTH = flags.DEFINE_integer(
 )
 RUN = flags.DEFINE_boolean("run", True, "also run the step, for the peak; False compiles alone")
 OUT = flags.DEFINE_string("out", None, "folder for memory.json and memory.md")
+DOCUMENT = flags.DEFINE_string("document", None, "a Markdown file whose table is replaced")
 CELL = flags.DEFINE_string("cell", None, "one cell, MIXER:LENGTH, in this process")
 
 WIDTH, DEPTH = 64, 2
@@ -127,6 +129,8 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "memory.json").write_text(json.dumps(rows, indent=1))
         (folder / "memory.md").write_text(table(rows))
+    if DOCUMENT.value:
+        replace_table(DOCUMENT.value, "memory", table(rows))
 
 
 if __name__ == "__main__":
