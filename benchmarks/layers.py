@@ -32,7 +32,7 @@ from seqmodels.training.startup import start_jax
 
 TORCH = flags.DEFINE_string("torch", None, "a Python that has PyTorch; without it JAX alone")
 TORCH_MALLOC = flags.DEFINE_enum(
-    "torch_malloc", "as_here", ["as_here", "default"], "whether PyTorch's freed memory is kept too"
+    "torch_malloc", "default", ["default", "as_here"], "how PyTorch's memory is allocated"
 )
 NAMES = flags.DEFINE_list("cases", [], "the cases to time; all of them by default")
 LENGTHS = flags.DEFINE_list("lengths", [], "the lengths; each case's own by default")
@@ -51,8 +51,8 @@ KEPT_MEMORY = ["mmap_max=0", "trim_threshold=18446744073709551615", "arena_max=1
 class Torch:
     """PyTorch in a process of its own, answering one request at a time.
 
-    Its freed memory is kept as ours is, so that the operations are compared and not malloc's
-    defaults, unless --torch_malloc=default.
+    Its malloc is as its users have it. --torch_malloc=as_here keeps freed memory as we do, which
+    makes some of PyTorch's operations faster and others slower.
     """
 
     def __init__(self, python: str):

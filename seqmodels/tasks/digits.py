@@ -1,6 +1,6 @@
 """Handwritten digits, pixel by pixel: real data that needs no download."""
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from seqmodels.tasks.base import (
 SIDE = 8
 SPLIT_SIZES = {"train": 1200, "validation": 297, "test": 300}
 SPLIT_SEED = 2026
+STEPS_AT_ONCE = 8
+"""Training batches made by one call, because NumPy's time for a small batch is that of its calls."""
 _CENTRED = np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2
 
 
@@ -72,9 +74,10 @@ class Digits:
         require_length(length, length == SIDE**2, "digits", f"an image has {SIDE**2} pixels")
         images, digits = _load(split)
         indices, weights = example_indices(len(images), split, step, batch_size, self.seed)
-        chosen = images[indices]
         if split == "train":
-            chosen = self._distort(chosen, generator(self.seed, split, step))
+            chosen = _distorted(self, step // STEPS_AT_ONCE, batch_size)[step % STEPS_AT_ONCE]
+        else:
+            chosen = images[indices]
         return Batch(chosen.reshape(batch_size, length, 1), digits[indices], weights)
 
     def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
@@ -82,10 +85,9 @@ class Digits:
         return classification_metrics(outputs, batch)
 
     def _distort(
-        self, images: Float[np.ndarray, "B 8 8"], random: np.random.Generator
+        self, images: Float[np.ndarray, "B 8 8"], uniform: Float[np.ndarray, "5 B 1 1"]
     ) -> Float[np.ndarray, "B 8 8"]:
-        """Moves, turns and stretches each image by its own random amounts."""
-        uniform = random.uniform(-1, 1, size=(5, len(images), 1, 1)).astype(np.float32)
+        """Moves, turns and stretches each image by its own amounts, from -1 to 1 of the most."""
         angle = np.float32(np.deg2rad(self.rotation)) * uniform[0]
         stretch_down, stretch_right = 1 + np.float32(self.scaling) * uniform[1:3]
         move_down, move_right = np.float32(self.shift) * uniform[3:5]
@@ -95,6 +97,20 @@ class Digits:
         from_down = (cos * down - sin * right) / stretch_down
         from_right = (sin * down + cos * right) / stretch_right
         return _sample(images, from_down + (SIDE - 1) / 2, from_right + (SIDE - 1) / 2)
+
+
+@lru_cache(maxsize=2)
+def _distorted(task: Digits, group: int, batch_size: int) -> Float[np.ndarray, "steps B 8 8"]:
+    """The training images of STEPS_AT_ONCE steps; each step's depend on its number alone."""
+    images, _ = _load("train")
+    steps = range(group * STEPS_AT_ONCE, (group + 1) * STEPS_AT_ONCE)
+    indices = [example_indices(len(images), "train", s, batch_size, task.seed)[0] for s in steps]
+    size = (5, batch_size, 1, 1)
+    uniform = [generator(task.seed, "train", s).uniform(-1, 1, size) for s in steps]
+    amounts = np.concatenate(uniform, axis=1).astype(np.float32)
+    distorted = task._distort(images[np.concatenate(indices)], amounts)
+    distorted.setflags(write=False)  # batches are views of it
+    return distorted.reshape(-1, batch_size, 8, 8)
 
 
 @cache

@@ -21,7 +21,8 @@ def run_mesh(experiment: Experiment, devices: int | None = None) -> Mesh:
     Of accelerators all. On CPU one device, whose operations use all cores, unless the model
     is sequential: the products of a recurrence's single steps are too small to
     share among cores, and it takes 0.5 to 0.9 of the time where each core is a device
-    with rows of its own (docs/performance.md); convolution and attention gain next to nothing.
+    with rows of its own (docs/performance.md). Attention gains at most a tenth and convolution
+    nothing, and each device holds the parameters and the optimizer's state once more.
 
     Args:
       experiment: what is run; nothing of it is computed.

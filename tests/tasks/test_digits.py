@@ -45,22 +45,11 @@ def test_digits_see_each_training_image_once_an_epoch():
     assert not np.array_equal(first, second)
 
 
-class Fixed(np.random.Generator):
-    """Draws what it was told: angle, stretch down and right, move down and right."""
-
-    def __init__(self, *numbers):
-        super().__init__(np.random.PCG64())
-        self.numbers = numbers
-
-    def uniform(self, low, high, size):
-        return np.broadcast_to(np.reshape(self.numbers, (5, 1, 1, 1)), size)
-
-
 def test_distortion_moves_turns_and_stretches():
     image = np.arange(1, 65, dtype=np.float32).reshape(1, 8, 8)
 
-    def distorted(task, *numbers):
-        return task._distort(image, Fixed(*numbers))[0]
+    def distorted(task, *amounts):  # angle, stretch down and right, move down and right
+        return task._distort(image, np.float32(amounts).reshape(5, 1, 1, 1))[0]
 
     down_2_left_1 = distorted(unchanged_digits(shift=2.0), 0, 0, 0, 1, -0.5)
     expected = np.zeros((8, 8), np.float32)
