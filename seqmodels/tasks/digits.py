@@ -22,7 +22,7 @@ SIDE = 8
 SPLIT_SIZES = {"train": 1200, "validation": 297, "test": 300}
 SPLIT_SEED = 2026
 STEPS_AT_ONCE = 8
-"""Training batches made by one call, because NumPy's time for a small batch is that of its calls."""
+"""Training batches made by one call: NumPy's time for a small batch is that of its calls."""
 _CENTRED = np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2
 
 
