@@ -14,8 +14,7 @@ CONFIG = flags.DEFINE_string(
 DEVICES = flags.DEFINE_integer(
     "devices",
     None,
-    "how many devices share a batch; by default all accelerators, and on CPU "
-    "one or, for a recurrent model, one a core",
+    "how many devices share a batch; by default all accelerators, or on CPU one a core",
     1,
 )
 PROFILE = flags.DEFINE_integer(

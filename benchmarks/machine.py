@@ -33,7 +33,7 @@ def _processor() -> str:
 
 
 def measured_peaks() -> dict[str, float]:
-    """FLOP/s of a large matrix product in each dtype, and bytes/s of an elementwise pass, at best."""
+    """FLOP/s of a large matrix product in each dtype, and bytes/s of an elementwise pass."""
     side = 2048
     peaks = {}
     for dtype in ("float32", "bfloat16"):

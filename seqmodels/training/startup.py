@@ -39,7 +39,7 @@ def cores() -> int:
 
 # Parameters of mallopt, by their numbers in glibc's malloc.h.
 M_MXFAST, M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = 1, -1, -4, -8
-KEEP_FREED_MEMORY = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: -1, M_ARENA_MAX: 1, M_MXFAST: 0}
+KEEP_FREED_MEMORY = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_ARENA_MAX: 1, M_MXFAST: 0}
 
 
 def _keep_freed_memory() -> None:
@@ -47,7 +47,8 @@ def _keep_freed_memory() -> None:
 
     By default it returns every large block to the system when it is freed. Each step
     then gets its memory anew, zeroed page by page: 17% of the time of a Transformer's
-    step and 60% of a depthwise convolution's (docs/performance.md). One arena, because the
+    step and 60% of a depthwise convolution's (docs/performance.md). What is free beyond
+    2 GiB is returned still: kept pieces of such size doubled a step's peak. One arena, because the
     others give large blocks back whatever the settings. No bins for fast small blocks: they
     are all merged whenever a large block comes, at each small matrix product of a recurrence,
     which brings 3 to 8%. What a user has set by the environment stays.

@@ -25,12 +25,11 @@ def experiment(mixer: str, batch_size: int, accumulate: int = 1) -> Experiment:
         ("rnn", 12, 1, 3),
         ("rnn", 7, 1, 1),
         ("rnn", 3, 1, 1),
-        ("conv", 64, 1, 1),
-        ("global", 64, 1, 1),
-        ("transformer", 64, 1, 1),
+        ("conv", 64, 1, 8),
+        ("transformer", 40, 2, 5),
     ],
 )
-def test_cores_share_the_batch_of_a_recurrent_model(mixer, batch_size, accumulate, devices):
+def test_cores_share_the_batch(mixer, batch_size, accumulate, devices):
     mesh = run_mesh(experiment(mixer, batch_size, accumulate))
     assert mesh.size == devices
     assert list(mesh.devices.flat) == jax.devices()[:devices]
@@ -38,12 +37,12 @@ def test_cores_share_the_batch_of_a_recurrent_model(mixer, batch_size, accumulat
 
 def test_accelerators_are_all_used(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert run_mesh(experiment("conv", 64)).size == 8
+    assert run_mesh(experiment("conv", 8)).size == 8
 
 
 def test_another_number_of_devices():
     assert run_mesh(experiment("gru", 64), 2).size == 2
-    assert run_mesh(experiment("conv", 64), 8).size == 8
+    assert run_mesh(experiment("conv", 8), 8).size == 8
 
 
 @pytest.mark.parametrize(
