@@ -27,7 +27,7 @@ from seqmodels import cli
 from seqmodels.errors import UserError, nearest
 from seqmodels.mixers import MIXERS as KINDS
 from seqmodels.presets import PRESETS, preset
-from seqmodels.training.startup import start_jax
+from seqmodels.training.startup import return_large_memory, start_jax
 
 MIXERS = flags.DEFINE_list("mixers", ["lstm", "conv", "local", "global"], "presets to measure")
 LENGTHS = flags.DEFINE_list(
@@ -61,6 +61,7 @@ def cell(name: str, length: int) -> dict:
     step, state, batch = training_step(section, length, batch_size=1)
     step = jax.jit(step, donate_argnums=0)
     compiled = step.lower(state, batch).compile()
+    return_large_memory(compiled.memory_analysis().temp_size_in_bytes)
     result = {
         "mixer": name,
         "length": length,

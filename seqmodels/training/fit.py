@@ -21,7 +21,7 @@ from seqmodels.training.metrics import Mean, MetricWriter
 from seqmodels.training.profiling import StepTrace
 from seqmodels.training.progress import ProgressDisplay, format_value
 from seqmodels.training.sharding import replicated, run_mesh
-from seqmodels.training.startup import start_jax
+from seqmodels.training.startup import return_large_memory, start_jax
 from seqmodels.training.step import (
     StepReport,
     TrainState,
@@ -165,8 +165,9 @@ class _Run:
         start = time.monotonic()
         compiled = step.lower(state, self._batch(self.step)).compile()
         seconds = time.monotonic() - start
-        memory = _step_memory(compiled) / MIB
-        print(f"compiled in {seconds:.1f} s; a step takes {memory:,.0f} MiB", flush=True)
+        memory = _step_memory(compiled)
+        return_large_memory(memory)
+        print(f"compiled in {seconds:.1f} s; a step takes {memory / MIB:,.0f} MiB", flush=True)
         return compiled
 
     def _loop(self, state: TrainState, step_function: Callable) -> None:

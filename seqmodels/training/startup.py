@@ -39,7 +39,9 @@ def cores() -> int:
 
 # Parameters of mallopt, by their numbers in glibc's malloc.h.
 M_MXFAST, M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = 1, -1, -4, -8
-KEEP_FREED_MEMORY = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_ARENA_MAX: 1, M_MXFAST: 0}
+
+KEPT_AT_MOST = 2**31 - 1
+"""Bytes of a step whose freed memory is kept; kept pieces of larger ones doubled their peak."""
 
 
 def _keep_freed_memory() -> None:
@@ -47,15 +49,24 @@ def _keep_freed_memory() -> None:
 
     By default it returns every large block to the system when it is freed. Each step
     then gets its memory anew, zeroed page by page: 17% of the time of a Transformer's
-    step and 60% of a depthwise convolution's (docs/performance.md). What is free beyond
-    2 GiB is returned still: kept pieces of such size doubled a step's peak. One arena, because the
+    step and 60% of a depthwise convolution's (docs/performance.md). One arena, because the
     others give large blocks back whatever the settings. No bins for fast small blocks: they
     are all merged whenever a large block comes, at each small matrix product of a recurrence,
     which brings 3 to 8%. What a user has set by the environment stays.
     """
+    _mallopt({M_MMAP_MAX: 0, M_TRIM_THRESHOLD: KEPT_AT_MOST, M_ARENA_MAX: 1, M_MXFAST: 0})
+
+
+def return_large_memory(step_bytes: int) -> None:
+    """Makes glibc return freed memory again if a step takes more than KEPT_AT_MOST."""
+    if step_bytes > KEPT_AT_MOST:
+        _mallopt({M_MMAP_MAX: 65536})  # glibc's default
+
+
+def _mallopt(settings: dict[int, int]) -> None:
     tuned = "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
     if tuned or any(name.startswith("MALLOC_") for name in os.environ):
         return
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        for parameter, value in KEEP_FREED_MEMORY.items():
+        for parameter, value in settings.items():
             libc.mallopt(parameter, value)

@@ -51,3 +51,5 @@ def test_memory_is_kept_from_step_to_step(tmp_path):
     kept = int(output_of(FAULTS, tmp_path))
     returned = int(output_of(FAULTS, tmp_path, MALLOC_ARENA_MAX="8"))
     assert kept < max(returned / 3, 1000)  # with huge pages there are few either way
+    large = "from seqmodels.training.startup import return_large_memory as f; f(2**32)\n"
+    assert int(output_of(large + FAULTS, tmp_path)) > returned / 3
