@@ -72,13 +72,12 @@ class Digits:
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
         """Images [B, 64, 1] and their digits [B]."""
         require_length(length, length == SIDE**2, "digits", f"an image has {SIDE**2} pixels")
+        if split == "train":
+            batches = _training_batches(self, step // STEPS_AT_ONCE, batch_size)
+            return batches[step % STEPS_AT_ONCE]
         images, digits = _load(split)
         indices, weights = example_indices(len(images), split, step, batch_size, self.seed)
-        if split == "train":
-            chosen = _distorted(self, step // STEPS_AT_ONCE, batch_size)[step % STEPS_AT_ONCE]
-        else:
-            chosen = images[indices]
-        return Batch(chosen.reshape(batch_size, length, 1), digits[indices], weights)
+        return Batch(images[indices].reshape(batch_size, length, 1), digits[indices], weights)
 
     def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
         """Cross-entropy and accuracy."""
@@ -100,17 +99,21 @@ class Digits:
 
 
 @lru_cache(maxsize=2)
-def _distorted(task: Digits, group: int, batch_size: int) -> Float[np.ndarray, "steps B 8 8"]:
-    """The training images of STEPS_AT_ONCE steps; each step's depend on its number alone."""
-    images, _ = _load("train")
+def _training_batches(task: Digits, group: int, batch_size: int) -> list[Batch]:
+    """The batches of STEPS_AT_ONCE steps; each depends on its step's number alone."""
+    images, digits = _load("train")
     steps = range(group * STEPS_AT_ONCE, (group + 1) * STEPS_AT_ONCE)
-    indices = [example_indices(len(images), "train", s, batch_size, task.seed)[0] for s in steps]
+    indices, weights = zip(
+        *(example_indices(len(images), "train", step, batch_size, task.seed) for step in steps),
+        strict=True,
+    )
     size = (5, batch_size, 1, 1)
-    uniform = [generator(task.seed, "train", s).uniform(-1, 1, size) for s in steps]
+    uniform = [generator(task.seed, "train", step).uniform(-1, 1, size) for step in steps]
     amounts = np.concatenate(uniform, axis=1).astype(np.float32)
     distorted = task._distort(images[np.concatenate(indices)], amounts)
     distorted.setflags(write=False)  # batches are views of it
-    return distorted.reshape(-1, batch_size, 8, 8)
+    inputs = distorted.reshape(STEPS_AT_ONCE, batch_size, SIDE**2, 1)
+    return [Batch(*arrays) for arrays in zip(inputs, digits[list(indices)], weights, strict=True)]
 
 
 @cache
