@@ -14,7 +14,7 @@ switched on by ``tests/conftest.py``), so an annotation costs nothing in a run.
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
 State = PyTree[Array, "State"]
 """A mixer's or a model's recurrent state: any tree of arrays with B as the first axis."""
@@ -25,4 +25,15 @@ AnyArray = Array | np.ndarray
 Params = dict[str, Any]
 """A model's parameters: a plain nested dict of float32 arrays."""
 
-__all__ = ["AnyArray", "Array", "Bool", "Float", "Int", "Key", "Params", "PyTree", "State"]
+__all__ = [
+    "AnyArray",
+    "Array",
+    "Bool",
+    "Float",
+    "Int",
+    "Key",
+    "Params",
+    "PyTree",
+    "Shaped",
+    "State",
+]

@@ -1,5 +1,6 @@
 """The layers around a mixer: projections, norms, MLPs, embeddings and dropout."""
 
+import math
 from typing import Literal
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import AnyArray, Array, Float, Int, Key
+from seqmodels.ops.grids import patches
 from seqmodels.ops.linear import embed, linear
 from seqmodels.ops.positions import sinusoidal
 
@@ -72,9 +74,12 @@ class Embedding(nnx.Module):
       size: the vocabulary V or the number of features.
       width: the model width D.
       positions: what is added: nothing, a learned vector for each position below
-        max_length, or sinusoids.
+        max_length (on a grid, row after row), or sinusoids (on a grid, an equal share of the
+        features for each axis).
       max_length: the number of learned positions; None otherwise.
       dtype: the compute dtype, which every later layer follows.
+      patch: how many positions of each axis of a grid make one; 1 keeps them.
+      rank: how many axes the positions have.
       rngs: the source of the initial weights.
     """
 
@@ -86,6 +91,8 @@ class Embedding(nnx.Module):
         positions: PositionKind,
         max_length: int | None,
         dtype: jnp.dtype,
+        patch: int = 1,
+        rank: int = 1,
         *,
         rngs: nnx.Rngs,
     ):
@@ -93,21 +100,43 @@ class Embedding(nnx.Module):
         self.width = width
         self.positions = positions
         self.dtype = dtype
+        self.patch = patch
         if kind == "tokens":
             self.table = nnx.Param(nnx.initializers.normal(1.0)(rngs.params(), (size, width)))
         else:
-            self.features = Linear(size, width, rngs=rngs)
+            self.features = Linear(size * patch**rank, width, rngs=rngs)
         if positions == "learned":
             shape = (max_length, width)
             self.learned = nnx.Param(nnx.initializers.normal(0.1)(rngs.params(), shape))
 
-    def __call__(self, inputs: AnyArray, positions: Int[Array, "B L"]) -> Float[Array, "B L D"]:
-        """Embeds tokens [B, L] or features [B, L, size] that stand at the given positions."""
-        x = embed(self.table[...], inputs) if self.kind == "tokens" else self.features(inputs)
+    def __call__(
+        self, inputs: AnyArray, positions: Int[Array, "B L"] | None = None
+    ) -> Float[Array, "B *L D"]:
+        """Embeds tokens [B, *L] or features [B, *L, size].
+
+        Positions are counted from 0 along each axis, unless those of a sequence are given.
+        """
+        if self.kind == "tokens":
+            x = embed(self.table[...], inputs)
+        else:
+            x = self.features(patches(inputs, self.patch) if self.patch > 1 else inputs)
+        axes = x.shape[1:-1]
         if self.positions == "learned":
+            if positions is None:
+                positions = jnp.arange(math.prod(axes)).reshape(1, *axes)
             x = x + self.learned[...][positions]
-        elif self.positions == "sinusoidal":
+        elif self.positions == "sinusoidal" and positions is not None:
             x = x + sinusoidal(positions, self.width)
+        elif self.positions == "sinusoidal":
+            share = self.width // len(axes)
+            along = [
+                sinusoidal(jnp.arange(length)[None], share).reshape(
+                    1, *(length if i == axis else 1 for i in range(len(axes))), share
+                )
+                for axis, length in enumerate(axes)
+            ]
+            shapes = [(1, *axes, share)] * len(axes)
+            x = x + jnp.concatenate(list(map(jnp.broadcast_to, along, shapes)), axis=-1)
         return x.astype(self.dtype)
 
 

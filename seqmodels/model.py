@@ -1,5 +1,6 @@
 """The model around the mixers, and the pure functions that everything else sees."""
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -7,76 +8,26 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from seqmodels.arrays import AnyArray, Array, Bool, Float, Int, Key, Params, State
-from seqmodels.config import Section, construct, construct_kind
-from seqmodels.errors import ConfigError, nearest, require
-from seqmodels.layers import MLP, Embedding, Linear, MLPKind, Norm, NormKind, PositionKind, dropout
-from seqmodels.mixers import MIXERS, Cost, Mixer
+from seqmodels.arrays import AnyArray, Array, Float, Int, Key, Params, State
+from seqmodels.config import Section, construct
+from seqmodels.encoder_decoder import EncoderDecoder
+from seqmodels.errors import ConfigError, require
+from seqmodels.layers import Embedding, Linear, MLPKind, NormKind, PositionKind
+from seqmodels.mixers import Cost
+from seqmodels.ops.grids import ScanOrder
+from seqmodels.stack import (
+    NormPosition,
+    Stack,
+    check_learned_positions,
+    pool,
+    require_sinusoids,
+    require_with,
+)
 from seqmodels.tasks.base import Batch, TaskSpec
 
 
-class Block(nnx.Module):
-    """A mixer and an MLP, each with dropout, a residual connection and a norm.
-
-    Pre-norm: ``x + f(norm(x))`` (Xiong et al. 2020). Post-norm: ``norm(x + f(x))``
-    (Vaswani et al. 2017).
-    """
-
-    def __init__(
-        self,
-        mixer: Mixer,
-        width: int,
-        norm: NormKind,
-        norm_position: Literal["pre", "post"],
-        mlp: MLPKind,
-        mlp_width: int,
-        dropout_rate: float,
-        *,
-        rngs: nnx.Rngs,
-    ):
-        self.mixer = mixer
-        self.mixer_norm = Norm(width, norm, rngs=rngs)
-        self.mlp = MLP(width, mlp_width, mlp, rngs=rngs) if mlp != "none" else None
-        self.mlp_norm = Norm(width, norm, rngs=rngs) if mlp != "none" else None
-        self.norm_position = norm_position
-        self.dropout_rate = dropout_rate
-
-    def __call__(
-        self,
-        x: Float[Array, "B L D"],
-        mask: Bool[AnyArray, "B L"] | None,
-        key: Key[Array, ""] | None,
-    ) -> Float[Array, "B L D"]:
-        """Whole sequences; dropout only with a key."""
-        mixer_key, *keys = jax.random.split(key, 3) if key is not None else (None,) * 3
-        mix = lambda y: (self.mixer(y, mask, mixer_key), None)  # noqa: E731
-        return self._residuals(x, mix, keys)[0]
-
-    def extend(self, x: Float[Array, "B L D"], state: State) -> tuple[Float[Array, "B L D"], State]:
-        """A chunk that continues from the mixer's state."""
-        return self._residuals(x, lambda y: self.mixer.extend(y, state), [None, None])
-
-    def _residuals(self, x, mix: Callable, keys: list) -> tuple[Float[Array, "B L D"], State]:
-        state = None
-
-        def add(x, norm, f, key):
-            if self.norm_position == "pre":
-                return x + dropout(f(norm(x)), self.dropout_rate, key)
-            return norm(x + dropout(f(x), self.dropout_rate, key))
-
-        def mixed(y):
-            nonlocal state
-            y, state = mix(y)
-            return y
-
-        x = add(x, self.mixer_norm, mixed, keys[0])
-        if self.mlp is not None:
-            x = add(x, self.mlp_norm, self.mlp, keys[1])
-        return x, state
-
-
-class SequenceModel(nnx.Module):
-    """Embedding, ``depth`` blocks, norm and head.
+class SequenceModel(Stack):
+    """Embedding, ``depth`` blocks, norm and head: for many-to-one and many-to-many tasks.
 
     Its arguments are the keys of a config's ``model`` section.
 
@@ -95,6 +46,10 @@ class SequenceModel(nnx.Module):
       pooling: how many-to-one tasks summarise a sequence, by the "mean" of all
         positions or by the "last"; None for many-to-many.
       dtype: the dtype of computation; parameters are always float32.
+      patch: how many positions of each axis of a grid of features become one (Dosovitskiy et al.
+        2021); None keeps them.
+      scan: the order, "rows" or "columns", in which mixers on one axis read a grid; None
+        where all mixers work on the task's axes.
       spec: what the task needs of a model.
       rngs: the source of the initial weights.
     """
@@ -106,7 +61,7 @@ class SequenceModel(nnx.Module):
         pattern: tuple[str, ...],
         mixers: Section,
         norm: NormKind = "layer",
-        norm_position: Literal["pre", "post"] = "pre",
+        norm_position: NormPosition = "pre",
         mlp: MLPKind = "none",
         mlp_expansion: float | None = None,
         dropout: float = 0.0,
@@ -114,73 +69,72 @@ class SequenceModel(nnx.Module):
         max_length: int | None = None,
         pooling: Literal["mean", "last"] | None = None,
         dtype: Literal["float32", "bfloat16"] = "float32",
+        patch: int | None = None,
+        scan: ScanOrder | None = None,
         *,
         spec: TaskSpec,
         rngs: nnx.Rngs,
     ):
         require(width >= 1, f"width={width} is below 1")
-        require(depth >= 1, f"depth={depth} is below 1")
-        require(0 <= dropout < 1, f"dropout={dropout} is not at least 0 and below 1")
-        require(len(pattern) > 0, "pattern=() names no mixer")
-        for name in pattern:
-            known = nearest(name, mixers)
-            require(name in mixers, f"pattern={pattern!r}: no mixer {name!r} in mixers; {known}")
-        for name in mixers:
-            require(
-                name in pattern[:depth],
-                f"mixers.{name} is never read: pattern={pattern!r} does not reach it in {depth} "
-                "blocks",
-            )
-        has_mlp, has_learned, pools = mlp != "none", positions == "learned", "one" in spec.shape
-        _require_with(mlp_expansion, has_mlp, "mlp_expansion", f"mlp={mlp!r}")
-        _require_with(max_length, has_learned, "max_length", f"positions={positions!r}")
-        _require_with(pooling, pools, "pooling", f"a {spec.shape} task")
+        pools = spec.shape == "many-to-one"
+        require_with(max_length, positions == "learned", "max_length", f"positions={positions!r}")
+        require_with(pooling, pools, "pooling", f"a {spec.shape} task")
         require(max_length is None or max_length >= 1, f"max_length={max_length} is below 1")
-        mlp_width = round(width * mlp_expansion) if mlp_expansion is not None else 0
+        require_sinusoids(positions, width, spec.rank)
         require(
-            not has_mlp or mlp_width >= 1, f"mlp_expansion={mlp_expansion} leaves the MLP no width"
-        )
-        require(
-            positions != "sinusoidal" or width % 2 == 0,
-            f"width={width} is odd; positions='sinusoidal' needs pairs of features",
+            patch is None or (patch >= 1 and spec.inputs == "features" and pools),
+            f"patch={patch} makes one position of several; that takes features as inputs and a "
+            f"many-to-one task, and at least 1: this is a {spec.shape} task on {spec.inputs}; "
+            "set it to None",
         )
         self.width = width
         self.max_length = max_length
-        self.pooling = pooling
+        self.pooling: Literal["mean", "last"] | None = pooling
         self.outputs = spec.outputs
+        self.patch = patch or 1
         self.embedding = Embedding(
-            spec.inputs, spec.input_size, width, positions, max_length, jnp.dtype(dtype), rngs=rngs
+            spec.inputs,
+            spec.input_size,
+            width,
+            positions,
+            max_length,
+            jnp.dtype(dtype),
+            self.patch,
+            spec.rank,
+            rngs=rngs,
         )
-        blocks = []
-        settings: Any = mixers
-        for index in range(depth):
-            name = pattern[index % len(pattern)]
-            path = f"model.mixers.{name}"
-            mixer = construct_kind(MIXERS, settings[name], path, width=width, rngs=rngs)
-            if spec.causal and not mixer.causal:
-                raise ConfigError(
-                    f"{path}.causal=False: the task's outputs may depend on earlier inputs alone; "
-                    "set it to True"
-                )
-            blocks.append(
-                Block(mixer, width, norm, norm_position, mlp, mlp_width, dropout, rngs=rngs)
-            )
-        self.blocks = nnx.List(blocks)
-        self.norm = Norm(width, norm, rngs=rngs) if norm_position == "pre" else None
+        super().__init__(
+            width,
+            depth,
+            pattern,
+            mixers,
+            norm,
+            norm_position,
+            mlp,
+            mlp_expansion,
+            dropout,
+            scan,
+            rank=spec.rank,
+            causal=spec.causal,
+            strides=pools,
+            rngs=rngs,
+        )
         self.head = Linear(width, spec.outputs, rngs=rngs)
 
     def __call__(self, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, "B *P V"]:
         """Scores for whole sequences, at the labelled positions."""
-        self.check_length(batch.inputs.shape[1])
-        positions = jnp.broadcast_to(
-            jnp.arange(batch.inputs.shape[1])[None], batch.inputs.shape[:2]
-        )
-        x = self.embedding(batch.inputs, positions)
-        keys = jax.random.split(key, len(self.blocks)) if key is not None else None
-        for index, block in enumerate(self.blocks):
-            x = block(x, batch.mask, keys[index] if keys is not None else None)
+        axes = batch.inputs.shape[1 : 1 + self.rank]
+        if any(length % self.patch for length in axes):
+            raise ConfigError(
+                f"model.patch={self.patch} does not divide the grid of {axes} positions"
+            )
+        self.check_length(math.prod(axes))
+        mask = batch.mask
+        if mask is not None and self.patch > 1:
+            raise ConfigError(f"model.patch={self.patch} can't cut up padded inputs; set it to 1")
+        x, mask = self.run(self.embedding(batch.inputs), mask, key)
         if self.pooling is not None:
-            x = _pool(x, batch.mask, self.pooling)
+            x = pool(x, mask, self.pooling)
         elif batch.positions is not None:
             x = jnp.take_along_axis(x, batch.positions[:, :, None], axis=1)  # [B, P, D]
         return self._score(x)
@@ -188,66 +142,38 @@ class SequenceModel(nnx.Module):
     def initial_state(self, batch_size: int, max_length: int) -> State:
         """The state of every mixer, and how many positions each row has seen."""
         self.check_length(max_length)
-        blocks = [block.mixer.initial_state(batch_size, max_length) for block in self.blocks]
+        blocks = self.mixer_states(batch_size, max_length)
         return {"length": jnp.zeros((batch_size,), jnp.int32), "blocks": blocks}
 
+    def start(self, batch: Batch, max_length: int) -> State:
+        """:meth:`initial_state` for the rows of a batch: no input has been read."""
+        return self.initial_state(batch.inputs.shape[0], max_length)
+
     def extend(
-        self, inputs: Int[AnyArray, "B L"] | Float[AnyArray, "B L features"], state: State
+        self,
+        inputs: Int[AnyArray, "B L"] | Float[AnyArray, "B L features"],
+        state: State,
+        key: Key[Array, ""] | None = None,
     ) -> tuple[Float[Array, "B L V"], State]:
         """Scores at each position of a chunk that continues from a state."""
         before: dict[str, Any] = state
         positions = before["length"][:, None] + jnp.arange(inputs.shape[1])[None]
-        x = self.embedding(inputs, positions)
-        states = []
-        for block, block_state in zip(self.blocks, before["blocks"], strict=True):
-            x, block_state = block.extend(x, block_state)
-            states.append(block_state)
+        x, states = self.run_from(self.embedding(inputs, positions), before["blocks"], key)
         length = before["length"] + inputs.shape[1]
         return self._score(x), {"length": length, "blocks": states}
 
     def cost(self, length: int) -> Cost:
         """The forward cost of one sequence, scored at every position or once."""
         scored = 1 if self.pooling is not None else length
-        total = Cost(scored * 2 * self.width * self.outputs, 0, 1)
-        for block in self.blocks:
-            total += block.mixer.cost(length)
-            if block.mlp is not None:
-                linears = (block.mlp.inputs, block.mlp.outputs)
-                products = sum(
-                    linear.weights.shape[0] * linear.weights.shape[1] for linear in linears
-                )
-                total += Cost(length * 2 * products, 0, 1)
-        return total
+        head = Cost(scored * 2 * self.width * self.outputs, 0, 1)
+        return head + self.stack_cost(length // self.patch**self.rank)
 
     def _score(self, x: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
-        return self.head(self.norm(x) if self.norm is not None else x)
+        return self.head(self.normalise(x))
 
     def check_length(self, length: int) -> None:
         """Raises ConfigError where learned positions end before a length."""
-        if self.max_length is not None and length > self.max_length:
-            raise ConfigError(
-                f"model.max_length={self.max_length} is below the length {length} that is asked "
-                "for; learned positions end there"
-            )
-
-
-def _require_with(value: Any, wanted: bool, name: str, owner: str) -> None:
-    """Refuses a setting that is missing where it is needed, or that nothing would read."""
-    require(wanted or value is None, f"{name}={value!r} is never read with {owner}; leave it None")
-    require(not wanted or value is not None, f"{name}=None; {owner} needs it")
-
-
-def _pool(
-    x: Float[Array, "B L D"], mask: Bool[AnyArray, "B L"] | None, pooling: str
-) -> Float[Array, "B D"]:
-    """The mean over real positions, or the last of them."""
-    if mask is None:
-        return jnp.mean(x, axis=1) if pooling == "mean" else x[:, -1]
-    if pooling == "mean":
-        real = mask[:, :, None].astype(x.dtype)
-        return jnp.sum(x * real, axis=1) / jnp.maximum(jnp.sum(real, axis=1), 1)
-    last = x.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
-    return jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]
+        check_learned_positions(self.max_length, length // self.patch**self.rank)
 
 
 class Model(NamedTuple):
@@ -260,11 +186,13 @@ class Model(NamedTuple):
     initial_state: Callable[[int, int], State]
     """(batch size, max length) to the state before the first position."""
     extend: Callable[..., tuple[Float[Array, "B L V"], State]]
-    """(params, inputs, state) to the scores at each position and the next state."""
+    """(params, inputs, state, key or None) to the scores at each position and the next state."""
     cost: Callable[[int], Cost]
     """Length to the forward cost of one sequence."""
     causal: bool
-    """Whether every mixer is causal, and so extend is possible."""
+    """Whether every mixer that extend runs is causal, and so extend is possible."""
+    start: Callable[..., State]
+    """(params, batch, max length) to the state before the first output, its inputs read."""
 
 
 def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
@@ -273,16 +201,19 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
     Nothing is allocated or compiled until ``init`` is called.
 
     Args:
-      config: the section; its keys are the arguments of :class:`SequenceModel`.
+      config: the section; its keys are the arguments of :class:`SequenceModel`, or, for tasks
+        that write a sequence, of :class:`~seqmodels.encoder_decoder.EncoderDecoder`.
       spec: what the task needs of a model.
       length: the longest sequence that it must serve.
 
     Raises:
       ConfigError: a key that nothing reads, or a value that can't be used.
     """
+    writes = spec.shape in ("one-to-many", "sequence-to-sequence")
+    kind = EncoderDecoder if writes else SequenceModel
 
-    def create(key: Key[Array, ""]) -> SequenceModel:
-        return construct(SequenceModel, config, "model", spec=spec, rngs=nnx.Rngs(params=key))
+    def create(key: Key[Array, ""]) -> SequenceModel | EncoderDecoder:
+        return construct(kind, config, "model", spec=spec, rngs=nnx.Rngs(params=key))
 
     # Anything in the module but parameters would make this split raise.
     abstract = nnx.eval_shape(lambda: create(jax.random.key(0)))
@@ -297,11 +228,23 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
     ) -> Float[Array, "B *P V"]:
         return nnx.merge(graph, params)(batch, key)
 
-    def extend(params: Params, inputs: Array, state: State) -> tuple[Float[Array, "B L V"], State]:
-        return nnx.merge(graph, params).extend(inputs, state)
+    def extend(
+        params: Params, inputs: AnyArray, state: State, key: Key[Array, ""] | None = None
+    ) -> tuple[Float[Array, "B L V"], State]:
+        return nnx.merge(graph, params).extend(inputs, state, key)
 
-    causal = all(block.mixer.causal for block in abstract.blocks)
-    return Model(init, apply, abstract.initial_state, extend, abstract.cost, causal)
+    def start(params: Params, batch: Batch, max_length: int) -> State:
+        return nnx.merge(graph, params).start(batch, max_length)
+
+    return Model(
+        init,
+        apply,
+        abstract.initial_state,
+        extend,
+        abstract.cost,
+        abstract.causal,
+        start,
+    )
 
 
 def count_parameters(model: Model) -> int:

@@ -43,11 +43,11 @@ ERRORS = {
     "kind": (
         one(kind="lstn"),
         "model.mixers.mixer.kind='lstn' is not known; did you mean 'lstm'? "
-        "(known: attention, convolution, gru, lstm, rnn)",
+        "(known: attention, bidirectional, convolution, gru, lstm, rnn)",
     ),
     "no-kind": (
         one(),
-        "model.mixers.mixer.kind=None is not known; known: attention, convolution, gru, lstm, rnn",
+        "model.mixers.mixer.kind=None is not known; known: attention, bidirectional, convolution, gru, lstm, rnn",
     ),
     "mixer-key": (
         one(kind="attention", windw=5),

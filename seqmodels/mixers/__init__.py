@@ -5,15 +5,29 @@ A new mixer is a class that follows :class:`seqmodels.mixers.base.Mixer`, and a 
 
 from seqmodels.mixers.attention import Attention
 from seqmodels.mixers.base import Cost, Mixer
+from seqmodels.mixers.bidirectional import Bidirectional
 from seqmodels.mixers.convolution import Convolution
+from seqmodels.mixers.cross_attention import CrossAttention
 from seqmodels.mixers.rnn import GRU, LSTM, RNN
 
 MIXERS = {
     "rnn": RNN,
     "lstm": LSTM,
     "gru": GRU,
+    "bidirectional": Bidirectional,
     "convolution": Convolution,
     "attention": Attention,
 }
 
-__all__ = ["GRU", "LSTM", "MIXERS", "RNN", "Attention", "Convolution", "Cost", "Mixer"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "MIXERS",
+    "RNN",
+    "Attention",
+    "Bidirectional",
+    "Convolution",
+    "Cost",
+    "CrossAttention",
+    "Mixer",
+]

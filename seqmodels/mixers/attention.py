@@ -29,6 +29,8 @@ class Attention(nnx.Module):
       rngs: the source of the initial weights.
     """
 
+    stride = 1
+
     def __init__(
         self,
         width: int,
@@ -57,22 +59,26 @@ class Attention(nnx.Module):
         self.heads = heads
         self.window = window
         self.causal = causal
+        self.rank = None if positions == "none" and window is None else 1
         self.positions: Literal["none", "rotary"] = positions
         self.inputs = Linear(width, 3 * width, rngs=rngs)
         self.outputs = Linear(width, width, rngs=rngs)
 
     def __call__(
         self,
-        x: Float[Array, "B L D"],
-        mask: Bool[Array, "B L"] | None = None,
+        x: Float[Array, "B *L D"],
+        mask: Bool[Array, "B *L"] | None = None,
         key: Key[Array, ""] | None = None,
-    ) -> Float[Array, "B L D"]:
-        """Attends within whole sequences; masked positions are seen by none."""
+    ) -> Float[Array, "B *L D"]:
+        """Attends within whole sequences or grids; masked positions are seen by none."""
         del key
+        shape = x.shape
+        x = x.reshape(shape[0], -1, shape[-1])
+        mask = None if mask is None else jnp.reshape(mask, x.shape[:2])
         positions = jnp.broadcast_to(jnp.arange(x.shape[1])[None], x.shape[:2])
         query, keys, values = self._project(x, positions)
         mixed = attention(query, keys, values, causal=self.causal, window=self.window, mask=mask)
-        return self.outputs(mixed.reshape(x.shape))
+        return self.outputs(mixed.reshape(shape))
 
     def initial_state(self, batch_size: int, max_length: int) -> State:
         """Room for the keys and values still to be seen: max_length, or W - 1 of a window."""

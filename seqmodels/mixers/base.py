@@ -35,15 +35,19 @@ class Mixer(Protocol):
     """
 
     causal: bool
-    """Whether an output depends only on its own and earlier positions."""
+    """Whether an output depends only on its own and earlier positions: it then has a state."""
+    rank: int | None
+    """How many axes its inputs' positions have, ``*L``; None for any number of them."""
+    stride: int
+    """How many positions of each axis become one output; 1 keeps them. Above 1 it has no state."""
 
     def __call__(
         self,
-        x: Float[Array, "B L D"],
-        mask: Bool[AnyArray, "B L"] | None = None,
+        x: Float[Array, "B *L D"],
+        mask: Bool[AnyArray, "B *L"] | None = None,
         key: Key[Array, ""] | None = None,
-    ) -> Float[Array, "B L D"]:
-        """Mixes whole sequences; mask is True at real positions."""
+    ) -> Float[Array, "B *M D"]:
+        """Mixes whole sequences or grids; mask is True at real positions. M = ceil(L / stride)."""
         ...
 
     def initial_state(self, batch_size: int, max_length: int) -> State:

@@ -45,6 +45,8 @@ class Convolution(nnx.Module):
         self.kernel = kernel
         self.dilation = dilation
         self.causal = causal
+        self.rank = 1
+        self.stride = 1
         scale = nnx.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
         self.weights = nnx.Param(scale(rngs.params(), (kernel, width, width)))
         self.bias = nnx.Param(jnp.zeros((width,)))

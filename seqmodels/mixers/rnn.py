@@ -15,6 +15,8 @@ class _Recurrent(nnx.Module):
     """What the three recurrences share: a projection of all inputs at once, then the steps."""
 
     causal = True
+    rank = 1
+    stride = 1
     gates: int
     states: int = 1
 

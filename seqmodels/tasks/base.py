@@ -14,10 +14,15 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
+Shape = Literal["many-to-one", "many-to-many", "one-to-many", "sequence-to-sequence"]
+"""From what to what: one label for a sequence, one for each position, a sequence written token
+by token from one input, or from a whole sequence."""
+
+
 class TaskSpec(NamedTuple):
     """What a model must know of a task to fit it."""
 
-    shape: Literal["many-to-one", "many-to-many"]
+    shape: Shape
     inputs: Literal["tokens", "features"]
     input_size: int
     """The vocabulary V of tokens, or the number of features a position has."""
@@ -28,6 +33,10 @@ class TaskSpec(NamedTuple):
     score: str
     """The metric by which checkpoints and models are chosen, on validation."""
     higher_is_better: bool
+    rank: int = 1
+    """How many axes the inputs' positions have: 1 for a sequence, 2 for an image."""
+    end: int | None = None
+    """The token that ends a written sequence; None where its length is known."""
 
 
 class Batch(NamedTuple):
@@ -35,13 +44,17 @@ class Batch(NamedTuple):
 
     ``positions`` names the labelled positions where only some are: the model's
     outputs, and so the wide output layer, are then computed there alone.
+
+    In a one-to-many task the inputs have no length, and the targets [B, P] are the sequence
+    that is written; in a sequence-to-sequence task they are what is written for the inputs. Then
+    an output may depend on the targets before it (teacher forcing).
     """
 
-    inputs: Int[AnyArray, "B L"] | Float[AnyArray, "B L features"]
+    inputs: Int[AnyArray, "B *L"] | Float[AnyArray, "B *L features"]
     targets: Int[AnyArray, "B"] | Int[AnyArray, "B P"]
     weights: Float[AnyArray, "B"] | Float[AnyArray, "B P"]
     """1 for a target that counts, 0 for one that fills the batch up."""
-    mask: Bool[AnyArray, "B L"] | None = None
+    mask: Bool[AnyArray, "B *L"] | None = None
     """True where an input is real, False where it is padding; None where all are real."""
     positions: Int[AnyArray, "B P"] | None = None
 

@@ -22,6 +22,11 @@ VARIANTS: Variants = {
     "rnn-relu": ("rnn", {"activation": "relu"}),
     "lstm": ("lstm", {}),
     "gru": ("gru", {}),
+    "bidirectional-lstm": ("bidirectional", {"mixer": {"kind": "lstm"}}),
+    "bidirectional-convolution": (
+        "bidirectional",
+        {"mixer": {"kind": "convolution", "kernel": 4, "dilation": 3}},
+    ),
     "convolution-causal": ("convolution", {"kernel": 4}),
     "convolution-dilated": ("convolution", {"kernel": 3, "dilation": 9}),
     "convolution-centred": ("convolution", {"kernel": 5, "dilation": 2, "causal": False}),

@@ -1,0 +1,81 @@
+"""Attention from one sequence to another: what a decoder sees of its source."""
+
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+from flax import nnx
+
+from seqmodels.arrays import AnyArray, Array, Bool, Float
+from seqmodels.errors import require
+from seqmodels.layers import Linear
+from seqmodels.mixers.base import Cost
+from seqmodels.ops.additive_attention import additive_attention
+from seqmodels.ops.attention import attention
+
+Score = Literal["scaled_dot", "dot", "additive"]
+
+
+class Source(NamedTuple):
+    """A source sequence as a decoder's block attends to it: projected once, for all steps."""
+
+    keys: Float[Array, "B L H K"]
+    values: Float[Array, "B L H K"]
+    mask: Bool[AnyArray, "B L"] | None
+
+
+class CrossAttention(nnx.Module):
+    """Multi-head attention of every position to all positions of a source sequence.
+
+    Args:
+      width: the model width D, of both sequences.
+      heads: the number of heads H, which divides D; each has width K = D / H.
+      score: how well query q and key k match: "scaled_dot" is q . k / sqrt(K) (Vaswani et
+        al. 2017), "dot" is q . k (Luong et al. 2015), "additive" is v . tanh(q + k) with a
+        learned v for each head (Bahdanau et al. 2015).
+      rngs: the source of the initial weights.
+    """
+
+    def __init__(self, width: int, heads: int = 1, score: Score = "scaled_dot", *, rngs: nnx.Rngs):
+        require(heads >= 1, f"heads={heads} is below 1")
+        require(width % heads == 0, f"heads={heads} does not divide the width {width}")
+        self.width = width
+        self.heads = heads
+        self.score: Score = score
+        self.queries = Linear(width, width, rngs=rngs)
+        self.source = Linear(width, 2 * width, rngs=rngs)
+        self.outputs = Linear(width, width, rngs=rngs)
+        if score == "additive":
+            shape = (heads, width // heads)
+            self.vector = nnx.Param(nnx.initializers.normal(1.0)(rngs.params(), shape))
+
+    def project(self, source: Float[Array, "B L D"], mask: Bool[AnyArray, "B L"] | None) -> Source:
+        """Keys and values of a source; masked positions are seen by none."""
+        projected = self.source(source).reshape(*source.shape[:2], 2, self.heads, -1)
+        return Source(projected[:, :, 0], projected[:, :, 1], mask)
+
+    def __call__(self, x: Float[Array, "B M D"], source: Source) -> Float[Array, "B M D"]:
+        """Attends from each position to the source."""
+        query = self.queries(x).reshape(*x.shape[:2], self.heads, -1)
+        keys, values, mask = source
+        keys, values = keys.astype(x.dtype), values.astype(x.dtype)
+        mask = None if mask is None else jnp.asarray(mask)
+        if self.score == "additive":
+            vector = self.vector[...]
+            mixed = additive_attention(query, keys, values, vector, causal=False, mask=mask)
+        else:
+            scale = 1.0 if self.score == "dot" else None
+            mixed = attention(query, keys, values, causal=False, mask=mask, scale=scale)
+        return self.outputs(mixed.reshape(x.shape))
+
+    def cost(self, length: int, source_length: int) -> Cost:
+        """Two projections of each sequence; scores and sums over every pair of positions.
+
+        An additive score's tanh is no matrix product, and not counted.
+        """
+        products = 4 if self.score != "additive" else 2
+        return Cost(
+            flops=(length + source_length) * 4 * self.width**2
+            + products * length * source_length * self.width,
+            state_bytes=2 * source_length * self.width * 4,
+            sequential_depth=1,
+        )

@@ -1,0 +1,359 @@
+"""Blocks, and stacks of them: what every model is made of around its mixers."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
+from seqmodels.config import Section, construct_kind
+from seqmodels.errors import ConfigError, nearest, require
+from seqmodels.layers import MLP, MLPKind, Norm, NormKind, dropout
+from seqmodels.mixers import MIXERS, Cost, CrossAttention, Mixer
+from seqmodels.mixers.cross_attention import Source
+from seqmodels.ops.grids import ScanOrder, average_windows, grid_to_sequence, sequence_to_grid
+
+NormPosition = Literal["pre", "post"]
+Mask = Bool[AnyArray, "B *L"] | None
+
+
+class Block(nnx.Module):
+    """A mixer and an MLP, each with dropout, a residual connection and a norm.
+
+    Pre-norm: ``x + f(norm(x))`` (Xiong et al. 2020). Post-norm: ``norm(x + f(x))``
+    (Vaswani et al. 2017). With cross-attention, between the two, it is a block of a decoder.
+
+    Where the mixer has a stride the block's output lies on the coarser grid, and
+    the residual connection takes the mean of the positions that become one.
+    """
+
+    def __init__(
+        self,
+        mixer: Mixer,
+        width: int,
+        norm: NormKind,
+        norm_position: NormPosition,
+        mlp: MLPKind,
+        mlp_width: int,
+        dropout_rate: float,
+        *,
+        cross: CrossAttention | None = None,
+        scan: ScanOrder | None = None,
+        rngs: nnx.Rngs,
+    ):
+        self.mixer = mixer
+        self.mixer_norm = Norm(width, norm, rngs=rngs)
+        self.mlp = MLP(width, mlp_width, mlp, rngs=rngs) if mlp != "none" else None
+        self.mlp_norm = Norm(width, norm, rngs=rngs) if mlp != "none" else None
+        self.cross = cross
+        self.cross_norm = Norm(width, norm, rngs=rngs) if cross is not None else None
+        self.norm_position = norm_position
+        self.dropout_rate = dropout_rate
+        self.scan: ScanOrder | None = scan
+
+    def __call__(
+        self,
+        x: Float[Array, "B *L D"],
+        mask: Mask,
+        key: Key[Array, ""] | None,
+        source: Source | None = None,
+    ) -> tuple[Float[Array, "B *M D"], Mask]:
+        """Whole sequences or grids, and the mask of the result; dropout only with a key."""
+        keys = self._keys(key)
+        mixer_key = keys.pop(0)
+        shorten, coarse = lambda y: y, mask
+        if self.mixer.stride > 1:
+            shorten = lambda y: average_windows(y, mask, self.mixer.stride)[0]  # noqa: E731
+            coarse = average_windows(x, mask, self.mixer.stride)[1]
+        mix = lambda y: (self._mix(y, mask, mixer_key), None)  # noqa: E731
+        return self._residuals(x, mix, keys, source, shorten)[0], coarse
+
+    def extend(
+        self,
+        x: Float[Array, "B L D"],
+        state: State,
+        key: Key[Array, ""] | None = None,
+        source: Source | None = None,
+    ) -> tuple[Float[Array, "B L D"], State]:
+        """A chunk that continues from the mixer's state."""
+        keys = self._keys(key)[1:]
+        return self._residuals(x, lambda y: self.mixer.extend(y, state), keys, source)
+
+    def cost(self, length: int, source_length: int) -> Cost:
+        """The forward cost of one sequence, or of a grid with so many positions."""
+        total = self.mixer.cost(length)
+        if self.cross is not None:
+            total += self.cross.cost(length, source_length)
+        if self.mlp is not None:
+            linears = (self.mlp.inputs, self.mlp.outputs)
+            products = sum(l.weights.shape[0] * l.weights.shape[1] for l in linears)  # noqa: E741
+            total += Cost(length * 2 * products, 0, 1)
+        return total
+
+    def _keys(self, key: Key[Array, ""] | None) -> list:
+        count = 3 if self.cross is None else 4
+        return [None] * count if key is None else list(jax.random.split(key, count))
+
+    def _mix(self, y, mask, key):
+        if self.scan is None:
+            return self.mixer(y, mask, key)
+        sequence = grid_to_sequence(y, self.scan)
+        mask = None if mask is None else grid_to_sequence(mask[..., None], self.scan)[..., 0]
+        return sequence_to_grid(self.mixer(sequence, mask, key), y.shape[1:-1], self.scan)
+
+    def _residuals(
+        self,
+        x: Float[Array, "B *L D"],
+        mix: Callable,
+        keys: list,
+        source: Source | None,
+        shorten: Callable = lambda y: y,
+    ) -> tuple[Float[Array, "B *M D"], State]:
+        state = None
+
+        def add(x, norm, f, key, shortcut=lambda y: y):
+            if self.norm_position == "pre":
+                return shortcut(x) + dropout(f(norm(x)), self.dropout_rate, key)
+            return norm(shortcut(x) + dropout(f(x), self.dropout_rate, key))
+
+        def mixed(y):
+            nonlocal state
+            y, state = mix(y)
+            return y
+
+        x = add(x, self.mixer_norm, mixed, keys[0], shorten)
+        if self.cross is not None:
+            assert source is not None
+            cross = self.cross
+            x = add(x, self.cross_norm, lambda y: cross(y, source), keys[2])
+        if self.mlp is not None:
+            x = add(x, self.mlp_norm, self.mlp, keys[1])
+        return x, state
+
+
+class Stack(nnx.Module):
+    """``depth`` blocks and, with pre-norm, a last norm.
+
+    Args:
+      width: the model width D.
+      depth: the number of blocks.
+      pattern: names of mixers, tiled over the depth.
+      mixers: for each name in the pattern, ``{"kind": a key of MIXERS, **settings}``.
+      norm: "layer" or "rms".
+      norm_position: "pre" or "post".
+      mlp: "gelu", "gated" or "none".
+      mlp_expansion: the MLP's width as a multiple of D; None without an MLP.
+      dropout: the share of features dropped after each mixer and MLP, in training.
+      scan: the order in which mixers on one axis read a grid; None refuses them there.
+      rank: how many axes the positions have.
+      causal: whether outputs may depend on earlier positions alone.
+      strides: whether mixers may shorten the sequence.
+      cross: makes the cross-attention of a block, for a decoder.
+      section: the config path of what holds ``mixers``, for messages.
+      rngs: the source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        depth: int,
+        pattern: tuple[str, ...],
+        mixers: Section,
+        norm: NormKind,
+        norm_position: NormPosition,
+        mlp: MLPKind,
+        mlp_expansion: float | None,
+        dropout: float,
+        scan: ScanOrder | None = None,
+        *,
+        rank: int = 1,
+        causal: bool = False,
+        strides: bool = False,
+        cross: Callable[[], CrossAttention] | None = None,
+        section: str = "model",
+        rngs: nnx.Rngs,
+    ):
+        require(depth >= 1, f"depth={depth} is below 1")
+        require(0 <= dropout < 1, f"dropout={dropout} is not at least 0 and below 1")
+        require(len(pattern) > 0, "pattern=() names no mixer")
+        for name in pattern:
+            known = nearest(name, mixers)
+            require(name in mixers, f"pattern={pattern!r}: no mixer {name!r} in mixers; {known}")
+        for name in mixers:
+            require(
+                name in pattern[:depth],
+                f"mixers.{name} is never read: pattern={pattern!r} does not reach it in {depth} "
+                "blocks",
+            )
+        has_mlp = mlp != "none"
+        require_with(mlp_expansion, has_mlp, "mlp_expansion", f"mlp={mlp!r}")
+        mlp_width = round(width * mlp_expansion) if mlp_expansion is not None else 0
+        require(
+            not has_mlp or mlp_width >= 1, f"mlp_expansion={mlp_expansion} leaves the MLP no width"
+        )
+        self.rank = rank
+        blocks, scanned = [], False
+        settings: Any = mixers
+        for index in range(depth):
+            name = pattern[index % len(pattern)]
+            where = f"{section}.mixers.{name}"
+            mixer = construct_kind(MIXERS, settings[name], where, width=width, rngs=rngs)
+            scans = mixer.rank == 1 and rank > 1 and scan is not None
+            scanned |= scans
+            _require_rank(mixer, rank, scans, where)
+            if causal and not mixer.causal:
+                raise ConfigError(_not_causal(settings[name], where))
+            if mixer.stride > 1 and not strides:
+                raise ConfigError(
+                    f"{where}.stride={mixer.stride} leaves fewer outputs than positions; only "
+                    "many-to-one tasks and encoders can do with them: set it to 1"
+                )
+            blocks.append(
+                Block(
+                    mixer,
+                    width,
+                    norm,
+                    norm_position,
+                    mlp,
+                    mlp_width,
+                    dropout,
+                    cross=cross() if cross is not None else None,
+                    scan=scan if scans else None,
+                    rngs=rngs,
+                )
+            )
+        require_with(
+            scan, scanned, "scan", "mixers that work on the task's axes", wanted_if_missing=False
+        )
+        self.blocks = nnx.List(blocks)
+        self.norm = Norm(width, norm, rngs=rngs) if norm_position == "pre" else None
+
+    @property
+    def causal(self) -> bool:
+        """Whether every mixer is causal, and so extend is possible."""
+        return all(block.mixer.causal for block in self.blocks)
+
+    def run(
+        self,
+        x: Float[Array, "B *L D"],
+        mask: Mask,
+        key: Key[Array, ""] | None,
+        source: Float[Array, "B L D"] | None = None,
+        source_mask: Mask = None,
+    ) -> tuple[Float[Array, "B *M D"], Mask]:
+        """All blocks over whole sequences or grids, before the last norm, and the mask then."""
+        keys = jax.random.split(key, len(self.blocks)) if key is not None else None
+        for index, block in enumerate(self.blocks):
+            seen = None
+            if block.cross is not None:
+                assert source is not None
+                seen = block.cross.project(source, source_mask)
+            x, mask = block(x, mask, keys[index] if keys is not None else None, seen)
+        return x, mask
+
+    def mixer_states(self, batch_size: int, max_length: int) -> list[State]:
+        """Every mixer's state before the first position."""
+        return [block.mixer.initial_state(batch_size, max_length) for block in self.blocks]
+
+    def run_from(
+        self,
+        x: Float[Array, "B L D"],
+        states: Any,
+        key: Key[Array, ""] | None = None,
+        sources: Any = None,
+    ) -> tuple[Float[Array, "B L D"], list[State]]:
+        """All blocks over a chunk that continues from the mixers' states."""
+        keys = jax.random.split(key, len(self.blocks)) if key is not None else None
+        after = []
+        for index, block in enumerate(self.blocks):
+            x, state = block.extend(
+                x,
+                states[index],
+                keys[index] if keys is not None else None,
+                sources[index] if sources is not None else None,
+            )
+            after.append(state)
+        return x, after
+
+    def stack_cost(self, length: int, source_length: int = 0) -> Cost:
+        """The forward cost of all blocks for one sequence, or a grid of so many positions."""
+        total = Cost(0, 0, 0)
+        for block in self.blocks:
+            total += block.cost(length, source_length)
+            length = -(-length // block.mixer.stride**self.rank)
+        return total
+
+    def normalise(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
+        """The last norm, of pre-norm models."""
+        return self.norm(x) if self.norm is not None else x
+
+
+def require_with(
+    value: Any, wanted: bool, name: str, owner: str, wanted_if_missing: bool = True
+) -> None:
+    """Refuses a setting that is missing where it is needed, or that nothing would read."""
+    require(wanted or value is None, f"{name}={value!r} is never read with {owner}; leave it None")
+    if wanted_if_missing:
+        require(not wanted or value is not None, f"{name}=None; {owner} needs it")
+
+
+def _require_rank(mixer: Mixer, rank: int, scans: bool, path: str) -> None:
+    """Refuses a mixer that can't work on the axes that the task's positions have."""
+    if mixer.rank in (None, rank) or scans:
+        return
+    axes = {1: "sequences (1 axis)", 2: "2-D grids", 3: "3-D grids"}
+    here = axes.get(rank, f"grids of {rank} axes")
+    if mixer.rank == 1:
+        advice = (
+            "set model.scan to 'rows' to read the grid as a sequence, or take a mixer on grids: "
+            f"convolution or local_attention with {rank} numbers in kernel, or attention "
+            "with positions='none'"
+        )
+    else:
+        advice = f"give it {rank} number{'s' if rank > 1 else ''} in kernel"
+    raise ConfigError(
+        f"{path}: this mixer works on {axes.get(mixer.rank or 0, mixer.rank)}, and the task's "
+        f"inputs are {here}; {advice}"
+    )
+
+
+def _not_causal(settings: Any, path: str) -> str:
+    """What to say of a mixer that sees later positions where outputs may not."""
+    why = "the task's outputs may depend on earlier inputs alone"
+    if "causal" in settings:
+        return f"{path}.causal=False: {why}; set it to True"
+    return f"{path}.kind={settings['kind']!r} sees later inputs; {why}: take a causal mixer"
+
+
+def pool(x: Float[Array, "B *L D"], mask: Mask, pooling: str) -> Float[Array, "B D"]:
+    """The mean over real positions, or the last of them (in the order of rows)."""
+    x = x.reshape(x.shape[0], -1, x.shape[-1])
+    if mask is None:
+        return jnp.mean(x, axis=1) if pooling == "mean" else x[:, -1]
+    mask = mask.reshape(mask.shape[0], -1)
+    if pooling == "mean":
+        real = mask[:, :, None].astype(x.dtype)
+        return jnp.sum(x * real, axis=1) / jnp.maximum(jnp.sum(real, axis=1), 1)
+    last = x.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
+    return jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]
+
+
+def check_learned_positions(max_length: int | None, length: int) -> None:
+    """Raises ConfigError where learned positions end before a length."""
+    if max_length is not None and length > max_length:
+        raise ConfigError(
+            f"model.max_length={max_length} is below the length {length} that is asked "
+            "for; learned positions end there"
+        )
+
+
+def require_sinusoids(positions: str, width: int, rank: int) -> None:
+    """Refuses a width that sinusoids can't be cut from: pairs of features for each axis."""
+    require(
+        positions != "sinusoidal" or width % (2 * rank) == 0,
+        f"width={width} is odd; positions='sinusoidal' needs pairs of features"
+        if rank == 1
+        else f"width={width}: positions='sinusoidal' needs a multiple of {2 * rank} on {rank} axes",
+    )
