@@ -47,7 +47,8 @@ ERRORS = {
     ),
     "no-kind": (
         one(),
-        "model.mixers.mixer.kind=None is not known; known: attention, bidirectional, convolution, gru, lstm, rnn",
+        "model.mixers.mixer.kind=None is not known; "
+        "known: attention, bidirectional, convolution, gru, lstm, rnn",
     ),
     "mixer-key": (
         one(kind="attention", windw=5),
