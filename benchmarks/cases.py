@@ -13,7 +13,8 @@ from flax import nnx
 
 from seqmodels.mixers import MIXERS
 from seqmodels.model import build_model
-from seqmodels.ops.convolution import depthwise_convolution, fft_convolution
+from seqmodels.ops.convolution import depthwise_convolution
+from seqmodels.ops.fft_convolution import fft_convolution
 from seqmodels.tasks.base import Batch
 from seqmodels.tasks.text import Text
 from seqmodels.training.optimizer import make_optimizer

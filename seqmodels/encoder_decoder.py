@@ -217,6 +217,11 @@ class EncoderDecoder(nnx.Module):
         length = before["length"] + inputs.shape[1]
         return self._score(x), before | {"length": length, "blocks": states}
 
+    @property
+    def reading_stack(self) -> Stack:
+        """The blocks that read the inputs; the decoder's where these are no sequence."""
+        return self.decoder if self.encoder is None else self.encoder
+
     def cost(self, length: int) -> Cost:
         """The forward cost of reading and writing ``length`` positions each."""
         total = Cost(length * 2 * self.width * self.outputs, 0, 1)

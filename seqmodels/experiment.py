@@ -25,6 +25,8 @@ class TrainSettings(NamedTuple):
     """Steps between two lines of metrics."""
     evaluate_every: int
     """Steps between two validations, each followed by a checkpoint."""
+    truncate: int | None = None
+    """Positions after which the gradient through time is cut; None never cuts it."""
 
 
 class Experiment(NamedTuple):
@@ -62,21 +64,46 @@ def _build(
             the_task.batch(split, 0, 1, settings.length)
         except ParameterError as error:
             raise ConfigError(f"train.{error}") from None
+    the_model = build_model(model, the_task.spec, settings.length)
+    if settings.truncate is not None:
+        _require_truncatable(settings, the_task, the_model)
     return Experiment(
         seed,
         the_task,
-        build_model(model, the_task.spec, settings.length),
+        the_model,
         construct(make_optimizer, optimizer, "optimizer", steps=settings.steps),
         settings,
     )
 
 
+def _require_truncatable(settings: TrainSettings, task: Task, model: Model) -> None:
+    """Refuses to cut the gradient where the model can't be run segment by segment."""
+    batch = task.batch("train", 0, 1, settings.length)
+    if task.spec.shape != "many-to-many" or batch.positions is not None or batch.mask is not None:
+        why = "takes a task with a target at every position, without padding, such as text"
+    elif not model.causal:
+        why = "takes a causal model: a state is carried from segment to segment"
+    elif settings.length % settings.truncate != 0:
+        why = f"does not divide train.length={settings.length}"
+    else:
+        return
+    raise ConfigError(f"train.truncate={settings.truncate} {why}; set it to None to train whole")
+
+
 def _train_settings(
-    steps: int, batch_size: int, length: int, accumulate: int, log_every: int, evaluate_every: int
+    steps: int,
+    batch_size: int,
+    length: int,
+    accumulate: int,
+    log_every: int,
+    evaluate_every: int,
+    truncate: int | None = None,
 ) -> TrainSettings:
-    settings = TrainSettings(steps, batch_size, length, accumulate, log_every, evaluate_every)
+    settings = TrainSettings(
+        steps, batch_size, length, accumulate, log_every, evaluate_every, truncate
+    )
     for name, value in settings._asdict().items():
-        require(value >= 1, f"{name}={value} is below 1")
+        require(value is None or value >= 1, f"{name}={value} is below 1")
     require(
         batch_size % accumulate == 0,
         f"batch_size={batch_size} can't be shared equally among {accumulate} micro-batches; "

@@ -141,8 +141,8 @@ class Embedding(nnx.Module):
 
 
 def dropout(
-    x: Float[Array, "B L D"], rate: float, key: Key[Array, ""] | None
-) -> Float[Array, "B L D"]:
+    x: Float[Array, "*B D"], rate: float, key: Key[Array, ""] | None
+) -> Float[Array, "*B D"]:
     """Zeroes features at a rate and scales the rest up; does nothing without a key.
 
     The rate is rounded to a multiple of 1/256, because one random byte a feature

@@ -162,6 +162,11 @@ class SequenceModel(Stack):
         length = before["length"] + inputs.shape[1]
         return self._score(x), {"length": length, "blocks": states}
 
+    @property
+    def reading_stack(self) -> Stack:
+        """The blocks that read the inputs: all of them."""
+        return self
+
     def cost(self, length: int) -> Cost:
         """The forward cost of one sequence, scored at every position or once."""
         scored = 1 if self.pooling is not None else length
@@ -193,6 +198,9 @@ class Model(NamedTuple):
     """Whether every mixer that extend runs is causal, and so extend is possible."""
     start: Callable[..., State]
     """(params, batch, max length) to the state before the first output, its inputs read."""
+    mix: Callable[..., Float[Array, "B *M D"]]
+    """(params, vectors [B, *L, D], depth) to what the first ``depth`` blocks make of them: those
+    that read the inputs, or the decoder's in a one-to-many task."""
 
 
 def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
@@ -236,6 +244,9 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
     def start(params: Params, batch: Batch, max_length: int) -> State:
         return nnx.merge(graph, params).start(batch, max_length)
 
+    def mix(params: Params, x: Array, depth: int) -> Float[Array, "B *M D"]:
+        return nnx.merge(graph, params).reading_stack.run(x, None, None, depth=depth)[0]
+
     return Model(
         init,
         apply,
@@ -244,6 +255,7 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
         abstract.cost,
         abstract.causal,
         start,
+        mix,
     )
 
 

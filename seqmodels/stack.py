@@ -242,10 +242,11 @@ class Stack(nnx.Module):
         key: Key[Array, ""] | None,
         source: Float[Array, "B L D"] | None = None,
         source_mask: Mask = None,
+        depth: int | None = None,
     ) -> tuple[Float[Array, "B *M D"], Mask]:
-        """All blocks over whole sequences or grids, before the last norm, and the mask then."""
+        """The first ``depth`` blocks, or all, over whole sequences or grids, and the mask then."""
         keys = jax.random.split(key, len(self.blocks)) if key is not None else None
-        for index, block in enumerate(self.blocks):
+        for index, block in enumerate(self.blocks[:depth]):
             seen = None
             if block.cross is not None:
                 assert source is not None

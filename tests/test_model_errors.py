@@ -43,12 +43,12 @@ ERRORS = {
     "kind": (
         one(kind="lstn"),
         "model.mixers.mixer.kind='lstn' is not known; did you mean 'lstm'? "
-        "(known: attention, bidirectional, convolution, gru, lstm, rnn)",
+        "(known: attention, bidirectional, convolution, gru, local_attention, lstm, rnn)",
     ),
     "no-kind": (
         one(),
         "model.mixers.mixer.kind=None is not known; "
-        "known: attention, bidirectional, convolution, gru, lstm, rnn",
+        "known: attention, bidirectional, convolution, gru, local_attention, lstm, rnn",
     ),
     "mixer-key": (
         one(kind="attention", windw=5),
@@ -75,7 +75,8 @@ ERRORS = {
     "even-centred-kernel": (
         one(kind="convolution", kernel=4, causal=False),
         "model.mixers.mixer.kernel=4 has no centre; "
-        "a centred convolution (causal=False) needs an odd one",
+        "a centred convolution or attention (causal=False, and all axes but the first) needs an "
+        "odd one",
     ),
     "dilation": (
         one(kind="convolution", dilation=0),

@@ -8,6 +8,7 @@ from seqmodels.mixers.base import Cost, Mixer
 from seqmodels.mixers.bidirectional import Bidirectional
 from seqmodels.mixers.convolution import Convolution
 from seqmodels.mixers.cross_attention import CrossAttention
+from seqmodels.mixers.local_attention import LocalAttention
 from seqmodels.mixers.rnn import GRU, LSTM, RNN
 
 MIXERS = {
@@ -16,6 +17,7 @@ MIXERS = {
     "gru": GRU,
     "bidirectional": Bidirectional,
     "convolution": Convolution,
+    "local_attention": LocalAttention,
     "attention": Attention,
 }
 
@@ -29,5 +31,6 @@ __all__ = [
     "Convolution",
     "Cost",
     "CrossAttention",
+    "LocalAttention",
     "Mixer",
 ]

@@ -1,5 +1,8 @@
-"""Convolution along the sequence: parallel, with a view that grows by depth."""
+"""Convolution along a sequence or a grid: parallel, with a view that grows by depth."""
 
+import math
+
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -7,88 +10,125 @@ from seqmodels.arrays import Array, Bool, Float, Key, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Cost
-from seqmodels.ops.convolution import convolution
+from seqmodels.mixers.extent import Extent
+from seqmodels.ops.convolution import convolution, depthwise_convolution
 
 
 class Convolution(nnx.Module):
-    """``y = W_o gelu(b + sum_i W_i x_{t - i * dilation})``: a 1-D convolution and a projection.
+    """``y = W_o gelu(b + sum_i W_i x_{t - i * dilation})``: a convolution and a projection.
 
     The activation and the output projection make it a whole layer by itself, also
-    in a model without MLPs. Positions beyond the sequence's ends count as zeros, and
-    so do masked ones.
+    in a model without MLPs. Positions beyond the ends count as zeros, and so do masked
+    ones.
 
     Args:
       width: the model width D, of inputs and outputs.
-      kernel: how many positions one output sees.
+      kernel: how many positions one output sees along each axis: one number for a
+        sequence, or as many as the grid has axes (up to 3).
       dilation: the distance between those positions.
-      causal: whether it sees its own and earlier positions, or (odd kernels only)
-        as many on each side.
+      causal: whether it sees its own and earlier positions of the first axis, or
+        (odd kernels only) as many on each side. It always does on the other axes.
+      stride: the distance between the positions that have an output.
+      groups: into how many groups the features are cut, each convolved by itself (it
+        divides D); None for each feature by itself, which makes the convolution
+        depthwise-separable, as the projection mixes features (Chollet 2017).
+      gated: whether a gate takes the activation's place, ``a * sigmoid(b)`` with a second
+        convolution b (Dauphin et al. 2017).
       rngs: the source of the initial weights.
     """
 
     def __init__(
         self,
         width: int,
-        kernel: int = 7,
+        kernel: int | tuple[int, ...] = 7,
         dilation: int = 1,
         causal: bool = True,
+        stride: int = 1,
+        groups: int | None = 1,
+        gated: bool = False,
         *,
         rngs: nnx.Rngs,
     ):
-        require(kernel >= 1, f"kernel={kernel} is below 1")
-        require(dilation >= 1, f"dilation={dilation} is below 1")
+        self.extent = Extent.of(kernel, dilation, causal, stride)
         require(
-            causal or kernel % 2 == 1,
-            f"kernel={kernel} has no centre; a centred convolution (causal=False) needs an odd one",
+            groups is None or (groups >= 1 and width % groups == 0),
+            f"groups={groups} does not divide the width {width}; None is each feature by itself",
         )
         self.width = width
-        self.kernel = kernel
-        self.dilation = dilation
-        self.causal = causal
-        self.rank = 1
-        self.stride = 1
+        self.groups = groups
+        self.gated = gated
+        outputs = 2 * width if gated else width
         scale = nnx.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
-        self.weights = nnx.Param(scale(rngs.params(), (kernel, width, width)))
-        self.bias = nnx.Param(jnp.zeros((width,)))
+        shape = (*self.extent.kernel, width // (groups or width), outputs)
+        self.weights = nnx.Param(scale(rngs.params(), shape))
+        self.bias = nnx.Param(jnp.zeros((outputs,)))
         self.outputs = Linear(width, width, rngs=rngs)
 
     @property
-    def reach(self) -> int:
-        """How many positions back from its last one the kernel extends."""
-        return (self.kernel - 1) * self.dilation
+    def causal(self) -> bool:
+        """Whether it is causal on one axis."""
+        return self.extent.has_state
+
+    @property
+    def rank(self) -> int:
+        """How many axes it works on."""
+        return len(self.extent.kernel)
+
+    @property
+    def stride(self) -> int:
+        """The distance between the positions that have an output."""
+        return self.extent.stride
 
     def __call__(
         self,
-        x: Float[Array, "B L D"],
-        mask: Bool[Array, "B L"] | None = None,
+        x: Float[Array, "B *L D"],
+        mask: Bool[Array, "B *L"] | None = None,
         key: Key[Array, ""] | None = None,
-    ) -> Float[Array, "B L D"]:
-        """Convolves whole sequences."""
+    ) -> Float[Array, "B *M D"]:
+        """Convolves whole sequences or grids."""
         del key
         if mask is not None:
-            x = jnp.where(mask[:, :, None], x, jnp.zeros((), x.dtype))
-        before = self.reach if self.causal else self.reach // 2
-        return self._apply(jnp.pad(x, ((0, 0), (before, self.reach - before), (0, 0))))
+            x = jnp.where(mask[..., None], x, jnp.zeros((), x.dtype))
+        return self._apply(jnp.pad(x, ((0, 0), *self.extent.edges(), (0, 0))))
 
     def initial_state(self, batch_size: int, max_length: int) -> State:
         """The inputs that the kernel still sees: zeros [B, reach, D]."""
         del max_length
-        return jnp.zeros((batch_size, self.reach, self.width), jnp.float32)
+        return jnp.zeros((batch_size, self.extent.reach()[0], self.width), jnp.float32)
 
     def extend(self, x: Float[Array, "B L D"], state: State) -> tuple[Float[Array, "B L D"], State]:
         """Continues after the inputs kept in the state."""
         seen = jnp.concatenate([state.astype(x.dtype), x], axis=1)
         return self._apply(seen), seen[:, x.shape[1] :].astype(jnp.float32)
 
-    def _apply(self, padded: Float[Array, "B M D"]) -> Float[Array, "B L D"]:
-        hidden = convolution(padded, self.weights[...], self.dilation)
-        hidden = hidden + self.bias[...].astype(hidden.dtype)[None, None]
+    def _apply(self, padded: Float[Array, "B *N D"]) -> Float[Array, "B *M D"]:
+        hidden = self._convolve(padded)
+        bias = self.bias[...].astype(hidden.dtype)
+        hidden = hidden + bias.reshape((1,) * (hidden.ndim - 1) + bias.shape)
+        if self.gated:
+            value, gate = jnp.split(hidden, 2, axis=-1)
+            return self.outputs(value * jax.nn.sigmoid(gate))
         return self.outputs(nnx.gelu(hidden))
 
+    def _convolve(self, padded: Float[Array, "B *N D"]) -> Float[Array, "B *M F"]:
+        weights, extent = self.weights[...], self.extent
+        if self.groups is not None:
+            return convolution(padded, weights, extent.dilation, extent.stride, self.groups)
+        # One group of a feature makes one output, or two where a gate needs them.
+        parts = jnp.split(weights[..., 0, :], 2 if self.gated else 1, axis=-1)
+        made = [
+            depthwise_convolution(padded, part, extent.dilation, extent.stride) for part in parts
+        ]
+        return jnp.concatenate(made, axis=-1)
+
     def cost(self, length: int) -> Cost:
-        """kernel + 1 products of [D] with [D, D] a position; all positions at once."""
+        """Products of the kernel and of the projection at each output; all of them at once."""
+        volume = math.prod(self.extent.kernel)
+        inputs = self.width // self.groups if self.groups is not None else 0
+        made = length / self.extent.stride**self.rank
+        products = volume * inputs * self.weights.shape[-1] + self.width**2
         return Cost(
-            flops=length * 2 * (self.kernel + 1) * self.width**2,
-            state_bytes=self.reach * self.width * 4 if self.causal else 0,
+            flops=made * 2 * products,
+            state_bytes=self.extent.reach()[0] * self.width * 4 if self.causal else 0,
             sequential_depth=1,
         )

@@ -17,6 +17,7 @@ def grid_to_sequence(x: Shaped[AnyArray, "B *L D"], order: ScanOrder) -> Shaped[
     >>> grid_to_sequence(jnp.arange(6).reshape(1, 2, 3, 1), "columns")[0, :, 0].tolist()
     [0, 3, 1, 4, 2, 5]
     """
+    x = jnp.asarray(x)
     if order == "columns":
         x = jnp.transpose(x, (0, *range(x.ndim - 2, 0, -1), x.ndim - 1))
     return jnp.reshape(x, (x.shape[0], -1, x.shape[-1]))
@@ -33,7 +34,7 @@ def sequence_to_grid(
 
 
 def average_windows(
-    x: Float[Array, "B *L D"], mask: Bool[AnyArray, "B *L"] | None, stride: int
+    x: Float[AnyArray, "B *L D"], mask: Bool[AnyArray, "B *L"] | None, stride: int
 ) -> tuple[Float[Array, "B *M D"], Bool[Array, "B *M"] | None]:
     """The mean of the real positions in each window of ``stride`` positions an axis.
 
@@ -41,7 +42,7 @@ def average_windows(
     returns which windows hold a real position; None where all positions are real.
     """
     real = jnp.ones(x.shape[:-1], bool) if mask is None else jnp.asarray(mask)
-    total = _window_sums(jnp.where(real[..., None], x, jnp.zeros((), x.dtype)), stride)
+    total = _window_sums(jnp.where(real[..., None], jnp.asarray(x), jnp.zeros((), x.dtype)), stride)
     count = _window_sums(real[..., None].astype(x.dtype), stride)
     mean = total / jnp.maximum(count, jnp.ones((), x.dtype))
     return mean, None if mask is None else count[..., 0] > 0

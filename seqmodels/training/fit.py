@@ -153,6 +153,7 @@ class _Run:
             settings.accumulate,
             experiment.seed,
             self.mesh,
+            settings.truncate,
         )
         # Training takes three times the products of the forward pass: each product
         # has two of the same size in its derivative.

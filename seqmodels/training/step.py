@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from seqmodels.arrays import AnyArray, Array, Float, Int, Params, PyTree
+from seqmodels.arrays import AnyArray, Array, Float, Int, Params, PyTree, State
 from seqmodels.model import Model
 from seqmodels.tasks.base import Batch, Metrics, Task
 from seqmodels.training.optimizer import Optimizer
@@ -49,13 +49,23 @@ def initial_state(model: Model, optimizer: Optimizer, seed: int) -> TrainState:
 
 
 def make_train_step(
-    model: Model, task: Task, optimizer: Optimizer, accumulate: int, seed: int
+    model: Model,
+    task: Task,
+    optimizer: Optimizer,
+    accumulate: int,
+    seed: int,
+    truncate: int | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, StepReport]]:
     """One step of gradient descent on the mean loss of a batch.
 
     With ``accumulate`` = k, gradients are summed over k micro-batches before the one
     update: the same mathematics in 1/k of the activations. Dropout keys follow from
     the seed, the step and the micro-batch, so a resumed run repeats them.
+
+    With ``truncate`` = C the sequence is read in segments of C positions. The state is
+    carried from one to the next and the gradient is not (truncated back-propagation
+    through time, Williams and Peng 1990), so activations of one segment exist at a time.
+    The one update takes the sum of all segments' gradients.
     """
 
     def loss_sum(params: Params, batch: Batch, key: Array) -> tuple[Array, Metrics]:
@@ -63,6 +73,8 @@ def make_train_step(
         return metrics["loss"][0], metrics
 
     def gradient(params: Params, batch: Batch, key: Array) -> tuple[Params, Metrics]:
+        if truncate is not None:
+            return _truncated_gradient(model, task, truncate, params, batch, key)
         return jax.grad(loss_sum, has_aux=True)(params, batch, key)
 
     def accumulated(params: Params, batch: Batch, key: Array) -> tuple[Params, Metrics]:
@@ -97,12 +109,51 @@ def make_train_step(
     return step
 
 
+def _truncated_gradient(
+    model: Model, task: Task, length: int, params: Params, batch: Batch, key: Array
+) -> tuple[Params, Metrics]:
+    """Sums over segments of ``length`` positions, each with the state before it as a constant."""
+    rows, whole = batch.inputs.shape[:2]
+    count = whole // length
+    segments = jax.tree.map(
+        lambda x: jnp.moveaxis(jnp.reshape(x, (rows, count, length, *x.shape[2:])), 1, 0), batch
+    )
+
+    def gradient(
+        params: Params, segment: Batch, state: State, key: Array
+    ) -> tuple[Params, tuple[Metrics, State]]:
+        def loss_sum(params: Params) -> tuple[Array, tuple[Metrics, State]]:
+            outputs, after = model.extend(params, segment.inputs, state, key)
+            metrics = task.metrics(outputs, segment)
+            return metrics["loss"][0], (metrics, after)
+
+        return jax.grad(loss_sum, has_aux=True)(params)
+
+    def add(carry, part):
+        total, state = carry
+        gradients, (metrics, state) = gradient(params, part[0], state, part[1])
+        return (jax.tree.map(jnp.add, total, (gradients, metrics)), state), None
+
+    state = model.initial_state(rows, whole)
+    first = jax.tree.map(lambda x: x[0], segments)
+    gradients, (metrics, _) = jax.eval_shape(gradient, params, first, state, key)
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (gradients, metrics))
+    keys = jax.random.split(key, count)
+    return jax.lax.scan(add, (zeros, state), (segments, keys))[0][0]
+
+
 def jit_train_step(
-    model: Model, task: Task, optimizer: Optimizer, accumulate: int, seed: int, mesh: Mesh
+    model: Model,
+    task: Task,
+    optimizer: Optimizer,
+    accumulate: int,
+    seed: int,
+    mesh: Mesh,
+    truncate: int | None = None,
 ) -> Any:
     """The training step jitted over a mesh: the batch by rows, the state everywhere, donated."""
     return jax.jit(
-        traced_under(mesh, make_train_step(model, task, optimizer, accumulate, seed)),
+        traced_under(mesh, make_train_step(model, task, optimizer, accumulate, seed, truncate)),
         donate_argnums=0,
         in_shardings=(replicated(mesh), by_row(mesh)),
         out_shardings=replicated(mesh),

@@ -47,6 +47,7 @@ def test_cost_counts_the_state(name):
 @pytest.mark.parametrize("name", CASES)
 def test_cost_counts_the_steps(name):
     kind, _ = CASES[name]
-    known = {"rnn": LENGTH, "lstm": LENGTH, "gru": LENGTH, "convolution": 1, "attention": 1}
+    known = dict.fromkeys(("rnn", "lstm", "gru"), LENGTH)
+    known |= dict.fromkeys(("convolution", "local_attention", "attention"), 1)
     depth = make(*CASES[name]).cost(LENGTH).sequential_depth
     assert depth == known[kind] if kind in known else 1 <= depth <= LENGTH

@@ -30,6 +30,16 @@ VARIANTS: Variants = {
     "convolution-causal": ("convolution", {"kernel": 4}),
     "convolution-dilated": ("convolution", {"kernel": 3, "dilation": 9}),
     "convolution-centred": ("convolution", {"kernel": 5, "dilation": 2, "causal": False}),
+    "convolution-grouped": ("convolution", {"kernel": 3, "groups": 2}),
+    "convolution-separable": ("convolution", {"kernel": 4, "groups": None}),
+    "convolution-gated": ("convolution", {"kernel": 3, "gated": True}),
+    "convolution-separable-gated": ("convolution", {"kernel": 3, "groups": None, "gated": True}),
+    "local-attention": ("local_attention", {"kernel": 4}),
+    "local-attention-dilated": ("local_attention", {"kernel": 3, "dilation": 9, "heads": 2}),
+    "local-attention-centred": (
+        "local_attention",
+        {"kernel": 5, "dilation": 2, "causal": False, "heads": 2},
+    ),
     "attention-local": ("attention", {"window": 5}),
     "attention-local-both-sides": ("attention", {"window": 5, "causal": False}),
     "attention-local-set": ("attention", {"window": 5, "positions": "none"}),
@@ -73,7 +83,12 @@ class Pure(NamedTuple):
 @functools.cache
 def build(name: str) -> Pure:
     """A variant; compiled once for each shape of its inputs."""
-    mixer = make(*CASES[name])
+    return pure(*CASES[name])
+
+
+def pure(kind: str, settings: dict[str, Any]) -> Pure:
+    """A mixer as jitted functions of its parameters."""
+    mixer = make(kind, settings)
     graph, abstract = nnx.split(mixer, nnx.Param)
     call = jax.jit(lambda params, x, mask=None: nnx.merge(graph, params)(x, mask))
     extend = jax.jit(lambda params, x, state: nnx.merge(graph, params).extend(x, state))
@@ -83,7 +98,11 @@ def build(name: str) -> Pure:
 @functools.cache
 def parameters(name: str) -> dict[str, Any]:
     """A variant's initial weights with some noise, so that biases count too."""
-    kind, settings = CASES[name]
+    return noisy_weights(*CASES[name])
+
+
+def noisy_weights(kind: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """A mixer's initial weights with some noise."""
 
     @jax.jit
     def init():

@@ -12,9 +12,8 @@ from seqmodels.ops.convolution import (
     convolution_reference,
     depthwise_convolution,
     depthwise_convolution_reference,
-    fft_convolution,
-    fft_convolution_reference,
 )
+from seqmodels.ops.fft_convolution import fft_convolution, fft_convolution_reference
 
 
 def arrays(length: int, kernel: int) -> list[np.ndarray]:
@@ -56,6 +55,42 @@ def test_depthwise_equals_its_reference(length, kernel, dilation):
     functions = (depthwise_convolution, depthwise_convolution_reference)
     forms = [functools.partial(f, dilation=dilation) for f in functions]
     assert_same_values_and_gradients(forms, x, weights[:, :, 0])
+
+
+GRIDS = {
+    "plane": ((9, 6), (3, 2), 2, 1, 1),
+    "strided": ((9, 12), (3, 4), 1, 2, 2),
+    "dilated-and-strided": ((9, 7), (2, 3), 3, 3, 1),
+    "volume": ((5, 4, 6), (2, 1, 3), 1, 1, 3),
+    "strided-volume": ((5, 4, 7), (3, 2, 3), 1, 2, 1),
+    "strided-sequence": ((23,), (4,), 2, 3, 2),
+}
+
+
+def grid_arrays(axes, kernel, groups) -> list[np.ndarray]:
+    """An input of two rows with 6 features, and weights in groups to 12."""
+    random = np.random.default_rng(len(axes))
+    shapes = [(2, *axes, 6), (*kernel, 6 // groups, 12)]
+    return [random.normal(size=shape).astype(np.float32) for shape in shapes]
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_on_grids_equals_its_reference(name):
+    axes, kernel, dilation, stride, groups = GRIDS[name]
+    settings = {"dilation": dilation, "stride": stride, "groups": groups}
+    forms = [functools.partial(f, **settings) for f in (convolution, convolution_reference)]
+    y = assert_same_values_and_gradients(forms, *grid_arrays(axes, kernel, groups))
+    starts = [range(0, n - (k - 1) * dilation, stride) for n, k in zip(axes, kernel, strict=True)]
+    assert y.shape == (2, *map(len, starts), 12)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_depthwise_on_grids_equals_its_reference(name):
+    axes, kernel, dilation, stride, _ = GRIDS[name]
+    x, weights = grid_arrays(axes, kernel, 6)
+    functions = (depthwise_convolution, depthwise_convolution_reference)
+    forms = [functools.partial(f, dilation=dilation, stride=stride) for f in functions]
+    assert_same_values_and_gradients(forms, x, weights[..., 0, :6])
 
 
 @pytest.mark.parametrize(

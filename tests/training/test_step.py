@@ -10,7 +10,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from seqmodels.experiment import Experiment, build_experiment
-from seqmodels.tasks.base import Batch
+from seqmodels.model import build_model
+from seqmodels.tasks.base import Batch, TaskSpec, classification_metrics
 from seqmodels.training.sharding import put_batch, replicated
 from seqmodels.training.step import (
     StepReport,
@@ -186,3 +187,66 @@ def test_the_update_is_clipped_and_moves_every_parameter(of, expected):
     assert after.step == 1
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), after.params, before.params)
     assert all(jax.tree.leaves(moved)), moved
+
+
+class NextToken:
+    """A task whose every position has a target, for segments."""
+
+    spec = TaskSpec("many-to-many", "tokens", 16, 16, True, "accuracy", True)
+
+    def batch(self, split, step, batch_size, length):
+        raise NotImplementedError
+
+    def examples(self, split, length):
+        raise NotImplementedError
+
+    def metrics(self, outputs, batch):
+        return classification_metrics(outputs, batch)
+
+
+def truncated_and_by_hand(length: int | None, segments: int):
+    """The state after one step, and after one with gradients of stop_gradient's making."""
+    of = experiment()
+    model = build_model(
+        {"width": 8, "depth": 2, "pattern": ("gru",), "mixers": {"gru": {"kind": "gru"}}},
+        NextToken.spec,
+    )
+    random = np.random.default_rng(0)
+    inputs, targets = random.integers(0, 16, (2, 4, 12)).astype(np.int32)
+    batch = Batch(inputs, targets, np.ones((4, 12), np.float32))
+    before = initial_state(model, of.optimizer, 0)
+    step = make_train_step(model, NextToken(), of.optimizer, 1, 0, length)
+    after, report = jax.jit(step)(before, batch)
+
+    def loss(params):
+        state, total = model.initial_state(4, 12), 0.0
+        for part in np.split(np.arange(12), segments):
+            segment = jax.tree.map(lambda x, part=part: x[:, part], batch)
+            outputs, state = model.extend(params, segment.inputs, jax.lax.stop_gradient(state))
+            total += classification_metrics(outputs, segment)["loss"][0] / batch.weights.sum()
+        return total
+
+    value, gradients = jax.value_and_grad(loss)(before.params)
+    updates, _ = of.optimizer.transformation.update(gradients, before.optimizer, before.params)
+    by_hand = optax.apply_updates(before.params, updates)
+    total, count = report.read()["loss"]
+    np.testing.assert_allclose(total / count, value, rtol=1e-6)
+    return after.params, by_hand
+
+
+@pytest.mark.parametrize("segments", [1, 3])
+def test_truncated_gradient_stops_between_segments(segments):
+    after, by_hand = truncated_and_by_hand(12 // segments, segments)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), after, by_hand
+    )
+
+
+def test_truncation_changes_the_gradient_and_a_whole_segment_does_not():
+    whole, one_segment, three = (
+        truncated_and_by_hand(*of)[0] for of in ((None, 1), (12, 1), (4, 3))
+    )
+    leaves = [jax.tree.leaves(x) for x in (whole, one_segment, three)]
+    for a, b in zip(leaves[0], leaves[1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    assert max(np.abs(a - b).max() for a, b in zip(leaves[0], leaves[2], strict=True)) > 1e-3

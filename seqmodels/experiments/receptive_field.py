@@ -1,0 +1,55 @@
+"""What an output sees: its gradient with respect to every input position."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from seqmodels.arrays import Array, Float, Params
+from seqmodels.model import Model
+
+
+def receptive_field(
+    model: Model,
+    params: Params,
+    axes: tuple[int, ...],
+    width: int,
+    depth: int,
+    position: tuple[int, ...] | None = None,
+    seed: int = 0,
+) -> Float[np.ndarray, "*L"]:
+    """How strongly one output of the first ``depth`` blocks depends on each of their inputs.
+
+    The norm, over features, of the gradient of a random projection of the output, at
+    random inputs: exactly 0 where no path leads from an input to the output (the
+    theoretical receptive field; its shape within is the effective one of Luo et al. 2016).
+
+    Args:
+      model: the model, as pure functions.
+      params: its parameters, trained or not.
+      axes: how many positions there are along each axis.
+      width: the model width D.
+      depth: after how many blocks.
+      position: the output's place; the middle of each axis if None.
+      seed: of the inputs and of the projection.
+    """
+    place = tuple(length // 2 for length in axes) if position is None else position
+    inputs_key, projection_key = jax.random.split(jax.random.key(seed))
+    x = jax.random.normal(inputs_key, (1, *axes, width))
+    projection = jax.random.normal(projection_key, (width,))
+
+    @jax.jit
+    def sensitivity(params: Params, x: Float[Array, "1 *L D"]) -> Float[Array, "*L"]:
+        output = lambda x: model.mix(params, x, depth)[(0, *place)] @ projection  # noqa: E731
+        return jnp.linalg.norm(jax.grad(output)(x)[0], axis=-1)
+
+    return np.asarray(sensitivity(params, x))
+
+
+def extent(field: Float[np.ndarray, "*L"]) -> tuple[int, ...]:
+    """How many positions along each axis lie from the first to the last that is seen.
+
+    >>> extent(np.array([0.0, 0.1, 0.0, 0.2, 0.0]))
+    (3,)
+    """
+    seen = [np.unique(places) for places in np.nonzero(field)]
+    return tuple(int(places[-1] - places[0] + 1) if len(places) else 0 for places in seen)

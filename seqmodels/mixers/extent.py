@@ -1,0 +1,63 @@
+"""What a kernel sees around each position: convolution and local attention mean the same by it."""
+
+import itertools
+from typing import NamedTuple
+
+from seqmodels.errors import ParameterError, require
+
+
+class Extent(NamedTuple):
+    """A kernel on a sequence or a grid."""
+
+    kernel: tuple[int, ...]
+    """How many positions are seen along each axis."""
+    dilation: int
+    """The distance between them."""
+    causal: bool
+    """Whether none is later than the output's own on the first axis."""
+    stride: int
+    """The distance between the positions that have an output."""
+
+    @classmethod
+    def of(
+        cls, kernel: int | tuple[int, ...], dilation: int, causal: bool, stride: int
+    ) -> "Extent":
+        """Checks a mixer's settings; raises ParameterError."""
+        sizes = (kernel,) if isinstance(kernel, int) else tuple(kernel)
+        require(1 <= len(sizes) <= 3, f"kernel={kernel} has {len(sizes)} numbers, not 1 to 3")
+        require(min(sizes) >= 1, f"kernel={kernel} is below 1")
+        require(dilation >= 1, f"dilation={dilation} is below 1")
+        require(stride >= 1, f"stride={stride} is below 1")
+        for axis, size in enumerate(sizes):
+            if size % 2 == 0 and not (causal and axis == 0):
+                where = "" if len(sizes) == 1 else f" on axis {axis}"
+                raise ParameterError(
+                    f"kernel={kernel} has no centre{where}; a centred convolution or attention "
+                    "(causal=False, and all axes but the first) needs an odd one"
+                )
+        return cls(sizes, dilation, causal, stride)
+
+    @property
+    def has_state(self) -> bool:
+        """Whether a sequence can be continued: one causal axis, and an output for each input."""
+        return self.causal and len(self.kernel) == 1 and self.stride == 1
+
+    def reach(self) -> tuple[int, ...]:
+        """How far apart the first and the last position seen lie, along each axis."""
+        return tuple((size - 1) * self.dilation for size in self.kernel)
+
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """How many positions before the first and after the last of an axis are seen."""
+        return tuple(
+            (reach, 0) if self.causal and axis == 0 else (reach // 2, reach // 2)
+            for axis, reach in enumerate(self.reach())
+        )
+
+    def offsets(self) -> list[tuple[int, ...]]:
+        """Where the positions seen lie, counted from the output's own."""
+        starts = [before for before, _ in self.edges()]
+        places = itertools.product(*map(range, self.kernel))
+        return [
+            tuple(i * self.dilation - start for i, start in zip(place, starts, strict=True))
+            for place in places
+        ]

@@ -1,0 +1,178 @@
+"""Sequence-to-sequence on characters: dates as people write them, to their ISO form."""
+
+import datetime
+from functools import lru_cache
+
+import numpy as np
+
+from seqmodels.arrays import AnyArray, Array, Float, Int
+from seqmodels.errors import require
+from seqmodels.tasks.base import (
+    Batch,
+    Metrics,
+    Split,
+    TaskSpec,
+    exact_match_metrics,
+    example_weights,
+    generator,
+    require_length,
+)
+
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+# {d} and {m} are the day and the month's name; {o} is the day's suffix, {w} the weekday.
+FORMATS = (
+    "{d} {m} {y}",
+    "{d}{o} {m} {y}",
+    "{d}-{m3}-{y}",
+    "{d}. {m3} {y}",
+    "{m} {d}, {y}",
+    "{m3} {d} {y}",
+    "{m} {d}{o}, {y}",
+    "{y} {m} {d}",
+    "{w}, {d} {m} {y}",
+    "{w3} {d} {m3} {y}",
+    "{w}, {m} {d}, {y}",
+    "the {d}{o} of {m} {y}",
+)
+CASES = (str, str.lower, str.upper)
+FIRST, LAST = datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)
+DAYS = (LAST - FIRST).days + 1
+SPLIT_SEED = 2026
+SPLIT_SHARES = {"test": 0.1, "validation": 0.1}
+ALPHABET = " ,-.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+TARGET_ALPHABET = "0123456789-"
+END = len(TARGET_ALPHABET)
+LONGEST = len("the 29th of SEPTEMBER 2099") + 3  # "Wednesday, 29 September 2099" has 28
+
+
+class Dates:
+    """Write a date, in one of a dozen formats and three cases, as its ISO form.
+
+    Days are from 1900 to 2099. Each belongs to one split (8 : 1 : 1, drawn once, whatever the
+    seed), so that no day that is tested was trained on, in any format. Sources are padded
+    to ``length``; targets are ten characters and an end token. The score is exact match, which
+    equals that of what the model writes greedily (see the task ``reverse``).
+
+    Args:
+      seed: which days and formats are drawn.
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> task = Dates(seed=0)
+    >>> batch = task.batch("test", step=0, batch_size=2, length=29)
+    >>> for source, target in zip(batch.inputs, batch.targets):
+    ...     print(task.show_source(source), "|", task.show_target(target))
+    """
+
+    spec = TaskSpec(
+        shape="sequence-to-sequence",
+        inputs="tokens",
+        input_size=len(ALPHABET),
+        outputs=len(TARGET_ALPHABET) + 1,
+        causal=False,
+        score="exact_match",
+        higher_is_better=True,
+        end=END,
+    )
+
+    def __init__(self, seed: int, evaluation_examples: int = 1000):
+        require(
+            evaluation_examples >= 1, f"evaluation_examples={evaluation_examples} is not at least 1"
+        )
+        self.seed = seed
+        self.evaluation_examples = evaluation_examples
+
+    def examples(self, split: Split, length: int) -> int | None:
+        """Endless in training, ``evaluation_examples`` in each other split."""
+        del length
+        return None if split == "train" else self.evaluation_examples
+
+    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+        """Sources [B, L] with their mask; targets [B, 11]."""
+        require_length(
+            length, length >= LONGEST, "dates", f"the longest date takes {LONGEST} characters"
+        )
+        random = generator(self.seed, split, step)
+        days = random.choice(_days(split), batch_size)
+        formats = random.integers(len(FORMATS), size=batch_size)
+        cases = random.integers(len(CASES), size=batch_size)
+        inputs = np.zeros((batch_size, length), np.int32)
+        mask = np.zeros((batch_size, length), bool)
+        targets = np.full((batch_size, 11), END, np.int32)
+        for row, (day, form, case) in enumerate(zip(days, formats, cases, strict=True)):
+            source, target = _write(int(day), int(form), int(case))
+            inputs[row, : len(source)] = source
+            mask[row, : len(source)] = True
+            targets[row, :10] = target
+        weights = example_weights(self.evaluation_examples, split, step, batch_size)
+        return Batch(inputs, targets, np.repeat(weights[:, None], 11, axis=1), mask)
+
+    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
+        """Cross-entropy, accuracy a character, and the share of dates wholly right."""
+        return exact_match_metrics(outputs, batch)
+
+    def show_source(self, row: Int[AnyArray, "L"]) -> str:
+        """A source as text; padding shows as spaces at its end, and is left out."""
+        return "".join(ALPHABET[token] for token in np.asarray(row)).rstrip()
+
+    def show_target(self, row: Int[AnyArray, "P"]) -> str:
+        """What is written, as text, up to the end token."""
+        tokens = np.asarray(row).tolist()
+        end = tokens.index(END) if END in tokens else len(tokens)
+        return "".join(TARGET_ALPHABET[token] for token in tokens[:end])
+
+
+@lru_cache(maxsize=3)
+def _days(split: Split) -> Int[np.ndarray, "n"]:
+    """The days, counted from FIRST, that belong to a split."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(DAYS)
+    test, validation = (round(share * DAYS) for share in SPLIT_SHARES.values())
+    parts = np.split(order, [test, test + validation])
+    return dict(zip(("test", "validation", "train"), parts, strict=True))[split]
+
+
+def _write(day: int, form: int, case: int) -> tuple[np.ndarray, np.ndarray]:
+    """A date's tokens in a format, and those of its ISO form."""
+    date = FIRST + datetime.timedelta(day)
+    month, weekday = MONTHS[date.month - 1], WEEKDAYS[date.weekday()]
+    text = FORMATS[form].format(
+        d=date.day,
+        o=_suffix(date.day),
+        m=month,
+        m3=month[:3],
+        y=date.year,
+        w=weekday,
+        w3=weekday[:3],
+    )
+    return _tokens(CASES[case](text), ALPHABET), _tokens(date.isoformat(), TARGET_ALPHABET)
+
+
+def _suffix(day: int) -> str:
+    if 10 <= day <= 20:
+        return "th"
+    return {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
+
+
+def _tokens(text: str, alphabet: str) -> Int[np.ndarray, "n"]:
+    return _codes(alphabet)[np.frombuffer(text.encode("ascii"), np.uint8)]
+
+
+@lru_cache(maxsize=2)
+def _codes(alphabet: str) -> Int[np.ndarray, "128"]:
+    """The token of each ASCII character."""
+    codes = np.zeros(128, np.int32)
+    codes[np.frombuffer(alphabet.encode("ascii"), np.uint8)] = np.arange(len(alphabet))
+    return codes

@@ -1,0 +1,101 @@
+"""Questions about an unordered set of numbers."""
+
+from typing import Literal
+
+import numpy as np
+
+from seqmodels.arrays import Array, Float
+from seqmodels.errors import require
+from seqmodels.tasks.base import (
+    Batch,
+    Metrics,
+    Split,
+    TaskSpec,
+    classification_metrics,
+    example_weights,
+    generator,
+    require_length,
+)
+
+
+class Set:
+    """The largest of some numbers, or how many of them are 0, whatever their order.
+
+    Numbers are tokens from 0 to ``symbols`` - 1. Sets have from 1 to ``length`` members (with
+    repetitions) and are padded. For "maximum" each set first draws how large its members may
+    be, so that every answer is about as frequent; for "count" each draws how many 0s it
+    holds, and answers go up to ``symbols`` - 1 ("or more"). Chance is 1 / ``symbols``.
+
+    Args:
+      seed: which examples are drawn.
+      operation: "maximum" or "count".
+      symbols: the number of different numbers, and of answers.
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> batch = Set(seed=0, symbols=5).batch("test", step=0, batch_size=2, length=4)
+    >>> batch.inputs.tolist(), batch.targets.tolist()
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        operation: Literal["maximum", "count"] = "maximum",
+        symbols: int = 16,
+        evaluation_examples: int = 1000,
+    ):
+        require(symbols >= 2, f"symbols={symbols} is not at least 2")
+        require(
+            evaluation_examples >= 1, f"evaluation_examples={evaluation_examples} is not at least 1"
+        )
+        self.seed = seed
+        self.operation = operation
+        self.symbols = symbols
+        self.evaluation_examples = evaluation_examples
+        self.spec = TaskSpec(
+            shape="many-to-one",
+            inputs="tokens",
+            input_size=symbols,
+            outputs=symbols,
+            causal=False,
+            score="accuracy",
+            higher_is_better=True,
+        )
+
+    def examples(self, split: Split, length: int) -> int | None:
+        """Endless in training, ``evaluation_examples`` in each other split."""
+        del length
+        return None if split == "train" else self.evaluation_examples
+
+    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+        """Numbers [B, L] with their mask, and the answers [B]."""
+        require_length(length, length >= 1, "set", "a set has at least 1 member")
+        random = generator(self.seed, split, step, length)
+        sizes = random.integers(1, length + 1, (batch_size, 1))
+        mask = np.arange(length)[None] < sizes
+        if self.operation == "maximum":
+            tops = random.integers(0, self.symbols, (batch_size, 1))
+            inputs = random.integers(0, tops + 1, (batch_size, length))
+            targets = np.where(mask, inputs, 0).max(axis=1)
+        else:
+            inputs = random.integers(1, self.symbols, (batch_size, length))
+            zeros = random.integers(0, np.minimum(sizes, self.symbols - 1) + 1)
+            # The places of the zeros: the first in a random order of the members.
+            order = np.argsort(np.where(mask, random.random(mask.shape), 2.0), axis=1)
+            np.put_along_axis(
+                inputs,
+                order,
+                np.where(mask & (np.arange(length) < zeros), 0, _taken(inputs, order)),
+                1,
+            )
+            targets = zeros[:, 0]
+        weights = example_weights(self.evaluation_examples, split, step, batch_size)
+        inputs = np.where(mask, inputs, 0)
+        return Batch(inputs.astype(np.int32), targets.astype(np.int32), weights, mask)
+
+    def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
+        """Cross-entropy and accuracy."""
+        return classification_metrics(outputs, batch)
+
+
+def _taken(inputs: np.ndarray, order: np.ndarray) -> np.ndarray:
+    return np.take_along_axis(inputs, order, axis=1)

@@ -1,0 +1,144 @@
+"""The promises of seqmodels/mixers/base.py on grids, for the mixers that take them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.mixers.variants import WIDTH, Variants, noisy_weights, normal, pure
+
+CASES: Variants = {
+    "convolution-plane": ("convolution", {"kernel": (3, 5), "causal": False}),
+    "convolution-dilated": ("convolution", {"kernel": (3, 3), "dilation": 2, "causal": False}),
+    "convolution-separable": ("convolution", {"kernel": (3, 3), "groups": None, "causal": False}),
+    "convolution-volume": ("convolution", {"kernel": (3, 1, 3), "causal": False, "gated": True}),
+    "convolution-causal": ("convolution", {"kernel": (2, 3), "causal": True}),
+    "local-attention-plane": ("local_attention", {"kernel": (3, 5), "causal": False}),
+    "local-attention-dilated": (
+        "local_attention",
+        {"kernel": (3, 3), "dilation": 2, "causal": False, "heads": 2},
+    ),
+    "local-attention-volume": ("local_attention", {"kernel": (1, 3, 3), "causal": False}),
+    "local-attention-causal": ("local_attention", {"kernel": (2, 3), "causal": True}),
+    "attention-set": ("attention", {"causal": False, "positions": "none"}),
+}
+STRIDED: Variants = {
+    "convolution": ("convolution", {"kernel": (3, 3), "causal": False}),
+    "convolution-separable": ("convolution", {"kernel": (3, 3), "groups": None, "causal": False}),
+    "convolution-sequence": ("convolution", {"kernel": 5, "causal": False}),
+    "local-attention": ("local_attention", {"kernel": (3, 3), "causal": False, "heads": 2}),
+    "local-attention-sequence": ("local_attention", {"kernel": 4, "causal": True}),
+}
+every_case = pytest.mark.parametrize("name", CASES)
+
+
+class Built:
+    """A mixer and noisy weights for it."""
+
+    def __init__(self, kind: str, settings: dict):
+        self.mixer, self.shapes, self.call, _ = pure(kind, settings)
+        self.params = noisy_weights(kind, settings)
+
+
+def axes_of(name: str) -> tuple[int, ...]:
+    """A small grid, with as many axes as the kernel has."""
+    kernel = CASES[name][1].get("kernel", (1, 1))
+    return (6, 7, 5)[: len(kernel)]
+
+
+@every_case
+def test_shape_dtype_and_finite(name):
+    mixer = Built(*CASES[name])
+    x = normal((2, *axes_of(name), WIDTH))
+    full = np.asarray(mixer.call(mixer.params, x))
+    half = mixer.call(mixer.params, x.astype(jnp.bfloat16))
+    assert full.shape == half.shape == x.shape
+    assert (full.dtype, half.dtype) == (np.float32, jnp.bfloat16)
+    difference = np.linalg.norm(np.asarray(half, np.float32) - full)
+    assert difference < 0.03 * np.linalg.norm(full)
+
+
+@every_case
+def test_padding_changes_nothing(name):
+    mixer = Built(*CASES[name])
+    axes = axes_of(name)
+    x = normal((3, *axes, WIDTH))
+    mask = np.random.default_rng(0).random((3, *axes)) < 0.6
+    mask[1, -2:], mask[1, :-2], mask[2] = False, True, True
+    outputs = np.asarray(mixer.call(mixer.params, x, mask))
+    filled = np.where(mask[..., None], x, 100 * normal(x.shape, seed=1))
+    again = np.asarray(mixer.call(mixer.params, filled, mask))
+    np.testing.assert_array_equal(again[mask], outputs[mask])
+    shorter = np.asarray(mixer.call(mixer.params, x[1:2, :-2]))
+    np.testing.assert_allclose(outputs[1:2, :-2], shorter, rtol=1e-4, atol=1e-5)
+    whole = np.asarray(mixer.call(mixer.params, x))
+    np.testing.assert_allclose(outputs[2], whole[2], rtol=1e-5, atol=1e-6)
+
+
+@every_case
+def test_gradients_are_finite_and_not_zero(name):
+    mixer = Built(*CASES[name])
+    x = normal((2, *axes_of(name), WIDTH))
+    mask = np.ones(x.shape[:-1], bool)
+    mask[1, -1] = False
+
+    @jax.jit
+    def gradients(params, x):
+        def loss(params, x):
+            outputs = mixer.call(params, x, mask)
+            return jnp.sum(jnp.where(mask[..., None], outputs * normal(x.shape, seed=2), 0.0))
+
+        return jax.grad(loss, argnums=(0, 1))(params, x)
+
+    by_params, by_inputs = gradients(mixer.params, x)
+    for path, leaf in jax.tree.leaves_with_path((by_params, by_inputs)):
+        assert np.isfinite(leaf).all(), path
+        assert np.any(leaf), path
+    assert not np.any(np.asarray(by_inputs)[~mask])
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "causal" in name])
+def test_nothing_later_on_the_first_axis_is_seen(name):
+    mixer = Built(*CASES[name])
+    x = normal((1, *axes_of(name), WIDTH))
+    moved = x.copy()
+    moved[:, 3] += 1
+    before, after = (np.asarray(mixer.call(mixer.params, y)) for y in (x, moved))
+    np.testing.assert_array_equal(after[:, :3], before[:, :3])
+    assert (after != before)[:, 3:5].any(axis=(0, 2, 3)).all()
+    assert not mixer.mixer.causal  # a row sees its own later columns
+
+
+@pytest.mark.parametrize("name", STRIDED)
+@pytest.mark.parametrize("stride", [2, 3])
+def test_a_stride_leaves_out_outputs(name, stride):
+    kind, settings = STRIDED[name]
+    plain, strided = Built(kind, settings), Built(kind, settings | {"stride": stride})
+    rank = plain.mixer.rank
+    x = normal((2, *(7, 6)[:rank], WIDTH))
+    mask = np.random.default_rng(0).random(x.shape[:-1]) < 0.7
+    every = (slice(None), *(slice(None, None, stride),) * rank)
+    for real in (None, mask):
+        whole = np.asarray(plain.call(plain.params, x, real))
+        some = np.asarray(strided.call(plain.params, x, real))
+        np.testing.assert_allclose(some, whole[every], rtol=1e-4, atol=1e-5)
+    assert strided.mixer.stride == stride
+    assert not strided.mixer.causal
+
+
+def test_parameters_of_local_attention_do_not_grow_with_the_kernel():
+    def size(kind: str, k: int) -> int:
+        shapes = pure(kind, {"kernel": (k, k), "causal": False}).shapes
+        return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+
+    assert size("local_attention", 3) == size("local_attention", 5) == size("local_attention", 7)
+    assert size("convolution", 3) < size("convolution", 5) < size("convolution", 7)
+
+
+def test_attention_without_positions_is_an_operation_on_a_set():
+    mixer = Built("attention", {"causal": False, "positions": "none"})
+    x = normal((2, 33, WIDTH))
+    order = np.random.default_rng(0).permutation(33)
+    outputs = np.asarray(mixer.call(mixer.params, x))
+    permuted = np.asarray(mixer.call(mixer.params, x[:, order]))
+    np.testing.assert_allclose(permuted, outputs[:, order], rtol=1e-4, atol=1e-5)
