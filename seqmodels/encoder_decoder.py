@@ -136,13 +136,10 @@ class EncoderDecoder(nnx.Module):
             rank=spec.rank,
             rngs=rngs,
         )
-        self.encoder = None
-        if encoder is not None:
-            path = "model.encoder"
-            self.encoder = construct(
-                Stack, encoder, path, rank=spec.rank, strides=True, causal=False, cross=None,
-                section=path, **shared,
-            )  # fmt: skip
+        self.encoder = None if encoder is None else construct(
+            Stack, encoder, "model.encoder", rank=spec.rank, strides=True, causal=False,
+            cross=None, prefix="model.encoder", **shared,
+        )  # fmt: skip
         # The tokens that may be written, and the begin token.
         self.written = Embedding(
             "tokens", spec.outputs + 1, width, positions, max_length, kind, rngs=rngs
@@ -151,10 +148,9 @@ class EncoderDecoder(nnx.Module):
         if cross != "none":
             assert cross_heads is not None
             make_cross = lambda: CrossAttention(width, cross_heads, cross, rngs=rngs)  # noqa: E731
-        path = "model.decoder"
         self.decoder = construct(
-            Stack, decoder, path, rank=1, strides=False, causal=True, cross=make_cross,
-            section=path, **shared,
+            Stack, decoder, "model.decoder", rank=1, strides=False, causal=True,
+            cross=make_cross, prefix="model.decoder", **shared,
         )  # fmt: skip
         self.attends = attends
         self.head = Linear(width, spec.outputs, rngs=rngs)

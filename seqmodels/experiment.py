@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import jax
+
 from seqmodels.config import Section, construct, construct_kind
 from seqmodels.errors import ConfigError, ParameterError, require
 from seqmodels.model import Model, build_model
@@ -65,6 +67,8 @@ def _build(
         except ParameterError as error:
             raise ConfigError(f"train.{error}") from None
     the_model = build_model(model, the_task.spec, settings.length)
+    if the_task.spec.rank > 1 or the_model.writes:
+        _dry_run(the_model, the_task, settings.length)
     if settings.truncate is not None:
         _require_truncatable(settings, the_task, the_model)
     return Experiment(
@@ -74,6 +78,13 @@ def _build(
         construct(make_optimizer, optimizer, "optimizer", steps=settings.steps),
         settings,
     )
+
+
+def _dry_run(model: Model, task: Task, length: int) -> None:
+    """Traces the model on a batch: what only shows there is refused before anything is written."""
+    batch = task.batch("train", 0, 1, length)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    jax.eval_shape(model.apply, params, batch, None)
 
 
 def _require_truncatable(settings: TrainSettings, task: Task, model: Model) -> None:

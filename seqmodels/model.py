@@ -201,6 +201,8 @@ class Model(NamedTuple):
     mix: Callable[..., Float[Array, "B *M D"]]
     """(params, vectors [B, *L, D], depth) to what the first ``depth`` blocks make of them: those
     that read the inputs, or the decoder's in a one-to-many task."""
+    writes: bool
+    """Whether its outputs are a sequence of their own, written token by token."""
 
 
 def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
@@ -256,6 +258,7 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
         abstract.causal,
         start,
         mix,
+        writes,
     )
 
 

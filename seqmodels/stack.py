@@ -59,7 +59,7 @@ class Block(nnx.Module):
         mask: Mask,
         key: Key[Array, ""] | None,
         source: Source | None = None,
-    ) -> tuple[Float[Array, "B *M D"], Mask]:
+    ) -> tuple[Float[Array, "B *M D"], Bool[AnyArray, "B *M"] | None]:
         """Whole sequences or grids, and the mask of the result; dropout only with a key."""
         keys = self._keys(key)
         mixer_key = keys.pop(0)
@@ -151,7 +151,7 @@ class Stack(nnx.Module):
       causal: whether outputs may depend on earlier positions alone.
       strides: whether mixers may shorten the sequence.
       cross: makes the cross-attention of a block, for a decoder.
-      section: the config path of what holds ``mixers``, for messages.
+      prefix: the config path of what holds ``mixers``, for messages.
       rngs: the source of the initial weights.
     """
 
@@ -172,7 +172,7 @@ class Stack(nnx.Module):
         causal: bool = False,
         strides: bool = False,
         cross: Callable[[], CrossAttention] | None = None,
-        section: str = "model",
+        prefix: str = "model",
         rngs: nnx.Rngs,
     ):
         require(depth >= 1, f"depth={depth} is below 1")
@@ -198,7 +198,7 @@ class Stack(nnx.Module):
         settings: Any = mixers
         for index in range(depth):
             name = pattern[index % len(pattern)]
-            where = f"{section}.mixers.{name}"
+            where = f"{prefix}.mixers.{name}"
             mixer = construct_kind(MIXERS, settings[name], where, width=width, rngs=rngs)
             scans = mixer.rank == 1 and rank > 1 and scan is not None
             scanned |= scans
@@ -240,12 +240,13 @@ class Stack(nnx.Module):
         x: Float[Array, "B *L D"],
         mask: Mask,
         key: Key[Array, ""] | None,
-        source: Float[Array, "B L D"] | None = None,
-        source_mask: Mask = None,
+        source: Float[Array, "B S D"] | None = None,
+        source_mask: Bool[AnyArray, "B S"] | None = None,
         depth: int | None = None,
-    ) -> tuple[Float[Array, "B *M D"], Mask]:
+    ) -> tuple[Float[Array, "B *M D"], Bool[AnyArray, "B *M"] | None]:
         """The first ``depth`` blocks, or all, over whole sequences or grids, and the mask then."""
         keys = jax.random.split(key, len(self.blocks)) if key is not None else None
+        mask = None if mask is None else jnp.asarray(mask)
         for index, block in enumerate(self.blocks[:depth]):
             seen = None
             if block.cross is not None:

@@ -56,7 +56,7 @@ SPLIT_SHARES = {"test": 0.1, "validation": 0.1}
 ALPHABET = " ,-.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 TARGET_ALPHABET = "0123456789-"
 END = len(TARGET_ALPHABET)
-LONGEST = len("the 29th of SEPTEMBER 2099") + 3  # "Wednesday, 29 September 2099" has 28
+LONGEST = len("Wednesday, September 29, 2099")
 
 
 class Dates:
@@ -75,6 +75,8 @@ class Dates:
     >>> batch = task.batch("test", step=0, batch_size=2, length=29)
     >>> for source, target in zip(batch.inputs, batch.targets):
     ...     print(task.show_source(source), "|", task.show_target(target))
+    29. Jul 1982 | 1982-07-29
+    january 3, 1918 | 1918-01-03
     """
 
     spec = TaskSpec(

@@ -1,7 +1,7 @@
 """Handwritten digits, pixel by pixel: real data that needs no download."""
 
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,7 +27,7 @@ _CENTRED = np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2
 
 
 class Digits:
-    """Which digit is it, from its 8×8 grey values read as a sequence of 64 pixels?
+    """Which digit is it, from its 8×8 grey values, as a sequence of 64 pixels or as a grid?
 
     The 1,797 images are scikit-learn's copy of the UCI optical digits (43 people;
     Alpaydin and Kaynak 1998). The split into 1,200 / 297 / 300 images is drawn once
@@ -39,23 +39,21 @@ class Digits:
       shift: the most that a training image is moved along each axis, in pixels.
       rotation: the most that it is turned, in degrees.
       scaling: the most that it is stretched along each axis, as a share of its size.
+      layout: "sequence", the pixels row after row, or "grid", their 8×8 places.
 
     >>> batch = Digits(seed=0).batch("train", step=0, batch_size=2, length=64)
     >>> batch.inputs.shape, batch.targets.shape
     ((2, 64, 1), (2,))
     """
 
-    spec = TaskSpec(
-        shape="many-to-one",
-        inputs="features",
-        input_size=1,
-        outputs=10,
-        causal=False,
-        score="accuracy",
-        higher_is_better=True,
-    )
-
-    def __init__(self, seed: int, shift: float = 1.0, rotation: float = 10.0, scaling: float = 0.1):
+    def __init__(
+        self,
+        seed: int,
+        shift: float = 1.0,
+        rotation: float = 10.0,
+        scaling: float = 0.1,
+        layout: Literal["sequence", "grid"] = "sequence",
+    ):
         require(0 <= shift < SIDE, f"shift={shift} is not at least 0 and below {SIDE} pixels")
         require(0 <= rotation <= 180, f"rotation={rotation} is not within 0 and 180 degrees")
         require(0 <= scaling < 1, f"scaling={scaling} is not at least 0 and below 1")
@@ -63,6 +61,17 @@ class Digits:
         self.shift = shift
         self.rotation = rotation
         self.scaling = scaling
+        self.axes = (SIDE, SIDE) if layout == "grid" else (SIDE**2,)
+        self.spec = TaskSpec(
+            shape="many-to-one",
+            inputs="features",
+            input_size=1,
+            outputs=10,
+            causal=False,
+            score="accuracy",
+            higher_is_better=True,
+            rank=len(self.axes),
+        )
 
     def examples(self, split: Split, length: int) -> int:
         """How many images the split holds."""
@@ -70,14 +79,15 @@ class Digits:
         return SPLIT_SIZES[split]
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
-        """Images [B, 64, 1] and their digits [B]."""
+        """Images [B, 64, 1] or [B, 8, 8, 1], and their digits [B]."""
         require_length(length, length == SIDE**2, "digits", f"an image has {SIDE**2} pixels")
         if split == "train":
             batches = _training_batches(self, step // STEPS_AT_ONCE, batch_size)
             return batches[step % STEPS_AT_ONCE]
-        images, digits = _load(split)
+        images, digits = load_images(split)
         indices, weights = example_indices(len(images), split, step, batch_size, self.seed)
-        return Batch(images[indices].reshape(batch_size, length, 1), digits[indices], weights)
+        inputs = images[indices].reshape(batch_size, *self.axes, 1)
+        return Batch(inputs, digits[indices], weights)
 
     def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
         """Cross-entropy and accuracy."""
@@ -101,7 +111,7 @@ class Digits:
 @lru_cache(maxsize=2)
 def _training_batches(task: Digits, group: int, batch_size: int) -> list[Batch]:
     """The batches of STEPS_AT_ONCE steps; each depends on its step's number alone."""
-    images, digits = _load("train")
+    images, digits = load_images("train")
     steps = range(group * STEPS_AT_ONCE, (group + 1) * STEPS_AT_ONCE)
     indices, weights = zip(
         *(example_indices(len(images), "train", step, batch_size, task.seed) for step in steps),
@@ -112,12 +122,13 @@ def _training_batches(task: Digits, group: int, batch_size: int) -> list[Batch]:
     amounts = np.concatenate(uniform, axis=1).astype(np.float32)
     distorted = task._distort(images[np.concatenate(indices)], amounts)
     distorted.setflags(write=False)  # batches are views of it
-    inputs = distorted.reshape(STEPS_AT_ONCE, batch_size, SIDE**2, 1)
+    inputs = distorted.reshape(STEPS_AT_ONCE, batch_size, *task.axes, 1)
     return [Batch(*arrays) for arrays in zip(inputs, digits[list(indices)], weights, strict=True)]
 
 
 @cache
-def _load(split: Split) -> tuple[Float[np.ndarray, "n 8 8"], Int[np.ndarray, "n"]]:
+def load_images(split: Split) -> tuple[Float[np.ndarray, "n 8 8"], Int[np.ndarray, "n"]]:
+    """A split's images, in [0, 1], and their digits; for whoever draws on the same split."""
     from sklearn.datasets import load_digits  # here, because its import takes a second
 
     data: Any = load_digits()

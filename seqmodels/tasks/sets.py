@@ -33,7 +33,8 @@ class Set:
       evaluation_examples: the size of the validation and of the test split.
 
     >>> batch = Set(seed=0, symbols=5).batch("test", step=0, batch_size=2, length=4)
-    >>> batch.inputs.tolist(), batch.targets.tolist()
+    >>> batch.inputs.tolist(), batch.targets.tolist(), batch.mask.sum(axis=1).tolist()
+    ([[2, 1, 0, 0], [4, 4, 1, 0]], [2, 4], [2, 3])
     """
 
     def __init__(
@@ -81,12 +82,10 @@ class Set:
             zeros = random.integers(0, np.minimum(sizes, self.symbols - 1) + 1)
             # The places of the zeros: the first in a random order of the members.
             order = np.argsort(np.where(mask, random.random(mask.shape), 2.0), axis=1)
-            np.put_along_axis(
-                inputs,
-                order,
-                np.where(mask & (np.arange(length) < zeros), 0, _taken(inputs, order)),
-                1,
+            chosen = np.where(
+                np.arange(length)[None] < zeros, 0, np.take_along_axis(inputs, order, axis=1)
             )
+            np.put_along_axis(inputs, order, chosen, axis=1)
             targets = zeros[:, 0]
         weights = example_weights(self.evaluation_examples, split, step, batch_size)
         inputs = np.where(mask, inputs, 0)
@@ -95,7 +94,3 @@ class Set:
     def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
         """Cross-entropy and accuracy."""
         return classification_metrics(outputs, batch)
-
-
-def _taken(inputs: np.ndarray, order: np.ndarray) -> np.ndarray:
-    return np.take_along_axis(inputs, order, axis=1)

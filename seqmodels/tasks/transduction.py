@@ -34,6 +34,9 @@ class _Transduction:
       evaluation_examples: the size of the validation and of the test split.
     """
 
+    name: str
+    """Its name in TASKS, for messages."""
+
     def __init__(
         self, seed: int, symbols: int = 10, shortest: int = 1, evaluation_examples: int = 1000
     ):
@@ -64,9 +67,8 @@ class _Transduction:
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
         """Sources [B, L] with their mask; targets [B, L + 1], the end token included."""
-        name = type(self).__name__
         require_length(
-            length, length >= self.shortest, name, f"shortest={self.shortest} is the least"
+            length, length >= self.shortest, self.name, f"shortest={self.shortest} is the least"
         )
         random = generator(self.seed, split, step, length)
         source = random.integers(0, self.symbols, (batch_size, length), dtype=np.int32)
@@ -105,8 +107,10 @@ class Reverse(_Transduction):
 
     >>> batch = Reverse(seed=0, symbols=5).batch("test", step=0, batch_size=1, length=4)
     >>> batch.inputs.tolist(), batch.targets.tolist()
-    ([[2, 0, 4, 1]], [[1, 4, 0, 2, 5]])
+    ([[2, 3, 3, 4]], [[4, 3, 3, 2, 5]])
     """
+
+    name = "reverse"
 
     def _transduce(self, source, mask, lengths):
         places = lengths[:, None] - 1 - np.arange(source.shape[1])[None]
@@ -118,8 +122,10 @@ class Sort(_Transduction):
 
     >>> batch = Sort(seed=0, symbols=5).batch("test", step=0, batch_size=1, length=4)
     >>> batch.inputs.tolist(), batch.targets.tolist()
-    ([[2, 0, 4, 1]], [[0, 1, 2, 4, 5]])
+    ([[2, 3, 3, 4]], [[2, 3, 3, 4, 5]])
     """
+
+    name = "sort"
 
     def _transduce(self, source, mask, lengths):
         return np.sort(np.where(mask, source, self.symbols), axis=1)
@@ -130,8 +136,10 @@ class CopyString(_Transduction):
 
     >>> batch = CopyString(seed=0, symbols=5).batch("test", step=0, batch_size=1, length=4)
     >>> batch.inputs.tolist(), batch.targets.tolist()
-    ([[2, 0, 4, 1]], [[2, 0, 4, 1, 5]])
+    ([[2, 3, 3, 4]], [[2, 3, 3, 4, 5]])
     """
+
+    name = "copy_string"
 
     def _transduce(self, source, mask, lengths):
         return source

@@ -17,6 +17,12 @@ from seqmodels.tasks.base import SPLITS, Batch
 ROOT = Path(__file__).parents[2]
 # Small settings, and a length, for each task.
 CASES = {
+    "copy_string": ({"symbols": 4, "evaluation_examples": 21}, 9),
+    "dates": ({"evaluation_examples": 21}, 29),
+    "digits_from_class": ({}, 64),
+    "reverse": ({"symbols": 4, "shortest": 2, "evaluation_examples": 21}, 9),
+    "set": ({"symbols": 5, "evaluation_examples": 21}, 9),
+    "sort": ({"symbols": 4, "evaluation_examples": 21}, 9),
     "copy": ({"pattern": 3, "symbols": 5, "evaluation_examples": 21}, 12),
     "digits": ({}, 64),
     "recall": ({"vocabulary": 32, "pairs": 3, "evaluation_examples": 21}, 24),
@@ -68,18 +74,25 @@ def test_shapes_types_and_ranges(name, split):
     task, length = make(name), CASES[name][1]
     spec, batch = task.spec, task.batch(split, 2, 5, length)
     if spec.inputs == "tokens":
-        assert batch.inputs.shape == (5, length)
+        assert batch.inputs.shape == ((5,) if spec.shape == "one-to-many" else (5, length))
         assert batch.inputs.dtype == np.int32
         assert 0 <= batch.inputs.min() <= batch.inputs.max() < spec.input_size
     else:
         assert batch.inputs.shape == (5, length, spec.input_size)
         assert batch.inputs.dtype == np.float32
     labelled = length if batch.positions is None else batch.positions.shape[1]
+    if spec.shape == "sequence-to-sequence":
+        labelled = batch.targets.shape[1]
+        assert batch.mask is not None
     assert batch.targets.shape == ((5,) if spec.shape == "many-to-one" else (5, labelled))
     assert batch.targets.dtype == np.int32
     assert 0 <= batch.targets.min() <= batch.targets.max() < spec.outputs
     assert batch.weights.shape == batch.targets.shape
     assert batch.weights.dtype == np.float32
+    if batch.mask is not None:
+        assert (batch.mask.shape, batch.mask.dtype) == (batch.inputs.shape, bool)
+        assert batch.mask.any(axis=1).all()
+        assert not batch.inputs[~batch.mask].any()
     if batch.positions is not None:
         assert batch.positions.dtype == np.int32
         assert 0 <= batch.positions.min() <= batch.positions.max() < length
@@ -97,7 +110,9 @@ def test_an_evaluation_pass_counts_every_example_once(name, split, batch_size):
     assert (rows == (np.arange(len(rows)) < examples)[:, None]).all()
 
 
-@pytest.mark.parametrize("name", ["digits", "text"])  # the others draw examples by the batch
+@pytest.mark.parametrize(
+    "name", ["digits", "digits_from_class", "text"]
+)  # the others draw examples by the batch
 def test_the_batch_size_does_not_change_what_is_evaluated(name):
     task, length = make(name), CASES[name][1]
 
@@ -135,6 +150,7 @@ def test_metrics_are_sums_and_counts_over_rows_that_count(name):
         "accuracy": (sum(right), len(right)),
         "exact_match": (sum(exact), len(exact)),
         "bits_per_byte": (sum(losses) / math.log(2), len(losses)),
+        "bits_per_pixel": (sum(losses) / math.log(2), len(losses)),
     }
     metrics = task.metrics(jnp.asarray(outputs), batch)
     assert {"loss", task.spec.score} <= metrics.keys() <= expected.keys()
@@ -153,6 +169,12 @@ def test_metrics_are_sums_and_counts_over_rows_that_count(name):
         ("digits", "test", 65),
         ("recall", "train", 11),
         ("text", "train", 0),
+        ("reverse", "train", 1),
+        ("sort", "test", 0),
+        ("copy_string", "train", 0),
+        ("dates", "train", 28),
+        ("set", "train", 0),
+        ("digits_from_class", "train", 32),
         ("text", "validation", 10_000_000),
     ],
 )
@@ -175,6 +197,12 @@ def test_a_length_that_can_not_be_made(name, split, length):
         ("recall", {"pairs": 0}, "pairs=0 is not at least 1"),
         ("recall", {"power": 0.0}, "power=0.0 is not above 0"),
         ("recall", {"evaluation_examples": -3}, "evaluation_examples=-3 is not at least 1"),
+        ("reverse", {"symbols": 1}, "symbols=1 is not at least 2"),
+        ("sort", {"shortest": 0}, "shortest=0 is not at least 1"),
+        ("copy_string", {"evaluation_examples": 0}, "evaluation_examples=0 is not at least 1"),
+        ("dates", {"evaluation_examples": 0}, "evaluation_examples=0 is not at least 1"),
+        ("set", {"symbols": 1}, "symbols=1 is not at least 2"),
+        ("set", {"evaluation_examples": 0}, "evaluation_examples=0 is not at least 1"),
         ("text", {"evaluation_windows": 0}, "evaluation_windows=0 is not at least 1"),
     ],
 )

@@ -1,0 +1,70 @@
+"""One-to-many: draw a digit, pixel by pixel, from its name alone."""
+
+import math
+
+import numpy as np
+
+from seqmodels.arrays import Array, Float
+from seqmodels.tasks.base import (
+    Batch,
+    Metrics,
+    Split,
+    TaskSpec,
+    classification_metrics,
+    example_indices,
+    require_length,
+)
+from seqmodels.tasks.digits import SIDE, SPLIT_SIZES, load_images
+
+GREYS = 17
+"""The images' grey values: 0 to 16."""
+
+
+class DigitsFromClass:
+    """Write the 64 grey values of an image of a digit, row after row, given which digit.
+
+    The images and their split are those of the task ``digits``, not distorted. The score is
+    bits per pixel; log2(17) = 4.09 is chance.
+
+    Args:
+      seed: the order of the training images.
+
+    >>> batch = DigitsFromClass(seed=0).batch("test", step=0, batch_size=2, length=64)
+    >>> batch.inputs.shape, batch.targets.shape, int(batch.targets.max())
+    ((2,), (2, 64), 16)
+    """
+
+    spec = TaskSpec(
+        shape="one-to-many",
+        inputs="tokens",
+        input_size=10,
+        outputs=GREYS,
+        causal=True,
+        score="bits_per_pixel",
+        higher_is_better=False,
+    )
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def examples(self, split: Split, length: int) -> int:
+        """How many images the split holds."""
+        del length
+        return SPLIT_SIZES[split]
+
+    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+        """Digits [B] and the grey values of their images [B, 64]."""
+        require_length(
+            length, length == SIDE**2, "digits_from_class", f"an image has {SIDE**2} pixels"
+        )
+        images, digits = load_images(split)
+        indices, weights = example_indices(len(images), split, step, batch_size, self.seed)
+        greys = np.rint(images[indices] * (GREYS - 1)).astype(np.int32)
+        targets = greys.reshape(batch_size, length)
+        return Batch(digits[indices], targets, np.repeat(weights[:, None], length, axis=1))
+
+    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
+        """Cross-entropy in nats, the same in bits per pixel, and accuracy."""
+        metrics = classification_metrics(outputs, batch)
+        total, count = metrics["loss"]
+        return metrics | {"bits_per_pixel": (total / math.log(2), count)}

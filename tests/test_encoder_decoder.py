@@ -1,0 +1,247 @@
+"""Models that write sequences: what they see, what they refuse, and that they learn."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from seqmodels.errors import ConfigError
+from seqmodels.experiment import build_experiment
+from seqmodels.model import build_model
+from seqmodels.tasks.base import Batch, TaskSpec
+from seqmodels.training.sharding import make_mesh, put_batch, replicated
+from seqmodels.training.step import initial_state, jit_train_step
+
+SPEC = TaskSpec("sequence-to-sequence", "tokens", 5, 6, False, "exact_match", True, end=5)
+FROM_ONE = TaskSpec("one-to-many", "tokens", 4, 6, True, "bits_per_pixel", False)
+
+
+def stack(kind: str, depth: int = 2, **settings) -> dict:
+    """Blocks of one mixer."""
+    return {"depth": depth, "pattern": ("one",), "mixers": {"one": {"kind": kind, **settings}}}
+
+
+GRU = stack("gru")
+READERS = {
+    "gru": GRU,
+    "bidirectional": stack("bidirectional", mixer={"kind": "lstm"}),
+    "convolution": stack("convolution", kernel=3, causal=False),
+    "attention": stack("attention", heads=2, causal=False),
+}
+WRITERS = {
+    "gru": GRU,
+    "convolution": stack("convolution", kernel=3),
+    "attention": stack("attention", heads=2),
+    "local-attention": stack("local_attention", kernel=3, heads=2),
+}
+WAYS = {
+    "summary": {"pooling": "last"},
+    "additive": {"cross": "additive", "cross_heads": 1},
+    "scaled-dot-and-summary": {"cross": "scaled_dot", "cross_heads": 2, "pooling": "mean"},
+    "dot": {"cross": "dot", "cross_heads": 2},
+}
+
+
+def build(spec=SPEC, **changes):
+    """A small model that writes."""
+    section = {"width": 8, "encoder": GRU, "decoder": GRU, "pooling": "last"}
+    return build_model(section | changes, spec)
+
+
+def batch_of(rows: int = 3, length: int = 7, written: int = 6) -> Batch:
+    """Random sources of different lengths, and targets."""
+    random = np.random.default_rng(0)
+    lengths = random.integers(1, length + 1, rows)
+    mask = np.arange(length)[None] < lengths[:, None]
+    inputs = np.where(mask, random.integers(0, 5, (rows, length)), 0).astype(np.int32)
+    targets = random.integers(0, 6, (rows, written)).astype(np.int32)
+    return Batch(inputs, targets, np.ones((rows, written), np.float32), mask)
+
+
+def functions(model):
+    """Its parameters, and apply, start and extend, jitted."""
+    params = model.init(jax.random.key(0))
+    return (
+        params,
+        jax.jit(model.apply),
+        jax.jit(model.start, static_argnums=2),
+        jax.jit(model.extend),
+    )
+
+
+def previous(targets: np.ndarray, begin: int) -> np.ndarray:
+    """The begin token and all targets but the last."""
+    return np.concatenate([np.full((len(targets), 1), begin, np.int32), targets[:, :-1]], axis=1)
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("way", WAYS)
+def test_writing_token_by_token_equals_one_call(way, writer):
+    model = build(decoder=WRITERS[writer], **({"pooling": None} | WAYS[way]))
+    params, apply, start, extend = functions(model)
+    batch = batch_of()
+    whole = apply(params, batch)
+    state = start(params, batch, 6)
+    tokens, outputs = previous(batch.targets, 6), []
+    for piece in np.split(tokens, [1, 2, 4], axis=1):
+        output, state = extend(params, piece, state)
+        outputs.append(output)
+    np.testing.assert_allclose(np.concatenate(outputs, 1), whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_written_depends_on_the_source_and_not_on_its_padding(reader, way):
+    model = build(encoder=READERS[reader], **({"pooling": None} | WAYS[way]))
+    params, apply, *_ = functions(model)
+    batch = batch_of()
+    scores = np.asarray(apply(params, batch))
+    filled = batch._replace(inputs=np.where(batch.mask, batch.inputs, 4).astype(np.int32))
+    np.testing.assert_array_equal(apply(params, filled), scores)
+    longer = batch._replace(
+        inputs=np.pad(batch.inputs, ((0, 0), (0, 3))), mask=np.pad(batch.mask, ((0, 0), (0, 3)))
+    )
+    np.testing.assert_allclose(apply(params, longer), scores, rtol=1e-4, atol=1e-5)
+    moved = np.where(batch.mask, (batch.inputs + 1) % 5, 0).astype(np.int32)
+    changed = np.asarray(apply(params, batch._replace(inputs=moved)))
+    assert (np.abs(changed - scores).max(axis=(1, 2)) > 1e-4).all()
+
+
+def test_outputs_depend_on_earlier_targets_alone():
+    params, apply, *_ = functions(build(cross="additive", cross_heads=2))
+    batch = batch_of()
+    before = np.asarray(apply(params, batch))
+    targets = batch.targets.copy()
+    targets[:, 3] = (targets[:, 3] + 1) % 6
+    after = np.asarray(apply(params, batch._replace(targets=targets)))
+    np.testing.assert_array_equal(after[:, :4], before[:, :4])
+    assert (after[:, 4:] != before[:, 4:]).any(axis=2).all()
+
+
+def test_one_to_many_writes_from_one_input():
+    model = build(FROM_ONE, encoder=None, pooling=None)
+    params, apply, start, extend = functions(model)
+    targets = batch_of().targets
+    batch = Batch(np.array([0, 1, 1], np.int32), targets, np.ones(targets.shape, np.float32))
+    whole = np.asarray(apply(params, batch))
+    assert whole.shape == (3, 6, 6)
+    other = np.asarray(apply(params, batch._replace(inputs=np.array([2, 1, 1], np.int32))))
+    assert np.abs(other - whole)[0].max() > 1e-4
+    np.testing.assert_array_equal(other[1:], whole[1:])
+    outputs, _ = extend(params, previous(targets, 6), start(params, batch, 6))
+    np.testing.assert_allclose(outputs, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_scheduled_sampling_replaces_tokens_in_training_alone():
+    sampling, plain = build(scheduled_sampling=0.5), build()
+    params, batch, key = plain.init(jax.random.key(0)), batch_of(), jax.random.key(1)
+    run = {m: jax.jit(m.apply) for m in (sampling, plain)}
+    np.testing.assert_allclose(
+        run[sampling](params, batch), run[plain](params, batch), rtol=1e-5, atol=1e-6
+    )
+    trained = np.asarray(run[sampling](params, batch, key))
+    forced = np.asarray(run[plain](params, batch, key))
+    np.testing.assert_allclose(trained[:, 0], forced[:, 0], rtol=1e-5, atol=1e-6)  # begin stays
+    assert np.abs(trained[:, 1:] - forced[:, 1:]).max() > 1e-3
+
+
+REFUSED = {
+    "no-encoder": (SPEC, {"encoder": None}, "model.encoder=None: a sequence-to-sequence task"),
+    "needless-encoder": (FROM_ONE, {"pooling": None}, "model.encoder={...}: a one-to-many task"),
+    "cross-from-one": (
+        FROM_ONE,
+        {"encoder": None, "pooling": None, "cross": "dot", "cross_heads": 1},
+        "model.cross='dot': a one-to-many task has no source",
+    ),
+    "no-way": (SPEC, {"pooling": None}, "model.pooling=None with cross='none': the decoder learns"),
+    "no-heads": (SPEC, {"cross": "dot"}, "model.cross_heads=None; cross='dot' needs it"),
+    "odd-heads": (SPEC, {"cross": "dot", "cross_heads": 3}, "heads=3 does not divide the width 8"),
+    "centred-decoder": (
+        SPEC,
+        {"decoder": stack("convolution", kernel=3, causal=False)},
+        "model.decoder.mixers.one.causal=False: the task's outputs may depend",
+    ),
+    "strided-decoder": (
+        SPEC,
+        {"decoder": stack("convolution", stride=2)},
+        "model.decoder.mixers.one.kind='convolution' sees later inputs",
+    ),
+    "unknown-key": (SPEC, {"decoder": GRU | {"dept": 1}}, "model.decoder.dept=1 is never read"),
+    "sampling": (SPEC, {"scheduled_sampling": 2.0}, "model.scheduled_sampling=2.0 is not within"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refuses_in_one_line(name):
+    spec, changes, message = REFUSED[name]
+    with pytest.raises(ConfigError) as raised:
+        build(spec, **changes)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def experiment(task: dict, length: int, **model):
+    """A small run on a task that writes."""
+    section = {"width": 32, "encoder": GRU, "decoder": GRU, "pooling": "last"}
+    optimizer = {
+        "learning_rate": 1e-2,
+        "warmup_steps": 0,
+        "final_learning_rate": 1e-2,
+        "weight_decay": 0.0,
+        "beta1": 0.9,
+        "beta2": 0.98,
+        "clip_norm": 1.0,
+    }
+    train = {"steps": 100, "batch_size": 32, "length": length, "accumulate": 2}
+    return build_experiment(
+        ConfigDict(
+            {
+                "seed": 0,
+                "task": task,
+                "model": section | model,
+                "optimizer": optimizer,
+                "train": train | {"log_every": 1, "evaluate_every": 1},
+            }
+        )
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "length", "model"),
+    [
+        ({"kind": "reverse", "symbols": 3}, 4, {"cross": "scaled_dot", "cross_heads": 1}),
+        ({"kind": "sort", "symbols": 3}, 4, {}),
+        ({"kind": "dates"}, 30, {"cross": "additive", "cross_heads": 1}),
+        ({"kind": "digits_from_class"}, 64, {"encoder": None, "pooling": None}),
+    ],
+)
+def test_learns(task, length, model):
+    of = experiment(task, length, **model)
+    mesh = make_mesh(1)
+    step = jit_train_step(of.model, of.task, of.optimizer, 2, 0, mesh)
+    state = jax.device_put(initial_state(of.model, of.optimizer, 0), replicated(mesh))
+    losses = []
+    for k in range(80):
+        batch = put_batch(of.task.batch("train", k, 32, length), mesh)
+        state, report = step(state, batch)
+        total, count = report.read()["loss"]
+        losses.append(total / count)
+    assert np.mean(losses[-5:]) < 0.7 * losses[0]
+
+
+def test_what_only_shows_while_tracing_is_refused_at_once():
+    learned = {"positions": "learned", "max_length": 4}
+    with pytest.raises(ConfigError, match=r"model\.max_length=4 is below the length 5"):
+        experiment({"kind": "reverse"}, 4, **learned)
+    assert experiment({"kind": "reverse"}, 3, **learned).model.causal
+
+
+def test_state_can_be_carried_through_a_loop():
+    model = build(cross="dot", cross_heads=2)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    state = jax.eval_shape(lambda p: model.start(p, batch_of(), 6), params)
+    token = jax.ShapeDtypeStruct((3, 1), jnp.int32)
+    assert jax.eval_shape(model.extend, params, token, state)[1] == state
+    assert {leaf.shape[0] for leaf in jax.tree.leaves(state)} == {3}
