@@ -77,7 +77,7 @@ def override(config: ConfigDict, key: str, text: str) -> None:
     """Sets the leaf at a dotted path from text, keeping the type that it has.
 
     A leaf that is None or was given as an optional may take ``None``, a number, a
-    word or a tuple; :func:`construct` has the last word on its type.
+    word or a tuple; of a leaf that is a word, only ``None`` so written is no word; :func:`construct` has the last word on its type.
     """
     *parents, leaf = key.split(".")
     section: Any = config
@@ -90,8 +90,8 @@ def override(config: ConfigDict, key: str, text: str) -> None:
         inside = ", ".join(f"{key}.{name}" for name in section)
         raise ConfigError(f"config key {key!r} is a section; set one of {inside}")
     value = _parse(text)
-    if isinstance(section, str) and value is not None:
-        value = text
+    if isinstance(section, str) and text != "None":
+        value = text  # also where it reads as something else: none is a word of many settings
     if isinstance(section, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if isinstance(section, tuple) and not isinstance(value, tuple):

@@ -70,7 +70,7 @@ def _build(
     if the_task.spec.rank > 1 or the_model.writes:
         _dry_run(the_model, the_task, settings.length)
     if settings.truncate is not None:
-        _require_truncatable(settings, the_task, the_model)
+        _require_truncatable(settings.truncate, settings.length, the_task, the_model)
     return Experiment(
         seed,
         the_task,
@@ -87,18 +87,18 @@ def _dry_run(model: Model, task: Task, length: int) -> None:
     jax.eval_shape(model.apply, params, batch, None)
 
 
-def _require_truncatable(settings: TrainSettings, task: Task, model: Model) -> None:
+def _require_truncatable(truncate: int, length: int, task: Task, model: Model) -> None:
     """Refuses to cut the gradient where the model can't be run segment by segment."""
-    batch = task.batch("train", 0, 1, settings.length)
+    batch = task.batch("train", 0, 1, length)
     if task.spec.shape != "many-to-many" or batch.positions is not None or batch.mask is not None:
         why = "takes a task with a target at every position, without padding, such as text"
     elif not model.causal:
         why = "takes a causal model: a state is carried from segment to segment"
-    elif settings.length % settings.truncate != 0:
-        why = f"does not divide train.length={settings.length}"
+    elif length % truncate != 0:
+        why = f"does not divide train.length={length}"
     else:
         return
-    raise ConfigError(f"train.truncate={settings.truncate} {why}; set it to None to train whole")
+    raise ConfigError(f"train.truncate={truncate} {why}; set it to None to train whole")
 
 
 def _train_settings(

@@ -1,12 +1,11 @@
 """Continuing a text, token by token, with the model's recurrent form."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from seqmodels.arrays import Array, Int, Key, Params
+from seqmodels.decoding import Sampling, decode
 from seqmodels.errors import UserError
 from seqmodels.experiments.runs import load_run
 from seqmodels.model import Model
@@ -34,34 +33,8 @@ def generate(
       temperature: what the scores are divided by; 0 takes the best token each time.
       key: the random key.
     """
-    return _generate(
-        model.extend, count, params, prompt, _state(model, prompt, count), temperature, key
-    )
-
-
-def _state(model: Model, prompt: Array, count: int):
-    return model.initial_state(prompt.shape[0], prompt.shape[1] + count)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _generate(extend, count, params, prompt, state, temperature, key):
-    def sample(scores, key):
-        scores = scores.astype(jnp.float32)
-        drawn = jax.random.categorical(key, scores / jnp.maximum(temperature, 1e-6), axis=-1)
-        return jnp.where(temperature > 0, drawn, jnp.argmax(scores, axis=-1)).astype(jnp.int32)
-
-    def step(carry, key):
-        token, state = carry
-        scores, state = extend(params, token[:, None], state)
-        return (sample(scores[:, -1], key), state), token
-
-    first, *keys = jax.random.split(key, count)
-    scores, state = extend(params, prompt, state)
-    carry = (sample(scores[:, -1], first), state)
-    if not keys:
-        return carry[0][:, None]
-    (last, _), tokens = jax.lax.scan(step, carry, jnp.stack(keys))
-    return jnp.concatenate([tokens.T, last[:, None]], axis=1)
+    state = model.initial_state(prompt.shape[0], prompt.shape[1] + count)
+    return decode(model, params, state, prompt, count, Sampling(temperature), key)
 
 
 def generate_text(

@@ -1,0 +1,75 @@
+"""Handwritten digits as 8x8 grids: convolution, local attention in its place, patches, hybrids.
+
+python train.py --config=configs/digits_grid.py:mixer=conv,kernel=3 --workdir=runs/digits-grid
+"""
+
+from ml_collections import ConfigDict
+
+from seqmodels.config import read_arguments
+from seqmodels.errors import ConfigError, nearest
+
+_ATTENTION = {"kind": "attention", "heads": 4, "causal": False, "positions": "none"}
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """Arguments: mixer=conv|local|hybrid|vit, kernel=3 (of conv, local and hybrid), width=48."""
+    arguments = read_arguments(arg, mixer="conv", kernel=3, width=48)
+    extent = {"kernel": (arguments.kernel,) * 2, "dilation": 1, "causal": False, "stride": 1}
+    convolution = {"kind": "convolution", **extent}
+    # What differs: the mixers in turn, an MLP's width, and the positions that become one.
+    models = {
+        "conv": ({"conv": convolution}, None, None),
+        # One word makes it of a convolution: everything else stays.
+        "local": ({"conv": convolution | {"kind": "local_attention"}}, None, None),
+        "hybrid": ({"conv": convolution, "global": _ATTENTION}, None, None),
+        "vit": ({"global": _ATTENTION}, 2.0, 2),
+    }
+    if arguments.mixer not in models:
+        raise ConfigError(
+            f"mixer={arguments.mixer!r} is not known; {nearest(arguments.mixer, models)}"
+        )
+    mixers, mlp_expansion, patch = models[arguments.mixer]
+    config = ConfigDict()
+    config.seed = 0
+    config.task = {
+        "kind": "digits",
+        "shift": 1.0,
+        "rotation": 10.0,
+        "scaling": 0.1,
+        "layout": "grid",
+    }
+    config.model = {
+        "width": arguments.width,
+        "depth": 4,
+        "pattern": tuple(mixers),
+        "mixers": mixers,
+        "norm": "layer",
+        "norm_position": "pre",
+        "mlp": "gelu" if mlp_expansion else "none",
+        "mlp_expansion": mlp_expansion,
+        "dropout": 0.1,
+        "positions": "learned",
+        "max_length": 64 if patch is None else 16,
+        "pooling": "mean",
+        "dtype": "float32",
+        "patch": patch,
+        "scan": None,
+    }
+    config.optimizer = {
+        "learning_rate": 3e-3,
+        "warmup_steps": 50,
+        "final_learning_rate": 0.0,
+        "weight_decay": 0.05,
+        "beta1": 0.9,
+        "beta2": 0.98,
+        "clip_norm": 1.0,
+    }
+    config.train = {
+        "steps": 1500,
+        "batch_size": 64,
+        "length": 64,
+        "accumulate": 1,
+        "log_every": 100,
+        "evaluate_every": 250,
+    }
+    return config.lock()

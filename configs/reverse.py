@@ -1,0 +1,62 @@
+"""Write a string backwards: what does attention add to an encoder and a decoder?
+
+python train.py --config=configs/reverse.py:cross=additive --workdir=runs/reverse
+python train.py --config=configs/reverse.py:cross=none --workdir=runs/reverse-plain
+
+Also for the tasks sort, copy_string and dates (with length=29).
+"""
+
+from ml_collections import ConfigDict
+
+from seqmodels.config import read_arguments
+
+_RECURRENT = ("rnn", "lstm", "gru")
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """Arguments: task=reverse, mixer=gru (any recurrent one, or transformer), length=20,
+    cross=additive|scaled_dot|dot|none."""
+    arguments = read_arguments(arg, task="reverse", mixer="gru", length=20, cross="additive")
+    recurrent = arguments.mixer in _RECURRENT
+    attends = arguments.cross != "none"
+    attention = {"kind": "attention", "heads": 4, "window": None, "positions": "rotary"}
+    reader = {"kind": arguments.mixer} if recurrent else attention | {"causal": False}
+    writer = {"kind": arguments.mixer} if recurrent else attention | {"causal": True}
+    config = ConfigDict()
+    config.seed = 0
+    config.task = {"kind": arguments.task, "evaluation_examples": 1000}
+    config.model = {
+        "width": 128,
+        "encoder": {"depth": 1 if recurrent else 2, "pattern": ("one",), "mixers": {"one": reader}},
+        "decoder": {"depth": 1 if recurrent else 2, "pattern": ("one",), "mixers": {"one": writer}},
+        "cross": arguments.cross,
+        "cross_heads": (1 if recurrent else 4) if attends else None,
+        "norm": "layer",
+        "norm_position": "pre",
+        "mlp": "none" if recurrent else "gelu",
+        "mlp_expansion": None if recurrent else 2.0,
+        "dropout": 0.0,
+        "positions": "none",
+        "max_length": None,
+        "pooling": "last" if recurrent else None,  # a recurrent encoder's final state
+        "scheduled_sampling": 0.0,
+        "dtype": "float32",
+    }
+    config.optimizer = {
+        "learning_rate": 3e-3,
+        "warmup_steps": 100,
+        "final_learning_rate": 0.0,
+        "weight_decay": 0.01,
+        "beta1": 0.9,
+        "beta2": 0.98,
+        "clip_norm": 1.0,
+    }
+    config.train = {
+        "steps": 3000,
+        "batch_size": 64,
+        "length": arguments.length,
+        "accumulate": 1,
+        "log_every": 100,
+        "evaluate_every": 500,
+    }
+    return config.lock()

@@ -1,0 +1,233 @@
+"""Writing token by token: greedily, at random, or by beam search.
+
+Each new token goes through ``extend`` by itself, so it costs what the mixers' state costs, and
+not the whole sequence again.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from seqmodels.arrays import AnyArray, Array, Bool, Float, Int, Key, Params, State
+from seqmodels.errors import require
+from seqmodels.model import Model
+from seqmodels.tasks.base import Batch, TaskSpec
+
+
+class Sampling(NamedTuple):
+    """How a token is chosen from scores."""
+
+    temperature: float = 0.0
+    """What the scores are divided by; 0 takes the best token each time."""
+    top_k: int | None = None
+    """How many of the best tokens may be drawn; None is all of them."""
+    top_p: float | None = None
+    """The share of probability that the tokens which may be drawn must hold, as few of the best
+    as do (nucleus sampling, Holtzman et al. 2020); None is all of them."""
+
+    def check(self) -> "Sampling":
+        """Raises ParameterError for settings that can't be used."""
+        require(self.temperature >= 0, f"temperature={self.temperature} is below 0")
+        require(self.top_k is None or self.top_k >= 1, f"top_k={self.top_k} is below 1")
+        require(
+            self.top_p is None or 0 < self.top_p <= 1,
+            f"top_p={self.top_p} is not above 0 and at most 1",
+        )
+        for name in ("top_k", "top_p"):
+            require(
+                self.temperature > 0 or getattr(self, name) is None,
+                f"{name}={getattr(self, name)} is never read with temperature=0, which takes the "
+                "best token; leave it None or raise the temperature",
+            )
+        return self
+
+
+def decode(
+    model: Model,
+    params: Params,
+    state: State,
+    first: Int[AnyArray, "B L"],
+    count: int,
+    sampling: Sampling,
+    key: Key[Array, ""],
+    end: int | None = None,
+) -> Int[Array, "B M"]:
+    """Writes ``count`` tokens after what was read.
+
+    Args:
+      model: a model whose outputs score the next token.
+      params: its parameters.
+      state: a state with room for the tokens read and written.
+      first: what is read before the first token is written: a prompt, or the begin token.
+      count: the number of tokens M.
+      sampling: how they are chosen.
+      key: the random key.
+      end: the token after which a row is over: the rest of it is filled with this token. None
+        where every row has ``count`` tokens.
+    """
+    require(count >= 1, f"count={count} is below 1")
+    return _decode(model.extend, count, sampling.check(), end, params, state, first, key)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _decode(extend, count, sampling, end, params, state, first, key):
+    keys = jax.random.split(key, count)
+    scores, state = extend(params, first, state)
+    token = sample(scores[:, -1], sampling, keys[0])
+    tokens = jnp.full((token.shape[0], count), 0 if end is None else end, jnp.int32)
+    tokens = tokens.at[:, 0].set(token)
+
+    def unfinished(carry):
+        index, token, _, tokens, over = carry
+        del token, tokens
+        return (index < count) & ~over.all()
+
+    def step(carry):
+        index, token, state, tokens, over = carry
+        scores, state = extend(params, token[:, None], state)
+        token = sample(scores[:, -1], sampling, keys[index])
+        if end is not None:
+            token = jnp.where(over, end, token)
+        tokens = jax.lax.dynamic_update_slice(tokens, token[:, None], (0, index))
+        return index + 1, token, state, tokens, over | _ends(token, end)
+
+    carry = (jnp.int32(1), token, state, tokens, _ends(token, end))
+    return jax.lax.while_loop(unfinished, step, carry)[3]
+
+
+def sample(scores: Float[Array, "B V"], sampling: Sampling, key: Key[Array, ""]) -> Int[Array, "B"]:
+    """One token a row."""
+    scores = scores.astype(jnp.float32)
+    if sampling.temperature == 0:
+        return jnp.argmax(scores, axis=-1).astype(jnp.int32)
+    scores = allowed_scores(scores / sampling.temperature, sampling.top_k, sampling.top_p)
+    return jax.random.categorical(key, scores, axis=-1).astype(jnp.int32)
+
+
+def allowed_scores(
+    scores: Float[Array, "B V"], top_k: int | None, top_p: float | None
+) -> Float[Array, "B V"]:
+    """Scores with -inf in place of those that may not be drawn: first by top_k, then by top_p."""
+    if top_k is not None and top_k < scores.shape[-1]:
+        least = jax.lax.top_k(scores, top_k)[0][:, -1:]
+        scores = jnp.where(scores >= least, scores, -jnp.inf)
+    if top_p is not None and top_p < 1:
+        order = jnp.argsort(-scores, axis=-1)
+        shares = jax.nn.softmax(jnp.take_along_axis(scores, order, axis=-1), axis=-1)
+        before = jnp.cumsum(shares, axis=-1) - shares  # held by the better ones
+        kept = jnp.take_along_axis(before < top_p, jnp.argsort(order, axis=-1), axis=-1)
+        scores = jnp.where(kept, scores, -jnp.inf)
+    return scores
+
+
+class Beams(NamedTuple):
+    """The best sequences of each row, best first."""
+
+    tokens: Int[Array, "B beams M"]
+    scores: Float[Array, "B beams"]
+    """Log-probability over length penalty; -inf where there are fewer sequences than beams."""
+
+
+def beam_search(
+    model: Model,
+    params: Params,
+    state: State,
+    first: Int[AnyArray, "B L"],
+    count: int,
+    beams: int,
+    length_penalty: float = 1.0,
+    end: int | None = None,
+) -> Beams:
+    """Searches for likely sequences of up to ``count`` tokens, several at a time.
+
+    After each token the ``beams`` best of all continuations stay, by log p / penalty
+    with penalty = ((5 + n) / 6)^length_penalty for n tokens, the end token included (Wu et al.
+    2016). A sequence that has ended stays as it is as long as it is among them.
+
+    Args:
+      model: a model whose outputs score the next token.
+      params: its parameters.
+      state: a state of B rows with room for the tokens read and written.
+      first: what is read before the first token is written: a prompt, or the begin token.
+      count: the largest number of tokens M.
+      beams: how many sequences a row keeps.
+      length_penalty: the exponent; 0 compares log-probabilities, and favours short sequences.
+      end: the token after which a sequence is over; None where all have ``count`` tokens.
+    """
+    require(count >= 1, f"count={count} is below 1")
+    require(beams >= 1, f"beams={beams} is below 1")
+    require(length_penalty >= 0, f"length_penalty={length_penalty} is below 0")
+    return _beam_search(model.extend, count, beams, length_penalty, end, params, state, first)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
+def _beam_search(extend, count, beams, length_penalty, end, params, state, first):
+    rows = first.shape[0]
+    scores, state = extend(params, first, state)
+    V = scores.shape[-1]
+    state = jax.tree.map(lambda x: jnp.repeat(x, beams, axis=0), state)
+
+    def choose(index, scores, tokens, log_p, lengths, over):
+        """The best continuations of all beams, and the beam that each continues."""
+        log_next = jax.nn.log_softmax(scores.astype(jnp.float32), axis=-1)
+        if end is not None:  # a sequence that is over has one continuation: itself
+            stays = jnp.where(jnp.arange(V) == end, 0.0, -jnp.inf)
+            log_next = jnp.where(over[:, :, None], stays[None, None], log_next)
+        total = log_p[:, :, None] + log_next  # [B, beams, V]
+        long = jnp.where(over, lengths, index + 1)
+        penalty = ((5 + long.astype(jnp.float32)) / 6) ** length_penalty
+        ranked = (total / penalty[:, :, None]).reshape(rows, beams * V)
+        _, best = jax.lax.top_k(ranked, beams)
+        parent, token = best // V, (best % V).astype(jnp.int32)
+        take = lambda x: jnp.take_along_axis(x, parent, axis=1)  # noqa: E731
+        tokens = jnp.take_along_axis(tokens, parent[:, :, None], axis=1)
+        tokens = jax.lax.dynamic_update_slice(tokens, token[:, :, None], (0, 0, index))
+        log_p = jnp.take_along_axis(total.reshape(rows, beams * V), best, axis=1)
+        return parent, tokens, log_p, take(long), take(over) | _ends(token, end)
+
+    def unfinished(carry):
+        index, (_, _, _, _, over), _ = carry
+        return (index < count) & ~over.all()
+
+    def step(carry):
+        index, (_, tokens, log_p, lengths, over), state = carry
+        last = jax.lax.dynamic_slice_in_dim(tokens, index - 1, 1, axis=2)
+        scores, state = extend(params, last.reshape(rows * beams, 1), state)
+        scores = scores[:, -1].reshape(rows, beams, V)
+        chosen = choose(index, scores, tokens, log_p, lengths, over)
+        place = (jnp.arange(rows)[:, None] * beams + chosen[0]).reshape(-1)
+        return index + 1, chosen, jax.tree.map(lambda x: x[place], state)
+
+    # Before the first token all beams are the same: one stands for them.
+    chosen = choose(
+        jnp.int32(0),
+        jnp.broadcast_to(scores[:, -1:], (rows, beams, V)),
+        jnp.full((rows, beams, count), 0 if end is None else end, jnp.int32),
+        jnp.where(jnp.arange(beams)[None] == 0, 0.0, -jnp.inf) + jnp.zeros((rows, 1)),
+        jnp.zeros((rows, beams), jnp.int32),
+        jnp.zeros((rows, beams), bool),
+    )
+    _, (_, tokens, log_p, lengths, _), _ = jax.lax.while_loop(
+        unfinished, step, (jnp.int32(1), chosen, state)
+    )
+    penalty = ((5 + lengths.astype(jnp.float32)) / 6) ** length_penalty
+    return Beams(tokens, log_p / penalty)
+
+
+def begin(
+    model: Model, params: Params, batch: Batch, spec: TaskSpec, count: int
+) -> tuple[State, Int[Array, "B 1"]]:
+    """The state and the begin token from which a model writes for a batch's inputs."""
+    token = jnp.full((batch.inputs.shape[0], 1), spec.outputs, jnp.int32)
+    return _start(model.start, count, params, batch), token
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _start(start, count, params, batch):
+    return start(params, batch, count)
+
+
+def _ends(token: Int[Array, "*B"], end: int | None) -> Bool[Array, "*B"]:
+    return jnp.zeros(token.shape, bool) if end is None else token == end
