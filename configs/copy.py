@@ -36,5 +36,6 @@ def get_config(arg: str = "") -> ConfigDict:
         "accumulate": 1,
         "log_every": 100,
         "evaluate_every": 250,
+        "truncate": None,
     }
     return config.lock()

@@ -25,7 +25,13 @@ def get_config(arg: str = "") -> ConfigDict:
     arguments = read_arguments(arg, mixer="conv")
     config = ConfigDict()
     config.seed = 0
-    config.task = {"kind": "digits", "shift": 1.0, "rotation": 10.0, "scaling": 0.1}
+    config.task = {
+        "kind": "digits",
+        "shift": 1.0,
+        "rotation": 10.0,
+        "scaling": 0.1,
+        "layout": "sequence",
+    }
     config.model = preset(
         arguments.mixer,
         parameters=100_000,
@@ -53,5 +59,6 @@ def get_config(arg: str = "") -> ConfigDict:
         "accumulate": 1,
         "log_every": 100,
         "evaluate_every": 250,
+        "truncate": None,
     }
     return config.lock()

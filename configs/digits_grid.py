@@ -8,19 +8,29 @@ from ml_collections import ConfigDict
 from seqmodels.config import read_arguments
 from seqmodels.errors import ConfigError, nearest
 
-_ATTENTION = {"kind": "attention", "heads": 4, "causal": False, "positions": "none"}
+_ATTENTION = {
+    "kind": "attention",
+    "heads": 4,
+    "window": None,
+    "causal": False,
+    "positions": "none",
+    "kv_heads": None,
+    "score": "scaled_dot",
+    "qk_norm": False,
+    "plain": False,
+}
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """Arguments: mixer=conv|local|hybrid|vit, kernel=3 (of conv, local and hybrid), width=48."""
     arguments = read_arguments(arg, mixer="conv", kernel=3, width=48)
     extent = {"kernel": (arguments.kernel,) * 2, "dilation": 1, "causal": False, "stride": 1}
-    convolution = {"kind": "convolution", **extent}
+    convolution = {"kind": "convolution", "groups": 1, "gated": False, **extent}
+    in_its_place = {"kind": "local_attention", "heads": 4, **extent}
     # What differs: the mixers in turn, an MLP's width, and the positions that become one.
     models = {
         "conv": ({"conv": convolution}, None, None),
-        # One word makes it of a convolution: everything else stays.
-        "local": ({"conv": convolution | {"kind": "local_attention"}}, None, None),
+        "local": ({"local": in_its_place}, None, None),
         "hybrid": ({"conv": convolution, "global": _ATTENTION}, None, None),
         "vit": ({"global": _ATTENTION}, 2.0, 2),
     }
@@ -71,5 +81,6 @@ def get_config(arg: str = "") -> ConfigDict:
         "accumulate": 1,
         "log_every": 100,
         "evaluate_every": 250,
+        "truncate": None,
     }
     return config.lock()

@@ -51,5 +51,6 @@ def get_config(arg: str = "") -> ConfigDict:
         "accumulate": 1,
         "log_every": 100,
         "evaluate_every": 500,
+        "truncate": None,
     }
     return config.lock()

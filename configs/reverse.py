@@ -6,9 +6,12 @@ python train.py --config=configs/reverse.py:cross=none --workdir=runs/reverse-pl
 Also for the tasks sort, copy_string and dates (with length=29).
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from seqmodels.config import read_arguments
+from seqmodels.errors import ConfigError, nearest
 
 _RECURRENT = ("rnn", "lstm", "gru")
 
@@ -19,16 +22,34 @@ def get_config(arg: str = "") -> ConfigDict:
     arguments = read_arguments(arg, task="reverse", mixer="gru", length=20, cross="additive")
     recurrent = arguments.mixer in _RECURRENT
     attends = arguments.cross != "none"
-    attention = {"kind": "attention", "heads": 4, "window": None, "positions": "rotary"}
-    reader = {"kind": arguments.mixer} if recurrent else attention | {"causal": False}
-    writer = {"kind": arguments.mixer} if recurrent else attention | {"causal": True}
+    reader: dict[str, Any] = {"kind": arguments.mixer}
+    if arguments.mixer == "rnn":
+        reader["activation"] = "tanh"
+    if not recurrent:
+        reader = {
+            "kind": "attention",
+            "heads": 4,
+            "window": None,
+            "causal": False,
+            "positions": "rotary",
+            "kv_heads": None,
+            "score": "scaled_dot",
+            "qk_norm": False,
+            "plain": False,
+        }
+    writer = reader | ({} if recurrent else {"causal": True})
+    stack = {"depth": 1 if recurrent else 2, "pattern": ("one",), "scan": None}
+    if not recurrent and arguments.mixer != "transformer":
+        known = nearest(arguments.mixer, (*_RECURRENT, "transformer"))
+        raise ConfigError(f"mixer={arguments.mixer!r} is not known; {known}")
     config = ConfigDict()
     config.seed = 0
-    config.task = {"kind": arguments.task, "evaluation_examples": 1000}
+    strings = {} if arguments.task == "dates" else {"symbols": 10, "shortest": 1}
+    config.task = {"kind": arguments.task, "evaluation_examples": 1000, **strings}
     config.model = {
         "width": 128,
-        "encoder": {"depth": 1 if recurrent else 2, "pattern": ("one",), "mixers": {"one": reader}},
-        "decoder": {"depth": 1 if recurrent else 2, "pattern": ("one",), "mixers": {"one": writer}},
+        "encoder": stack | {"mixers": {"one": reader}},
+        "decoder": stack | {"mixers": {"one": writer}},
         "cross": arguments.cross,
         "cross_heads": (1 if recurrent else 4) if attends else None,
         "norm": "layer",
@@ -58,5 +79,6 @@ def get_config(arg: str = "") -> ConfigDict:
         "accumulate": 1,
         "log_every": 100,
         "evaluate_every": 500,
+        "truncate": None,
     }
     return config.lock()

@@ -41,5 +41,6 @@ def get_config(arg: str = "") -> ConfigDict:
         "accumulate": 1,
         "log_every": 50,
         "evaluate_every": 500,
+        "truncate": None,  # positions after which the gradient is cut; they divide length
     }
     return config.lock()

@@ -77,7 +77,8 @@ def override(config: ConfigDict, key: str, text: str) -> None:
     """Sets the leaf at a dotted path from text, keeping the type that it has.
 
     A leaf that is None or was given as an optional may take ``None``, a number, a
-    word or a tuple; of a leaf that is a word, only ``None`` so written is no word; :func:`construct` has the last word on its type.
+    word or a tuple. Of a leaf that is a word only ``None``, so written, is no word.
+    :func:`construct` has the last word on its type.
     """
     *parents, leaf = key.split(".")
     section: Any = config

@@ -12,7 +12,7 @@ from seqmodels.config import Section, construct
 from seqmodels.errors import require
 from seqmodels.layers import Embedding, Linear, MLPKind, NormKind, PositionKind
 from seqmodels.mixers import Cost, CrossAttention
-from seqmodels.mixers.cross_attention import Score
+from seqmodels.ops.additive_attention import Score
 from seqmodels.stack import (
     NormPosition,
     Stack,

@@ -7,8 +7,17 @@ from typing import Any
 
 from seqmodels.errors import ConfigError, nearest
 
-_ATTENTION = {"kind": "attention", "heads": 4, "window": None, "positions": "rotary"}
-_CONVOLUTION = {"kind": "convolution", "kernel": 7}
+_ATTENTION = {
+    "kind": "attention",
+    "heads": 4,
+    "window": None,
+    "positions": "rotary",
+    "kv_heads": None,
+    "score": "scaled_dot",
+    "qk_norm": False,
+    "plain": False,
+}
+_CONVOLUTION = {"kind": "convolution", "kernel": 7, "stride": 1, "groups": 1, "gated": False}
 # What differs between them: the mixers in their order, the parameters of one block in
 # units of D^2, and whether blocks have an MLP.
 _PRESETS: dict[str, tuple[dict[str, dict[str, Any]], int, bool]] = {
@@ -66,6 +75,8 @@ def preset(
         "max_length": None,
         "pooling": pooling,
         "dtype": "float32",
+        "patch": None,
+        "scan": None,
     }
     for key in changes:
         if key not in section:

@@ -9,11 +9,13 @@ import pytest
 from ml_collections import ConfigDict
 
 from seqmodels.config import flatten, load_config
+from seqmodels.encoder_decoder import EncoderDecoder
 from seqmodels.errors import ConfigError
 from seqmodels.experiment import TrainSettings, build_experiment
 from seqmodels.mixers import MIXERS
 from seqmodels.model import SequenceModel
 from seqmodels.presets import PRESETS
+from seqmodels.stack import Stack
 from seqmodels.tasks import TASKS
 from seqmodels.training.fit import fit
 from seqmodels.training.optimizer import make_optimizer
@@ -21,7 +23,14 @@ from seqmodels.training.optimizer import make_optimizer
 ROOT = Path(__file__).parents[1]
 FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("configs/*.py"))
 every_file = pytest.mark.parametrize("file", FILES)
-every_preset = pytest.mark.parametrize("mixer", PRESETS)
+# The words that a config's argument mixer takes, where they are not the presets.
+MIXER_WORDS = {
+    "configs/digits_grid.py": ("conv", "local", "hybrid", "vit"),
+    "configs/reverse.py": ("rnn", "lstm", "gru", "transformer"),
+}
+every_choice = pytest.mark.parametrize(
+    ("file", "mixer"), [(file, word) for file in FILES for word in MIXER_WORDS.get(file, PRESETS)]
+)
 
 
 def load(file: str, mixer: str | None = None) -> ConfigDict:
@@ -49,24 +58,36 @@ def test_there_are_configs():
     assert "configs/digits.py" in FILES
 
 
-@every_preset
-@every_file
-def test_every_preset_builds(file, mixer):
+@every_choice
+def test_every_choice_builds(file, mixer):
     build_experiment(load(file, mixer))
+
+
+# What an encoder-decoder gives to both of its stacks.
+STACK_GIVEN = {"width", "norm", "norm_position", "mlp", "mlp_expansion", "dropout", "rngs"} | {
+    "rank", "causal", "strides", "cross", "prefix"
+}  # fmt: skip
 
 
 def constructors(config: ConfigDict):
     """Each section, what it constructs, and the arguments that code gives to that."""
     yield config.task, TASKS[config.task.kind], {"seed"}
-    yield config.model, SequenceModel, {"spec", "rngs"}
+    stacks = [config.model]
+    if "decoder" in config.model:
+        yield config.model, EncoderDecoder, {"spec", "rngs"}
+        stacks = [config.model.encoder, config.model.decoder]
+        for stack in stacks:
+            yield stack, Stack, STACK_GIVEN
+    else:
+        yield config.model, SequenceModel, {"spec", "rngs"}
     yield config.optimizer, make_optimizer, {"steps"}
     yield config.train, TrainSettings, set()
-    for mixer in config.model.mixers.values():
-        yield mixer, MIXERS[mixer.kind], {"width", "rngs"}
+    for stack in stacks:
+        for mixer in stack.mixers.values():
+            yield mixer, MIXERS[mixer.kind], {"width", "rngs"}
 
 
-@every_preset
-@every_file
+@every_choice
 def test_configs_are_complete(file, mixer):
     """Nothing is left to a default: each parameter of what a section constructs stands there."""
     for section, constructor, given in constructors(load(file, mixer)):

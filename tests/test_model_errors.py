@@ -53,7 +53,7 @@ ERRORS = {
     "mixer-key": (
         one(kind="attention", windw=5),
         "model.mixers.mixer.windw=5 is never read by Attention; did you mean 'window'? "
-        "(known: causal, heads, positions, window)",
+        "(known: causal, heads, kv_heads, plain, positions, qk_norm, score, window)",
     ),
     "choice": (
         one(kind="rnn", activation="tan"),
@@ -123,7 +123,7 @@ ERRORS = {
         {"dropuot": 0.1},
         "model.dropuot=0.1 is never read by SequenceModel; did you mean 'dropout'? "
         "(known: depth, dropout, dtype, max_length, mixers, mlp, mlp_expansion, norm, "
-        "norm_position, pattern, pooling, positions, width)",
+        "norm_position, patch, pattern, pooling, positions, scan, width)",
     ),
 }
 

@@ -1,5 +1,6 @@
 """Self-attention: every position looks at all others, or at a window of them."""
 
+import math
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -7,14 +8,19 @@ from flax import nnx
 
 from seqmodels.arrays import Array, Bool, Float, Int, Key, State
 from seqmodels.errors import require
-from seqmodels.layers import Linear
+from seqmodels.layers import Linear, Norm
 from seqmodels.mixers.base import Cost
-from seqmodels.ops.attention import attention
-from seqmodels.ops.positions import rotate
+from seqmodels.ops.additive_attention import (
+    Score,
+    additive_attention,
+    additive_attention_reference,
+)
+from seqmodels.ops.attention import attention, attention_reference
+from seqmodels.ops.positions import alibi_slopes, relative_key, relative_query, rotate
 
 
 class Attention(nnx.Module):
-    """Multi-head scaled dot-product self-attention (Vaswani et al. 2017), global or local.
+    """Multi-head self-attention (Vaswani et al. 2017), global or local.
 
     **Window W means W keys, the query's own included (causal), or W on each side and
     itself (bidirectional).** Without positions it is an operation on a set: permuting
@@ -25,7 +31,19 @@ class Attention(nnx.Module):
       heads: the number of heads H, which divides D; each has width K = D / H.
       window: W, or None for global attention.
       causal: whether a query sees only its own and earlier positions.
-      positions: "rotary" turns queries and keys by their positions; "none" does not.
+      positions: "rotary" turns queries and keys by their positions (Su et al. 2021), "alibi"
+        lowers scores with the distance (Press et al. 2022), "relative" scores it by what the
+        query holds (Dai et al. 2019, sinusoids as wide as a head, projected by each head);
+        "none" tells positions apart by the mask and the window alone.
+      kv_heads: how many heads keys and values have, each shared by heads / kv_heads of the
+        queries: grouped-query attention (Ainslie et al. 2023), with 1 multi-query (Shazeer
+        2019). None is as many as heads.
+      score: how well query q and key k match: "scaled_dot" is q . k / sqrt(K), "dot" is q . k
+        (Luong et al. 2015), "additive" is v . tanh(q + k) with a learned v for each head
+        (Bahdanau et al. 2015).
+      qk_norm: whether each head's queries and keys are RMS-normalised (Henry et al. 2020).
+      plain: whether all scores of a sequence exist at once, in memory that grows with L^2:
+        the same function, to compare with.
       rngs: the source of the initial weights.
     """
 
@@ -37,7 +55,11 @@ class Attention(nnx.Module):
         heads: int = 4,
         window: int | None = None,
         causal: bool = True,
-        positions: Literal["none", "rotary"] = "rotary",
+        positions: Literal["none", "rotary", "alibi", "relative"] = "rotary",
+        kv_heads: int | None = None,
+        score: Score = "scaled_dot",
+        qk_norm: bool = False,
+        plain: bool = False,
         *,
         rngs: nnx.Rngs,
     ):
@@ -52,17 +74,41 @@ class Attention(nnx.Module):
             f"window={window} is below 1; a window of 1 is the position itself, None is global",
         )
         require(
-            positions == "none" or (width // heads) % 2 == 0,
-            f"positions='rotary' turns pairs of features; a head has an odd {width // heads}",
+            positions not in ("rotary", "relative") or (width // heads) % 2 == 0,
+            f"positions={positions!r} turns pairs of features; a head has an odd {width // heads}",
+        )
+        require(
+            kv_heads is None or (kv_heads >= 1 and heads % kv_heads == 0),
+            f"kv_heads={kv_heads} does not divide heads={heads}",
+        )
+        require(
+            score != "additive" or positions == "none",
+            f"positions={positions!r} works on products of queries and keys, and score='additive' "
+            "has none; set it to 'none'",
         )
         self.width = width
         self.heads = heads
         self.window = window
         self.causal = causal
         self.rank = None if positions == "none" and window is None else 1
-        self.positions: Literal["none", "rotary"] = positions
-        self.inputs = Linear(width, 3 * width, rngs=rngs)
+        self.positions = positions
+        self.kv_heads = kv_heads or heads
+        self.head_width = width // heads
+        self.score: Score = score
+        self.plain = plain
+        projected = (heads + 2 * self.kv_heads) * self.head_width
+        self.inputs = Linear(width, projected, rngs=rngs)
         self.outputs = Linear(width, width, rngs=rngs)
+        K = self.head_width
+        self.norms = nnx.List([Norm(K, "rms", rngs=rngs) for _ in range(2 if qk_norm else 0)])
+        if positions == "relative":
+            initial = nnx.initializers.lecun_normal(batch_axis=0)
+            self.offsets = nnx.Param(initial(rngs.params(), (heads, K, K)))
+            self.content_bias = nnx.Param(jnp.zeros((heads, K)))
+            self.offset_bias = nnx.Param(jnp.zeros((heads, K)))
+        if score == "additive":
+            normal = nnx.initializers.normal(1.0)
+            self.vector = nnx.Param(normal(rngs.params(), (heads, K)))
 
     def __call__(
         self,
@@ -77,16 +123,16 @@ class Attention(nnx.Module):
         mask = None if mask is None else jnp.reshape(mask, x.shape[:2])
         positions = jnp.broadcast_to(jnp.arange(x.shape[1])[None], x.shape[:2])
         query, keys, values = self._project(x, positions)
-        mixed = attention(query, keys, values, causal=self.causal, window=self.window, mask=mask)
+        mixed = self._attend(query, keys, values, self.causal, self.window, mask)
         return self.outputs(mixed.reshape(shape))
 
     def initial_state(self, batch_size: int, max_length: int) -> State:
         """Room for the keys and values still to be seen: max_length, or W - 1 of a window."""
         room = max_length if self.window is None else self.window - 1
-        shape = (batch_size, room, self.heads, self.width // self.heads)
+        shape = (batch_size, room, self.kv_heads)
         return {
-            "keys": jnp.zeros(shape, jnp.float32),
-            "values": jnp.zeros(shape, jnp.float32),
+            "keys": jnp.zeros((*shape, self._key_width), jnp.float32),
+            "values": jnp.zeros((*shape, self.head_width), jnp.float32),
             "length": jnp.zeros((batch_size,), jnp.int32),
         }
 
@@ -105,7 +151,7 @@ class Attention(nnx.Module):
         put = lambda old, new: old.at[rows, positions].set(new.astype(old.dtype))  # noqa: E731
         kept = {"keys": put(cache["keys"], keys), "values": put(cache["values"], values)}
         all_keys, all_values = (kept[n].astype(query.dtype) for n in ("keys", "values"))
-        mixed = attention(query, all_keys, all_values, causal=True, offset=cache["length"])
+        mixed = self._attend(query, all_keys, all_values, True, None, None, cache["length"])
         return mixed, kept
 
     def _extend_local(self, query, keys, values, positions, cache):
@@ -116,23 +162,51 @@ class Attention(nnx.Module):
         # The cache is filled from its end: slots that nothing has reached yet are masked.
         slots = jnp.arange(all_keys.shape[1])[None]
         mask = slots >= room - cache["length"][:, None]
-        mixed = attention(
-            query, all_keys, all_values, causal=True, window=self.window, mask=mask, offset=room
-        )
+        mixed = self._attend(query, all_keys, all_values, True, self.window, mask, room)
         last = lambda x: x[:, x.shape[1] - room :].astype(jnp.float32)  # noqa: E731
         return mixed, {"keys": last(all_keys), "values": last(all_values)}
 
     def _project(
         self, x: Float[Array, "B L D"], positions: Int[Array, "B L"]
     ) -> list[Float[Array, "B L H K"]]:
-        projected = self.inputs(x).reshape(*x.shape[:2], 3, self.heads, -1)  # [B, L, 3, H, K]
-        query, keys, values = (projected[:, :, i] for i in range(3))
+        projected = self.inputs(x).reshape(*x.shape[:2], -1, self.head_width)
+        places = [self.heads, self.heads + self.kv_heads]
+        query, keys, values = jnp.split(projected, places, axis=2)
+        if self.norms:
+            query, keys = self.norms[0](query), self.norms[1](keys)
         if self.positions == "rotary":
             query, keys = rotate(query, positions), rotate(keys, positions)
+        elif self.positions == "relative":
+            bias = [
+                b[...].astype(x.dtype)[None, None] for b in (self.content_bias, self.offset_bias)
+            ]
+            by_offset = relative_query(query + bias[1], self.offsets[...], positions)
+            query = jnp.concatenate([query + bias[0], by_offset], axis=-1)
+            places = relative_key(positions, self.head_width).astype(x.dtype)[:, :, None]
+            places = jnp.broadcast_to(places, keys.shape)
+            keys = jnp.concatenate([keys, places], axis=-1)
         return [query, keys, values]
 
+    @property
+    def _key_width(self) -> int:
+        """Features that a query and a key meet in."""
+        return self.head_width * (2 if self.positions == "relative" else 1)
+
+    def _attend(
+        self, query, keys, values, causal, window, mask, offset: int | Int[Array, "B"] = 0
+    ) -> Float[Array, "B L H K"]:
+        seen: dict[str, Any] = {"causal": causal, "window": window, "mask": mask, "offset": offset}
+        if self.score == "additive":
+            function = additive_attention_reference if self.plain else additive_attention
+            keys, values = (jnp.repeat(x, self.heads // self.kv_heads, 2) for x in (keys, values))
+            return function(query, keys, values, self.vector[...], **seen)
+        function = attention_reference if self.plain else attention
+        scale = 1.0 if self.score == "dot" else 1 / math.sqrt(self.head_width)
+        slopes = alibi_slopes(self.heads) if self.positions == "alibi" else None
+        return function(query, keys, values, scale=scale, slopes=slopes, **seen)
+
     def cost(self, length: int) -> Cost:
-        """Four projections, then scores and sums over the keys that each query sees."""
+        """The projections, then scores and sums over the keys that each query sees."""
         seen = length if self.window is None else min(length, self.window)
         if self.causal:
             pairs = seen * (seen + 1) / 2 + (length - seen) * seen
@@ -142,8 +216,13 @@ class Attention(nnx.Module):
             side = min(self.window, length - 1)
             pairs = length + 2 * (side * length - side * (side + 1) / 2)
         kept = length if self.window is None else self.window - 1
+        K, key_width = self.head_width, self._key_width
+        projections = self.width * (2 * self.heads + 2 * self.kv_heads) * K
+        if self.positions == "relative":
+            projections += self.heads * K**2
+        # An additive score is a product of the tanh with v: as many operations as q . k.
         return Cost(
-            flops=length * 8 * self.width**2 + pairs * 4 * self.width,
-            state_bytes=kept * 2 * self.width * 4 if self.causal else 0,
+            flops=length * 2 * projections + pairs * 2 * self.heads * (key_width + K),
+            state_bytes=kept * self.kv_heads * (key_width + K) * 4 if self.causal else 0,
             sequential_depth=1,
         )

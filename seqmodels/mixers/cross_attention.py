@@ -1,6 +1,6 @@
 """Attention from one sequence to another: what a decoder sees of its source."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
@@ -9,10 +9,8 @@ from seqmodels.arrays import AnyArray, Array, Bool, Float
 from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Cost
-from seqmodels.ops.additive_attention import additive_attention
+from seqmodels.ops.additive_attention import Score, additive_attention
 from seqmodels.ops.attention import attention
-
-Score = Literal["scaled_dot", "dot", "additive"]
 
 
 class Source(NamedTuple):
@@ -68,14 +66,10 @@ class CrossAttention(nnx.Module):
         return self.outputs(mixed.reshape(x.shape))
 
     def cost(self, length: int, source_length: int) -> Cost:
-        """Two projections of each sequence; scores and sums over every pair of positions.
-
-        An additive score's tanh is no matrix product, and not counted.
-        """
-        products = 4 if self.score != "additive" else 2
+        """Two projections of each sequence; scores and sums over every pair of positions."""
         return Cost(
             flops=(length + source_length) * 4 * self.width**2
-            + products * length * source_length * self.width,
+            + 4 * length * source_length * self.width,
             state_bytes=2 * source_length * self.width * 4,
             sequential_depth=1,
         )

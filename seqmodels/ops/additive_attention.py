@@ -6,12 +6,17 @@ The tanh is as wide as a head for every pair, so it is no matrix product, and
 only a few queries' worth of it exists at a time: memory is linear in the length.
 """
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float, Int
 from seqmodels.ops.visibility import allowed
+
+Score = Literal["scaled_dot", "dot", "additive"]
+"""How well a query and a key match: their product, scaled or not, or this."""
 
 BLOCK_FEATURES = 2**22
 """Up to so many features of tanh exist at a time, unless one query needs more: 16 MiB."""

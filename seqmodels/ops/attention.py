@@ -31,15 +31,16 @@ LOCAL_SPAN = 1024
 
 def attention(
     query: Float[Array, "B M H K"],
-    key: Float[Array, "B L H K"],
-    value: Float[Array, "B L H K"],
+    key: Float[Array, "B L G K"],
+    value: Float[Array, "B L G Kv"],
     *,
     causal: bool,
     window: int | None = None,
     mask: Bool[Array, "B L"] | None = None,
     offset: int | Int[Array, ""] | Int[Array, "B"] = 0,
     scale: float | None = None,
-) -> Float[Array, "B M H K"]:
+    slopes: tuple[float, ...] | None = None,
+) -> Float[Array, "B M H Kv"]:
     """Attends from M queries to L keys; query i stands at position ``offset + i``, key j at j.
 
     ``causal`` lets a query see the keys up to its own position. Window W is W
@@ -47,6 +48,10 @@ def attention(
     is all of them. ``mask`` is True where a key is valid. A query that may see
     no key gets 0 and passes no gradient. ``scale`` (above 0) defaults to
     K ** -0.5. Scores, softmax and sums are float32 whatever the inputs.
+
+    Keys and values may have fewer heads, G, each shared by H / G heads of the queries in
+    order (Ainslie et al. 2023), and values another width than keys. ``slopes``, one a head,
+    subtract slope * |i - j| from the scaled scores (ALiBi, Press et al. 2022).
 
     On NVIDIA GPUs and TPUs a hardware kernel does it where one can: see
     :mod:`seqmodels.ops.attention_kernels`.
@@ -59,6 +64,8 @@ def attention(
         raise ValueError(f"window is {window}; it counts keys: at least 1, or None for all of them")
     if scale is not None and not scale > 0:
         raise ValueError(f"scale is {scale}; it must be above 0: put a sign into the query")
+    if query.shape[2] % key.shape[2]:
+        raise ValueError(f"{query.shape[2]} heads can't share {key.shape[2]} heads of keys equally")
     traced = not isinstance(offset, int)
     if not traced and offset < 0:
         raise ValueError(
@@ -68,16 +75,27 @@ def attention(
     M, L = query.shape[1], key.shape[1]
     if not isinstance(offset, int) or M <= FEW_QUERIES or M * L <= PLAIN_SCORES:
         return attention_reference(
-            query, key, value, causal=causal, window=window, mask=mask, offset=offset, scale=scale
+            query,
+            key,
+            value,
+            causal=causal,
+            window=window,
+            mask=mask,
+            offset=offset,
+            scale=scale,
+            slopes=slopes,
         )
+    key, value = (jnp.repeat(x, query.shape[2] // x.shape[2], axis=2) for x in (key, value))
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    kernel = find_kernel(query, key, value, causal, window, mask is not None, offset)
+    kernel = None
+    if slopes is None and key.shape == value.shape:
+        kernel = find_kernel(query, key, value, causal, window, mask is not None, offset)
     if kernel is not None:
         return kernel(query, key, value, mask, causal, window, offset, scale)
     before, after = reach(causal, window)
     if window is not None and before + after < min(LOCAL_SPAN, L):
-        return local_attention(query, key, value, mask, causal, window, offset, scale)
-    return blocked_attention(query, key, value, mask, causal, window, offset, scale)
+        return local_attention(query, key, value, mask, causal, window, offset, scale, slopes)
+    return blocked_attention(query, key, value, mask, causal, window, offset, scale, slopes)
 
 
 def _crop(query, key, value, mask, offset, causal, window):
@@ -99,21 +117,26 @@ def _crop(query, key, value, mask, offset, causal, window):
 
 def attention_reference(
     query: Float[Array, "B M H K"],
-    key: Float[Array, "B L H K"],
-    value: Float[Array, "B L H K"],
+    key: Float[Array, "B L G K"],
+    value: Float[Array, "B L G Kv"],
     *,
     causal: bool,
     window: int | None = None,
     mask: Bool[Array, "B L"] | None = None,
     offset: int | Int[Array, ""] | Int[Array, "B"] = 0,
     scale: float | None = None,
-) -> Float[Array, "B M H K"]:
+    slopes: tuple[float, ...] | None = None,
+) -> Float[Array, "B M H Kv"]:
     """:func:`attention` with all B * H * M * L scores in memory."""
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    key, value = (jnp.repeat(x, query.shape[2] // x.shape[2], axis=2) for x in (key, value))
     scores = scale * jnp.einsum("bmhk,blhk->bhml", query, key, preferred_element_type=jnp.float32)
     rows = jnp.reshape(jnp.asarray(offset), (-1, 1, 1, 1))  # [B or 1, 1, 1, 1]
     query_position = rows + jnp.arange(query.shape[1]).reshape(1, 1, -1, 1)
     key_position = jnp.arange(key.shape[1]).reshape(1, 1, 1, -1)
+    if slopes is not None:
+        distance = jnp.abs(query_position - key_position).astype(jnp.float32)
+        scores = scores - jnp.array(slopes).reshape(1, -1, 1, 1) * distance
     visible = allowed(query_position, key_position, causal, window)  # [B or 1, 1, M, L]
     if mask is not None:
         visible = visible & mask[:, None, None, :]

@@ -40,6 +40,16 @@ class Band(NamedTuple):
     offset: int
     length: int
     scale: float
+    slopes: tuple[float, ...] | None = None
+    """How fast each head's scores fall with the distance (ALiBi); None where they don't."""
+
+    def bias(self, queries: Array, keys: Array) -> Float[Array, "1 H C L"] | None:
+        """What the slopes add to the product of queries and keys, before it is scaled."""
+        if self.slopes is None:
+            return None
+        slopes = jnp.array(self.slopes).reshape(1, -1, 1, 1) / self.scale
+        distance = jnp.abs(queries[:, None] - keys[None, :]).astype(jnp.float32)
+        return -slopes * distance[None, None]
 
 
 class Partial(NamedTuple):
@@ -47,25 +57,26 @@ class Partial(NamedTuple):
 
     top: Float[Array, "B H C"]
     total: Float[Array, "B H C"]
-    out: Float[Array, "B H C K"]
+    out: Float[Array, "B H C Kv"]
 
 
 def blocked_attention(
     query: Float[Array, "B M H K"],
     key: Float[Array, "B L H K"],
-    value: Float[Array, "B L H K"],
+    value: Float[Array, "B L H Kv"],
     mask: Bool[Array, "B L"] | None,
     causal: bool,
     window: int | None,
     offset: int,
     scale: float,
-) -> Float[Array, "B M H K"]:
+    slopes: tuple[float, ...] | None = None,
+) -> Float[Array, "B M H Kv"]:
     """:func:`seqmodels.ops.attention.attention` over blocks, without those that no query sees."""
     (B, M, H, _), L = query.shape, key.shape[1]
     size = block_size(B * H, max(M, L))
     if mask is not None:
         mask = jnp.pad(mask, ((0, 0), (0, -L % size))).reshape(B, -1, size).swapaxes(0, 1)
-    band = Band(causal, window, offset, L, scale)
+    band = Band(causal, window, offset, L, scale, slopes)
     out = _attend(*(to_blocks(x, size) for x in (query, key, value)), mask, band)
     return from_blocks(out, M)
 
@@ -119,15 +130,23 @@ def narrow(x: Float[Array, "*S"], dtype: jnp.dtype) -> Float[Array, "*S"]:
     return lax.bitcast_convert_type((bits >> 16).astype(jnp.uint16), jnp.bfloat16)
 
 
-def attend_block(q: Array, k: Array, v: Array, visible: Array | None, scale: float) -> Partial:
+def attend_block(
+    q: Array, k: Array, v: Array, visible: Array | None, bias: Array | None, scale: float
+) -> Partial:
     """Queries [B, H, M, K] over keys [B, H, L, K]; ``visible`` broadcasts, None is all True."""
-    scores = product("bhmk,bhlk->bhml", q, k)
+    scores = _products(q, k, bias)
     if visible is not None:
         scores = jnp.where(visible, scores, -jnp.inf)
     top = jnp.maximum(scale * scores.max(-1), LOWEST)
     weights = narrow(jnp.exp(scale * scores - top[..., None]), v.dtype)
     total = weights.astype(jnp.float32).sum(-1)
     return Partial(top, total, product("bhml,bhlk->bhmk", weights, v))
+
+
+def _products(q, k, bias):
+    """The unscaled scores of queries and keys, with what their distance adds."""
+    scores = product("bhmk,bhlk->bhml", q, k)
+    return scores if bias is None else scores + bias
 
 
 def merge(a: Partial, b: Partial) -> Partial:
@@ -151,12 +170,12 @@ class Rows(NamedTuple):
     """A block of queries, or all of them as blocks, as the backward pass meets them."""
 
     query: Float[Array, "*N B H C K"]
-    d_out: Float[Array, "*N B H C K"]
+    d_out: Float[Array, "*N B H C Kv"]
     log_sum: Float[Array, "*N B H C"]
     delta: Float[Array, "*N B H C"]
     """out . d_out for each query"""
 
-    def transposed(self) -> tuple[Float[Array, "*N B H K C"], Float[Array, "*N B H K C"]]:
+    def transposed(self) -> tuple[Float[Array, "*N B H K C"], Float[Array, "*N B H Kv C"]]:
         """Query and d_out, behind a barrier: XLA would fold the transposition into the product."""
         return lax.optimization_barrier((self.query.swapaxes(-1, -2), self.d_out.swapaxes(-1, -2)))
 
@@ -167,8 +186,9 @@ def block_gradients(
     k: Array,
     v: Array,
     visible: Array | None,
+    bias: Array | None,
     scale: float,
-) -> tuple[Float[Array, "B H C K"], Float[Array, "B H K L"], Float[Array, "B H K L"]]:
+) -> tuple[Float[Array, "B H C K"], Float[Array, "B H K L"], Float[Array, "B H Kv L"]]:
     """A block's part of the gradients of queries, keys and values, the first two unscaled::
 
     p = exp(s - log_sum)        d_s = p * (d_out v^T - delta)
@@ -176,7 +196,7 @@ def block_gradients(
     """
     q, d_out, log_sum, delta = rows
     q_transposed, d_out_transposed = transposed
-    weights = jnp.exp(scale * product("bhmk,bhlk->bhml", q, k) - log_sum[..., None])
+    weights = jnp.exp(scale * _products(q, k, bias) - log_sum[..., None])
     if visible is not None:
         weights = jnp.where(visible, weights, 0.0)
     weights = narrow(weights, q.dtype)
@@ -236,23 +256,31 @@ def _visible(i, j, size, mask, band):
     return visible[None, None] & valid[:, None, None, :]
 
 
+def _bias(i, j, size, band):
+    """Queries of block i to keys of block j: [1, H, C, C], or None."""
+    return band.bias(band.offset + i * size + jnp.arange(size), j * size + jnp.arange(size))
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
 def _attend(query, key, value, mask, band):
     return _attend_forward(query, key, value, mask, band)[0]
 
 
 def _attend_forward(query, key, value, mask, band):
-    N, B, H, C, K = query.shape
+    N, B, H, C, _ = query.shape
 
     def attend(carried):
         i, q = carried
 
         def step(j, sums, clear):
             visible = None if clear else _visible(i, j, C, mask, band)
-            return merge(sums, attend_block(q, _pick(key, j), _pick(value, j), visible, band.scale))
+            k, v, bias = _pick(key, j), _pick(value, j), _bias(i, j, C, band)
+            return merge(sums, attend_block(q, k, v, visible, bias, band.scale))
 
         nothing = Partial(
-            jnp.full((B, H, C), LOWEST), jnp.zeros((B, H, C)), jnp.zeros((B, H, C, K))
+            jnp.full((B, H, C), LOWEST),
+            jnp.zeros((B, H, C)),
+            jnp.zeros((B, H, C, value.shape[-1])),
         )
         return finish(_loop(*_keys(i, C, len(key), band, mask is not None), step, nothing), q.dtype)
 
@@ -272,16 +300,15 @@ def _attend_backward(band, saved, d_out):
         def step(j, sums, clear):
             d_query, d_key, d_value = sums
             visible = None if clear else _visible(i, j, C, mask, band)
-            d_q, d_k, d_v = block_gradients(
-                rows, transposed, _pick(key, j), _pick(value, j), visible, band.scale
-            )
+            k, v, bias = _pick(key, j), _pick(value, j), _bias(i, j, C, band)
+            d_q, d_k, d_v = block_gradients(rows, transposed, k, v, visible, bias, band.scale)
             return d_query + d_q, _add(d_key, j, d_k), _add(d_value, j, d_v)
 
         ranges = _keys(i, C, len(key), band, mask is not None)
         d_query, *d_keys = _loop(*ranges, step, (jnp.zeros((B, H, C, K)), *d_keys))
         return tuple(d_keys), (band.scale * d_query).astype(query.dtype)
 
-    d_keys = (jnp.zeros((len(key), B, H, K, C)),) * 2
+    d_keys = tuple(jnp.zeros((len(key), B, H, x.shape[-1], C)) for x in (key, value))
     rows = Rows(query, d_out, log_sum, delta)
     (d_key, d_value), d_query = lax.scan(gradients, d_keys, (jnp.arange(N), rows))
     d_key = (band.scale * d_key).astype(key.dtype).swapaxes(-1, -2)

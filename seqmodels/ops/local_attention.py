@@ -28,20 +28,21 @@ from seqmodels.ops.visibility import allowed, reach
 def local_attention(
     query: Float[Array, "B M H K"],
     key: Float[Array, "B L H K"],
-    value: Float[Array, "B L H K"],
+    value: Float[Array, "B L H Kv"],
     mask: Bool[Array, "B L"] | None,
     causal: bool,
     window: int,
     offset: int,
     scale: float,
-) -> Float[Array, "B M H K"]:
+    slopes: tuple[float, ...] | None = None,
+) -> Float[Array, "B M H Kv"]:
     """:func:`seqmodels.ops.attention.attention` for a window much narrower than the sequence.
 
     The length is folded into the batch as segments when batch and heads are too
     few to fill a block's worth of scores: each segment brings the keys just
     outside it along, as devices would that share a sequence.
     """
-    (B, M, H, K), L = query.shape, key.shape[1]
+    (B, M, H, _), L = query.shape, key.shape[1]
     size = local_block_size(window)
     before, after = (-(-side // size) for side in reach(causal, window))
     halo = before + after
@@ -58,9 +59,9 @@ def local_attention(
         to_blocks(_segments(key, begin, length, halo * size, segments), size),
         to_blocks(_segments(value, begin, length, halo * size, segments), size),
         _segments(valid, begin, length, halo * size, segments),
-        Band(causal, window, before * size, L, scale),
+        Band(causal, window, before * size, L, scale, slopes),
     )
-    return from_blocks(out, length).reshape(B, segments * length, H, K)[:, :M]
+    return from_blocks(out, length).reshape(B, segments * length, H, value.shape[-1])[:, :M]
 
 
 def _segments(x, begin, length, halo, segments):
@@ -98,6 +99,11 @@ def _visible(mask, i, size, blocks, band):
     return visible[None, None] & valid[:, None, None, :]
 
 
+def _bias(size, blocks, band):
+    """A block's queries to its span of keys, wherever it lies: [1, H, C, blocks * C], or None."""
+    return band.bias(band.offset + jnp.arange(size), jnp.arange(blocks * size))
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
 def _attend(query, key, value, mask, band):
     return _attend_forward(query, key, value, mask, band)[0]
@@ -110,10 +116,9 @@ def _attend_forward(query, key, value, mask, band):
     def attend(carried):
         i, q = carried
         visible = _visible(mask, i, C, blocks, band)
-        return finish(
-            attend_block(q, _span(key, i, blocks), _span(value, i, blocks), visible, band.scale),
-            q.dtype,
-        )
+        k, v = _span(key, i, blocks), _span(value, i, blocks)
+        bias = _bias(C, blocks, band)
+        return finish(attend_block(q, k, v, visible, bias, band.scale), q.dtype)
 
     out, log_sum = lax.map(attend, (jnp.arange(N), query))
     return out, (query, key, value, mask, out, log_sum)
@@ -121,7 +126,7 @@ def _attend_forward(query, key, value, mask, band):
 
 def _attend_backward(band, saved, d_out):
     query, key, value, mask, out, log_sum = saved
-    N, B, H, C, K = query.shape
+    N, B, H, C, _ = query.shape
     blocks = len(key) - N + 1
     delta = jnp.sum(out.astype(jnp.float32) * d_out.astype(jnp.float32), -1)
 
@@ -134,6 +139,7 @@ def _attend_backward(band, saved, d_out):
             _span(key, i, blocks),
             _span(value, i, blocks),
             visible,
+            _bias(C, blocks, band),
             band.scale,
         )
         # The span's first block has now met all of its queries; the others wait for the next ones.
@@ -149,11 +155,11 @@ def _attend_backward(band, saved, d_out):
         )
 
     rows = Rows(query, d_out, log_sum, delta)
-    waiting = [jnp.zeros((B, H, K, (blocks - 1) * C))] * 2
+    waiting = [jnp.zeros((B, H, x.shape[-1], (blocks - 1) * C)) for x in (key, value)]
     waiting, (d_query, d_key, d_value) = lax.scan(gradients, waiting, (jnp.arange(N), rows))
 
     def append(done, rest):
-        rest = rest.reshape(B, H, K, blocks - 1, C).transpose(3, 0, 1, 4, 2)
+        rest = rest.reshape(*rest.shape[:3], blocks - 1, C).transpose(3, 0, 1, 4, 2)
         return jnp.concatenate([done, rest.astype(done.dtype)])
 
     return d_query, append(d_key, band.scale * waiting[0]), append(d_value, waiting[1]), None

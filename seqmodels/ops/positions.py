@@ -1,4 +1,6 @@
-"""Position encodings: sinusoids that are added, and rotations of queries and keys."""
+"""Position encodings: added sinusoids, rotations, slopes, and relative positions."""
+
+import math
 
 import jax.numpy as jnp
 
@@ -27,6 +29,47 @@ def rotate(x: Float[Array, "B L H K"], positions: Int[Array, "B L"]) -> Float[Ar
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     turned = [first * cosine - second * sine, second * cosine + first * sine]
     return jnp.concatenate(turned, axis=-1).astype(x.dtype)
+
+
+def alibi_slopes(heads: int) -> tuple[float, ...]:
+    """How fast each head's scores fall with the distance (Press et al. 2022, section 3).
+
+    For a power of 2 a geometric sequence from 2^(-8/heads) on; otherwise that of the power
+    below, and then every other one of the power above.
+
+    >>> alibi_slopes(4), alibi_slopes(3)
+    ((0.25, 0.0625, 0.015625, 0.00390625), (0.0625, 0.00390625, 0.25))
+    """
+    power = 2 ** math.floor(math.log2(heads))
+    slopes = [2.0 ** (-8 * (i + 1) / power) for i in range(power)]
+    between = [2.0 ** (-8 * (i + 1) / (2 * power)) for i in range(0, 2 * power, 2)]
+    return tuple(slopes + between[: heads - power])
+
+
+def relative_query(
+    query: Float[Array, "B L H K"],
+    projection: Float[Array, "H K K"],
+    positions: Int[Array, "B L"],
+) -> Float[Array, "B L H K"]:
+    """What meets :func:`relative_key` in ``query_i . projection s(i - j)``, s sinusoidal.
+
+    The score of Transformer-XL's relative positions (Dai et al. 2019, section 3.3) without an
+    array of all pairs: sin(i - j) and cos(i - j) are products of functions of i and of j, so
+    the sum over features is one inner product of a vector at i with one at j.
+    """
+    turned = jnp.einsum("blhk,hkf->blhf", query, projection.astype(query.dtype))
+    for_sine, for_cosine = jnp.split(turned.astype(jnp.float32), 2, axis=-1)
+    angles = _angles(positions, query.shape[-1])[:, :, None]  # [B, L, 1, K/2]
+    sine, cosine = jnp.sin(angles), jnp.cos(angles)
+    by_cosine = for_sine * sine + for_cosine * cosine
+    by_sine = for_cosine * sine - for_sine * cosine
+    return jnp.concatenate([by_cosine, by_sine], axis=-1).astype(query.dtype)
+
+
+def relative_key(positions: Int[Array, "B L"], width: int) -> Float[Array, "B L K"]:
+    """Cosines and sines of each key's position, in float32."""
+    angles = _angles(positions, width)
+    return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
 
 
 def _angles(positions: Int[Array, "*B L"], width: int) -> Float[Array, "*B L K"]:

@@ -147,3 +147,62 @@ def test_memory_is_linear_in_the_length(window):
         return compiled.memory_analysis().temp_size_in_bytes
 
     assert temporaries(16384) <= 2.05 * temporaries(8192)
+
+
+SLOPES = (0.5, 0.03)
+
+
+@pytest.mark.parametrize(("causal", "window"), [(True, None), (False, None), (True, 9), (False, 9)])
+@pytest.mark.parametrize("length", [130, pytest.param(257, marks=pytest.mark.slow)])
+def test_slopes_lower_distant_scores_in_every_form(length, causal, window):
+    arguments = inputs(length, length)
+    mask = random_mask(length)
+    settings = {"causal": causal, "window": window, "mask": mask, "slopes": SLOPES}
+
+    def form(q, k, v):
+        if window is None:
+            return blocked_attention(q, k, v, mask, causal, None, 0, SCALE, SLOPES)
+        return local_attention(q, k, v, mask, causal, window, 0, SCALE, SLOPES)
+
+    assert_equal(form, reference(**settings), arguments, TOLERANCE[jnp.float32])
+
+
+def test_slopes_and_an_offset():
+    query, key, value, gradient = inputs(40, 150)
+    for window in (None, 20):
+        settings = {"causal": True, "window": window, "offset": 110, "slopes": SLOPES}
+        form = lambda q, k, v, settings=settings: attention(q, k, v, **settings)  # noqa: E731
+        assert_equal(form, reference(**settings), (query, key, value, gradient), 2e-5)
+
+
+def test_slopes_are_what_they_say():
+    """Against scores that are written out."""
+    query, key, value, _ = inputs(5, 5)
+    scores = SCALE * np.einsum("bmhk,blhk->bhml", query, key)
+    distance = np.abs(np.arange(5)[:, None] - np.arange(5)[None])
+    scores = scores - np.array(SLOPES).reshape(1, 2, 1, 1) * distance
+    weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+    expected = np.einsum("bhml,blhk->bmhk", weights, value)
+    actual = attention(query, key, value, causal=False, slopes=SLOPES)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("window", [None, 9])
+@pytest.mark.parametrize("queries", [3, 150])
+def test_heads_share_keys_and_values(queries, window):
+    random = jax.random.split(jax.random.key(0), 4)
+    shapes = [(2, queries, 4, 6), (2, 150, 2, 6), (2, 150, 2, 5), (2, queries, 4, 5)]
+    arguments = [jax.random.normal(k, s) for k, s in zip(random, shapes, strict=True)]
+    settings = {"causal": True, "window": window, "offset": 150 - queries}
+
+    def repeated(q, k, v):
+        return attention_reference(q, jnp.repeat(k, 2, 2), jnp.repeat(v, 2, 2), **settings)
+
+    form = lambda q, k, v: attention(q, k, v, **settings)  # noqa: E731
+    assert_equal(form, repeated, arguments, 2e-5)
+
+
+def test_heads_that_can_not_share_are_refused():
+    x, y = jnp.zeros((1, 4, 3, 2)), jnp.zeros((1, 4, 2, 2))
+    with pytest.raises(ValueError, match="3 heads can't share 2 heads of keys equally"):
+        attention(x, y, y, causal=True)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqmodels.ops.positions import rotate, sinusoidal
+from seqmodels.ops.positions import relative_key, relative_query, rotate, sinusoidal
 
 WIDTH = 8
 
@@ -76,3 +76,19 @@ def test_rotate_keeps_the_dtype_and_computes_in_float32():
     assert half.dtype == jnp.bfloat16
     full = rotate(jnp.asarray(x), far)
     np.testing.assert_allclose(half.astype(jnp.float32), full, atol=0.05)
+
+
+def test_relative_scores_are_those_of_all_pairs():
+    """Against s(i - j) written out for every pair (Dai et al. 2019)."""
+    random = np.random.default_rng(0)
+    query = random.normal(size=(1, 9, 2, 6)).astype(np.float32)
+    projection = random.normal(size=(2, 6, 6)).astype(np.float32)
+    positions = jnp.arange(9)[None] + 5
+    turned = relative_query(jnp.asarray(query), jnp.asarray(projection), positions)
+    scores = np.einsum("bmhf,blf->bhml", turned, relative_key(positions, 6))
+    offsets = np.arange(9)[:, None] - np.arange(9)[None]
+    frequencies = 10_000.0 ** (-np.arange(3) / 3)
+    angles = offsets[:, :, None] * frequencies
+    sinusoids = np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)  # [9, 9, 6]
+    expected = np.einsum("bmhk,hkf,mlf->bhml", query, projection, sinusoids)
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
