@@ -1,6 +1,13 @@
 """Handwritten digits as 8x8 grids: convolution, local attention in its place, patches, hybrids.
 
 python train.py --config=configs/digits_grid.py:mixer=conv,kernel=3 --workdir=runs/digits-grid
+
+Test accuracy in per cent with kernels of 3, seed 0 (300 images: one of them is 0.3), each in
+less than a minute on 2 cores of an AMD EPYC server:
+
+    conv  98.7      local  97.3      hybrid  99.0      vit  96.7
+
+Parameters by kernel at width 48: a convolution's grow, those of attention in its place do not.
 """
 
 from ml_collections import ConfigDict

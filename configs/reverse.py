@@ -3,6 +3,9 @@
 python train.py --config=configs/reverse.py:cross=additive --workdir=runs/reverse
 python train.py --config=configs/reverse.py:cross=none --workdir=runs/reverse-plain
 
+Exact match at length 20, on test, seed 0, in one to two minutes on 2 cores of an AMD EPYC
+server: additive 98.8%, none 0.1%.
+
 Also for the tasks sort, copy_string and dates (with length=29).
 """
 
