@@ -1,0 +1,240 @@
+"""Our layers against PyTorch's, on the values that make_torch.py stored.
+
+How PyTorch's parameters become ours stands here alone. PyTorch keeps weights as [outputs,
+inputs], and two biases where a recurrence needs one.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from seqmodels.mixers import GRU, LSTM, RNN, Attention, Bidirectional, CrossAttention
+from seqmodels.ops.convolution import convolution, depthwise_convolution
+from seqmodels.stack import Block
+
+WIDTH, HEADS, HIDDEN, LENGTHS = 8, 2, 16, (9, 5)
+MASK = jnp.arange(9)[None] < jnp.array(LENGTHS)[:, None]
+
+
+@cache
+def stored() -> dict[str, np.ndarray]:
+    """Everything in the file."""
+    with np.load(Path(__file__).with_name("torch.npz")) as data:
+        return dict(data)
+
+
+class Case:
+    """One case: its arrays by name, and its state dict."""
+
+    def __init__(self, name: str):
+        arrays = {
+            k.removeprefix(f"{name}/"): v for k, v in stored().items() if k.startswith(f"{name}/")
+        }
+        self.x, self.out, self.weights, self.d_x = (
+            arrays[k] for k in ("x", "out", "weights", "d_x")
+        )
+        self.state = {
+            k.removeprefix("state/"): v for k, v in arrays.items() if k.startswith("state/")
+        }
+
+    def linear(self, name: str) -> dict[str, np.ndarray]:
+        """A linear layer."""
+        return {"weights": self.state[f"{name}.weight"].T, "bias": self.state[f"{name}.bias"]}
+
+    def norm(self, name: str) -> dict[str, Any]:
+        """A layer norm."""
+        state = self.state
+        return {"norm": {"scale": state[f"{name}.weight"], "bias": state[f"{name}.bias"]}}
+
+    def recurrence(self, kind: type, suffix: str = "") -> dict[str, Any]:
+        """A recurrent layer; PyTorch's order of gates is ours."""
+        state = self.state
+        ours, theirs = state[f"bias_ih_l0{suffix}"], state[f"bias_hh_l0{suffix}"]
+        params: dict[str, Any] = {"weights": state[f"weight_hh_l0{suffix}"].T}
+        bias = ours + theirs
+        if kind is GRU:  # the reset gate multiplies a part of the second bias
+            bias = np.concatenate([bias[: 2 * WIDTH], ours[2 * WIDTH :]])
+            params["bias"] = theirs[2 * WIDTH :]
+        params["inputs"] = {"weights": state[f"weight_ih_l0{suffix}"].T, "bias": bias}
+        return params
+
+    def attention(self, prefix: str = "") -> dict[str, Any]:
+        """Multi-head self-attention."""
+        state = self.state
+        projection = {
+            "weights": state[f"{prefix}in_proj_weight"].T,
+            "bias": state[f"{prefix}in_proj_bias"],
+        }
+        return {"inputs": projection, "outputs": self.linear(f"{prefix}out_proj")}
+
+    def cross_attention(self, prefix: str) -> dict[str, Any]:
+        """The same, with keys and values of another sequence."""
+        both = self.attention(prefix)
+        weights, bias = both["inputs"]["weights"], both["inputs"]["bias"]
+        return {
+            "queries": {"weights": weights[:, :WIDTH], "bias": bias[:WIDTH]},
+            "source": {"weights": weights[:, WIDTH:], "bias": bias[WIDTH:]},
+            "outputs": both["outputs"],
+        }
+
+    def check(self, make, params: dict[str, Any], call) -> None:
+        """Compares the outputs, and the gradient with respect to the inputs."""
+        graph, own = nnx.split(nnx.eval_shape(make), nnx.Param)
+        shapes = jax.tree.map(lambda leaf: leaf.shape, nnx.to_pure_dict(own))
+        assert jax.tree.map(np.shape, params) == shapes
+
+        @jax.jit
+        def run(params, x):
+            out, backward = jax.vjp(lambda x: call(nnx.merge(graph, params), x), x)
+            return out, backward(jnp.asarray(self.weights))[0]
+
+        self.compare(*run(params, jnp.asarray(self.x)))
+
+    def compare(self, out, d_x) -> None:
+        """Within float32's rounding."""
+        np.testing.assert_allclose(out, self.out, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(d_x, self.d_x, rtol=1e-4, atol=1e-5)
+
+
+RECURRENT = {
+    "rnn-tanh": (RNN, {"activation": "tanh"}),
+    "rnn-relu": (RNN, {"activation": "relu"}),
+    "lstm": (LSTM, {}),
+    "gru": (GRU, {}),
+}
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrent(name, padded):
+    case = Case(f"{name}-padded" if padded else name)
+    kind, settings = RECURRENT[name]
+    mask = MASK if padded else None
+
+    def call(mixer, x):
+        out = mixer(x, mask)
+        return out if mask is None else out * mask[:, :, None]  # PyTorch pads outputs with zeros
+
+    case.check(lambda: kind(WIDTH, **settings, rngs=nnx.Rngs(0)), case.recurrence(kind), call)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("name", RECURRENT)
+def test_bidirectional(name, padded):
+    """Our projection of both directions is set to hand out one, and then the other."""
+    case = Case(f"{name}-bidirectional-padded" if padded else f"{name}-bidirectional")
+    kind, settings = RECURRENT[name]
+    mask = MASK if padded else None
+    section = {"kind": name.split("-")[0], **settings}
+    params = {
+        "forward": case.recurrence(kind),
+        "backward": case.recurrence(kind, "_reverse"),
+    }
+
+    def call(mixer, x):
+        halves = []
+        for half in range(2):
+            chosen = jnp.zeros((2, WIDTH, WIDTH)).at[half].set(jnp.eye(WIDTH))
+            mixer.outputs.weights = nnx.Param(chosen.reshape(2 * WIDTH, WIDTH))
+            halves.append(mixer(x, mask))
+        out = jnp.concatenate(halves, axis=-1)
+        return out if mask is None else out * mask[:, :, None]
+
+    params["outputs"] = {
+        "weights": np.zeros((2 * WIDTH, WIDTH), np.float32),
+        "bias": np.zeros(WIDTH, np.float32),
+    }
+    case.check(lambda: Bidirectional(WIDTH, section, rngs=nnx.Rngs(0)), params, call)
+
+
+@pytest.mark.parametrize(
+    ("name", "causal", "mask"),
+    [
+        ("attention", False, None),
+        ("attention-causal", True, None),
+        ("attention-padded", False, MASK),
+    ],
+)
+def test_multi_head_attention(name, causal, mask):
+    case = Case(name)
+    make = lambda: Attention(WIDTH, HEADS, None, causal, "none", rngs=nnx.Rngs(0))  # noqa: E731
+    case.check(make, case.attention(), lambda mixer, x: mixer(x, mask))
+
+
+@pytest.mark.parametrize("order", ["pre", "post"])
+def test_transformer_encoder_layer(order):
+    case = Case(f"encoder-{order}")
+
+    def make():
+        rngs = nnx.Rngs(0)
+        mixer = Attention(WIDTH, HEADS, None, False, "none", rngs=rngs)
+        return Block(mixer, WIDTH, "layer", order, "gelu", HIDDEN, 0.0, rngs=rngs)
+
+    params = {
+        "mixer": case.attention("self_attn."),
+        "mixer_norm": case.norm("norm1"),
+        "mlp": {"inputs": case.linear("linear1"), "outputs": case.linear("linear2")},
+        "mlp_norm": case.norm("norm2"),
+    }
+    case.check(make, params, lambda block, x: block(x, MASK, None)[0])
+
+
+@pytest.mark.parametrize("order", ["pre", "post"])
+def test_transformer_decoder_layer(order):
+    case = Case(f"decoder-{order}")
+    memory = jnp.asarray(stored()["memory"])
+
+    def make():
+        rngs = nnx.Rngs(0)
+        mixer = Attention(WIDTH, HEADS, None, True, "none", rngs=rngs)
+        cross = CrossAttention(WIDTH, HEADS, rngs=rngs)
+        return Block(mixer, WIDTH, "layer", order, "gelu", HIDDEN, 0.0, cross=cross, rngs=rngs)
+
+    params = {
+        "mixer": case.attention("self_attn."),
+        "mixer_norm": case.norm("norm1"),
+        "cross": case.cross_attention("multihead_attn."),
+        "cross_norm": case.norm("norm2"),
+        "mlp": {"inputs": case.linear("linear1"), "outputs": case.linear("linear2")},
+        "mlp_norm": case.norm("norm3"),
+    }
+
+    def call(block, x):
+        return block(x, None, None, block.cross.project(memory, MASK))[0]
+
+    case.check(make, params, call)
+
+
+CONVOLUTIONS = {
+    "conv1d": {},
+    "conv1d-dilated": {"dilation": 4},
+    "conv1d-grouped": {"groups": 2},
+    "conv2d": {},
+    "conv2d-dilated": {"dilation": 2},
+    "conv2d-strided": {"stride": 2},
+    "conv2d-grouped": {"groups": 3},
+    "conv2d-depthwise": {"groups": 6},
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolutions(name):
+    """PyTorch has features before positions, and weights [outputs, inputs, *kernel]."""
+    case = Case(name)
+    last = lambda x: np.moveaxis(x, 1, -1)  # noqa: E731
+    weights = np.moveaxis(case.state["weight"], (0, 1), (-1, -2))
+    forms = [lambda x: convolution(x, jnp.asarray(weights), **CONVOLUTIONS[name])]
+    if name == "conv2d-depthwise":
+        forms.append(lambda x: depthwise_convolution(x, jnp.asarray(weights[..., 0, :])))
+    for form in forms:
+        out, backward = jax.vjp(form, jnp.asarray(last(case.x)))
+        out = out + case.state["bias"].reshape((1,) * (out.ndim - 1) + (-1,))
+        np.testing.assert_allclose(out, last(case.out), rtol=1e-4, atol=1e-5)
+        (d_x,) = backward(jnp.asarray(last(case.weights)))
+        np.testing.assert_allclose(d_x, last(case.d_x), rtol=1e-4, atol=1e-5)
