@@ -1,5 +1,6 @@
 """Scores a trained run: python evaluate.py --workdir=runs/lstm
 
+Draws what it sees, writes and misses: python evaluate.py --workdir=runs/reverse --pictures
 Or continues a text with it: python evaluate.py --workdir=runs/text --generate=500
 """
 
@@ -12,6 +13,7 @@ CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, latest, or a step"
 SPLIT = flags.DEFINE_list("split", ["test"], "train, validation, test, or several with commas")
 DEVICES = flags.DEFINE_integer("devices", None, "how many share a batch, as in train.py", 1)
 GENERATE = flags.DEFINE_integer("generate", None, "write so many bytes with a text model")
+PICTURES = flags.DEFINE_boolean("pictures", False, "draw PNGs into the run's folder")
 PROMPT = flags.DEFINE_string("prompt", "def ", "the text to continue")
 TEMPERATURE = flags.DEFINE_float("temperature", 0.7, "0 takes the likeliest byte each time")
 SEED = flags.DEFINE_integer("seed", 0, "another seed writes another text")
@@ -31,6 +33,10 @@ def main() -> None:
             TEMPERATURE.value,
             SEED.value,
         )
+    elif PICTURES.value:
+        from seqmodels.experiments.pictures import draw_pictures
+
+        draw_pictures(workdir, CHECKPOINT.value)
     else:
         from seqmodels.experiments.evaluation import evaluate_run
 

@@ -143,16 +143,23 @@ def to_dict(config: Section) -> dict[str, Any]:
 
 
 def differing_keys(old: Section, new: Section) -> list[str]:
-    """``key=old, now new`` for each leaf in which two configs differ."""
+    """``key=old, now new`` for each leaf in which two configs differ.
+
+    A key that is None in one of them may be absent in the other: it came with a later version.
+    """
     a, b = flatten(old), flatten(new)
     absent = object()
     lines = []
     for key in sorted(a.keys() | b.keys()):
         before, after = a.get(key, absent), b.get(key, absent)
-        if before != after:
+        if before != after and not _is_none_and_absent(before, after, absent):
             shown = ["absent" if v is absent else repr(v) for v in (before, after)]
             lines.append(f"{key}={shown[0]}, now {shown[1]}")
     return lines
+
+
+def _is_none_and_absent(before: Any, after: Any, absent: object) -> bool:
+    return (before is None and after is absent) or (before is absent and after is None)
 
 
 def construct(function: Callable[..., Any], section: Section, path: str, **given: Any) -> Any:

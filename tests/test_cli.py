@@ -97,7 +97,8 @@ MISTAKES = {
     ),
     "unknown task": (
         [CONFIG, "--config.task.kind=cpoy"],
-        "task.kind='cpoy' is not known; did you mean 'copy'? (known: copy, digits, recall, text)",
+        "task.kind='cpoy' is not known; did you mean 'copy'? (known: copy, copy_string, "
+        "dates, digits, digits_from_class, recall, reverse, set, sort, text)",
     ),
     "wrong type": (
         [CONFIG, "--config.train.steps=many"],

@@ -211,9 +211,9 @@ def test_kinds_are_chosen_from_a_table():
 
 def test_differing_keys_name_both_values():
     old = {"seed": 0, "model": {"width": 8, "pattern": ["a"]}, "gone": 1}
-    new = {"seed": 0, "model": {"width": 9, "pattern": ["a"]}, "fresh": None}
+    new = {"seed": 0, "model": {"width": 9, "pattern": ["a"]}, "fresh": 4}
     assert differing_keys(old, new) == [
-        "fresh=absent, now None",
+        "fresh=absent, now 4",
         "gone=1, now absent",
         "model.width=8, now 9",
     ]
@@ -222,3 +222,10 @@ def test_differing_keys_name_both_values():
 
 def test_a_config_compares_equal_to_itself_from_json(config):
     assert differing_keys(to_dict(config), to_dict(ConfigDict(to_dict(config)))) == []
+
+
+def test_a_key_that_came_later_and_is_none_is_no_difference():
+    old, new = {"a": {"b": 1}}, {"a": {"b": 1, "c": None}}
+    assert differing_keys(old, new) == differing_keys(new, old) == []
+    assert differing_keys(old, {"a": {"b": 1, "c": 2}}) == ["a.c=absent, now 2"]
+    assert differing_keys({"a": {"b": 1, "c": 2}}, new) == ["a.c=2, now None"]

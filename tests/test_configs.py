@@ -45,10 +45,11 @@ def reduced(config: ConfigDict) -> ConfigDict:
         "train": {"steps": 2, "batch_size": 8, "log_every": 1, "evaluate_every": 1},
         "task": {
             "digits": {},
+            "digits_from_class": {},
             "text": {"files": str(ROOT / "seqmodels/**/*.py"), "evaluation_windows": 8},
         }.get(config.task.kind, {"evaluation_examples": 8}),
     }
-    if config.task.kind != "digits":
+    if "digits" not in config.task.kind:
         small["train"]["length"] = 32
     config.update(small)
     return config
@@ -75,7 +76,7 @@ def constructors(config: ConfigDict):
     stacks = [config.model]
     if "decoder" in config.model:
         yield config.model, EncoderDecoder, {"spec", "rngs"}
-        stacks = [config.model.encoder, config.model.decoder]
+        stacks = [s for s in (config.model.encoder, config.model.decoder) if s is not None]
         for stack in stacks:
             yield stack, Stack, STACK_GIVEN
     else:

@@ -42,7 +42,9 @@ def writer(decoder: dict, cross: bool, seed: int = 0) -> tuple[Model, dict]:
     way = {"cross": "scaled_dot", "cross_heads": 2} if cross else {"pooling": "mean"}
     section = {"width": 8, "encoder": GRU, "decoder": decoder} | way
     model = build_model(section, SPEC)
-    return model, jax.tree.map(lambda p: 3 * p, model.init(jax.random.key(seed)))
+    random = np.random.default_rng(seed)
+    noisy = lambda p: 3 * p + random.normal(size=p.shape).astype(np.float32)  # noqa: E731
+    return model, jax.tree.map(noisy, model.init(jax.random.key(seed)))
 
 
 def sources(rows: int = 4) -> Batch:

@@ -188,7 +188,7 @@ def _recur(cell, inputs, weights, bias, states, mask):
 
 
 def _forward(cell, inputs, weights, bias, states, mask):
-    matrix = weights.astype(_product_dtype(inputs.dtype))
+    matrix = weights.astype(product_dtype(inputs.dtype))
 
     def step(t, states, rows):
         new, kept = cell.forward(rows[0], _product(states[0], matrix), bias, states)
@@ -203,7 +203,7 @@ def _forward(cell, inputs, weights, bias, states, mask):
 def _backward(cell, residuals, gradients):
     kept, outputs, weights, bias, states, mask = residuals
     d_outputs, d_last = gradients
-    matrix = weights.astype(_product_dtype(outputs.dtype)).T
+    matrix = weights.astype(product_dtype(outputs.dtype)).T
 
     def step(t, gradients, rows):
         *kept, d_output = rows
@@ -276,7 +276,7 @@ def _where_valid(mask, t, new, old):
     return tuple(jnp.where(valid, a, b) for a, b in zip(new, old, strict=True))
 
 
-def _product_dtype(dtype):
+def product_dtype(dtype: jnp.dtype) -> jnp.dtype:
     """What a step's product is computed in.
 
     On CPU float32, whatever the inputs: of a few rows it takes less time than bfloat16's.

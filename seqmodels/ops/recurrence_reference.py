@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
+from seqmodels.ops.recurrence import product_dtype
 
 
 def simple_rnn(
@@ -82,4 +83,5 @@ def _scan(step, inputs, states, mask):
 
 
 def _product(h, weights, dtype):
+    dtype = product_dtype(dtype)
     return jnp.matmul(h.astype(dtype), weights.astype(dtype), preferred_element_type=jnp.float32)

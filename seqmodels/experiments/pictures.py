@@ -1,0 +1,177 @@
+"""Pictures of a trained run: what it sees, what it writes, where it errs."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from seqmodels.arrays import Float
+from seqmodels.decoding import Sampling, begin, decode
+from seqmodels.errors import UserError
+from seqmodels.experiments.receptive_field import receptive_field
+from seqmodels.experiments.runs import LoadedRun, load_run
+from seqmodels.tasks.base import Batch
+from seqmodels.training.step import jit_evaluation_step
+
+SAMPLES = 8
+"""Written digits a class."""
+POINTS = 12
+"""Lengths at which strings are scored."""
+BEYOND = 3
+"""Up to so many times the training length."""
+BLUE, ORANGE = "#0072B2", "#D55E00"  # of Okabe and Ito, as in the learning curve
+
+
+def draw_pictures(workdir: str, checkpoint: str) -> list[Path]:
+    """Writes a run's pictures as PNGs into ``pictures`` in its folder, and names each.
+
+    Always the receptive field; for strings, exact match against the length; for digits that are
+    written, samples of each class.
+
+    Args:
+      workdir: the run's folder.
+      checkpoint: "best", "latest" or a step.
+
+    Returns:
+      The files.
+    """
+    run = load_run(workdir, checkpoint, devices=1)
+    folder = run.workdir.path / "pictures"
+    folder.mkdir(exist_ok=True)
+    drawn = [_draw_receptive_field(run, folder / "receptive-field.png")]
+    spec = run.experiment.task.spec
+    if spec.shape == "sequence-to-sequence" and hasattr(run.experiment.task, "shortest"):
+        drawn.append(_draw_by_length(run, folder / "by-length.png"))
+    if spec.shape == "one-to-many":
+        drawn.append(_draw_written_digits(run, folder / "written.png"))
+    for path in drawn:
+        print(path)
+    return drawn
+
+
+def _figure(width: float, height: float, title: str) -> Any:
+    from matplotlib.figure import Figure  # here, because the import takes a second
+
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def fields(run: LoadedRun) -> list[Float[np.ndarray, "*L"]]:
+    """What the middle output of the first 1, 2, ... blocks sees, as shares of the most."""
+    experiment = run.experiment
+    config: Any = run.workdir.config()
+    rank, length = experiment.task.spec.rank, experiment.train.length
+    batch = experiment.task.batch("train", 0, 1, length)
+    axes = batch.inputs.shape[1 : 1 + rank]
+    if experiment.task.spec.shape == "one-to-many":
+        axes = batch.targets.shape[1:]
+    if not experiment.model.writes:
+        axes = tuple(n // (config.model.get("patch") or 1) for n in axes)
+    stack = config.model.get("encoder") or config.model.get("decoder") or config.model
+    found = [
+        receptive_field(experiment.model, run.params, axes, config.model.width, depth)
+        for depth in range(1, stack.depth + 1)
+    ]
+    return [field / max(field.max(), 1e-30) for field in found]
+
+
+def _draw_receptive_field(run: LoadedRun, path: Path) -> Path:
+    shown = fields(run)
+    rank = shown[0].ndim
+    if rank > 2:
+        raise UserError(f"pictures of {rank} axes can't be drawn; 1 or 2 can")
+    title = f"{run.workdir.path.name}: what the middle output sees after each block"
+    figure = _figure(2.2 * len(shown) + 1.0 if rank == 2 else 7.0, 2.6, title)
+    if rank == 1:
+        axes = figure.subplots()
+        image = axes.imshow(
+            np.stack(shown), aspect="auto", cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
+        )
+        axes.set_yticks(range(len(shown)), [str(depth) for depth in range(1, len(shown) + 1)])
+        axes.set_xlabel("input position")
+        axes.set_ylabel("blocks")
+        every = axes
+    else:
+        every = figure.subplots(1, len(shown), squeeze=False)[0]
+        for depth, (axes, field) in enumerate(zip(every, shown, strict=True), start=1):
+            image = axes.imshow(field, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+            axes.set_title(f"{depth} block" + "s" * (depth > 1), fontsize=9)
+            axes.set_xlabel("column")
+        every[0].set_ylabel("row")
+    figure.colorbar(image, ax=every, label="gradient, share of the largest")
+    figure.savefig(path)
+    return path
+
+
+def scores_by_length(run: LoadedRun) -> dict[int, float]:
+    """The share of test strings of each length that is written wholly right.
+
+    Batches are padded to the longest, so that one program serves every length.
+    """
+    task, settings = run.experiment.task, run.experiment.train
+    longest = BEYOND * settings.length
+    lengths = sorted({round(n) for n in np.linspace(1, longest, POINTS)} | {settings.length})
+    step = jit_evaluation_step(run.experiment.model, task, run.mesh)
+    scores = {}
+    for length in lengths:
+        total = count = 0.0
+        examples = task.examples("test", length) or 0
+        for index in range(-(-examples // settings.batch_size)):
+            batch = task.batch("test", index, settings.batch_size, length)
+            metrics = step(run.params, _padded(batch, longest))
+            right, rows = metrics["exact_match"]
+            total, count = total + float(right), count + float(rows)
+        scores[length] = total / count
+    return scores
+
+
+def _padded(batch: Batch, length: int) -> Batch:
+    """A batch of strings with room for ``length`` symbols and an end token."""
+    missing = length - batch.inputs.shape[1]
+    pad = lambda x: np.pad(x, ((0, 0), (0, missing)))  # noqa: E731
+    assert batch.mask is not None
+    return Batch(pad(batch.inputs), pad(batch.targets), pad(batch.weights), pad(batch.mask))
+
+
+def _draw_by_length(run: LoadedRun, path: Path) -> Path:
+    scores, trained = scores_by_length(run), run.experiment.train.length
+    figure = _figure(6.0, 3.2, f"{run.workdir.path.name}: strings written wholly right, test")
+    axes = figure.subplots()
+    axes.plot(list(scores), list(scores.values()), color=BLUE, marker="o", ms=4)
+    axes.axvline(trained, color=ORANGE, linestyle="--", label=f"longest in training: {trained}")
+    axes.set_xlabel("length of the source")
+    axes.set_ylabel("exact match")
+    axes.set_ylim(-0.03, 1.03)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(path)
+    run.workdir.write("by-length.json", {str(length): score for length, score in scores.items()})
+    return path
+
+
+def _draw_written_digits(run: LoadedRun, path: Path) -> Path:
+    task, model = run.experiment.task, run.experiment.model
+    length, classes = run.experiment.train.length, task.spec.input_size
+    names = np.repeat(np.arange(classes, dtype=np.int32), SAMPLES)
+    nothing = np.zeros((len(names), length), np.int32)
+    batch = Batch(names, nothing, nothing.astype(np.float32))
+    params = jax.device_put(run.params, jax.devices()[0])
+    state, first = begin(model, params, batch, task.spec, length)
+    greys = decode(model, params, state, first, length, Sampling(1.0), jax.random.key(0))
+    side = round(length**0.5)
+    images = np.asarray(greys).reshape(classes, SAMPLES, side, side)
+    figure = _figure(
+        0.55 * classes + 0.6, 0.55 * SAMPLES + 0.8, f"{run.workdir.path.name}: written"
+    )
+    grid = figure.subplots(SAMPLES, classes)
+    for digit in range(classes):
+        for sample in range(SAMPLES):
+            axes = grid[sample, digit]
+            axes.imshow(images[digit, sample], cmap="gray_r", vmin=0, vmax=task.spec.outputs - 1)
+            axes.set_xticks([])
+            axes.set_yticks([])
+        grid[0, digit].set_title(str(digit), fontsize=9)
+    figure.savefig(path)
+    return path
