@@ -8,19 +8,13 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import AnyArray, Array, Bool, Float, Int, Key, State
+from seqmodels.block import NormPosition
 from seqmodels.config import Section, construct
-from seqmodels.errors import require
+from seqmodels.errors import require, require_with
 from seqmodels.layers import Embedding, Linear, MLPKind, NormKind, PositionKind
 from seqmodels.mixers import Cost, CrossAttention
 from seqmodels.ops.additive_attention import Score
-from seqmodels.stack import (
-    NormPosition,
-    Stack,
-    check_learned_positions,
-    pool,
-    require_sinusoids,
-    require_with,
-)
+from seqmodels.stack import Stack, pool
 from seqmodels.tasks.base import Batch, TaskSpec
 
 
@@ -85,7 +79,6 @@ class EncoderDecoder(nnx.Module):
         rngs: nnx.Rngs,
     ):
         reads, attends = spec.shape == "sequence-to-sequence", cross != "none"
-        require(width >= 1, f"width={width} is below 1")
         require(
             (encoder is not None) == reads,
             f"encoder={'None' if encoder is None else '{...}'}: a {spec.shape} task "
@@ -103,15 +96,11 @@ class EncoderDecoder(nnx.Module):
             "pooling=None with cross='none': the decoder learns nothing of its source; "
             "set pooling to 'last' or 'mean', or cross to 'scaled_dot' or 'additive'",
         )
-        require_with(max_length, positions == "learned", "max_length", f"positions={positions!r}")
-        require(max_length is None or max_length >= 1, f"max_length={max_length} is below 1")
-        require_sinusoids(positions, width, spec.rank if reads else 1)
         require(
             0 <= scheduled_sampling <= 1,
             f"scheduled_sampling={scheduled_sampling} is not within 0 and 1",
         )
         self.width = width
-        self.max_length = max_length
         self.pooling: Literal["mean", "last"] | None = pooling
         self.outputs = spec.outputs
         self.rank = spec.rank
@@ -218,6 +207,12 @@ class EncoderDecoder(nnx.Module):
         """The blocks that read the inputs; the decoder's where these are no sequence."""
         return self.decoder if self.encoder is None else self.encoder
 
+    def read_axes(self, batch: Batch) -> tuple[int, ...]:
+        """How many positions those blocks have along each axis."""
+        if self.encoder is None:
+            return batch.targets.shape[1:]
+        return batch.inputs.shape[1 : 1 + self.rank]
+
     def cost(self, length: int) -> Cost:
         """The forward cost of reading and writing ``length`` positions each."""
         total = Cost(length * 2 * self.width * self.outputs, 0, 1)
@@ -228,7 +223,7 @@ class EncoderDecoder(nnx.Module):
 
     def check_length(self, length: int) -> None:
         """Raises ConfigError where learned positions end before a length."""
-        check_learned_positions(self.max_length, length)
+        self.written.check_length(length)
 
     def _read(
         self, batch: Batch, key: Key[Array, ""] | None

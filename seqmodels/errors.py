@@ -6,6 +6,7 @@ Everything raised here reaches the terminal as one line without a traceback
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class UserError(Exception):
@@ -53,3 +54,12 @@ def require(condition: bool, message: str) -> None:
     """Raises :class:`ParameterError` with the message unless the condition holds."""
     if not condition:
         raise ParameterError(message)
+
+
+def require_with(
+    value: Any, wanted: bool, name: str, owner: str, wanted_if_missing: bool = True
+) -> None:
+    """Refuses a setting that is missing where it is needed, or that nothing would read."""
+    require(wanted or value is None, f"{name}={value!r} is never read with {owner}; leave it None")
+    if wanted_if_missing:
+        require(not wanted or value is not None, f"{name}=None; {owner} needs it")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import AnyArray, Array, Float, Int, Key
+from seqmodels.errors import ConfigError, require, require_with
 from seqmodels.ops.grids import patches
 from seqmodels.ops.linear import embed, linear
 from seqmodels.ops.positions import sinusoidal
@@ -81,6 +82,9 @@ class Embedding(nnx.Module):
       patch: how many positions of each axis of a grid make one; 1 keeps them.
       rank: how many axes the positions have.
       rngs: the source of the initial weights.
+
+    Raises:
+      ParameterError: settings that don't go together, by the names of a model's arguments.
     """
 
     def __init__(
@@ -96,9 +100,20 @@ class Embedding(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
+        require(width >= 1, f"width={width} is below 1")
+        require_with(max_length, positions == "learned", "max_length", f"positions={positions!r}")
+        require(max_length is None or max_length >= 1, f"max_length={max_length} is below 1")
+        require(
+            positions != "sinusoidal" or width % (2 * rank) == 0,
+            f"width={width} is odd; positions='sinusoidal' needs pairs of features"
+            if rank == 1
+            else f"width={width}: positions='sinusoidal' needs a multiple of {2 * rank} on {rank} "
+            "axes",
+        )
         self.kind = kind
         self.width = width
         self.positions = positions
+        self.max_length = max_length
         self.dtype = dtype
         self.patch = patch
         if kind == "tokens":
@@ -138,6 +153,14 @@ class Embedding(nnx.Module):
             shapes = [(1, *axes, share)] * len(axes)
             x = x + jnp.concatenate(list(map(jnp.broadcast_to, along, shapes)), axis=-1)
         return x.astype(self.dtype)
+
+    def check_length(self, length: int) -> None:
+        """Raises ConfigError where learned positions end before a number of positions."""
+        if self.max_length is not None and length > self.max_length:
+            raise ConfigError(
+                f"model.max_length={self.max_length} is below the length {length} that is asked "
+                "for; learned positions end there"
+            )
 
 
 def dropout(

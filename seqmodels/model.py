@@ -9,20 +9,14 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import AnyArray, Array, Float, Int, Key, Params, State
+from seqmodels.block import NormPosition
 from seqmodels.config import Section, construct
 from seqmodels.encoder_decoder import EncoderDecoder
-from seqmodels.errors import ConfigError, require
+from seqmodels.errors import ConfigError, require, require_with
 from seqmodels.layers import Embedding, Linear, MLPKind, NormKind, PositionKind
 from seqmodels.mixers import Cost
 from seqmodels.ops.grids import ScanOrder
-from seqmodels.stack import (
-    NormPosition,
-    Stack,
-    check_learned_positions,
-    pool,
-    require_sinusoids,
-    require_with,
-)
+from seqmodels.stack import Stack, pool
 from seqmodels.tasks.base import Batch, TaskSpec
 
 
@@ -75,12 +69,8 @@ class SequenceModel(Stack):
         spec: TaskSpec,
         rngs: nnx.Rngs,
     ):
-        require(width >= 1, f"width={width} is below 1")
         pools = spec.shape == "many-to-one"
-        require_with(max_length, positions == "learned", "max_length", f"positions={positions!r}")
         require_with(pooling, pools, "pooling", f"a {spec.shape} task")
-        require(max_length is None or max_length >= 1, f"max_length={max_length} is below 1")
-        require_sinusoids(positions, width, spec.rank)
         require(
             patch is None or (patch >= 1 and spec.inputs == "features" and pools),
             f"patch={patch} makes one position of several; that takes features as inputs and a "
@@ -88,7 +78,6 @@ class SequenceModel(Stack):
             "set it to None",
         )
         self.width = width
-        self.max_length = max_length
         self.pooling: Literal["mean", "last"] | None = pooling
         self.outputs = spec.outputs
         self.patch = patch or 1
@@ -167,6 +156,10 @@ class SequenceModel(Stack):
         """The blocks that read the inputs: all of them."""
         return self
 
+    def read_axes(self, batch: Batch) -> tuple[int, ...]:
+        """How many positions those blocks have along each axis."""
+        return tuple(n // self.patch for n in batch.inputs.shape[1 : 1 + self.rank])
+
     def cost(self, length: int) -> Cost:
         """The forward cost of one sequence, scored at every position or once."""
         scored = 1 if self.pooling is not None else length
@@ -178,7 +171,7 @@ class SequenceModel(Stack):
 
     def check_length(self, length: int) -> None:
         """Raises ConfigError where learned positions end before a length."""
-        check_learned_positions(self.max_length, length // self.patch**self.rank)
+        self.embedding.check_length(length // self.patch**self.rank)
 
 
 class Model(NamedTuple):
@@ -198,11 +191,23 @@ class Model(NamedTuple):
     """Whether every mixer that extend runs is causal, and so extend is possible."""
     start: Callable[..., State]
     """(params, batch, max length) to the state before the first output, its inputs read."""
-    mix: Callable[..., Float[Array, "B *M D"]]
-    """(params, vectors [B, *L, D], depth) to what the first ``depth`` blocks make of them: those
-    that read the inputs, or the decoder's in a one-to-many task."""
+    reading: "Reading"
+    """The blocks that read the inputs, by themselves."""
     writes: bool
     """Whether its outputs are a sequence of their own, written token by token."""
+
+
+class Reading(NamedTuple):
+    """The blocks that read the inputs, as pure functions; the decoder's in a one-to-many task."""
+
+    apply: Callable[..., Float[Array, "B *M D"]]
+    """(params, vectors [B, *L, D], depth) to what the first ``depth`` blocks make of them."""
+    depth: int
+    """How many they are."""
+    width: int
+    """The model width D."""
+    axes: Callable[[Batch], tuple[int, ...]]
+    """Batch to how many positions they have along each axis."""
 
 
 def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
@@ -246,9 +251,10 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
     def start(params: Params, batch: Batch, max_length: int) -> State:
         return nnx.merge(graph, params).start(batch, max_length)
 
-    def mix(params: Params, x: Array, depth: int) -> Float[Array, "B *M D"]:
+    def read(params: Params, x: Array, depth: int) -> Float[Array, "B *M D"]:
         return nnx.merge(graph, params).reading_stack.run(x, None, None, depth=depth)[0]
 
+    depth = len(abstract.reading_stack.blocks)
     return Model(
         init,
         apply,
@@ -257,7 +263,7 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
         abstract.cost,
         abstract.causal,
         start,
-        mix,
+        Reading(read, depth, abstract.width, abstract.read_axes),
         writes,
     )
 

@@ -1,136 +1,19 @@
-"""Blocks, and stacks of them: what every model is made of around its mixers."""
+"""Stacks of blocks: what every model is made of."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
+from seqmodels.block import Block, Mask, NormPosition
 from seqmodels.config import Section, construct_kind
-from seqmodels.errors import ConfigError, nearest, require
-from seqmodels.layers import MLP, MLPKind, Norm, NormKind, dropout
+from seqmodels.errors import ConfigError, nearest, require, require_with
+from seqmodels.layers import MLPKind, Norm, NormKind
 from seqmodels.mixers import MIXERS, Cost, CrossAttention, Mixer
-from seqmodels.mixers.cross_attention import Source
-from seqmodels.ops.grids import ScanOrder, average_windows, grid_to_sequence, sequence_to_grid
-
-NormPosition = Literal["pre", "post"]
-Mask = Bool[AnyArray, "B *L"] | None
-
-
-class Block(nnx.Module):
-    """A mixer and an MLP, each with dropout, a residual connection and a norm.
-
-    Pre-norm: ``x + f(norm(x))`` (Xiong et al. 2020). Post-norm: ``norm(x + f(x))``
-    (Vaswani et al. 2017). With cross-attention, between the two, it is a block of a decoder.
-
-    Where the mixer has a stride the block's output lies on the coarser grid, and
-    the residual connection takes the mean of the positions that become one.
-    """
-
-    def __init__(
-        self,
-        mixer: Mixer,
-        width: int,
-        norm: NormKind,
-        norm_position: NormPosition,
-        mlp: MLPKind,
-        mlp_width: int,
-        dropout_rate: float,
-        *,
-        cross: CrossAttention | None = None,
-        scan: ScanOrder | None = None,
-        rngs: nnx.Rngs,
-    ):
-        self.mixer = mixer
-        self.mixer_norm = Norm(width, norm, rngs=rngs)
-        self.mlp = MLP(width, mlp_width, mlp, rngs=rngs) if mlp != "none" else None
-        self.mlp_norm = Norm(width, norm, rngs=rngs) if mlp != "none" else None
-        self.cross = cross
-        self.cross_norm = Norm(width, norm, rngs=rngs) if cross is not None else None
-        self.norm_position = norm_position
-        self.dropout_rate = dropout_rate
-        self.scan: ScanOrder | None = scan
-
-    def __call__(
-        self,
-        x: Float[Array, "B *L D"],
-        mask: Mask,
-        key: Key[Array, ""] | None,
-        source: Source | None = None,
-    ) -> tuple[Float[Array, "B *M D"], Bool[AnyArray, "B *M"] | None]:
-        """Whole sequences or grids, and the mask of the result; dropout only with a key."""
-        keys = self._keys(key)
-        mixer_key = keys.pop(0)
-        shorten, coarse = lambda y: y, mask
-        if self.mixer.stride > 1:
-            shorten = lambda y: average_windows(y, mask, self.mixer.stride)[0]  # noqa: E731
-            coarse = average_windows(x, mask, self.mixer.stride)[1]
-        mix = lambda y: (self._mix(y, mask, mixer_key), None)  # noqa: E731
-        return self._residuals(x, mix, keys, source, shorten)[0], coarse
-
-    def extend(
-        self,
-        x: Float[Array, "B L D"],
-        state: State,
-        key: Key[Array, ""] | None = None,
-        source: Source | None = None,
-    ) -> tuple[Float[Array, "B L D"], State]:
-        """A chunk that continues from the mixer's state."""
-        keys = self._keys(key)[1:]
-        return self._residuals(x, lambda y: self.mixer.extend(y, state), keys, source)
-
-    def cost(self, length: int, source_length: int) -> Cost:
-        """The forward cost of one sequence, or of a grid with so many positions."""
-        total = self.mixer.cost(length)
-        if self.cross is not None:
-            total += self.cross.cost(length, source_length)
-        if self.mlp is not None:
-            linears = (self.mlp.inputs, self.mlp.outputs)
-            products = sum(l.weights.shape[0] * l.weights.shape[1] for l in linears)  # noqa: E741
-            total += Cost(length * 2 * products, 0, 1)
-        return total
-
-    def _keys(self, key: Key[Array, ""] | None) -> list:
-        count = 3 if self.cross is None else 4
-        return [None] * count if key is None else list(jax.random.split(key, count))
-
-    def _mix(self, y, mask, key):
-        if self.scan is None:
-            return self.mixer(y, mask, key)
-        sequence = grid_to_sequence(y, self.scan)
-        mask = None if mask is None else grid_to_sequence(mask[..., None], self.scan)[..., 0]
-        return sequence_to_grid(self.mixer(sequence, mask, key), y.shape[1:-1], self.scan)
-
-    def _residuals(
-        self,
-        x: Float[Array, "B *L D"],
-        mix: Callable,
-        keys: list,
-        source: Source | None,
-        shorten: Callable = lambda y: y,
-    ) -> tuple[Float[Array, "B *M D"], State]:
-        state = None
-
-        def add(x, norm, f, key, shortcut=lambda y: y):
-            if self.norm_position == "pre":
-                return shortcut(x) + dropout(f(norm(x)), self.dropout_rate, key)
-            return norm(shortcut(x) + dropout(f(x), self.dropout_rate, key))
-
-        def mixed(y):
-            nonlocal state
-            y, state = mix(y)
-            return y
-
-        x = add(x, self.mixer_norm, mixed, keys[0], shorten)
-        if self.cross is not None:
-            assert source is not None
-            cross = self.cross
-            x = add(x, self.cross_norm, lambda y: cross(y, source), keys[2])
-        if self.mlp is not None:
-            x = add(x, self.mlp_norm, self.mlp, keys[1])
-        return x, state
+from seqmodels.ops.grids import ScanOrder
 
 
 class Stack(nnx.Module):
@@ -292,15 +175,6 @@ class Stack(nnx.Module):
         return self.norm(x) if self.norm is not None else x
 
 
-def require_with(
-    value: Any, wanted: bool, name: str, owner: str, wanted_if_missing: bool = True
-) -> None:
-    """Refuses a setting that is missing where it is needed, or that nothing would read."""
-    require(wanted or value is None, f"{name}={value!r} is never read with {owner}; leave it None")
-    if wanted_if_missing:
-        require(not wanted or value is not None, f"{name}=None; {owner} needs it")
-
-
 def _require_rank(mixer: Mixer, rank: int, scans: bool, path: str) -> None:
     """Refuses a mixer that can't work on the axes that the task's positions have."""
     if mixer.rank in (None, rank) or scans:
@@ -340,22 +214,3 @@ def pool(x: Float[Array, "B *L D"], mask: Mask, pooling: str) -> Float[Array, "B
         return jnp.sum(x * real, axis=1) / jnp.maximum(jnp.sum(real, axis=1), 1)
     last = x.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
     return jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]
-
-
-def check_learned_positions(max_length: int | None, length: int) -> None:
-    """Raises ConfigError where learned positions end before a length."""
-    if max_length is not None and length > max_length:
-        raise ConfigError(
-            f"model.max_length={max_length} is below the length {length} that is asked "
-            "for; learned positions end there"
-        )
-
-
-def require_sinusoids(positions: str, width: int, rank: int) -> None:
-    """Refuses a width that sinusoids can't be cut from: pairs of features for each axis."""
-    require(
-        positions != "sinusoidal" or width % (2 * rank) == 0,
-        f"width={width} is odd; positions='sinusoidal' needs pairs of features"
-        if rank == 1
-        else f"width={width}: positions='sinusoidal' needs a multiple of {2 * rank} on {rank} axes",
-    )

@@ -60,19 +60,11 @@ def _figure(width: float, height: float, title: str) -> Any:
 
 def fields(run: LoadedRun) -> list[Float[np.ndarray, "*L"]]:
     """What the middle output of the first 1, 2, ... blocks sees, as shares of the most."""
-    experiment = run.experiment
-    config: Any = run.workdir.config()
-    rank, length = experiment.task.spec.rank, experiment.train.length
-    batch = experiment.task.batch("train", 0, 1, length)
-    axes = batch.inputs.shape[1 : 1 + rank]
-    if experiment.task.spec.shape == "one-to-many":
-        axes = batch.targets.shape[1:]
-    if not experiment.model.writes:
-        axes = tuple(n // (config.model.get("patch") or 1) for n in axes)
-    stack = config.model.get("encoder") or config.model.get("decoder") or config.model
+    task, reading = run.experiment.task, run.experiment.model.reading
+    axes = reading.axes(task.batch("train", 0, 1, run.experiment.train.length))
     found = [
-        receptive_field(experiment.model, run.params, axes, config.model.width, depth)
-        for depth in range(1, stack.depth + 1)
+        receptive_field(run.experiment.model, run.params, axes, depth)
+        for depth in range(1, reading.depth + 1)
     ]
     return [field / max(field.max(), 1e-30) for field in found]
 

@@ -12,12 +12,11 @@ def receptive_field(
     model: Model,
     params: Params,
     axes: tuple[int, ...],
-    width: int,
     depth: int,
     position: tuple[int, ...] | None = None,
     seed: int = 0,
 ) -> Float[np.ndarray, "*L"]:
-    """How strongly one output of the first ``depth`` blocks depends on each of their inputs.
+    """How strongly an output of the first ``depth`` reading blocks depends on each of their inputs.
 
     The norm, over features, of the gradient of a random projection of the output, at
     random inputs: exactly 0 where no path leads from an input to the output (the
@@ -27,19 +26,18 @@ def receptive_field(
       model: the model, as pure functions.
       params: its parameters, trained or not.
       axes: how many positions there are along each axis.
-      width: the model width D.
       depth: after how many blocks.
       position: the output's place; the middle of each axis if None.
       seed: of the inputs and of the projection.
     """
     place = tuple(length // 2 for length in axes) if position is None else position
     inputs_key, projection_key = jax.random.split(jax.random.key(seed))
-    x = jax.random.normal(inputs_key, (1, *axes, width))
-    projection = jax.random.normal(projection_key, (width,))
+    x = jax.random.normal(inputs_key, (1, *axes, model.reading.width))
+    projection = jax.random.normal(projection_key, (model.reading.width,))
 
     @jax.jit
     def sensitivity(params: Params, x: Float[Array, "1 *L D"]) -> Float[Array, "*L"]:
-        output = lambda x: model.mix(params, x, depth)[(0, *place)] @ projection  # noqa: E731
+        output = lambda x: model.reading.apply(params, x, depth)[(0, *place)] @ projection  # noqa: E731
         return jnp.linalg.norm(jax.grad(output)(x)[0], axis=-1)
 
     return np.asarray(sensitivity(params, x))

@@ -1,7 +1,5 @@
 """Convolution along a sequence or a grid: parallel, with a view that grows by depth."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -10,11 +8,11 @@ from seqmodels.arrays import Array, Bool, Float, Key, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Cost
-from seqmodels.mixers.extent import Extent
+from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.ops.convolution import convolution, depthwise_convolution
 
 
-class Convolution(nnx.Module):
+class Convolution(ExtentMixer):
     """``y = W_o gelu(b + sum_i W_i x_{t - i * dilation})``: a convolution and a projection.
 
     The activation and the output projection make it a whole layer by itself, also
@@ -49,12 +47,11 @@ class Convolution(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        self.extent = Extent.of(kernel, dilation, causal, stride)
+        super().__init__(width, kernel, dilation, causal, stride)
         require(
             groups is None or (groups >= 1 and width % groups == 0),
             f"groups={groups} does not divide the width {width}; None is each feature by itself",
         )
-        self.width = width
         self.groups = groups
         self.gated = gated
         outputs = 2 * width if gated else width
@@ -63,21 +60,6 @@ class Convolution(nnx.Module):
         self.weights = nnx.Param(scale(rngs.params(), shape))
         self.bias = nnx.Param(jnp.zeros((outputs,)))
         self.outputs = Linear(width, width, rngs=rngs)
-
-    @property
-    def causal(self) -> bool:
-        """Whether it is causal on one axis."""
-        return self.extent.has_state
-
-    @property
-    def rank(self) -> int:
-        """How many axes it works on."""
-        return len(self.extent.kernel)
-
-    @property
-    def stride(self) -> int:
-        """The distance between the positions that have an output."""
-        return self.extent.stride
 
     def __call__(
         self,
@@ -123,10 +105,9 @@ class Convolution(nnx.Module):
 
     def cost(self, length: int) -> Cost:
         """Products of the kernel and of the projection at each output; all of them at once."""
-        volume = math.prod(self.extent.kernel)
         inputs = self.width // self.groups if self.groups is not None else 0
-        made = length / self.extent.stride**self.rank
-        products = volume * inputs * self.weights.shape[-1] + self.width**2
+        made = self.made(length)
+        products = self.volume * inputs * self.weights.shape[-1] + self.width**2
         return Cost(
             flops=made * 2 * products,
             state_bytes=self.extent.reach()[0] * self.width * 4 if self.causal else 0,

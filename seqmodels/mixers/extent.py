@@ -1,7 +1,10 @@
 """What a kernel sees around each position: convolution and local attention mean the same by it."""
 
 import itertools
+import math
 from typing import NamedTuple
+
+from flax import nnx
 
 from seqmodels.errors import ParameterError, require
 
@@ -61,3 +64,37 @@ class Extent(NamedTuple):
             tuple(i * self.dilation - start for i, start in zip(place, starts, strict=True))
             for place in places
         ]
+
+
+class ExtentMixer(nnx.Module):
+    """What mixers with an extent have in common; see :class:`Extent` for the arguments."""
+
+    def __init__(
+        self, width: int, kernel: int | tuple[int, ...], dilation: int, causal: bool, stride: int
+    ):
+        self.width = width
+        self.extent = Extent.of(kernel, dilation, causal, stride)
+
+    @property
+    def causal(self) -> bool:
+        """Whether it is causal on one axis, and a sequence can be continued."""
+        return self.extent.has_state
+
+    @property
+    def rank(self) -> int:
+        """How many axes it works on."""
+        return len(self.extent.kernel)
+
+    @property
+    def stride(self) -> int:
+        """The distance between the positions that have an output."""
+        return self.extent.stride
+
+    @property
+    def volume(self) -> int:
+        """How many positions an output sees."""
+        return math.prod(self.extent.kernel)
+
+    def made(self, length: int) -> float:
+        """How many outputs so many positions have."""
+        return length / self.stride**self.rank

@@ -1,6 +1,5 @@
 """Local attention in place of a convolution: the same extent, on sequences and grids."""
 
-import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,12 +9,12 @@ from seqmodels.arrays import Array, Bool, Float, Key, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Cost
-from seqmodels.mixers.extent import Extent
+from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.ops.neighbourhood import Neighbourhood, neighbourhood_attention
 from seqmodels.ops.positions import sinusoidal
 
 
-class LocalAttention(nnx.Module):
+class LocalAttention(ExtentMixer):
     """Stand-alone self-attention of each position to its neighbours (Ramachandran et al. 2019).
 
     A drop-in for :class:`~seqmodels.mixers.convolution.Convolution`: kernel, dilation,
@@ -47,30 +46,14 @@ class LocalAttention(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        self.extent = Extent.of(kernel, dilation, causal, stride)
+        super().__init__(width, kernel, dilation, causal, stride)
         require(heads >= 1, f"heads={heads} is below 1")
         require(width % heads == 0, f"heads={heads} does not divide the width {width}")
-        self.width = width
         self.heads = heads
         self.inputs = Linear(width, 3 * width, rngs=rngs)
         self.outputs = Linear(width, width, rngs=rngs)
         initial = nnx.initializers.lecun_normal()
         self.offsets = nnx.Param(initial(rngs.params(), (self._features.shape[1], width)))
-
-    @property
-    def causal(self) -> bool:
-        """Whether it is causal on one axis."""
-        return self.extent.has_state
-
-    @property
-    def rank(self) -> int:
-        """How many axes it works on."""
-        return len(self.extent.kernel)
-
-    @property
-    def stride(self) -> int:
-        """The distance between the positions that have an output."""
-        return self.extent.stride
 
     @property
     def _features(self) -> Float[Array, "O F"]:
@@ -135,11 +118,10 @@ class LocalAttention(nnx.Module):
 
         The scores are sums of products and no matrix products, but as many operations.
         """
-        made = length / self.stride**self.rank
-        volume = math.prod(self.extent.kernel)
+        made = self.made(length)
         reach = self.extent.reach()[0]
         return Cost(
-            flops=(length * 6 + made * 2) * self.width**2 + made * volume * 4 * self.width,
+            flops=(length * 6 + made * 2) * self.width**2 + made * self.volume * 4 * self.width,
             state_bytes=2 * reach * self.width * 4 if self.causal else 0,
             sequential_depth=1,
         )

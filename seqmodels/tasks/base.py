@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from seqmodels.arrays import AnyArray, Array, Bool, Float, Int
-from seqmodels.errors import ParameterError
+from seqmodels.errors import ParameterError, require
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -83,6 +83,46 @@ class Task(Protocol):
     def metrics(self, outputs: Float[Array, "B *P V"], batch: Batch) -> Metrics:
         """Sums and counts of every metric; ``"loss"`` is what training minimises, in nats."""
         ...
+
+
+class GeneratedTask:
+    """A task whose examples are drawn: endless in training, a fixed number in each other split.
+
+    A task of this kind says in :meth:`draw` how; each split and step has random numbers of its own.
+
+    Args:
+      seed: which examples are drawn.
+      evaluation_examples: the size of the validation and of the test split.
+    """
+
+    def __init__(self, seed: int, evaluation_examples: int):
+        require(
+            evaluation_examples >= 1, f"evaluation_examples={evaluation_examples} is not at least 1"
+        )
+        self.seed = seed
+        self.evaluation_examples = evaluation_examples
+
+    def examples(self, split: Split, length: int) -> int | None:
+        """Endless in training, ``evaluation_examples`` in each other split."""
+        del length
+        return None if split == "train" else self.evaluation_examples
+
+    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+        """What is drawn, with weight 0 for the examples past the end of a split."""
+        random = generator(self.seed, split, step, length)
+        drawn = self.draw(random, split, batch_size, length)
+        counted = example_weights(self.evaluation_examples, split, step, batch_size)
+        counted = counted.reshape(-1, *(1,) * (drawn.targets.ndim - 1))
+        return drawn._replace(weights=(drawn.weights * counted).astype(np.float32))
+
+    def draw(
+        self, random: np.random.Generator, split: Split, batch_size: int, length: int
+    ) -> Batch:
+        """A batch whose weights say which targets count: 1, or an array as large as the targets.
+
+        Raises :class:`ParameterError` for a length that the task can't make.
+        """
+        raise NotImplementedError
 
 
 def classification_metrics(outputs: Float[Array, "B *P V"], batch: Batch) -> Metrics:

@@ -6,17 +6,16 @@ from seqmodels.arrays import Array, Float
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
+    GeneratedTask,
     Metrics,
     Split,
     TaskSpec,
     exact_match_metrics,
-    example_weights,
-    generator,
     require_length,
 )
 
 
-class Copy:
+class Copy(GeneratedTask):
     """Read a pattern, wait, and say it again when asked.
 
     The input is ``pattern`` symbols, blanks, and at the end a "now" token for each
@@ -40,13 +39,9 @@ class Copy:
     ):
         require(pattern >= 1, f"pattern={pattern} is not at least 1")
         require(symbols >= 2, f"symbols={symbols} is not at least 2")
-        require(
-            evaluation_examples >= 1, f"evaluation_examples={evaluation_examples} is not at least 1"
-        )
-        self.seed = seed
+        super().__init__(seed, evaluation_examples)
         self.pattern = pattern
         self.symbols = symbols
-        self.evaluation_examples = evaluation_examples
         self.spec = TaskSpec(
             shape="many-to-many",
             inputs="tokens",
@@ -57,23 +52,18 @@ class Copy:
             higher_is_better=True,
         )
 
-    def examples(self, split: Split, length: int) -> int | None:
-        """Endless in training, ``evaluation_examples`` in each other split."""
-        del length
-        return None if split == "train" else self.evaluation_examples
-
-    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+    def draw(
+        self, random: np.random.Generator, split: Split, batch_size: int, length: int
+    ) -> Batch:
         """Tokens [B, L]; targets at the last ``pattern`` positions."""
         n = self.pattern
         require_length(length, length >= 2 * n, "copy", f"a pattern of {n} takes at least {2 * n}")
-        random = generator(self.seed, split, step, length)
         symbols = random.integers(1, self.symbols + 1, size=(batch_size, n), dtype=np.int32)
         inputs = np.zeros((batch_size, length), np.int32)
         inputs[:, :n] = symbols
         inputs[:, -n:] = self.symbols + 1
         positions = np.tile(np.arange(length - n, length, dtype=np.int32), (batch_size, 1))
-        weights = example_weights(self.evaluation_examples, split, step, batch_size)
-        return Batch(inputs, symbols, np.repeat(weights[:, None], n, axis=1), positions=positions)
+        return Batch(inputs, symbols, np.ones(symbols.shape), positions=positions)
 
     def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
         """Cross-entropy, accuracy a symbol, and the share of patterns wholly right."""

@@ -6,15 +6,13 @@ from functools import lru_cache
 import numpy as np
 
 from seqmodels.arrays import AnyArray, Array, Float, Int
-from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
+    GeneratedTask,
     Metrics,
     Split,
     TaskSpec,
     exact_match_metrics,
-    example_weights,
-    generator,
     require_length,
 )
 
@@ -59,7 +57,7 @@ END = len(TARGET_ALPHABET)
 LONGEST = len("Wednesday, September 29, 2099")
 
 
-class Dates:
+class Dates(GeneratedTask):
     """Write a date, in one of a dozen formats and three cases, as its ISO form.
 
     Days are from 1900 to 2099. Each belongs to one split (8 : 1 : 1, drawn once, whatever the
@@ -75,8 +73,8 @@ class Dates:
     >>> batch = task.batch("test", step=0, batch_size=2, length=29)
     >>> for source, target in zip(batch.inputs, batch.targets):
     ...     print(task.show_source(source), "|", task.show_target(target))
-    29. Jul 1982 | 1982-07-29
-    january 3, 1918 | 1918-01-03
+    SAT 19 APR 1997 | 1997-04-19
+    Tue 19 Dec 1995 | 1995-12-19
     """
 
     spec = TaskSpec(
@@ -91,23 +89,15 @@ class Dates:
     )
 
     def __init__(self, seed: int, evaluation_examples: int = 1000):
-        require(
-            evaluation_examples >= 1, f"evaluation_examples={evaluation_examples} is not at least 1"
-        )
-        self.seed = seed
-        self.evaluation_examples = evaluation_examples
+        super().__init__(seed, evaluation_examples)
 
-    def examples(self, split: Split, length: int) -> int | None:
-        """Endless in training, ``evaluation_examples`` in each other split."""
-        del length
-        return None if split == "train" else self.evaluation_examples
-
-    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+    def draw(
+        self, random: np.random.Generator, split: Split, batch_size: int, length: int
+    ) -> Batch:
         """Sources [B, L] with their mask; targets [B, 11]."""
         require_length(
             length, length >= LONGEST, "dates", f"the longest date takes {LONGEST} characters"
         )
-        random = generator(self.seed, split, step)
         days = random.choice(_days(split), batch_size)
         formats = random.integers(len(FORMATS), size=batch_size)
         cases = random.integers(len(CASES), size=batch_size)
@@ -119,8 +109,7 @@ class Dates:
             inputs[row, : len(source)] = source
             mask[row, : len(source)] = True
             targets[row, :10] = target
-        weights = example_weights(self.evaluation_examples, split, step, batch_size)
-        return Batch(inputs, targets, np.repeat(weights[:, None], 11, axis=1), mask)
+        return Batch(inputs, targets, np.ones(targets.shape), mask)
 
     def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
         """Cross-entropy, accuracy a character, and the share of dates wholly right."""

@@ -8,17 +8,16 @@ from seqmodels.arrays import Array, Float
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
+    GeneratedTask,
     Metrics,
     Split,
     TaskSpec,
     exact_match_metrics,
-    example_weights,
-    generator,
     require_length,
 )
 
 
-class Recall:
+class Recall(GeneratedTask):
     """Key-value pairs, then each key once more: answer with its value.
 
     Multi-query associative recall (Arora et al. 2023, Zoology): the sequence begins
@@ -55,15 +54,11 @@ class Recall:
         )
         require(pairs >= 1, f"pairs={pairs} is not at least 1")
         require(power > 0, f"power={power} is not above 0")
-        require(
-            evaluation_examples >= 1, f"evaluation_examples={evaluation_examples} is not at least 1"
-        )
-        self.seed = seed
+        super().__init__(seed, evaluation_examples)
         self.vocabulary = vocabulary
         self.pairs = pairs
         self.power = power
         self.filler = filler
-        self.evaluation_examples = evaluation_examples
         self.spec = TaskSpec(
             shape="many-to-many",
             inputs="tokens",
@@ -74,18 +69,14 @@ class Recall:
             higher_is_better=True,
         )
 
-    def examples(self, split: Split, length: int) -> int | None:
-        """Endless in training, ``evaluation_examples`` in each other split."""
-        del length
-        return None if split == "train" else self.evaluation_examples
-
-    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+    def draw(
+        self, random: np.random.Generator, split: Split, batch_size: int, length: int
+    ) -> Batch:
         """Tokens [B, L]; the values are the targets at the queries' positions [B, pairs]."""
         pairs, half = self.pairs, self.vocabulary // 2
         require_length(
             length, length >= 4 * pairs, "recall", f"{pairs} pairs take at least {4 * pairs}"
         )
-        random = generator(self.seed, split, step, length)
         keys = 1 + _choose(random, np.zeros(half - 1), batch_size, pairs)
         values = half + _choose(random, np.zeros(half), batch_size, pairs)
         space = (length - 2 * pairs) // 2
@@ -98,10 +89,7 @@ class Recall:
         inputs[:, 0 : 2 * pairs : 2] = keys
         inputs[:, 1 : 2 * pairs : 2] = values
         np.put_along_axis(inputs, positions, keys, axis=1)
-        weights = example_weights(self.evaluation_examples, split, step, batch_size)
-        return Batch(
-            inputs, values, np.repeat(weights[:, None], pairs, axis=1), positions=positions
-        )
+        return Batch(inputs, values, np.ones(values.shape), positions=positions)
 
     def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
         """Cross-entropy, accuracy a query, and the share of examples wholly right."""

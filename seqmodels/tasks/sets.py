@@ -8,17 +8,16 @@ from seqmodels.arrays import Array, Float
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
+    GeneratedTask,
     Metrics,
     Split,
     TaskSpec,
     classification_metrics,
-    example_weights,
-    generator,
     require_length,
 )
 
 
-class Set:
+class Set(GeneratedTask):
     """The largest of some numbers, or how many of them are 0, whatever their order.
 
     Numbers are tokens from 0 to ``symbols`` - 1. Sets have from 1 to ``length`` members (with
@@ -45,13 +44,9 @@ class Set:
         evaluation_examples: int = 1000,
     ):
         require(symbols >= 2, f"symbols={symbols} is not at least 2")
-        require(
-            evaluation_examples >= 1, f"evaluation_examples={evaluation_examples} is not at least 1"
-        )
-        self.seed = seed
+        super().__init__(seed, evaluation_examples)
         self.operation = operation
         self.symbols = symbols
-        self.evaluation_examples = evaluation_examples
         self.spec = TaskSpec(
             shape="many-to-one",
             inputs="tokens",
@@ -62,15 +57,11 @@ class Set:
             higher_is_better=True,
         )
 
-    def examples(self, split: Split, length: int) -> int | None:
-        """Endless in training, ``evaluation_examples`` in each other split."""
-        del length
-        return None if split == "train" else self.evaluation_examples
-
-    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+    def draw(
+        self, random: np.random.Generator, split: Split, batch_size: int, length: int
+    ) -> Batch:
         """Numbers [B, L] with their mask, and the answers [B]."""
         require_length(length, length >= 1, "set", "a set has at least 1 member")
-        random = generator(self.seed, split, step, length)
         sizes = random.integers(1, length + 1, (batch_size, 1))
         mask = np.arange(length)[None] < sizes
         if self.operation == "maximum":
@@ -87,9 +78,8 @@ class Set:
             )
             np.put_along_axis(inputs, order, chosen, axis=1)
             targets = zeros[:, 0]
-        weights = example_weights(self.evaluation_examples, split, step, batch_size)
         inputs = np.where(mask, inputs, 0)
-        return Batch(inputs.astype(np.int32), targets.astype(np.int32), weights, mask)
+        return Batch(inputs.astype(np.int32), targets.astype(np.int32), np.ones(batch_size), mask)
 
     def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
         """Cross-entropy and accuracy."""

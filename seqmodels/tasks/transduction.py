@@ -6,17 +6,16 @@ from seqmodels.arrays import AnyArray, Array, Float, Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
+    GeneratedTask,
     Metrics,
     Split,
     TaskSpec,
     exact_match_metrics,
-    example_weights,
-    generator,
     require_length,
 )
 
 
-class _Transduction:
+class _Transduction(GeneratedTask):
     """A string of random symbols to another of the same length, and an end token.
 
     Symbols are 0 to ``symbols`` - 1, the end token is ``symbols``. In training every
@@ -42,13 +41,9 @@ class _Transduction:
     ):
         require(symbols >= 2, f"symbols={symbols} is not at least 2")
         require(shortest >= 1, f"shortest={shortest} is not at least 1")
-        require(
-            evaluation_examples >= 1, f"evaluation_examples={evaluation_examples} is not at least 1"
-        )
-        self.seed = seed
+        super().__init__(seed, evaluation_examples)
         self.symbols = symbols
         self.shortest = shortest
-        self.evaluation_examples = evaluation_examples
         self.spec = TaskSpec(
             shape="sequence-to-sequence",
             inputs="tokens",
@@ -60,17 +55,13 @@ class _Transduction:
             end=symbols,
         )
 
-    def examples(self, split: Split, length: int) -> int | None:
-        """Endless in training, ``evaluation_examples`` in each other split."""
-        del length
-        return None if split == "train" else self.evaluation_examples
-
-    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+    def draw(
+        self, random: np.random.Generator, split: Split, batch_size: int, length: int
+    ) -> Batch:
         """Sources [B, L] with their mask; targets [B, L + 1], the end token included."""
         require_length(
             length, length >= self.shortest, self.name, f"shortest={self.shortest} is the least"
         )
-        random = generator(self.seed, split, step, length)
         source = random.integers(0, self.symbols, (batch_size, length), dtype=np.int32)
         lengths = np.full(batch_size, length)
         if split == "train":
@@ -79,9 +70,8 @@ class _Transduction:
         mask = places[:, :-1] < lengths[:, None]
         targets = np.full((batch_size, length + 1), self.symbols, np.int32)
         targets[:, :-1][mask] = self._transduce(source, mask, lengths)[mask]
-        counted = example_weights(self.evaluation_examples, split, step, batch_size)
-        weights = (places <= lengths[:, None]) * counted[:, None]
-        return Batch(np.where(mask, source, 0), targets, weights.astype(np.float32), mask)
+        weights = places <= lengths[:, None]
+        return Batch(np.where(mask, source, 0), targets, weights, mask)
 
     def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
         """Cross-entropy, accuracy a token, and the share of strings wholly right."""

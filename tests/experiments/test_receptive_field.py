@@ -24,7 +24,7 @@ def seen(depth: int, *mixers: dict, length: int = LENGTH, position: int | None =
     model = build_model(section, SPEC)
     place = None if position is None else (position,)
     params = model.init(jax.random.key(0))
-    return extent(receptive_field(model, params, (length,), WIDTH, depth, place))[0]
+    return extent(receptive_field(model, params, (length,), depth, place))[0]
 
 
 CENTRED = {"kind": "convolution", "kernel": 3, "causal": False}

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from seqmodels.block import Block
 from seqmodels.mixers import GRU, LSTM, RNN, Attention, Bidirectional, CrossAttention
 from seqmodels.ops.convolution import convolution, depthwise_convolution
-from seqmodels.stack import Block
 
 WIDTH, HEADS, HIDDEN, LENGTHS = 8, 2, 16, (9, 5)
 MASK = jnp.arange(9)[None] < jnp.array(LENGTHS)[:, None]

@@ -20,13 +20,10 @@ import pytest
 from jax.sharding import AxisType, Mesh
 
 from seqmodels.ops.attention import attention, attention_reference
-from seqmodels.ops.attention_kernels import (
-    choose_kernel,
-    cudnn_attention,
-    find_kernel,
-    splash_attention,
-)
+from seqmodels.ops.attention_kernels import choose_kernel, find_kernel
+from seqmodels.ops.cudnn_attention import cudnn_attention
 from seqmodels.ops.platform import platform
+from seqmodels.ops.splash_attention import splash_attention
 from seqmodels.training.sharding import by_row, traced_under
 
 ROOT = Path(__file__).parents[2]
