@@ -14,7 +14,7 @@ from seqmodels.presets import preset
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """Arguments: mixer=rnn|lstm|gru|conv|local|global|transformer, length=64."""
+    """Arguments: mixer=PRESET (seqmodels/presets.py), length=64."""
     arguments = read_arguments(arg, mixer="global", length=64)
     config = ConfigDict()
     config.seed = 0

@@ -11,7 +11,7 @@ from seqmodels.presets import preset
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """Arguments: mixer=rnn|lstm|gru|conv|local|global|transformer."""
+    """Arguments: mixer=PRESET (seqmodels/presets.py)."""
     arguments = read_arguments(arg, mixer="gru")
     blocks = preset(arguments.mixer, parameters=100_000, depth=2, causal=True, pooling=None)
     config = ConfigDict()

@@ -1,4 +1,4 @@
-"""Handwritten digits as 8x8 grids: convolution, local attention in its place, patches, hybrids.
+"""Handwritten digits on 2 or 3 axes: convolution, local attention in its place, patches, hybrids.
 
 python train.py --config=configs/digits_grid.py:mixer=conv,kernel=3 --workdir=runs/digits-grid
 
@@ -29,9 +29,16 @@ _ATTENTION = {
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """Arguments: mixer=conv|local|hybrid|vit, kernel=3 (of conv, local and hybrid), width=48."""
-    arguments = read_arguments(arg, mixer="conv", kernel=3, width=48)
-    extent = {"kernel": (arguments.kernel,) * 2, "dilation": 1, "causal": False, "stride": 1}
+    """Arguments: mixer=conv|local|hybrid|vit, kernel=3 (of conv, local and hybrid), width=48,
+    layout=grid|solid (8x8 grey values, or 8x8x8 places up to the height of the ink)."""
+    arguments = read_arguments(arg, mixer="conv", kernel=3, width=48, layout="grid")
+    axes = {"grid": 2, "solid": 3}
+    if arguments.layout not in axes:
+        raise ConfigError(
+            f"layout={arguments.layout!r} is not known; {nearest(arguments.layout, axes)}"
+        )
+    rank = axes[arguments.layout]
+    extent = {"kernel": (arguments.kernel,) * rank, "dilation": 1, "causal": False, "stride": 1}
     convolution = {"kind": "convolution", "groups": 1, "gated": False, **extent}
     in_its_place = {"kind": "local_attention", "heads": 4, **extent}
     # What differs: the mixers in turn, an MLP's width, and the positions that become one.
@@ -53,7 +60,7 @@ def get_config(arg: str = "") -> ConfigDict:
         "shift": 1.0,
         "rotation": 10.0,
         "scaling": 0.1,
-        "layout": "grid",
+        "layout": arguments.layout,
     }
     config.model = {
         "width": arguments.width,
@@ -66,7 +73,7 @@ def get_config(arg: str = "") -> ConfigDict:
         "mlp_expansion": mlp_expansion,
         "dropout": 0.1,
         "positions": "learned",
-        "max_length": 64 if patch is None else 16,
+        "max_length": (8 // (patch or 1)) ** rank,
         "pooling": "mean",
         "dtype": "float32",
         "patch": patch,
@@ -82,9 +89,9 @@ def get_config(arg: str = "") -> ConfigDict:
         "clip_norm": 1.0,
     }
     config.train = {
-        "steps": 1500,
+        "steps": 3000,
         "batch_size": 64,
-        "length": 64,
+        "length": 8**rank,
         "accumulate": 1,
         "log_every": 100,
         "evaluate_every": 250,

@@ -76,7 +76,7 @@ def get_config(arg: str = "") -> ConfigDict:
         "clip_norm": 1.0,
     }
     config.train = {
-        "steps": 3000,
+        "steps": 6000,
         "batch_size": 64,
         "length": arguments.length,
         "accumulate": 1,

@@ -15,7 +15,7 @@ from seqmodels.presets import preset
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """Arguments: mixer=rnn|lstm|gru|conv|local|global|transformer, length=512."""
+    """Arguments: mixer=PRESET (seqmodels/presets.py), length=512."""
     arguments = read_arguments(arg, mixer="gru", length=512)
     config = ConfigDict()
     config.seed = 0

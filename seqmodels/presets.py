@@ -17,23 +17,63 @@ _ATTENTION = {
     "qk_norm": False,
     "plain": False,
 }
-_CONVOLUTION = {"kind": "convolution", "kernel": 7, "stride": 1, "groups": 1, "gated": False}
-# What differs between them: the mixers in their order, the parameters of one block in
-# units of D^2, and whether blocks have an MLP.
-_PRESETS: dict[str, tuple[dict[str, dict[str, Any]], int, bool]] = {
-    "rnn": ({"rnn": {"kind": "rnn", "activation": "tanh"}}, 2, False),
-    "lstm": ({"lstm": {"kind": "lstm"}}, 8, False),
-    "gru": ({"gru": {"kind": "gru"}}, 6, False),
-    # Two in turn: one block sees 7 neighbours, two see 55 positions, 6 + 6 * 8 + 1.
-    "conv": (
-        {"conv": _CONVOLUTION | {"dilation": 1}, "dilated": _CONVOLUTION | {"dilation": 8}},
-        8,
-        False,
-    ),
-    "local": ({"local": _ATTENTION | {"window": 16}}, 4, False),
-    "global": ({"global": _ATTENTION}, 4, False),
-    "transformer": ({"global": _ATTENTION}, 12, True),
+_CONVOLUTION = {
+    "kind": "convolution",
+    "kernel": 7,
+    "dilation": 1,
+    "stride": 1,
+    "groups": 1,
+    "gated": False,
 }
+_NEIGHBOURHOOD = {
+    "kind": "local_attention",
+    "kernel": 7,
+    "dilation": 1,
+    "stride": 1,
+    "heads": 4,
+}
+_RECURRENT = ("rnn", "lstm", "gru")
+_Mixers = dict[str, tuple[dict[str, Any], int]]
+
+
+def _near_and_far(mixer: dict[str, Any], squares: int) -> _Mixers:
+    """Two in turn: one block sees 7 neighbours, two see 55 positions, 6 + 6 * 8 + 1."""
+    return {"near": (mixer, squares), "far": (mixer | {"dilation": 8}, squares)}
+
+
+def _doubling(levels: int) -> _Mixers:
+    """Temporal convolutional network (Bai et al. 2018): kernels of 3, dilations 1, 2, 4, ..."""
+    return {
+        f"dilated{2**level}": (_CONVOLUTION | {"kernel": 3, "dilation": 2**level}, 4)
+        for level in range(levels)
+    }
+
+
+# The mixers in their order, each with the parameters of its block in units of D^2.
+_PRESETS: dict[str, _Mixers] = {
+    "rnn": {"rnn": ({"kind": "rnn", "activation": "tanh"}, 2)},
+    "lstm": {"lstm": ({"kind": "lstm"}, 8)},
+    "gru": {"gru": ({"kind": "gru"}, 6)},
+    "bidirectional": {"both": ({"kind": "bidirectional", "mixer": {"kind": "gru"}}, 14)},
+    "conv": {
+        "conv": (_CONVOLUTION, 8),
+        "dilated": (_CONVOLUTION | {"dilation": 8}, 8),
+    },
+    "tcn": _doubling(levels=12),
+    "separable": _near_and_far(_CONVOLUTION | {"groups": None}, 1),
+    "gated": _near_and_far(_CONVOLUTION | {"gated": True}, 15),
+    "neighbourhood": _near_and_far(_NEIGHBOURHOOD, 5),
+    "local": {"local": (_ATTENTION | {"window": 16}, 4)},
+    "global": {"global": (_ATTENTION, 4)},
+    "transformer": {"global": (_ATTENTION, 4)},
+    "hybrid": {
+        "gru": ({"kind": "gru"}, 6),
+        "local": (_ATTENTION | {"window": 16}, 4),
+        "global": (_ATTENTION, 4),
+    },
+}
+_WITH_MLP = ("transformer",)
+_MLP_SQUARES = 8
 PRESETS = tuple(_PRESETS)
 
 
@@ -58,14 +98,20 @@ def preset(
     """
     if name not in _PRESETS:
         raise ConfigError(f"mixer={name!r} is not a preset; {nearest(name, _PRESETS)}")
-    mixers, squares, mlp = _PRESETS[name]
-    mixers = dict(list(mixers.items())[:depth])
-    both_sides = {} if name in ("rnn", "lstm", "gru") else {"causal": causal}
+    if name == "bidirectional" and causal:
+        raise ConfigError(
+            "mixer='bidirectional' sees later positions, and this task's outputs may not depend on "
+            "them; take 'gru'"
+        )
+    chosen = dict(list(_PRESETS[name].items())[:depth])
+    mlp = name in _WITH_MLP
+    squares = [squares + _MLP_SQUARES * mlp for _, squares in chosen.values()]
+    total = sum(squares[index % len(squares)] for index in range(depth))
     section = {
-        "width": max(8, 8 * round((parameters / (depth * squares)) ** 0.5 / 8)),
+        "width": max(8, 8 * round((parameters / total) ** 0.5 / 8)),
         "depth": depth,
-        "pattern": tuple(mixers),
-        "mixers": {key: mixer | both_sides for key, mixer in mixers.items()},
+        "pattern": tuple(chosen),
+        "mixers": {key: _with_causal(mixer, causal) for key, (mixer, _) in chosen.items()},
         "norm": "layer",
         "norm_position": "pre",
         "mlp": "gelu" if mlp else "none",
@@ -82,3 +128,9 @@ def preset(
         if key not in section:
             raise ConfigError(f"preset: model.{key} does not exist; {nearest(key, section)}")
     return section | changes
+
+
+def _with_causal(mixer: dict[str, Any], causal: bool) -> dict[str, Any]:
+    """A mixer's section, with what it sees where it can see both sides."""
+    has_direction = mixer["kind"] in (*_RECURRENT, "bidirectional")
+    return mixer if has_direction else mixer | {"causal": causal}

@@ -24,7 +24,12 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("configs/*.py"))
 every_file = pytest.mark.parametrize("file", FILES)
 # The words that a config's argument mixer takes, where they are not the presets.
+WITH_DIRECTION = tuple(name for name in PRESETS if name != "bidirectional")
 MIXER_WORDS = {
+    **dict.fromkeys(
+        ("configs/text.py", "configs/copy.py", "configs/recall.py", "configs/digits_from_class.py"),
+        WITH_DIRECTION,
+    ),
     "configs/digits_grid.py": ("conv", "local", "hybrid", "vit"),
     "configs/reverse.py": ("rnn", "lstm", "gru", "transformer"),
 }

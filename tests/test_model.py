@@ -248,7 +248,9 @@ HYBRID = section(
 )
 EXTENDED = {"hybrid": HYBRID, "sinusoidal": section(SET | {"causal": True}, positions="sinusoidal")}
 EXTENDED |= {
-    name: preset(name, parameters=1000, depth=2, causal=True, pooling=None) for name in PRESETS
+    name: preset(name, parameters=1000, depth=2, causal=True, pooling=None)
+    for name in PRESETS
+    if name != "bidirectional"
 }
 
 

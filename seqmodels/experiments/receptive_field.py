@@ -27,12 +27,13 @@ def receptive_field(
       params: its parameters, trained or not.
       axes: how many positions there are along each axis.
       depth: after how many blocks.
-      position: the output's place; the middle of each axis if None.
+      position: the output's place; the middle of the outputs along each axis if None.
       seed: of the inputs and of the projection.
     """
-    place = tuple(length // 2 for length in axes) if position is None else position
     inputs_key, projection_key = jax.random.split(jax.random.key(seed))
     x = jax.random.normal(inputs_key, (1, *axes, model.reading.width))
+    made = jax.eval_shape(lambda x: model.reading.apply(params, x, depth), x).shape[1:-1]
+    place = tuple(length // 2 for length in made) if position is None else position
     projection = jax.random.normal(projection_key, (model.reading.width,))
 
     @jax.jit

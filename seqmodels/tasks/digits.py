@@ -1,5 +1,6 @@
-"""Handwritten digits, pixel by pixel: real data that needs no download."""
+"""Handwritten digits, as a sequence, a grid or a solid: real data that needs no download."""
 
+import math
 from functools import cache, lru_cache
 from typing import Any, Literal
 
@@ -27,7 +28,7 @@ _CENTRED = np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2
 
 
 class Digits:
-    """Which digit is it, from its 8×8 grey values, as a sequence of 64 pixels or as a grid?
+    """Which digit is it, from its 8×8 grey values: a sequence of pixels, a grid or a solid?
 
     The 1,797 images are scikit-learn's copy of the UCI optical digits (43 people;
     Alpaydin and Kaynak 1998). The split into 1,200 / 297 / 300 images is drawn once
@@ -39,7 +40,8 @@ class Digits:
       shift: the most that a training image is moved along each axis, in pixels.
       rotation: the most that it is turned, in degrees.
       scaling: the most that it is stretched along each axis, as a share of its size.
-      layout: "sequence", the pixels row after row, or "grid", their 8×8 places.
+      layout: "sequence", the pixels row after row; "grid", their 8×8 places; or "solid", 8×8×8
+        places that are 1 up to the height of the ink and 0 above.
 
     >>> batch = Digits(seed=0).batch("train", step=0, batch_size=2, length=64)
     >>> batch.inputs.shape, batch.targets.shape
@@ -52,7 +54,7 @@ class Digits:
         shift: float = 1.0,
         rotation: float = 10.0,
         scaling: float = 0.1,
-        layout: Literal["sequence", "grid"] = "sequence",
+        layout: Literal["sequence", "grid", "solid"] = "sequence",
     ):
         require(0 <= shift < SIDE, f"shift={shift} is not at least 0 and below {SIDE} pixels")
         require(0 <= rotation <= 180, f"rotation={rotation} is not within 0 and 180 degrees")
@@ -61,7 +63,7 @@ class Digits:
         self.shift = shift
         self.rotation = rotation
         self.scaling = scaling
-        self.axes = (SIDE, SIDE) if layout == "grid" else (SIDE**2,)
+        self.axes = {"sequence": (SIDE**2,), "grid": (SIDE,) * 2, "solid": (SIDE,) * 3}[layout]
         self.spec = TaskSpec(
             shape="many-to-one",
             inputs="features",
@@ -79,19 +81,27 @@ class Digits:
         return SPLIT_SIZES[split]
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
-        """Images [B, 64, 1] or [B, 8, 8, 1], and their digits [B]."""
-        require_length(length, length == SIDE**2, "digits", f"an image has {SIDE**2} pixels")
+        """Images [B, 64, 1], [B, 8, 8, 1] or [B, 8, 8, 8, 1], and their digits [B]."""
+        places = math.prod(self.axes)
+        require_length(length, length == places, "digits", f"an image has {places} places")
         if split == "train":
             batches = _training_batches(self, step // STEPS_AT_ONCE, batch_size)
             return batches[step % STEPS_AT_ONCE]
         images, digits = load_images(split)
         indices, weights = example_indices(len(images), split, step, batch_size, self.seed)
-        inputs = images[indices].reshape(batch_size, *self.axes, 1)
+        inputs = self._lay_out(images[indices])
         return Batch(inputs, digits[indices], weights)
 
     def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
         """Cross-entropy and accuracy."""
         return classification_metrics(outputs, batch)
+
+    def _lay_out(self, images: Float[np.ndarray, "B 8 8"]) -> Float[np.ndarray, "B *L 1"]:
+        """Images as the layout has them."""
+        if len(self.axes) == 3:
+            heights = (np.arange(SIDE, dtype=np.float32).reshape(1, SIDE, 1, 1) + 0.5) / SIDE
+            images = (images[:, None] >= heights).astype(np.float32)
+        return images.reshape(len(images), *self.axes, 1)
 
     def _distort(
         self, images: Float[np.ndarray, "B 8 8"], uniform: Float[np.ndarray, "5 B 1 1"]
@@ -121,8 +131,9 @@ def _training_batches(task: Digits, group: int, batch_size: int) -> list[Batch]:
     uniform = [generator(task.seed, "train", step).uniform(-1, 1, size) for step in steps]
     amounts = np.concatenate(uniform, axis=1).astype(np.float32)
     distorted = task._distort(images[np.concatenate(indices)], amounts)
-    distorted.setflags(write=False)  # batches are views of it
-    inputs = distorted.reshape(STEPS_AT_ONCE, batch_size, *task.axes, 1)
+    inputs = task._lay_out(distorted)
+    inputs.setflags(write=False)  # batches are views of it
+    inputs = inputs.reshape(STEPS_AT_ONCE, batch_size, *inputs.shape[1:])
     return [Batch(*arrays) for arrays in zip(inputs, digits[list(indices)], weights, strict=True)]
 
 

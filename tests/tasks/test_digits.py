@@ -62,3 +62,13 @@ def test_distortion_moves_turns_and_stretches():
     narrower = distorted(unchanged_digits(scaling=0.5), 0, 0, -1, 0, 0)  # to half its width
     assert np.array_equal(narrower[:, :2], np.zeros((8, 2)))
     np.testing.assert_allclose(narrower[:, 2], (image[0, :, 0] + image[0, :, 1]) / 2)
+
+
+def test_layouts_hold_the_same_images():
+    flat = digits_of("test").inputs.reshape(-1, 8, 8)
+    grid = unchanged_digits(layout="grid").batch("test", 0, 300, 64).inputs
+    np.testing.assert_array_equal(grid[..., 0], flat)
+    solid = unchanged_digits(layout="solid").batch("test", 0, 300, 512).inputs
+    assert solid.shape == (300, 8, 8, 8, 1)
+    # As high as the ink: the greys 0 to 16 become heights 0 to 8.
+    np.testing.assert_array_equal(solid[..., 0].sum(axis=1), np.floor(flat * 8 + 0.5))
