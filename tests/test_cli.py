@@ -58,7 +58,7 @@ MISTAKES = {
     ),
     "unknown mixer": (
         ["--config=configs/copy.py:mixer=lstn"],
-        "mixer='lstn' is not a preset; did you mean 'lstm'? (known: conv, global, gru, local, ",
+        "mixer='lstn' is not a preset; did you mean 'lstm'? (known: bidirectional, conv, gated, ",
     ),
     "argument of a wrong type": (
         ["--config=configs/copy.py:length=long"],
@@ -172,7 +172,7 @@ def test_a_workdir_that_holds_another_run(call, tmp_path):
         ([], "--workdir is missing; it names a folder of the run"),
         (["--workdir=RUN"], "--workdir=RUN holds no run (no config.json); train first"),
         (["--workdir=RUN", "--generate=x"], "flag --generate=x: invalid literal for int() "),
-        (["--workdir=RUN", "--generate=0"], "--generate=0 is below 1 byte"),
+        (["--workdir=RUN", "--generate=0"], "--generate=0 is below 1"),
         (["--workdir=RUN", "--generate=5", "--temperature=-1"], "--temperature=-1.0 is below 0"),
         (["--workdir=RUN", "--split=tset"], "--split='tset' is not one of train, validation, test"),
         (["--workdir=RUN", "--split="], "--split='' is not one of train, validation, test"),

@@ -8,7 +8,7 @@ import pytest
 
 from seqmodels.config import load_config
 from seqmodels.experiments.evaluation import evaluate_run
-from seqmodels.experiments.generation import generate_text
+from seqmodels.experiments.generation import generate_run
 from seqmodels.training.fit import fit
 from tests.command_line import ROOT, finish, read_json, start
 
@@ -93,9 +93,11 @@ def test_a_damaged_best_checkpoint_falls_back(run, capsys):
 
 def test_text_follows_from_prompt_seed_and_temperature(run, capsys):
     def sample(count, temperature, seed):
-        text = generate_text(str(run), "best", "line é", count, temperature, seed)
+        text = generate_run(
+            str(run), "best", count, prompt="line é", temperature=temperature, seed=seed
+        )
         assert capsys.readouterr().out == text + "\n"
-        assert (run / "sample.txt").read_text() == text
+        assert (run / "sample.txt").read_text() == text + "\n"
         assert text.startswith("line é")
         return text
 
@@ -125,7 +127,7 @@ def test_the_command_line(run, tmp_path):
         assert split in table[1]
     assert (text[0], text[2]) == (0, "")
     assert text[1].startswith("line")
-    assert text[1] == (run / "sample.txt").read_text() + "\n"
+    assert text[1] == (run / "sample.txt").read_text()
     message = "--split=train: its examples are endless; use validation or test"
     assert endless == (2, "", f"evaluate.py: {message}\n")
     kept = ", ".join(sorted(path.name for path in (run / "checkpoints").iterdir()))

@@ -7,8 +7,9 @@ import jax
 import numpy as np
 
 from seqmodels.arrays import Float
-from seqmodels.decoding import Sampling, begin, decode
-from seqmodels.errors import UserError
+from seqmodels.decoding import Sampling
+from seqmodels.experiments.attention_maps import Map, attention_maps
+from seqmodels.experiments.generation import Choice, write_for
 from seqmodels.experiments.receptive_field import receptive_field
 from seqmodels.experiments.runs import LoadedRun, load_run
 from seqmodels.tasks.base import Batch
@@ -20,14 +21,19 @@ POINTS = 12
 """Lengths at which strings are scored."""
 BEYOND = 3
 """Up to so many times the training length."""
+LARGEST_MAP = 256
+"""Positions beyond which a map's pixels can't be told apart."""
+NAMED = 40
+"""Up to so many tokens are named along an axis of a map."""
 BLUE, ORANGE = "#0072B2", "#D55E00"  # of Okabe and Ito, as in the learning curve
 
 
 def draw_pictures(workdir: str, checkpoint: str) -> list[Path]:
     """Writes a run's pictures as PNGs into ``pictures`` in its folder, and names each.
 
-    Always the receptive field; for strings, exact match against the length; for digits that are
-    written, samples of each class.
+    Always the receptive field; attention maps, where there is attention over at most
+    LARGEST_MAP positions; for strings, exact match against the length; for digits that are written,
+    samples of each class.
 
     Args:
       workdir: the run's folder.
@@ -41,6 +47,9 @@ def draw_pictures(workdir: str, checkpoint: str) -> list[Path]:
     folder.mkdir(exist_ok=True)
     drawn = [_draw_receptive_field(run, folder / "receptive-field.png")]
     spec = run.experiment.task.spec
+    maps = [m for m in attention_maps(run) if max(m.weights.shape[1:]) <= LARGEST_MAP]
+    if maps:
+        drawn.append(_draw_attention(run, maps, folder / "attention.png"))
     if spec.shape == "sequence-to-sequence" and hasattr(run.experiment.task, "shortest"):
         drawn.append(_draw_by_length(run, folder / "by-length.png"))
     if spec.shape == "one-to-many":
@@ -71,11 +80,12 @@ def fields(run: LoadedRun) -> list[Float[np.ndarray, "*L"]]:
 
 def _draw_receptive_field(run: LoadedRun, path: Path) -> Path:
     shown = fields(run)
-    rank = shown[0].ndim
-    if rank > 2:
-        raise UserError(f"pictures of {rank} axes can't be drawn; 1 or 2 can")
     title = f"{run.workdir.path.name}: what the middle output sees after each block"
-    figure = _figure(2.2 * len(shown) + 1.0 if rank == 2 else 7.0, 2.6, title)
+    if shown[0].ndim == 3:
+        title += " (the middle slice)"
+        shown = [field[len(field) // 2] for field in shown]
+    rank = shown[0].ndim
+    figure = _figure(2.2 * len(shown) + 1.0 if rank == 2 else 7.0, 3.0, title + "\n")
     if rank == 1:
         axes = figure.subplots()
         image = axes.imshow(
@@ -95,6 +105,42 @@ def _draw_receptive_field(run: LoadedRun, path: Path) -> Path:
     figure.colorbar(image, ax=every, label="gradient, share of the largest")
     figure.savefig(path)
     return path
+
+
+def _draw_attention(run: LoadedRun, maps: list[Map], path: Path) -> Path:
+    """A row of panels a layer, a panel a head."""
+    heads = max(len(layer.weights) for layer in maps)
+    queries, keys = (max(layer.weights.shape[axis] for layer in maps) for axis in (1, 2))
+    side = 2.2 if max(queries, keys) > NAMED else 0.13 * max(queries, keys) + 1.2
+    title = f"{run.workdir.path.name}: how much each position takes from each other"
+    figure = _figure(side * heads + 1.2, (side + 0.4) * len(maps) + 0.5, title + "\n")
+    grid = figure.subplots(len(maps), heads, squeeze=False)
+    for row, layer in zip(grid, maps, strict=True):
+        for head, axes in enumerate(row):
+            if head >= len(layer.weights):
+                axes.set_visible(False)
+                continue
+            image = axes.imshow(
+                layer.weights[head], cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
+            )
+            axes.set_title(
+                layer.title if len(layer.weights) == 1 else f"{layer.title}, head {head + 1}",
+                fontsize=7,
+            )
+            axes.tick_params(labelsize=6, length=1.5)
+            _name(axes.xaxis, layer.columns)
+            _name(axes.yaxis, layer.rows)
+        row[0].set_ylabel("looking", fontsize=8)
+    for axes in grid[-1]:
+        axes.set_xlabel("looked at", fontsize=8)
+    figure.colorbar(image, ax=grid, label="weight", shrink=0.8 / len(maps))
+    figure.savefig(path)
+    return path
+
+
+def _name(axis: Any, names: list[str] | None) -> None:
+    if names is not None and len(names) <= NAMED:
+        axis.set_ticks(range(len(names)), names)
 
 
 def scores_by_length(run: LoadedRun) -> dict[int, float]:
@@ -144,14 +190,12 @@ def _draw_by_length(run: LoadedRun, path: Path) -> Path:
 
 
 def _draw_written_digits(run: LoadedRun, path: Path) -> Path:
-    task, model = run.experiment.task, run.experiment.model
+    task = run.experiment.task
     length, classes = run.experiment.train.length, task.spec.input_size
     names = np.repeat(np.arange(classes, dtype=np.int32), SAMPLES)
     nothing = np.zeros((len(names), length), np.int32)
     batch = Batch(names, nothing, nothing.astype(np.float32))
-    params = jax.device_put(run.params, jax.devices()[0])
-    state, first = begin(model, params, batch, task.spec, length)
-    greys = decode(model, params, state, first, length, Sampling(1.0), jax.random.key(0))
+    greys = write_for(run, batch, Choice(Sampling(1.0)), jax.random.key(0))
     side = round(length**0.5)
     images = np.asarray(greys).reshape(classes, SAMPLES, side, side)
     figure = _figure(

@@ -10,12 +10,14 @@ from seqmodels.arrays import Array, Bool, Float, Int, Key, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear, Norm
 from seqmodels.mixers.base import Cost
+from seqmodels.mixers.recording import record_attention
 from seqmodels.ops.additive_attention import (
     Score,
     additive_attention,
     additive_attention_reference,
+    additive_weights,
 )
-from seqmodels.ops.attention import attention, attention_reference
+from seqmodels.ops.attention import attention, attention_reference, attention_weights
 from seqmodels.ops.positions import alibi_slopes, relative_key, relative_query, rotate
 
 
@@ -123,6 +125,7 @@ class Attention(nnx.Module):
         mask = None if mask is None else jnp.reshape(mask, x.shape[:2])
         positions = jnp.broadcast_to(jnp.arange(x.shape[1])[None], x.shape[:2])
         query, keys, values = self._project(x, positions)
+        record_attention("self", lambda: self._weights(query, keys, mask))
         mixed = self._attend(query, keys, values, self.causal, self.window, mask)
         return self.outputs(mixed.reshape(shape))
 
@@ -198,12 +201,27 @@ class Attention(nnx.Module):
         seen: dict[str, Any] = {"causal": causal, "window": window, "mask": mask, "offset": offset}
         if self.score == "additive":
             function = additive_attention_reference if self.plain else additive_attention
-            keys, values = (jnp.repeat(x, self.heads // self.kv_heads, 2) for x in (keys, values))
+            keys, values = self._repeat(keys), self._repeat(values)
             return function(query, keys, values, self.vector[...], **seen)
         function = attention_reference if self.plain else attention
-        scale = 1.0 if self.score == "dot" else 1 / math.sqrt(self.head_width)
-        slopes = alibi_slopes(self.heads) if self.positions == "alibi" else None
-        return function(query, keys, values, scale=scale, slopes=slopes, **seen)
+        return function(query, keys, values, **self._product, **seen)
+
+    def _weights(self, query, keys, mask) -> Float[Array, "B H L L"]:
+        seen: dict[str, Any] = {"causal": self.causal, "window": self.window, "mask": mask}
+        if self.score == "additive":
+            return additive_weights(query, self._repeat(keys), self.vector[...], **seen)
+        return attention_weights(query, keys, **self._product, **seen)
+
+    def _repeat(self, x: Float[Array, "B L G K"]) -> Float[Array, "B L H K"]:
+        return jnp.repeat(x, self.heads // self.kv_heads, axis=2)
+
+    @property
+    def _product(self) -> dict[str, Any]:
+        """How products of queries and keys become scores."""
+        return {
+            "scale": 1.0 if self.score == "dot" else 1 / math.sqrt(self.head_width),
+            "slopes": alibi_slopes(self.heads) if self.positions == "alibi" else None,
+        }
 
     def cost(self, length: int) -> Cost:
         """The projections, then scores and sums over the keys that each query sees."""

@@ -1,5 +1,6 @@
 """Attention from one sequence to another: what a decoder sees of its source."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -9,8 +10,9 @@ from seqmodels.arrays import AnyArray, Array, Bool, Float
 from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Cost
-from seqmodels.ops.additive_attention import Score, additive_attention
-from seqmodels.ops.attention import attention
+from seqmodels.mixers.recording import record_attention
+from seqmodels.ops.additive_attention import Score, additive_attention, additive_weights
+from seqmodels.ops.attention import attention, attention_weights
 
 
 class Source(NamedTuple):
@@ -59,10 +61,13 @@ class CrossAttention(nnx.Module):
         mask = None if mask is None else jnp.asarray(mask)
         if self.score == "additive":
             vector = self.vector[...]
+            weights = partial(additive_weights, query, keys, vector, causal=False, mask=mask)
             mixed = additive_attention(query, keys, values, vector, causal=False, mask=mask)
         else:
             scale = 1.0 if self.score == "dot" else None
+            weights = partial(attention_weights, query, keys, causal=False, mask=mask, scale=scale)
             mixed = attention(query, keys, values, causal=False, mask=mask, scale=scale)
+        record_attention("cross", weights)
         return self.outputs(mixed.reshape(x.shape))
 
     def cost(self, length: int, source_length: int) -> Cost:

@@ -77,9 +77,22 @@ def additive_weights(
     query: Float[Array, "B M H K"],
     key: Float[Array, "B L H K"],
     vector: Float[Array, "H K"],
-    visible: Bool[Array, "#B 1 #M L"],
+    *,
+    causal: bool,
+    window: int | None = None,
+    mask: Bool[Array, "B L"] | None = None,
+    positions: Int[Array, "#B M"] | None = None,
 ) -> Float[Array, "B H M L"]:
-    """The softmax of the scores over the visible keys; 0 for a query that sees none."""
+    """How much of each key's value a query takes; 0 everywhere for one that sees no key.
+
+    ``positions`` are those of the queries, counted from 0 if None.
+    """
+    if positions is None:
+        positions = jnp.arange(query.shape[1])[None]
+    keys = jnp.arange(key.shape[1])[None, None]
+    visible = allowed(positions[:, :, None], keys, causal, window)[:, None]  # [B or 1, 1, M, L]
+    if mask is not None:
+        visible = visible & mask[:, None, None, :]
     hidden = jnp.tanh(
         query.astype(jnp.float32)[:, :, None] + key.astype(jnp.float32)[:, None]
     )  # [B, M, L, H, K]
@@ -89,10 +102,8 @@ def additive_weights(
 
 
 def _attend(query, key, value, vector, positions, mask, causal, window):
-    keys = jnp.arange(key.shape[1])[None, None]
-    visible = allowed(positions[:, :, None], keys, causal, window)[:, None]  # [B or 1, 1, M, L]
-    if mask is not None:
-        visible = visible & mask[:, None, None, :]
-    weights = additive_weights(query, key, vector, visible)
+    weights = additive_weights(
+        query, key, vector, causal=causal, window=window, mask=mask, positions=positions
+    )
     out = jnp.einsum("bhml,blhk->bmhk", weights, value.astype(jnp.float32))
     return out.astype(query.dtype)

@@ -128,8 +128,37 @@ def attention_reference(
     slopes: tuple[float, ...] | None = None,
 ) -> Float[Array, "B M H Kv"]:
     """:func:`attention` with all B * H * M * L scores in memory."""
+    weights = attention_weights(
+        query,
+        key,
+        causal=causal,
+        window=window,
+        mask=mask,
+        offset=offset,
+        scale=scale,
+        slopes=slopes,
+    )
+    value = jnp.repeat(value, query.shape[2] // value.shape[2], axis=2)
+    out = jnp.einsum(
+        "bhml,blhk->bmhk", weights.astype(value.dtype), value, preferred_element_type=jnp.float32
+    )
+    return out.astype(query.dtype)
+
+
+def attention_weights(
+    query: Float[Array, "B M H K"],
+    key: Float[Array, "B L G K"],
+    *,
+    causal: bool,
+    window: int | None = None,
+    mask: Bool[Array, "B L"] | None = None,
+    offset: int | Int[Array, ""] | Int[Array, "B"] = 0,
+    scale: float | None = None,
+    slopes: tuple[float, ...] | None = None,
+) -> Float[Array, "B H M L"]:
+    """How much of each key's value a query takes; 0 everywhere for one that sees no key."""
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    key, value = (jnp.repeat(x, query.shape[2] // x.shape[2], axis=2) for x in (key, value))
+    key = jnp.repeat(key, query.shape[2] // key.shape[2], axis=2)
     scores = scale * jnp.einsum("bmhk,blhk->bhml", query, key, preferred_element_type=jnp.float32)
     rows = jnp.reshape(jnp.asarray(offset), (-1, 1, 1, 1))  # [B or 1, 1, 1, 1]
     query_position = rows + jnp.arange(query.shape[1]).reshape(1, 1, -1, 1)
@@ -142,8 +171,4 @@ def attention_reference(
         visible = visible & mask[:, None, None, :]
     # A finite floor: a row of -inf alone would be NaN, and so would its gradient.
     scores = jnp.where(visible, scores, jnp.finfo(jnp.float32).min)
-    weights = jnp.where(visible, jax.nn.softmax(scores, axis=-1), 0.0)
-    out = jnp.einsum(
-        "bhml,blhk->bmhk", weights.astype(value.dtype), value, preferred_element_type=jnp.float32
-    )
-    return out.astype(query.dtype)
+    return jnp.where(visible, jax.nn.softmax(scores, axis=-1), 0.0)

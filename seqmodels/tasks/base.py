@@ -125,6 +125,33 @@ class GeneratedTask:
         raise NotImplementedError
 
 
+@runtime_checkable
+class WritingTask(Task, Protocol):
+    """A task whose outputs are a sequence of their own, and how people read and write it."""
+
+    def show_source(self, row: Int[AnyArray, "*L"]) -> str:
+        """A row of the inputs, without padding, as text."""
+        ...
+
+    def show_target(self, row: Int[AnyArray, "P"]) -> str:
+        """What is written, as text, up to the end token."""
+        ...
+
+    def read_source(self, text: str) -> Int[np.ndarray, "*L"]:
+        """A row of inputs from text; raises :class:`ParameterError` for what it can't hold."""
+        ...
+
+
+def until(row: Int[AnyArray, "P"], end: int) -> list[int]:
+    """The tokens before the first end token.
+
+    >>> until(np.array([3, 1, 9, 1]), end=9)
+    [3, 1]
+    """
+    tokens = np.asarray(row).tolist()
+    return tokens[: tokens.index(end)] if end in tokens else tokens
+
+
 def classification_metrics(outputs: Float[Array, "B *P V"], batch: Batch) -> Metrics:
     """Cross-entropy in nats and accuracy over the targets that count."""
     logits = outputs.astype(jnp.float32)

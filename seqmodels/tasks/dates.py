@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from seqmodels.arrays import AnyArray, Array, Float, Int
+from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
     GeneratedTask,
@@ -14,6 +15,7 @@ from seqmodels.tasks.base import (
     TaskSpec,
     exact_match_metrics,
     require_length,
+    until,
 )
 
 MONTHS = (
@@ -72,7 +74,7 @@ class Dates(GeneratedTask):
     >>> task = Dates(seed=0)
     >>> batch = task.batch("test", step=0, batch_size=2, length=29)
     >>> for source, target in zip(batch.inputs, batch.targets):
-    ...     print(task.show_source(source), "|", task.show_target(target))
+    ...     print(task.show_source(source).strip(), "|", task.show_target(target))
     SAT 19 APR 1997 | 1997-04-19
     Tue 19 Dec 1995 | 1995-12-19
     """
@@ -116,14 +118,19 @@ class Dates(GeneratedTask):
         return exact_match_metrics(outputs, batch)
 
     def show_source(self, row: Int[AnyArray, "L"]) -> str:
-        """A source as text; padding shows as spaces at its end, and is left out."""
-        return "".join(ALPHABET[token] for token in np.asarray(row)).rstrip()
+        """A source as text."""
+        return "".join(ALPHABET[token] for token in np.asarray(row))
 
     def show_target(self, row: Int[AnyArray, "P"]) -> str:
         """What is written, as text, up to the end token."""
-        tokens = np.asarray(row).tolist()
-        end = tokens.index(END) if END in tokens else len(tokens)
-        return "".join(TARGET_ALPHABET[token] for token in tokens[:end])
+        return "".join(TARGET_ALPHABET[token] for token in until(row, END))
+
+    def read_source(self, text: str) -> Int[np.ndarray, "L"]:
+        """A source from text."""
+        wrong = [character for character in text if character not in ALPHABET]
+        require(not wrong, f"{wrong[:1]} is in no date; known: {ALPHABET!r}")
+        require(text != "", "'' is no date; write one, such as '3 March 1999'")
+        return _tokens(text, ALPHABET)
 
 
 @lru_cache(maxsize=3)

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from seqmodels.arrays import Array, Float
+from seqmodels.arrays import AnyArray, Array, Float, Int
+from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
     Metrics,
@@ -18,6 +19,8 @@ from seqmodels.tasks.digits import SIDE, SPLIT_SIZES, load_images
 
 GREYS = 17
 """The images' grey values: 0 to 16."""
+SHADES = " ..::--==++**##%@"
+"""A character for each."""
 
 
 class DigitsFromClass:
@@ -62,6 +65,20 @@ class DigitsFromClass:
         greys = np.rint(images[indices] * (GREYS - 1)).astype(np.int32)
         targets = greys.reshape(batch_size, length)
         return Batch(digits[indices], targets, np.repeat(weights[:, None], length, axis=1))
+
+    def show_source(self, row: Int[AnyArray, ""]) -> str:
+        """Which digit."""
+        return str(int(row))
+
+    def show_target(self, row: Int[AnyArray, "P"]) -> str:
+        """The image, a line a row, from light to dark."""
+        greys = np.asarray(row).reshape(-1, SIDE)
+        return "\n".join("".join(SHADES[grey] * 2 for grey in line) for line in greys)
+
+    def read_source(self, text: str) -> Int[np.ndarray, ""]:
+        """A digit from text."""
+        require(text in "0123456789" and len(text) == 1, f"{text!r} is no digit from 0 to 9")
+        return np.array(int(text), np.int32)
 
     def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
         """Cross-entropy in nats, the same in bits per pixel, and accuracy."""

@@ -12,6 +12,7 @@ from seqmodels.tasks.base import (
     TaskSpec,
     exact_match_metrics,
     require_length,
+    until,
 )
 
 
@@ -83,9 +84,16 @@ class _Transduction(GeneratedTask):
 
     def show_target(self, row: Int[AnyArray, "P"]) -> str:
         """What is written, as text, up to the end token."""
-        tokens = np.asarray(row).tolist()
-        end = tokens.index(self.symbols) if self.symbols in tokens else len(tokens)
-        return " ".join(map(str, tokens[:end]))
+        return " ".join(map(str, until(row, self.symbols)))
+
+    def read_source(self, text: str) -> Int[np.ndarray, "L"]:
+        """A source from text: symbols with spaces between them."""
+        words = text.split()
+        known = {str(symbol) for symbol in range(self.symbols)}
+        wrong = [word for word in words if word not in known]
+        require(not wrong, f"{wrong[:1]} is no symbol; write 0 to {self.symbols - 1} with spaces")
+        require(len(words) > 0, f"{text!r} holds no symbol; write some, such as '3 1 4'")
+        return np.array([int(word) for word in words], np.int32)
 
     def _transduce(self, source: np.ndarray, mask: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """The targets [B, L], where the mask is True."""

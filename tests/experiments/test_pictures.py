@@ -5,28 +5,8 @@ import pytest
 from seqmodels.experiments.evaluation import evaluate_run
 from seqmodels.experiments.pictures import BEYOND, draw_pictures, fields, scores_by_length
 from seqmodels.experiments.runs import load_run
-from seqmodels.training.fit import fit
-from tests.test_configs import load, reduced
 
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Makes the folder of a run of a config, once."""
-    made = {}
-
-    def make(file: str, mixer: str):
-        if (file, mixer) not in made:
-            folder = tmp_path_factory.mktemp(mixer)
-            config = reduced(load(f"configs/{file}.py", mixer))
-            if file == "reverse":
-                config.train.length = 5
-            fit(config, folder)
-            made[file, mixer] = str(folder)
-        return made[file, mixer]
-
-    return make
 
 
 @pytest.mark.slow
@@ -34,9 +14,9 @@ def run(tmp_path_factory):
     ("file", "mixer", "names"),
     [
         ("digits", "conv", ["receptive-field.png"]),
-        ("digits_grid", "hybrid", ["receptive-field.png"]),
-        ("digits_grid", "vit", ["receptive-field.png"]),
-        ("reverse", "gru", ["receptive-field.png", "by-length.png"]),
+        ("digits_grid", "hybrid", ["receptive-field.png", "attention.png"]),
+        ("digits_grid", "vit,layout=solid", ["receptive-field.png", "attention.png"]),
+        ("reverse", "gru", ["receptive-field.png", "attention.png", "by-length.png"]),
         ("digits_from_class", "gru", ["receptive-field.png", "written.png"]),
     ],
 )

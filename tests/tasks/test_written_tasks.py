@@ -7,7 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from seqmodels.tasks import Dates, Digits, DigitsFromClass, Set
+from seqmodels.errors import ParameterError
+from seqmodels.tasks import Dates, Digits, DigitsFromClass, Reverse, Set
 from seqmodels.tasks.base import SPLITS, Batch
 from tests.tasks.test_tasks import make
 
@@ -58,6 +59,37 @@ def test_strings_are_shown_up_to_their_end():
     assert task.show_target(np.array([1, 0])) == "1 0"
 
 
+def test_sources_are_read_as_they_are_shown():
+    for task, text in ((make("reverse"), "3 0 1"), (Dates(seed=0), "the 3rd of May 1999")):
+        assert task.show_source(task.read_source(text)) == text
+    assert DigitsFromClass(seed=0).read_source("7") == 7
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "message"),
+    [
+        (Reverse(seed=0), "3 10", "['10'] is no symbol; write 0 to 9 with spaces"),
+        (Reverse(seed=0), " ", "' ' holds no symbol; write some, such as '3 1 4'"),
+        (Dates(seed=0), "3/4/1999", "['/'] is in no date; known: "),
+        (Dates(seed=0), "", "'' is no date; write one, such as '3 March 1999'"),
+        (DigitsFromClass(seed=0), "12", "'12' is no digit from 0 to 9"),
+        (DigitsFromClass(seed=0), "", "'' is no digit from 0 to 9"),
+    ],
+)
+def test_a_source_that_a_task_can_not_read(task, text, message):
+    with pytest.raises(ParameterError) as raised:
+        task.read_source(text)
+    assert str(raised.value).startswith(message)
+
+
+def test_a_written_image_shows_its_ink():
+    shown = DigitsFromClass(seed=0).show_target(np.arange(64) % 17)
+    lines = shown.splitlines()
+    assert [len(line) for line in lines] == [16] * 8
+    assert lines[0].startswith("  ....::")
+    assert "@@" in shown
+
+
 def read_date(text: str) -> datetime.date:
     """A parser of its own: a year of four digits, a month's first letters, and a day."""
     text = text.lower()
@@ -83,7 +115,7 @@ def dates_of(split: str, rows: int = 3000) -> list[tuple[str, str]]:
     task = Dates(seed=0)
     batch = task.batch(split, 0, rows, 30)
     return [
-        (task.show_source(source), task.show_target(target))
+        (task.show_source(source).strip(), task.show_target(target))
         for source, target in zip(batch.inputs, batch.targets, strict=True)
     ]
 
