@@ -4,8 +4,6 @@ How PyTorch's parameters become ours stands here alone. PyTorch keeps weights as
 inputs], and two biases where a recurrence needs one.
 """
 
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,35 +15,17 @@ from flax import nnx
 from seqmodels.block import Block
 from seqmodels.mixers import GRU, LSTM, RNN, Attention, Bidirectional, CrossAttention
 from seqmodels.ops.convolution import convolution, depthwise_convolution
+from tests.goldens.stored import Stored, stored
 
 WIDTH, HEADS, HIDDEN, LENGTHS = 8, 2, 16, (9, 5)
 MASK = jnp.arange(9)[None] < jnp.array(LENGTHS)[:, None]
 
 
-@cache
-def stored() -> dict[str, np.ndarray]:
-    """Everything in the file."""
-    with np.load(Path(__file__).with_name("torch.npz")) as data:
-        return dict(data)
-
-
-class Case:
-    """One case: its arrays by name, and its state dict."""
+class Case(Stored):
+    """One case, and how PyTorch's state dicts become our parameters."""
 
     def __init__(self, name: str):
-        arrays = {
-            k.removeprefix(f"{name}/"): v for k, v in stored().items() if k.startswith(f"{name}/")
-        }
-        self.x, self.out, self.weights, self.d_x = (
-            arrays[k] for k in ("x", "out", "weights", "d_x")
-        )
-        self.state = {
-            k.removeprefix("state/"): v for k, v in arrays.items() if k.startswith("state/")
-        }
-
-    def linear(self, name: str) -> dict[str, np.ndarray]:
-        """A linear layer."""
-        return {"weights": self.state[f"{name}.weight"].T, "bias": self.state[f"{name}.bias"]}
+        super().__init__("torch", name)
 
     def norm(self, name: str) -> dict[str, Any]:
         """A layer norm."""
@@ -82,24 +62,6 @@ class Case:
             "source": {"weights": weights[:, WIDTH:], "bias": bias[WIDTH:]},
             "outputs": both["outputs"],
         }
-
-    def check(self, make, params: dict[str, Any], call) -> None:
-        """Compares the outputs, and the gradient with respect to the inputs."""
-        graph, own = nnx.split(nnx.eval_shape(make), nnx.Param)
-        shapes = jax.tree.map(lambda leaf: leaf.shape, nnx.to_pure_dict(own))
-        assert jax.tree.map(np.shape, params) == shapes
-
-        @jax.jit
-        def run(params, x):
-            out, backward = jax.vjp(lambda x: call(nnx.merge(graph, params), x), x)
-            return out, backward(jnp.asarray(self.weights))[0]
-
-        self.compare(*run(params, jnp.asarray(self.x)))
-
-    def compare(self, out, d_x) -> None:
-        """Within float32's rounding."""
-        np.testing.assert_allclose(out, self.out, rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(d_x, self.d_x, rtol=1e-4, atol=1e-5)
 
 
 RECURRENT = {
@@ -188,7 +150,7 @@ def test_transformer_encoder_layer(order):
 @pytest.mark.parametrize("order", ["pre", "post"])
 def test_transformer_decoder_layer(order):
     case = Case(f"decoder-{order}")
-    memory = jnp.asarray(stored()["memory"])
+    memory = jnp.asarray(stored("torch")["memory"])
 
     def make():
         rngs = nnx.Rngs(0)
