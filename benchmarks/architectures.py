@@ -137,9 +137,13 @@ SECTIONS: dict[str, dict[str, Row]] = {
             f"{REVERSE}:cross=additive",
             "model.scheduled_sampling=0.2",
         ),
-        "dates": Row("seq2seq: dates to ISO form", f"{REVERSE}:task=dates,length=29"),
-        "sort": Row("seq2seq: sort", f"{REVERSE}:task=sort"),
-        "copy-string": Row("seq2seq: copy", f"{REVERSE}:task=copy_string"),
+        "dates": Row(
+            "seq2seq: dates to ISO form",
+            f"{REVERSE}:task=dates,length=29",
+            "train.steps=3000",
+        ),
+        "sort": Row("seq2seq: sort", f"{REVERSE}:task=sort", "train.steps=3000"),
+        "copy-string": Row("seq2seq: copy", f"{REVERSE}:task=copy_string", "train.steps=3000"),
     },
 }
 ROWS = {name: row for rows in SECTIONS.values() for name, row in rows.items()}

@@ -32,7 +32,7 @@ def get_config(arg: str = "") -> ConfigDict:
         "norm_position": "pre",
         "mlp": blocks["mlp"],
         "mlp_expansion": blocks["mlp_expansion"],
-        "dropout": 0.1,
+        "dropout": 0.3,
         "positions": "learned",  # which row and column a pixel lies in
         "max_length": 64,
         "pooling": None,
@@ -49,7 +49,7 @@ def get_config(arg: str = "") -> ConfigDict:
         "clip_norm": 1.0,
     }
     config.train = {
-        "steps": 1500,
+        "steps": 750,
         "batch_size": 64,
         "length": 64,
         "accumulate": 1,
