@@ -44,6 +44,16 @@ def test_train_commands_name_configs_that_build():
         build_experiment(load_config(str(ROOT / spec), overrides))
 
 
+def test_every_row_of_the_architectures_builds():
+    rows = re.findall(r"`(configs/\S+\.py[^`]*)`", (ROOT / "docs/architectures.md").read_text())
+    assert len(rows) > 40
+    for row in rows:
+        spec, *flags = shlex.split(row)
+        assert all(flag.startswith("--config.") for flag in flags)
+        overrides = [tuple(flag.removeprefix("--config.").split("=", 1)) for flag in flags]
+        build_experiment(load_config(str(ROOT / spec), overrides))
+
+
 def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
