@@ -27,7 +27,10 @@ every_file = pytest.mark.parametrize("file", FILES)
 WITH_DIRECTION = tuple(name for name in PRESETS if name != "bidirectional")
 MIXER_WORDS = {
     **dict.fromkeys(
-        ("configs/text.py", "configs/copy.py", "configs/recall.py", "configs/digits_from_class.py"),
+        [
+            f"configs/{name}.py"
+            for name in ("text", "copy", "recall", "digits_from_class", "memory", "languages")
+        ],
         WITH_DIRECTION,
     ),
     "configs/digits_grid.py": ("conv", "local", "hybrid", "vit"),
@@ -91,6 +94,25 @@ def constructors(config: ConfigDict):
     for stack in stacks:
         for mixer in stack.mixers.values():
             yield mixer, MIXERS[mixer.kind], {"width", "rngs"}
+
+
+@pytest.mark.parametrize(
+    ("file", "task"),
+    [
+        *[("memory", task) for task in ("delayed_copy", "adding", "induction", "needle")],
+        *[("languages", task) for task in ("even_pairs", "cycle_navigation", "word_problem")],
+        ("languages", "modular_arithmetic,length=41"),
+        ("languages", "modular_arithmetic_brackets"),
+        ("languages", "listops,length=64"),
+        *[("reverse", task) for task in ("sort", "copy_string", "duplicate", "odds_first")],
+        ("reverse", "stack_manipulation"),
+        ("reverse", "dates,length=29"),
+        ("set", "set,operation=count"),
+    ],
+)
+def test_every_task_of_a_config_builds(file, task):
+    spec = f"task={task}" if file != "set" else task.removeprefix("set,")
+    build_experiment(load_config(str(ROOT / f"configs/{file}.py:{spec}")))
 
 
 @every_choice

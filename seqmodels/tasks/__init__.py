@@ -7,34 +7,81 @@ from seqmodels.tasks.copy import Copy
 from seqmodels.tasks.dates import Dates
 from seqmodels.tasks.digits import Digits
 from seqmodels.tasks.digits_from_class import DigitsFromClass
+from seqmodels.tasks.languages import (
+    CycleNavigation,
+    EvenPairs,
+    ModularArithmetic,
+    ModularArithmeticBrackets,
+    Parity,
+    WordProblem,
+)
+from seqmodels.tasks.listops import ListOps
+from seqmodels.tasks.memory import Adding, DelayedCopy, InductionHeads, Needle, SelectiveCopy
 from seqmodels.tasks.recall import Recall
 from seqmodels.tasks.sets import Set
 from seqmodels.tasks.text import Text
-from seqmodels.tasks.transduction import CopyString, Reverse, Sort
+from seqmodels.tasks.transduction import (
+    CopyString,
+    Duplicate,
+    OddsFirst,
+    Reverse,
+    Sort,
+    StackManipulation,
+)
 
 TASKS = {
+    "adding": Adding,
     "copy": Copy,
     "copy_string": CopyString,
+    "cycle_navigation": CycleNavigation,
     "dates": Dates,
+    "delayed_copy": DelayedCopy,
     "digits": Digits,
     "digits_from_class": DigitsFromClass,
+    "duplicate": Duplicate,
+    "even_pairs": EvenPairs,
+    "induction": InductionHeads,
+    "listops": ListOps,
+    "modular_arithmetic": ModularArithmetic,
+    "modular_arithmetic_brackets": ModularArithmeticBrackets,
+    "needle": Needle,
+    "odds_first": OddsFirst,
+    "parity": Parity,
     "recall": Recall,
     "reverse": Reverse,
+    "selective_copy": SelectiveCopy,
     "set": Set,
     "sort": Sort,
+    "stack_manipulation": StackManipulation,
     "text": Text,
+    "word_problem": WordProblem,
 }
 
 __all__ = [
     "TASKS",
+    "Adding",
     "Copy",
     "CopyString",
+    "CycleNavigation",
     "Dates",
+    "DelayedCopy",
     "Digits",
     "DigitsFromClass",
+    "Duplicate",
+    "EvenPairs",
+    "InductionHeads",
+    "ListOps",
+    "ModularArithmetic",
+    "ModularArithmeticBrackets",
+    "Needle",
+    "OddsFirst",
+    "Parity",
     "Recall",
     "Reverse",
+    "SelectiveCopy",
     "Set",
     "Sort",
+    "StackManipulation",
     "Text",
+    "WordProblem",
 ]

@@ -51,7 +51,7 @@ class Batch(NamedTuple):
     """
 
     inputs: Int[AnyArray, "B *L"] | Float[AnyArray, "B *L features"]
-    targets: Int[AnyArray, "B"] | Int[AnyArray, "B P"]
+    targets: Int[AnyArray, "B"] | Int[AnyArray, "B P"] | Float[AnyArray, "B"]
     weights: Float[AnyArray, "B"] | Float[AnyArray, "B P"]
     """1 for a target that counts, 0 for one that fills the batch up."""
     mask: Bool[AnyArray, "B *L"] | None = None
@@ -171,6 +171,19 @@ def exact_match_metrics(outputs: Float[Array, "B P V"], batch: Batch) -> Metrics
     right = jnp.where(jnp.any(wrong, axis=-1), 0.0, counts)
     exact = {"exact_match": (jnp.sum(right), jnp.sum(counts))}
     return classification_metrics(outputs, batch) | exact
+
+
+def regression_metrics(outputs: Float[Array, "B 1"], batch: Batch, tolerance: float) -> Metrics:
+    """The squared error, which is the loss, and the share of answers to within a tolerance."""
+    errors = outputs[:, 0].astype(jnp.float32) - batch.targets
+    count = jnp.sum(batch.weights)
+    squared = (jnp.sum(errors**2 * batch.weights), count)
+    near = (jnp.abs(errors) < tolerance).astype(jnp.float32)
+    return {
+        "loss": squared,
+        "squared_error": squared,
+        "accuracy": (jnp.sum(near * batch.weights), count),
+    }
 
 
 def generator(seed: int, split: Split, *numbers: int) -> np.random.Generator:

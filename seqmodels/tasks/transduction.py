@@ -1,4 +1,4 @@
-"""Sequence-to-sequence on strings of symbols: reverse them, sort them, copy them."""
+"""Sequence-to-sequence on strings: reverse, sort, copy, duplicate, reorder, and drive a stack."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from seqmodels.tasks.base import (
 
 
 class _Transduction(GeneratedTask):
-    """A string of random symbols to another of the same length, and an end token.
+    """A string of random symbols to another, as long or twice as long, and an end token.
 
     Symbols are 0 to ``symbols`` - 1, the end token is ``symbols``. In training every
     source has its own length, evenly from ``shortest`` to the length asked for; in validation
@@ -36,6 +36,8 @@ class _Transduction(GeneratedTask):
 
     name: str
     """Its name in TASKS, for messages."""
+    times = 1
+    """How many times as long as its source a target is."""
 
     def __init__(
         self, seed: int, symbols: int = 10, shortest: int = 1, evaluation_examples: int = 1000
@@ -59,7 +61,7 @@ class _Transduction(GeneratedTask):
     def draw(
         self, random: np.random.Generator, split: Split, batch_size: int, length: int
     ) -> Batch:
-        """Sources [B, L] with their mask; targets [B, L + 1], the end token included."""
+        """Sources [B, L] with their mask; targets [B, times * L + 1], the end token included."""
         require_length(
             length, length >= self.shortest, self.name, f"shortest={self.shortest} is the least"
         )
@@ -67,11 +69,12 @@ class _Transduction(GeneratedTask):
         lengths = np.full(batch_size, length)
         if split == "train":
             lengths = random.integers(self.shortest, length + 1, batch_size)
-        places = np.arange(length + 1)[None]
-        mask = places[:, :-1] < lengths[:, None]
-        targets = np.full((batch_size, length + 1), self.symbols, np.int32)
-        targets[:, :-1][mask] = self._transduce(source, mask, lengths)[mask]
-        weights = places <= lengths[:, None]
+        mask = np.arange(length)[None] < lengths[:, None]
+        places, ends = np.arange(self.times * length + 1)[None], self.times * lengths[:, None]
+        written = places[:, :-1] < ends
+        targets = np.full((batch_size, self.times * length + 1), self.symbols, np.int32)
+        targets[:, :-1][written] = self._transduce(source, mask, lengths)[written]
+        weights = places <= ends
         return Batch(np.where(mask, source, 0), targets, weights, mask)
 
     def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
@@ -96,7 +99,7 @@ class _Transduction(GeneratedTask):
         return np.array([int(word) for word in words], np.int32)
 
     def _transduce(self, source: np.ndarray, mask: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """The targets [B, L], where the mask is True."""
+        """The targets [B, times * L]; what lies past a row's end is not read."""
         raise NotImplementedError
 
 
@@ -141,3 +144,123 @@ class CopyString(_Transduction):
 
     def _transduce(self, source, mask, lengths):
         return source
+
+
+class Duplicate(_Transduction):
+    """Write a string twice (Delétang et al. 2022).
+
+    >>> batch = Duplicate(seed=0, symbols=5).batch("test", step=0, batch_size=1, length=3)
+    >>> batch.inputs.tolist(), batch.targets.tolist()
+    ([[2, 1, 3]], [[2, 1, 3, 2, 1, 3, 5]])
+    """
+
+    name = "duplicate"
+    times = 2
+
+    def _transduce(self, source, mask, lengths):
+        places = np.arange(2 * source.shape[1])[None] % lengths[:, None]
+        return np.take_along_axis(source, places, axis=1)
+
+
+class OddsFirst(_Transduction):
+    """Write the symbols at odd places, the first, third and so on, and then the others.
+
+    (Delétang et al. 2022.)
+
+    >>> batch = OddsFirst(seed=0, symbols=5).batch("test", step=0, batch_size=1, length=5)
+    >>> batch.inputs.tolist(), batch.targets.tolist()
+    ([[4, 2, 1, 3, 3]], [[4, 1, 3, 2, 3, 5]])
+    """
+
+    name = "odds_first"
+
+    def _transduce(self, source, mask, lengths):
+        places = np.arange(source.shape[1])[None]
+        odd = (lengths[:, None] + 1) // 2
+        chosen = np.where(places < odd, 2 * places, 2 * (places - odd) + 1)
+        return np.take_along_axis(source, np.minimum(chosen, source.shape[1] - 1), axis=1)
+
+
+class StackManipulation(GeneratedTask):
+    """Carry out pushes and pops on a stack of 0s and 1s, and write it from its top.
+
+    The source (Delétang et al. 2022) is a stack, from its bottom, of a random length, and then
+    actions: token 2 pops (an empty stack stays empty), 3 pushes a 0, 4 pushes a 1. In training
+    sources have 1 to ``length`` tokens, in validation and test exactly ``length``.
+
+    Args:
+      seed: which examples are drawn.
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> task = StackManipulation(seed=0)
+    >>> batch = task.batch("test", step=0, batch_size=1, length=5)
+    >>> task.show_source(batch.inputs[0]), task.show_target(batch.targets[0])
+    ('0 0 1 1 0', '0 1 1 0 0')
+    """
+
+    END = 2
+    WORDS = ("0", "1", "pop", "push0", "push1")
+    spec = TaskSpec(
+        shape="sequence-to-sequence",
+        inputs="tokens",
+        input_size=5,
+        outputs=3,
+        causal=False,
+        score="exact_match",
+        higher_is_better=True,
+        end=END,
+    )
+
+    def __init__(self, seed: int, evaluation_examples: int = 1000):
+        super().__init__(seed, evaluation_examples)
+
+    def draw(
+        self, random: np.random.Generator, split: Split, batch_size: int, length: int
+    ) -> Batch:
+        """Sources [B, L] with their mask; targets [B, L + 1], the end token included."""
+        require_length(length, length >= 1, "stack_manipulation", "a stack has at least 1 symbol")
+        lengths = np.full(batch_size, length)
+        if split == "train":
+            lengths = random.integers(1, length + 1, batch_size)
+        heights = random.integers(1, lengths + 1)
+        places = np.arange(length)[None]
+        mask = places < lengths[:, None]
+        symbols = random.integers(0, 2, (batch_size, length))
+        actions = random.integers(2, 5, (batch_size, length))
+        source = np.where(places < heights[:, None], symbols, actions)
+        rows, height = np.arange(batch_size), heights.copy()
+        stack = np.where(places < heights[:, None], symbols, 0)
+        for place in range(length):
+            acts = mask[:, place] & (place >= heights)
+            action = source[:, place]
+            pushes = acts & (action > 2)
+            stack[rows[pushes], height[pushes]] = action[pushes] - 3
+            height = np.maximum(height + pushes - (acts & (action == 2)), 0)
+        targets = np.full((batch_size, length + 1), self.END)
+        written = places < height[:, None]
+        from_top = np.take_along_axis(stack, np.maximum(height[:, None] - 1 - places, 0), axis=1)
+        targets[:, :-1][written] = from_top[written]
+        weights = np.arange(length + 1)[None] <= height[:, None]
+        inputs = np.where(mask, source, 0).astype(np.int32)
+        return Batch(inputs, targets.astype(np.int32), weights, mask)
+
+    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
+        """Cross-entropy, accuracy a symbol, and the share of stacks wholly right."""
+        return exact_match_metrics(outputs, batch)
+
+    def show_source(self, row: Int[AnyArray, "L"]) -> str:
+        """A source as text."""
+        return " ".join(self.WORDS[token] for token in np.asarray(row))
+
+    def show_target(self, row: Int[AnyArray, "P"]) -> str:
+        """What is written, as text, up to the end token."""
+        return " ".join(map(str, until(row, self.END)))
+
+    def read_source(self, text: str) -> Int[np.ndarray, "L"]:
+        """A source from text: words with spaces between them."""
+        words = text.split()
+        wrong = [word for word in words if word not in self.WORDS]
+        known = ", ".join(self.WORDS)
+        require(not wrong, f"{wrong[:1]} is no symbol or action; known: {known}")
+        require(len(words) > 0, f"{text!r} holds no symbol; known: {known}")
+        return np.array([self.WORDS.index(word) for word in words], np.int32)

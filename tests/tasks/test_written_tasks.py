@@ -16,6 +16,8 @@ WRITTEN = {
     "reverse": lambda symbols: symbols[::-1],
     "sort": sorted,
     "copy_string": list,
+    "duplicate": lambda symbols: symbols + symbols,
+    "odds_first": lambda symbols: symbols[::2] + symbols[1::2],
 }
 
 

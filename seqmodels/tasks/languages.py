@@ -1,0 +1,287 @@
+"""Formal languages and state tracking: what takes a stack, a counter or a group to answer.
+
+The tasks of Delétang et al. 2022 (Neural Networks and the Chomsky Hierarchy) on strings of a
+whole length, but those that write a string, which stand in :mod:`seqmodels.tasks.transduction`;
+and word problems of permutation groups (Merrill et al. 2024, Liu et al. 2022).
+"""
+
+import itertools
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from seqmodels.arrays import Array, Float, Int
+from seqmodels.tasks.base import (
+    Batch,
+    GeneratedTask,
+    Metrics,
+    Split,
+    TaskSpec,
+    classification_metrics,
+    exact_match_metrics,
+    require_length,
+)
+
+
+class _Question(GeneratedTask):
+    """A string and one answer about all of it.
+
+    Args:
+      seed: which strings are drawn.
+      evaluation_examples: the size of the validation and of the test split.
+    """
+
+    def __init__(self, seed: int, evaluation_examples: int = 1000):
+        super().__init__(seed, evaluation_examples)
+
+    def draw(
+        self, random: np.random.Generator, split: Split, batch_size: int, length: int
+    ) -> Batch:
+        """Tokens [B, L] and answers [B]."""
+        inputs, answers = self._ask(random, batch_size, length)
+        return Batch(inputs.astype(np.int32), answers.astype(np.int32), np.ones(batch_size))
+
+    def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
+        """Cross-entropy and accuracy."""
+        return classification_metrics(outputs, batch)
+
+    def _ask(
+        self, random: np.random.Generator, rows: int, length: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        raise NotImplementedError
+
+
+def _question_spec(symbols: int, answers: int) -> TaskSpec:
+    return TaskSpec(
+        shape="many-to-one",
+        inputs="tokens",
+        input_size=symbols,
+        outputs=answers,
+        causal=False,
+        score="accuracy",
+        higher_is_better=True,
+    )
+
+
+class Parity(_Question):
+    """Is the number of 1s odd? Any one symbol changes the answer; chance is 50%.
+
+    Args:
+      seed: which strings are drawn.
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> batch = Parity(seed=0).batch("train", 0, batch_size=2, length=6)
+    >>> batch.inputs.tolist(), batch.targets.tolist()
+    ([[0, 1, 1, 0, 0, 0], [1, 1, 0, 0, 1, 1]], [0, 0])
+    """
+
+    spec = _question_spec(2, 2)
+
+    def _ask(self, random, rows, length):
+        require_length(length, length >= 1, "parity", "a string has at least 1 symbol")
+        inputs = random.integers(0, 2, (rows, length))
+        return inputs, inputs.sum(axis=1) % 2
+
+
+class EvenPairs(_Question):
+    """Is the number of places where the symbol changes even? Chance is 50%.
+
+    It is, where the first symbol equals the last.
+
+    Args:
+      seed: which strings are drawn.
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> batch = EvenPairs(seed=0).batch("train", 0, batch_size=2, length=6)
+    >>> batch.inputs.tolist(), batch.targets.tolist()
+    ([[0, 1, 1, 0, 0, 0], [1, 1, 0, 0, 1, 1]], [1, 1])
+    """
+
+    spec = _question_spec(2, 2)
+
+    def _ask(self, random, rows, length):
+        require_length(length, length >= 1, "even_pairs", "a string has at least 1 symbol")
+        inputs = random.integers(0, 2, (rows, length))
+        return inputs, inputs[:, 0] == inputs[:, -1]
+
+
+class CycleNavigation(_Question):
+    """Where on a cycle of 5 places do these steps lead? Chance is 20%.
+
+    Token 0 stays, 1 steps forward, 2 back; the start is 0.
+
+    Args:
+      seed: which strings are drawn.
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> batch = CycleNavigation(seed=0).batch("train", 0, batch_size=2, length=6)
+    >>> batch.inputs.tolist(), batch.targets.tolist()
+    ([[0, 1, 2, 0, 1, 0], [1, 2, 0, 0, 2, 2]], [1, 3])
+    """
+
+    spec = _question_spec(3, 5)
+
+    def _ask(self, random, rows, length):
+        require_length(length, length >= 1, "cycle_navigation", "a walk has at least 1 step")
+        inputs = random.integers(0, 3, (rows, length))
+        return inputs, np.array([0, 1, -1])[inputs].sum(axis=1) % 5
+
+
+MODULUS = 5
+PLUS, MINUS, TIMES, OPEN, CLOSE = range(MODULUS, MODULUS + 5)
+
+
+class ModularArithmetic(_Question):
+    """What is 1 + 3 * 2 - 4 modulo 5? Products go first; chance is 20%.
+
+    Tokens 0 to 4 are numbers, 5 is +, 6 is -, 7 is *; numbers and signs take turns, so lengths are
+    odd.
+
+    Args:
+      seed: which expressions are drawn.
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> batch = ModularArithmetic(seed=0).batch("train", 0, batch_size=2, length=5)
+    >>> batch.inputs.tolist(), batch.targets.tolist()
+    ([[2, 5, 1, 5, 4], [0, 6, 0, 6, 4]], [2, 1])
+    """
+
+    spec = _question_spec(MODULUS + 3, MODULUS)
+
+    def _ask(self, random, rows, length):
+        require_length(length, length % 2 == 1, "modular_arithmetic", "an expression is odd")
+        inputs = random.integers(0, MODULUS, (rows, length))
+        inputs[:, 1::2] = random.integers(PLUS, TIMES + 1, (rows, length // 2))
+        total, term = np.zeros(rows, int), inputs[:, 0]
+        for place in range(1, length, 2):
+            sign, number = inputs[:, place], inputs[:, place + 1]
+            total = np.where(sign == TIMES, total, total + term) % MODULUS
+            signed = np.where(sign == MINUS, -number, number)
+            term = np.where(sign == TIMES, term * number, signed) % MODULUS
+        return inputs, (total + term) % MODULUS
+
+
+class ModularArithmeticBrackets(_Question):
+    """What is ((1 - 3) * (-2)) modulo 5? Brackets nest; chance is 20%.
+
+    An expression of one token is a number x, of two -x, of three (x), of four (-x); a longer one is
+    (left sign right), its parts of random lengths. Tokens as in ``modular_arithmetic``, 8 and 9
+    are the brackets.
+
+    Args:
+      seed: which expressions are drawn.
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> batch = ModularArithmeticBrackets(seed=0).batch("train", 0, batch_size=1, length=10)
+    >>> batch.inputs.tolist(), batch.targets.tolist()
+    ([[8, 8, 4, 6, 3, 9, 7, 6, 4, 9]], [1])
+    """
+
+    spec = _question_spec(MODULUS + 5, MODULUS)
+
+    def _ask(self, random, rows, length):
+        require_length(
+            length, length >= 1, "modular_arithmetic_brackets", "an expression has at least 1 token"
+        )
+        inputs, answers = np.zeros((rows, length), int), np.zeros(rows, int)
+        for row in range(rows):
+            answers[row] = _write_expression(random, inputs[row])
+        return inputs, answers
+
+
+def _write_expression(random: np.random.Generator, tokens: np.ndarray) -> int:
+    """Fills tokens with an expression, and returns its value; a stack in place of recursion.
+
+    Each part is drawn before it is opened; values meet in reverse Polish order.
+    """
+    numbers = iter(random.integers(0, MODULUS, len(tokens)).tolist())
+    shares = iter(random.random(len(tokens)).tolist())
+    signs = iter(random.integers(PLUS, TIMES + 1, len(tokens)).tolist())
+    values: list[int] = []
+    # What is still to be done: a part (start, length) to write, or a sign to apply.
+    left_to_do: list[tuple[int, int] | int] = [(0, len(tokens))]
+    while left_to_do:
+        task = left_to_do.pop()
+        if isinstance(task, int):
+            right, left = values.pop(), values.pop()
+            made = {PLUS: left + right, MINUS: left - right, TIMES: left * right}[task]
+            values.append(made % MODULUS)
+            continue
+        start, length = task
+        if length <= 4:
+            number = next(numbers)
+            negative = length in (2, 4)
+            written = [MINUS, number] if negative else [number]
+            tokens[start : start + length] = [OPEN, *written, CLOSE] if length > 2 else written
+            values.append((-number if negative else number) % MODULUS)
+            continue
+        inside = length - 3  # without the brackets and the sign
+        left = 1 + int(next(shares) * (inside - 1))
+        sign = next(signs)
+        tokens[start], tokens[start + 1 + left], tokens[start + length - 1] = OPEN, sign, CLOSE
+        left_to_do += [sign, (start + 2 + left, inside - left), (start + 1, left)]
+    return values[0]
+
+
+class WordProblem(GeneratedTask):
+    """The product of all permutations so far, at every position: tracking a state.
+
+    Tokens are the elements of a group of permutations, drawn evenly, and the target at each
+    position is the product of those up to it (Merrill et al. 2024). S5 is the smallest symmetric
+    group that is not solvable: no constant number of parallel steps can do it, unless TC0 = NC1.
+    Chance is 1 / 6 and 1 / 120.
+
+    Args:
+      seed: which words are drawn.
+      group: "s3" or "s5", all permutations of 3 or of 5 things.
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> batch = WordProblem(seed=0, group="s3").batch("train", 0, batch_size=1, length=5)
+    >>> batch.inputs.tolist(), batch.targets.tolist()
+    ([[2, 2, 1, 4, 4]], [[2, 0, 1, 5, 2]])
+    """
+
+    def __init__(
+        self, seed: int, group: Literal["s3", "s5"] = "s5", evaluation_examples: int = 1000
+    ):
+        super().__init__(seed, evaluation_examples)
+        self.group: Literal["s3", "s5"] = group
+        elements = len(products(group))
+        self.spec = TaskSpec(
+            shape="many-to-many",
+            inputs="tokens",
+            input_size=elements,
+            outputs=elements,
+            causal=True,
+            score="accuracy",
+            higher_is_better=True,
+        )
+
+    def draw(
+        self, random: np.random.Generator, split: Split, batch_size: int, length: int
+    ) -> Batch:
+        """Elements [B, L] and products [B, L]."""
+        require_length(length, length >= 1, "word_problem", "a word has at least 1 element")
+        table = products(self.group)
+        inputs = random.integers(0, len(table), (batch_size, length), np.int32)
+        targets = inputs.copy()
+        for place in range(1, length):
+            targets[:, place] = table[targets[:, place - 1], inputs[:, place]]
+        return Batch(inputs, targets, np.ones(targets.shape))
+
+    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
+        """Cross-entropy, accuracy a position, and the share of words wholly right."""
+        return exact_match_metrics(outputs, batch)
+
+
+@lru_cache(maxsize=2)
+def products(group: Literal["s3", "s5"]) -> Int[np.ndarray, "n n"]:
+    """The element that two elements make: first a, then b, in entry [a, b].
+
+    Elements are numbered in lexicographic order; 0 changes nothing.
+    """
+    elements = list(itertools.permutations(range(int(group[1]))))
+    number = {element: index for index, element in enumerate(elements)}
+    table = [[number[tuple(b[i] for i in a)] for b in elements] for a in elements]
+    return np.array(table, np.int32)
