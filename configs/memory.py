@@ -2,7 +2,9 @@
 
 python train.py --config=configs/memory.py:task=selective_copy,mixer=gru --workdir=runs/memory
 
-What each task asks, and its chance level, stands in seqmodels/tasks/memory.py.
+What each task asks, and its chance level, stands in seqmodels/tasks/memory.py and in_context.py.
+Recall with noise is --config.task.noise=0.2 --config.task.vocabulary=32
+--config.task.noise_vocabulary=16.
 """
 
 from typing import Any
@@ -19,12 +21,15 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "adding": {},
     "induction": {"vocabulary": 16},
     "needle": {"vocabulary": 16, "distance": None},
+    "in_context_recall": {"vocabulary": 16, "noise": 0.0, "noise_vocabulary": 0},
+    "fuzzy_recall": {"vocabulary": 16, "motif": 3},
+    "memorisation": {"vocabulary": 256},
 }
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """Arguments: task=delayed_copy|selective_copy|adding|induction|needle, mixer=PRESET
-    (seqmodels/presets.py), length=64."""
+    """Arguments: task=delayed_copy|selective_copy|adding|induction|needle|in_context_recall|
+    fuzzy_recall|memorisation, mixer=PRESET (seqmodels/presets.py), length=64."""
     arguments = read_arguments(arg, task="selective_copy", mixer="global", length=64)
     if arguments.task not in _SETTINGS:
         raise ConfigError(

@@ -7,6 +7,7 @@ from seqmodels.tasks.copy import Copy
 from seqmodels.tasks.dates import Dates
 from seqmodels.tasks.digits import Digits
 from seqmodels.tasks.digits_from_class import DigitsFromClass
+from seqmodels.tasks.in_context import FuzzyRecall, InContextRecall, Memorisation
 from seqmodels.tasks.languages import (
     CycleNavigation,
     EvenPairs,
@@ -21,6 +22,7 @@ from seqmodels.tasks.recall import Recall
 from seqmodels.tasks.sets import Set
 from seqmodels.tasks.text import Text
 from seqmodels.tasks.transduction import (
+    Compression,
     CopyString,
     Duplicate,
     OddsFirst,
@@ -31,6 +33,7 @@ from seqmodels.tasks.transduction import (
 
 TASKS = {
     "adding": Adding,
+    "compression": Compression,
     "copy": Copy,
     "copy_string": CopyString,
     "cycle_navigation": CycleNavigation,
@@ -40,8 +43,11 @@ TASKS = {
     "digits_from_class": DigitsFromClass,
     "duplicate": Duplicate,
     "even_pairs": EvenPairs,
+    "fuzzy_recall": FuzzyRecall,
+    "in_context_recall": InContextRecall,
     "induction": InductionHeads,
     "listops": ListOps,
+    "memorisation": Memorisation,
     "modular_arithmetic": ModularArithmetic,
     "modular_arithmetic_brackets": ModularArithmeticBrackets,
     "needle": Needle,
@@ -60,6 +66,7 @@ TASKS = {
 __all__ = [
     "TASKS",
     "Adding",
+    "Compression",
     "Copy",
     "CopyString",
     "CycleNavigation",
@@ -69,8 +76,11 @@ __all__ = [
     "DigitsFromClass",
     "Duplicate",
     "EvenPairs",
+    "FuzzyRecall",
+    "InContextRecall",
     "InductionHeads",
     "ListOps",
+    "Memorisation",
     "ModularArithmetic",
     "ModularArithmeticBrackets",
     "Needle",

@@ -146,6 +146,31 @@ class CopyString(_Transduction):
         return source
 
 
+class Compression(CopyString):
+    """Write a string of a fixed length again, from one vector: how much does a state hold?
+
+    Compression of MAD (Poli et al. 2024), where an MLP reads the vector at each position; here it
+    is the summary of an encoder (``pooling="last"``, ``cross="none"``), and a decoder writes.
+    Every source has all of the length, also in training.
+
+    >>> batch = Compression(seed=0, symbols=5).batch("train", step=0, batch_size=1, length=4)
+    >>> batch.inputs.tolist(), batch.targets.tolist()
+    ([[3, 2, 2, 1]], [[3, 2, 2, 1, 5]])
+    """
+
+    name = "compression"
+
+    def __init__(self, seed: int, symbols: int = 15, evaluation_examples: int = 1280):
+        super().__init__(seed, symbols, 1, evaluation_examples)
+
+    def draw(
+        self, random: np.random.Generator, split: Split, batch_size: int, length: int
+    ) -> Batch:
+        """As in validation, whatever the split."""
+        del split
+        return super().draw(random, "validation", batch_size, length)
+
+
 class Duplicate(_Transduction):
     """Write a string twice (Delétang et al. 2022).
 

@@ -198,3 +198,90 @@ def test_listops_that_hardly_ever_get_so_long(monkeypatch):
     task = TASKS["listops"](seed=0, depth=2, arguments=3)
     with pytest.raises(ParameterError, match="length=100 can't be made by the task listops: exp"):
         task.batch("train", 0, 1, 100)
+
+
+@pytest.mark.parametrize(("noise", "noise_vocabulary"), [(0.0, 0), (0.2, 4)])
+def test_recall_of_keys_that_have_been_seen(noise, noise_vocabulary):
+    task = TASKS["in_context_recall"](
+        seed=0, vocabulary=12, noise=noise, noise_vocabulary=noise_vocabulary
+    )
+    used = 12 - noise_vocabulary
+    batch = task.batch("train", 0, EXAMPLES, 24)
+    noisy = asked = 0
+    for row, targets, weights in zip(
+        batch.inputs.tolist(), batch.targets.tolist(), batch.weights.tolist(), strict=True
+    ):
+        known = {}
+        for key, value, target, counts in zip(row[::2], row[1::2], targets, weights, strict=True):
+            if key >= used:
+                assert value >= used
+                assert counts == 0
+                noisy += 1
+                continue
+            assert key < used / 2 <= value < used
+            assert counts == (key in known)
+            if counts:
+                assert target == value == known[key]
+                asked += 1
+            known[key] = value
+        assert weights[-1] == 1
+    np.testing.assert_allclose(noisy / EXAMPLES / 12, noise * 10 / 12, atol=0.01)
+    assert asked > 4 * EXAMPLES
+    assert (batch.positions == np.arange(0, 24, 2)).all()
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_fuzzy_keys_and_values(split):
+    task = TASKS["fuzzy_recall"](seed=0, vocabulary=10, motif=2)
+    batch = task.batch(split, 0, EXAMPLES // 10, 40)
+    sizes = set()
+    for row, targets, weights in zip(
+        batch.inputs.tolist(), batch.targets.tolist(), batch.weights.tolist(), strict=True
+    ):
+        words = "".join("k" if t < 4 else "v" if t < 8 else "m" if t == 8 else "f" for t in row)
+        filler = words.count("f")
+        assert words.startswith("f" * filler)
+        assert words.count("m") == 1
+        known, place, expected = {}, filler, set()
+        while place < len(row):
+            place += words[place] == "m"
+            parts = []
+            for letter in "kv":
+                end = place
+                while end < len(row) and words[end] == letter:
+                    end += 1
+                parts.append(tuple(row[place:end]))
+                start, place = place, end
+            key, value = parts
+            assert len(set(key)) == len(key)
+            assert len(set(value)) == len(value)
+            if key in known:
+                assert known[key] == value
+                expected |= set(range(start - 1, place - 1))
+            known[key] = value
+            sizes.add((len(key), len(value)))
+        assert {i for i, counts in enumerate(weights) if counts} == expected
+        assert all(targets[i] == row[i + 1] for i in expected)
+        assert weights[-2] == 1
+    keys = {1, 2} if split == "train" else {2}
+    assert sizes == set(itertools.product(keys, (1, 2)))
+
+
+def test_what_is_memorised_is_the_same_everywhere():
+    task = TASKS["memorisation"](seed=0, vocabulary=21)
+    pairs = set()
+    for split in ("train", "test"):
+        batch = task.batch(split, 3, EXAMPLES, 8)
+        assert (batch.inputs[:, 1::2] == 20).all()
+        keys = batch.inputs[:, ::2].ravel().tolist()
+        pairs |= set(zip(keys, batch.targets.ravel().tolist(), strict=True))
+    assert sorted(key for key, _ in pairs) == list(range(10))
+    assert sorted(value for _, value in pairs) == list(range(10, 20))
+
+
+def test_compression_is_of_whole_strings():
+    batch = TASKS["compression"](seed=0, symbols=4).batch("train", 0, EXAMPLES, 9)
+    assert batch.mask.all()
+    assert batch.weights.all()
+    assert (batch.targets[:, :-1] == batch.inputs).all()
+    assert (batch.targets[:, -1] == 4).all()

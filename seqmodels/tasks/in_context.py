@@ -1,0 +1,245 @@
+"""Recall from the context, plain, noisy and fuzzy, and from what was learned.
+
+Four of the six synthetic tasks of MAD (Poli et al. 2024), with its settings as defaults; the other
+two are ``selective_copy`` and ``compression``. The loss is that of the positions that are
+scored: MAD trains these three with the loss of every next token.
+"""
+
+from random import Random
+
+import numpy as np
+
+from seqmodels.arrays import Array, Float
+from seqmodels.errors import require
+from seqmodels.tasks.base import (
+    Batch,
+    GeneratedTask,
+    Metrics,
+    Split,
+    TaskSpec,
+    exact_match_metrics,
+    require_length,
+)
+
+
+def _spec(vocabulary: int) -> TaskSpec:
+    return TaskSpec(
+        shape="many-to-many",
+        inputs="tokens",
+        input_size=vocabulary,
+        outputs=vocabulary,
+        causal=True,
+        score="accuracy",
+        higher_is_better=True,
+    )
+
+
+class InContextRecall(GeneratedTask):
+    """Keys and values in turn; where a key has been seen, say its value.
+
+    Each example draws the value of every key anew. Keys come with replacement, so most are asked
+    many times. The first half of the vocabulary that is no noise are keys, the second are values,
+    and at the end stand the noise tokens: a share of the pairs is two of those. The last pair
+    asks for a key that has been seen. Chance is 2 / (``vocabulary`` - ``noise_vocabulary``).
+
+    Args:
+      seed: which examples are drawn.
+      vocabulary: the number of tokens V, noise included.
+      noise: the share of pairs that are noise; MAD's noisy recall has 0.2.
+      noise_vocabulary: how many tokens are noise; there 16 of 32.
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> task = InContextRecall(seed=0, vocabulary=6)
+    >>> batch = task.batch("train", 0, batch_size=1, length=10)
+    >>> batch.inputs.tolist(), batch.positions.tolist()
+    ([[2, 5, 1, 4, 2, 5, 0, 3, 1, 4]], [[0, 2, 4, 6, 8]])
+    >>> batch.targets.tolist(), batch.weights.tolist()
+    ([[5, 4, 5, 3, 4]], [[0.0, 0.0, 1.0, 0.0, 1.0]])
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        vocabulary: int = 16,
+        noise: float = 0.0,
+        noise_vocabulary: int = 0,
+        evaluation_examples: int = 1280,
+    ):
+        require(0 <= noise < 1, f"noise={noise} is not at least 0 and below 1")
+        require(
+            noise_vocabulary >= 1 if noise > 0 else noise_vocabulary == 0,
+            f"noise_vocabulary={noise_vocabulary} does not go with noise={noise}: at least 1 token "
+            "with noise, and 0 without",
+        )
+        require(
+            vocabulary - noise_vocabulary >= 4,
+            f"vocabulary={vocabulary} leaves fewer than 2 keys and 2 values "
+            f"(noise_vocabulary={noise_vocabulary})",
+        )
+        super().__init__(seed, evaluation_examples)
+        self.vocabulary = vocabulary
+        self.noise = noise
+        self.noise_vocabulary = noise_vocabulary
+        self.spec = _spec(vocabulary)
+
+    def draw(
+        self, random: np.random.Generator, split: Split, batch_size: int, length: int
+    ) -> Batch:
+        """Tokens [B, L]; the targets [B, L / 2] at the keys, of which those seen before count."""
+        require_length(
+            length, length >= 4 and length % 2 == 0, "in_context_recall", "at least two whole pairs"
+        )
+        pairs, used = length // 2, self.vocabulary - self.noise_vocabulary
+        keys = random.integers(0, used // 2, (batch_size, pairs))
+        values_of = random.integers(used // 2, used, (batch_size, used // 2))
+        noisy = random.random((batch_size, pairs)) < self.noise
+        rows = np.arange(batch_size)
+        # One pair before the last is no noise, and one such pair's key is asked for by the last.
+        noisy[rows, random.integers(0, pairs - 1, batch_size)] = False
+        noisy[:, -1] = False
+        chances = np.where(noisy[:, :-1], -1.0, random.random((batch_size, pairs - 1)))
+        keys[:, -1] = keys[rows, chances.argmax(axis=1)]
+        values = np.take_along_axis(values_of, keys, axis=1)
+        inputs = np.stack([keys, values], axis=-1)
+        blurred = random.integers(used, max(self.vocabulary, used + 1), inputs.shape)
+        inputs = np.where(noisy[:, :, None], blurred, inputs).reshape(batch_size, length)
+        # A pair's key is new if no pair from the first on that is no noise has it.
+        places = np.arange(pairs)
+        first = np.full((batch_size, used // 2), pairs)
+        for place in reversed(range(pairs)):
+            real = rows[~noisy[:, place]]
+            first[real, keys[real, place]] = place
+        seen = ~noisy & (np.take_along_axis(first, keys, axis=1) < places)
+        positions = np.tile(np.arange(0, length, 2, dtype=np.int32), (batch_size, 1))
+        return Batch(inputs.astype(np.int32), values.astype(np.int32), seen, positions=positions)
+
+    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
+        """Cross-entropy, accuracy a key, and the share of examples wholly right."""
+        return exact_match_metrics(outputs, batch)
+
+
+class FuzzyRecall(GeneratedTask):
+    """Recall where keys and values are of several tokens: which ones belong together?
+
+    As ``in_context_recall``, with keys and values of 1 to ``motif`` different tokens each (in
+    validation and test all keys have ``motif``). The targets are the tokens of the values of keys
+    that have been seen. The last two tokens of the vocabulary are a mark, before the last pair, and
+    a filler at the beginning. Chance is 2 / (``vocabulary`` - 2).
+
+    Args:
+      seed: which examples are drawn.
+      vocabulary: the number of tokens V.
+      motif: the most tokens of a key, and of a value.
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> task = FuzzyRecall(seed=0, vocabulary=10, motif=2)
+    >>> batch = task.batch("train", 0, batch_size=1, length=20)
+    >>> batch.inputs.tolist()
+    [[9, 9, 0, 5, 2, 5, 7, 3, 0, 7, 4, 0, 5, 0, 1, 6, 8, 2, 5, 7]]
+    >>> batch.targets[batch.weights > 0].tolist()
+    [5, 5, 7]
+    """
+
+    def __init__(
+        self, seed: int, vocabulary: int = 16, motif: int = 3, evaluation_examples: int = 1280
+    ):
+        require(motif >= 1, f"motif={motif} is below 1")
+        require(
+            (vocabulary - 2) // 2 >= motif,
+            f"vocabulary={vocabulary} has no {motif} different tokens for a key of motif={motif}; "
+            f"at least {2 * motif + 2} has",
+        )
+        super().__init__(seed, evaluation_examples)
+        self.vocabulary = vocabulary
+        self.motif = motif
+        self.spec = _spec(vocabulary)
+
+    def draw(
+        self, random: np.random.Generator, split: Split, batch_size: int, length: int
+    ) -> Batch:
+        """Tokens [B, L]; at each position the next token [B, L], of which the known count."""
+        least = 4 * self.motif + 1
+        require_length(length, length >= least, "fuzzy_recall", f"it takes at least {least}")
+        inputs = np.full((batch_size, length), self.vocabulary - 1, np.int32)
+        targets = np.zeros((batch_size, length), np.int32)
+        weights = np.zeros((batch_size, length), np.float32)
+        draws = Random(int(random.integers(2**62)))  # of few numbers, a tenth of NumPy's time
+        for row in range(batch_size):
+            tokens, known = self._write(draws, split, length)
+            start = length - len(tokens)
+            inputs[row, start:] = tokens
+            # The target of a position is the token after it.
+            targets[row, start:-1] = tokens[1:]
+            weights[row, start:-1] = known[1:]
+        return Batch(inputs, targets, weights)
+
+    def _write(self, draws: Random, split: Split, length: int) -> tuple[list[int], list[bool]]:
+        """Tokens, and which of them are to be known from what came before."""
+        mark = self.vocabulary - 2
+        keys, choices = range(mark // 2), range(mark // 2, mark)
+        tokens: list[int] = []
+        known: list[bool] = []
+        values: dict[tuple[int, ...], list[int]] = {}
+        while True:
+            size = draws.randint(1, self.motif) if split == "train" else self.motif
+            key = tuple(draws.sample(keys, size))
+            seen = key in values
+            value = values[key] if seen else draws.sample(choices, draws.randint(1, self.motif))
+            room = length - len(tokens) - 1 - 2 * self.motif  # before the last pair and its mark
+            if len(key) + len(value) > room:
+                break
+            values[key] = value
+            tokens += [*key, *value]
+            known += [False] * len(key) + [seen] * len(value)
+        asked = draws.choice(list(values))
+        tokens += [mark, *asked, *values[asked]]
+        known += [False] * (1 + len(asked)) + [True] * len(values[asked])
+        return tokens, known
+
+    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
+        """Cross-entropy, accuracy a token, and the share of examples wholly right."""
+        return exact_match_metrics(outputs, batch)
+
+
+class Memorisation(GeneratedTask):
+    """Say the value of a key that is the same in every example: it must have been learned.
+
+    Keys, each followed by a mark, at which its value is the target. The first half of the
+    vocabulary without the mark are keys, the second values; which belong together depends on the
+    seed alone, and is the same in all splits. Chance is 2 / (``vocabulary`` - 1).
+
+    Args:
+      seed: the pairs, and which examples are drawn.
+      vocabulary: the number of tokens V.
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> batch = Memorisation(seed=0, vocabulary=9).batch("train", 0, batch_size=1, length=8)
+    >>> batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist()
+    ([[0, 8, 0, 8, 1, 8, 1, 8]], [[6, 6, 5, 5]], [[1, 3, 5, 7]])
+    """
+
+    def __init__(self, seed: int, vocabulary: int = 256, evaluation_examples: int = 1280):
+        require(vocabulary >= 5, f"vocabulary={vocabulary} is not at least 5")
+        super().__init__(seed, evaluation_examples)
+        self.vocabulary = vocabulary
+        self.spec = _spec(vocabulary)
+        self.keys = (vocabulary - 1) // 2
+        shuffled = np.random.default_rng([seed, 0xFAC7]).permutation(self.keys)
+        self.values = (self.keys + shuffled).astype(np.int32)
+
+    def draw(
+        self, random: np.random.Generator, split: Split, batch_size: int, length: int
+    ) -> Batch:
+        """Tokens [B, L]; the targets [B, L / 2] at the marks."""
+        require_length(
+            length, length >= 2 and length % 2 == 0, "memorisation", "keys and marks in turn"
+        )
+        keys = random.integers(0, self.keys, (batch_size, length // 2), np.int32)
+        inputs = np.full((batch_size, length), self.vocabulary - 1, np.int32)
+        inputs[:, ::2] = keys
+        positions = np.tile(np.arange(1, length, 2, dtype=np.int32), (batch_size, 1))
+        return Batch(inputs, self.values[keys], np.ones(keys.shape), positions=positions)
+
+    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
+        """Cross-entropy, accuracy a key, and the share of examples wholly right."""
+        return exact_match_metrics(outputs, batch)
