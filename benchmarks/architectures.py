@@ -172,7 +172,7 @@ def describe(name: str, folder: Path) -> list[str]:
     results: Any = json.loads((folder / "results.json").read_text())
     length = run.experiment.train.length
     axes = model.reading.axes(task.batch("train", 0, 1, length))
-    place = (axes[0] - 1,) if model.causal and not model.writes else None
+    place = (axes[0] - 1,) if model.reading.causal else None
     field = receptive_field(model, run.params, axes, model.reading.depth, place)
     score = results["test"][task.spec.score]
     shown = f"{task.spec.score.replace('_', ' ')} " + (

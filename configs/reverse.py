@@ -4,7 +4,7 @@ python train.py --config=configs/reverse.py:cross=additive --workdir=runs/revers
 python train.py --config=configs/reverse.py:cross=none --workdir=runs/reverse-plain
 
 Exact match at length 20, on test, seed 0, in one to two minutes on 2 cores of an AMD EPYC
-server: additive 98.8%, none 0.1%.
+server: additive 99.7%, none 6.1%; with mixer=transformer 99.1% in four minutes.
 
 Also for the tasks sort, copy_string, duplicate, odds_first, stack_manipulation, compression
 (cross=none) and dates (length=29).

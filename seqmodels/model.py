@@ -208,6 +208,8 @@ class Reading(NamedTuple):
     """The model width D."""
     axes: Callable[[Batch], tuple[int, ...]]
     """Batch to how many positions they have along each axis."""
+    causal: bool
+    """Whether they see no later positions, on one axis."""
 
 
 def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
@@ -263,7 +265,7 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
         abstract.cost,
         abstract.causal,
         start,
-        Reading(read, depth, abstract.width, abstract.read_axes),
+        Reading(read, depth, abstract.width, abstract.read_axes, abstract.reading_stack.causal),
         writes,
     )
 

@@ -116,9 +116,11 @@ def test_the_command_line(run, tmp_path):
         ["evaluate.py", flag, "--generate=30", "--prompt=line"],
         ["evaluate.py", flag, "--split=train"],
         ["evaluate.py", flag, "--checkpoint=5"],
+        ["evaluate.py", flag, "--pictures"],
+        ["evaluate.py", flag, "--prompt=line", "--beams=2", "--top_k=3"],
     ]
     processes = [start(command, tmp_path / "cache") for command in commands]
-    table, text, endless, missing = map(finish, processes)
+    table, text, endless, missing, pictures, beams = map(finish, processes)
     assert (table[0], table[2]) == (0, "")
     results = read_json(run / "results.json")
     (splits,) = read_json(run / "evaluations.json").values()
@@ -133,3 +135,7 @@ def test_the_command_line(run, tmp_path):
     kept = ", ".join(sorted(path.name for path in (run / "checkpoints").iterdir()))
     message = f"{run}/checkpoints holds no checkpoint 5; it has {kept}"
     assert missing == (2, "", f"evaluate.py: {message}\n")
+    assert pictures == (0, f"{run}/pictures/receptive-field.png\n", "")
+    assert (run / "pictures/receptive-field.png").read_bytes().startswith(b"\x89PNG")
+    message = "--beams=2 takes the best sequence, and nothing is drawn: leave out temperature, "
+    assert beams == (2, "", f"evaluate.py: {message}top_k and top_p\n")

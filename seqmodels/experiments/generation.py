@@ -26,13 +26,13 @@ class Choice(NamedTuple):
 
     def check(self) -> "Choice":
         """Raises ParameterError for settings that can't be used, or that nothing would read."""
-        self.sampling.check()
         require(self.beams is None or self.beams >= 1, f"beams={self.beams} is below 1")
         require(
             self.beams is None or self.sampling == Sampling(),
             f"beams={self.beams} takes the best sequence, and nothing is drawn: leave out "
             "temperature, top_k and top_p",
         )
+        self.sampling.check()
         return self
 
 

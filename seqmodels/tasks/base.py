@@ -124,6 +124,12 @@ class GeneratedTask:
         """
         raise NotImplementedError
 
+    def metrics(self, outputs: Float[Array, "B *P V"], batch: Batch) -> Metrics:
+        """Cross-entropy and accuracy, and of several targets the share that is wholly right."""
+        if batch.targets.ndim == 1:
+            return classification_metrics(outputs, batch)
+        return exact_match_metrics(outputs, batch)
+
 
 @runtime_checkable
 class WritingTask(Task, Protocol):

@@ -2,15 +2,12 @@
 
 import numpy as np
 
-from seqmodels.arrays import Array, Float
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
     GeneratedTask,
-    Metrics,
     Split,
     TaskSpec,
-    exact_match_metrics,
     require_length,
 )
 
@@ -64,7 +61,3 @@ class Copy(GeneratedTask):
         inputs[:, -n:] = self.symbols + 1
         positions = np.tile(np.arange(length - n, length, dtype=np.int32), (batch_size, 1))
         return Batch(inputs, symbols, np.ones(symbols.shape), positions=positions)
-
-    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
-        """Cross-entropy, accuracy a symbol, and the share of patterns wholly right."""
-        return exact_match_metrics(outputs, batch)

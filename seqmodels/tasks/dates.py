@@ -5,15 +5,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from seqmodels.arrays import AnyArray, Array, Float, Int
+from seqmodels.arrays import AnyArray, Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
     GeneratedTask,
-    Metrics,
     Split,
     TaskSpec,
-    exact_match_metrics,
     require_length,
     until,
 )
@@ -112,10 +110,6 @@ class Dates(GeneratedTask):
             mask[row, : len(source)] = True
             targets[row, :10] = target
         return Batch(inputs, targets, np.ones(targets.shape), mask)
-
-    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
-        """Cross-entropy, accuracy a character, and the share of dates wholly right."""
-        return exact_match_metrics(outputs, batch)
 
     def show_source(self, row: Int[AnyArray, "L"]) -> str:
         """A source as text."""

@@ -9,15 +9,12 @@ from random import Random
 
 import numpy as np
 
-from seqmodels.arrays import Array, Float
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
     GeneratedTask,
-    Metrics,
     Split,
     TaskSpec,
-    exact_match_metrics,
     require_length,
 )
 
@@ -113,10 +110,6 @@ class InContextRecall(GeneratedTask):
         positions = np.tile(np.arange(0, length, 2, dtype=np.int32), (batch_size, 1))
         return Batch(inputs.astype(np.int32), values.astype(np.int32), seen, positions=positions)
 
-    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
-        """Cross-entropy, accuracy a key, and the share of examples wholly right."""
-        return exact_match_metrics(outputs, batch)
-
 
 class FuzzyRecall(GeneratedTask):
     """Recall where keys and values are of several tokens: which ones belong together?
@@ -196,10 +189,6 @@ class FuzzyRecall(GeneratedTask):
         known += [False] * (1 + len(asked)) + [True] * len(values[asked])
         return tokens, known
 
-    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
-        """Cross-entropy, accuracy a token, and the share of examples wholly right."""
-        return exact_match_metrics(outputs, batch)
-
 
 class Memorisation(GeneratedTask):
     """Say the value of a key that is the same in every example: it must have been learned.
@@ -239,7 +228,3 @@ class Memorisation(GeneratedTask):
         inputs[:, ::2] = keys
         positions = np.tile(np.arange(1, length, 2, dtype=np.int32), (batch_size, 1))
         return Batch(inputs, self.values[keys], np.ones(keys.shape), positions=positions)
-
-    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
-        """Cross-entropy, accuracy a key, and the share of examples wholly right."""
-        return exact_match_metrics(outputs, batch)

@@ -11,15 +11,12 @@ from typing import Literal
 
 import numpy as np
 
-from seqmodels.arrays import Array, Float, Int
+from seqmodels.arrays import Int
 from seqmodels.tasks.base import (
     Batch,
     GeneratedTask,
-    Metrics,
     Split,
     TaskSpec,
-    classification_metrics,
-    exact_match_metrics,
     require_length,
 )
 
@@ -41,10 +38,6 @@ class _Question(GeneratedTask):
         """Tokens [B, L] and answers [B]."""
         inputs, answers = self._ask(random, batch_size, length)
         return Batch(inputs.astype(np.int32), answers.astype(np.int32), np.ones(batch_size))
-
-    def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
-        """Cross-entropy and accuracy."""
-        return classification_metrics(outputs, batch)
 
     def _ask(
         self, random: np.random.Generator, rows: int, length: int
@@ -269,10 +262,6 @@ class WordProblem(GeneratedTask):
         for place in range(1, length):
             targets[:, place] = table[targets[:, place - 1], inputs[:, place]]
         return Batch(inputs, targets, np.ones(targets.shape))
-
-    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
-        """Cross-entropy, accuracy a position, and the share of words wholly right."""
-        return exact_match_metrics(outputs, batch)
 
 
 @lru_cache(maxsize=2)

@@ -4,15 +4,12 @@ from random import Random
 
 import numpy as np
 
-from seqmodels.arrays import Array, Float
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
     GeneratedTask,
-    Metrics,
     Split,
     TaskSpec,
-    classification_metrics,
     require_length,
 )
 
@@ -78,10 +75,6 @@ class ListOps(GeneratedTask):
             inputs[row, : len(tokens)] = tokens
             mask[row, : len(tokens)] = True
         return Batch(inputs, targets, np.ones(batch_size), mask)
-
-    def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
-        """Cross-entropy and accuracy."""
-        return classification_metrics(outputs, batch)
 
     def _expression(self, draws: Random, longest: int) -> tuple[list[int], int]:
         """The first of the grammar's expressions that is neither too short nor too long."""

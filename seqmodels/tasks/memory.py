@@ -10,7 +10,6 @@ from seqmodels.tasks.base import (
     Metrics,
     Split,
     TaskSpec,
-    exact_match_metrics,
     regression_metrics,
     require_length,
 )
@@ -71,10 +70,6 @@ class DelayedCopy(GeneratedTask):
         positions = np.tile(np.arange(length - n, length, dtype=np.int32), (batch_size, 1))
         return Batch(inputs, symbols, np.ones(symbols.shape), positions=positions)
 
-    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
-        """Cross-entropy, accuracy a symbol, and the share of sequences wholly right."""
-        return exact_match_metrics(outputs, batch)
-
 
 class SelectiveCopy(GeneratedTask):
     """Say the symbols again in their order, whatever blanks stood between them.
@@ -119,10 +114,6 @@ class SelectiveCopy(GeneratedTask):
         inputs[:, -n:] = self.symbols + 1
         positions = np.tile(np.arange(length - n, length, dtype=np.int32), (batch_size, 1))
         return Batch(inputs, symbols, np.ones(symbols.shape), positions=positions)
-
-    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
-        """Cross-entropy, accuracy a symbol, and the share of sequences wholly right."""
-        return exact_match_metrics(outputs, batch)
 
 
 class Adding(GeneratedTask):
@@ -213,10 +204,6 @@ class InductionHeads(GeneratedTask):
         positions = np.full((batch_size, 1), length - 1, np.int32)
         return Batch(inputs, targets, np.ones(targets.shape), positions=positions)
 
-    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
-        """Cross-entropy and accuracy."""
-        return exact_match_metrics(outputs, batch)
-
 
 class Needle(GeneratedTask):
     """Find one answer in a stack of other tokens, exactly so many positions back.
@@ -267,7 +254,3 @@ class Needle(GeneratedTask):
         targets = np.take_along_axis(inputs, places, axis=1)
         positions = np.full((batch_size, 1), length - 1, np.int32)
         return Batch(inputs, targets, np.ones(targets.shape), positions=positions)
-
-    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
-        """Cross-entropy and accuracy."""
-        return exact_match_metrics(outputs, batch)

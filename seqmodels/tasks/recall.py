@@ -4,15 +4,12 @@ from typing import Literal
 
 import numpy as np
 
-from seqmodels.arrays import Array, Float
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
     GeneratedTask,
-    Metrics,
     Split,
     TaskSpec,
-    exact_match_metrics,
     require_length,
 )
 
@@ -90,10 +87,6 @@ class Recall(GeneratedTask):
         inputs[:, 1 : 2 * pairs : 2] = values
         np.put_along_axis(inputs, positions, keys, axis=1)
         return Batch(inputs, values, np.ones(values.shape), positions=positions)
-
-    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
-        """Cross-entropy, accuracy a query, and the share of examples wholly right."""
-        return exact_match_metrics(outputs, batch)
 
 
 def _choose(random: np.random.Generator, log_odds: np.ndarray, rows: int, count: int) -> np.ndarray:

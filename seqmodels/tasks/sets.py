@@ -4,15 +4,12 @@ from typing import Literal
 
 import numpy as np
 
-from seqmodels.arrays import Array, Float
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
     GeneratedTask,
-    Metrics,
     Split,
     TaskSpec,
-    classification_metrics,
     require_length,
 )
 
@@ -80,7 +77,3 @@ class Set(GeneratedTask):
             targets = zeros[:, 0]
         inputs = np.where(mask, inputs, 0)
         return Batch(inputs.astype(np.int32), targets.astype(np.int32), np.ones(batch_size), mask)
-
-    def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
-        """Cross-entropy and accuracy."""
-        return classification_metrics(outputs, batch)

@@ -2,15 +2,13 @@
 
 import numpy as np
 
-from seqmodels.arrays import AnyArray, Array, Float, Int
+from seqmodels.arrays import AnyArray, Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
     GeneratedTask,
-    Metrics,
     Split,
     TaskSpec,
-    exact_match_metrics,
     require_length,
     until,
 )
@@ -76,10 +74,6 @@ class _Transduction(GeneratedTask):
         targets[:, :-1][written] = self._transduce(source, mask, lengths)[written]
         weights = places <= ends
         return Batch(np.where(mask, source, 0), targets, weights, mask)
-
-    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
-        """Cross-entropy, accuracy a token, and the share of strings wholly right."""
-        return exact_match_metrics(outputs, batch)
 
     def show_source(self, row: Int[AnyArray, "L"]) -> str:
         """A source as text."""
@@ -268,10 +262,6 @@ class StackManipulation(GeneratedTask):
         weights = np.arange(length + 1)[None] <= height[:, None]
         inputs = np.where(mask, source, 0).astype(np.int32)
         return Batch(inputs, targets.astype(np.int32), weights, mask)
-
-    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
-        """Cross-entropy, accuracy a symbol, and the share of stacks wholly right."""
-        return exact_match_metrics(outputs, batch)
 
     def show_source(self, row: Int[AnyArray, "L"]) -> str:
         """A source as text."""
