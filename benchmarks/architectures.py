@@ -194,11 +194,15 @@ def main() -> None:
     for name in ONLY.value:
         if name not in ROWS:
             raise UserError(f"--only={name}: no such row; {nearest(name, ROWS)}")
-    names = ONLY.value or list(ROWS)
-    for name in names:
+    if ONLY.value and DOCUMENT.value:
+        raise UserError("--only with --document: the tables take all rows; leave one out")
+    cells = {}
+    for name in ONLY.value or ROWS:
         folder = Path(RUNS.value) / name
-        train(name, folder)
-        print(" | ".join(describe(name, folder)), flush=True)
+        if not (folder / "results.json").exists():
+            train(name, folder)
+        cells[name] = describe(name, folder)
+        print(" | ".join(cells[name]), flush=True)
     if not DOCUMENT.value:
         return
     head = (
@@ -206,7 +210,7 @@ def main() -> None:
     )
     for section, rows in SECTIONS.items():
         lines = [head, "|---|---|---|---|---|---|"]
-        lines += [f"| {' | '.join(describe(name, Path(RUNS.value) / name))} |" for name in rows]
+        lines += [f"| {' | '.join(cells[name])} |" for name in rows]
         replace_table(DOCUMENT.value, section, "\n".join(lines) + "\n")
 
 

@@ -2,10 +2,11 @@
 
 python train.py --config=configs/digits_grid.py:mixer=conv,kernel=3 --workdir=runs/digits-grid
 
-Test accuracy in per cent with kernels of 3, seed 0 (300 images: one of them is 0.3), each in
-less than a minute on 2 cores of an AMD EPYC server:
+Test accuracy in per cent with kernels of 3, mean (lowest to highest) over seeds 0 to 2 (300 images:
+one of them is 0.3), each in one to one and a half minutes on 2 cores of an AMD EPYC server:
 
-    conv  98.7      local  97.3      hybrid  99.0      vit  96.7
+    conv    99.2 (99.0 to 99.3)      local  98.4 (98.0 to 99.0)
+    hybrid  99.2 (99.0 to 99.3)      vit    97.1 (97.0 to 97.3)
 
 Parameters by kernel at width 48: a convolution's grow, those of attention in its place do not.
 """
