@@ -97,8 +97,7 @@ MISTAKES = {
     ),
     "unknown task": (
         [CONFIG, "--config.task.kind=cpoy"],
-        "task.kind='cpoy' is not known; did you mean 'copy'? (known: copy, copy_string, "
-        "dates, digits, digits_from_class, recall, reverse, set, sort, text)",
+        "task.kind='cpoy' is not known; did you mean 'copy'? (known: adding, compression, copy, ",
     ),
     "wrong type": (
         [CONFIG, "--config.train.steps=many"],

@@ -148,6 +148,18 @@ class WritingTask(Task, Protocol):
         ...
 
 
+@runtime_checkable
+class SlicedTask(Task, Protocol):
+    """A task that says of its examples by what their scores may be told apart."""
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"] | Int[np.ndarray, "B P"]]:
+        """By name a number for each example, or for each of its targets: a distance, a depth.
+
+        A pure function of the batch, for evaluation: ``{"distance": [[3, 8], [1, 5]]}``.
+        """
+        ...
+
+
 def until(row: Int[AnyArray, "P"], end: int) -> list[int]:
     """The tokens before the first end token.
 
