@@ -34,7 +34,8 @@ CONVOLUTION = {
 }  # fmt: skip
 ATTENTION = {
     "kind": "attention", "heads": 4, "window": None, "causal": False, "positions": "none",
-    "kv_heads": None, "score": "scaled_dot", "qk_norm": False, "plain": False,
+    "kv_heads": None, "score": "scaled_dot", "qk_norm": False,
+    "rotary_scaling": None, "trained_length": None, "position_range": None, "plain": False,
 }  # fmt: skip
 STACKS: dict[str, list[dict[str, Any]]] = {
     "convolutions, k = 3": [CONVOLUTION],
@@ -92,7 +93,7 @@ def draw_by_length(path: Path) -> None:
     axes = figure.subplots()
     for name, (label, color, marker) in CURVES.items():
         run = load_run(Path(RUNS.value) / name, "best", devices=1)
-        scores = scores_by_length(run)
+        scores = {n: s.metrics["exact_match"].mean for n, s in scores_by_length(run).items()}
         print(name, {length: round(100 * score, 1) for length, score in scores.items()})
         axes.plot(
             list(scores), list(scores.values()), label=label, color=color, marker=marker, ms=4

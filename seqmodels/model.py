@@ -152,6 +152,11 @@ class SequenceModel(Stack):
         return self._score(x), {"length": length, "blocks": states}
 
     @property
+    def streams(self) -> bool:
+        """Whether the scores of extend, chunk by chunk, are those of one call."""
+        return self.causal and self.rank == 1 and self.pooling != "mean"
+
+    @property
     def reading_stack(self) -> Stack:
         """The blocks that read the inputs: all of them."""
         return self
@@ -195,6 +200,8 @@ class Model(NamedTuple):
     """The blocks that read the inputs, by themselves."""
     writes: bool
     """Whether its outputs are a sequence of their own, written token by token."""
+    streams: bool
+    """Whether extend, chunk by chunk, gives apply's scores: at each position, or at the last."""
 
 
 class Reading(NamedTuple):
@@ -267,6 +274,7 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
         start,
         Reading(read, depth, abstract.width, abstract.read_axes, abstract.reading_stack.causal),
         writes,
+        isinstance(abstract, SequenceModel) and abstract.streams,
     )
 
 

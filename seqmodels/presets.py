@@ -15,6 +15,9 @@ _ATTENTION = {
     "kv_heads": None,
     "score": "scaled_dot",
     "qk_norm": False,
+    "rotary_scaling": None,
+    "trained_length": None,
+    "position_range": None,
     "plain": False,
 }
 _CONVOLUTION = {

@@ -10,10 +10,11 @@ from seqmodels.arrays import Float
 from seqmodels.decoding import Sampling
 from seqmodels.experiments.attention_maps import Map, attention_maps
 from seqmodels.experiments.generation import Choice, write_for
+from seqmodels.experiments.intervals import SHARES
+from seqmodels.experiments.lengths import Asked, LengthScores, evaluate_lengths
 from seqmodels.experiments.receptive_field import receptive_field
 from seqmodels.experiments.runs import LoadedRun, load_run
 from seqmodels.tasks.base import Batch
-from seqmodels.training.step import jit_evaluation_step
 
 SAMPLES = 8
 """Written digits a class."""
@@ -51,7 +52,7 @@ def draw_pictures(workdir: str, checkpoint: str) -> list[Path]:
     if maps:
         drawn.append(_draw_attention(run, maps, folder / "attention.png"))
     if spec.shape == "sequence-to-sequence" and hasattr(run.experiment.task, "shortest"):
-        drawn.append(_draw_by_length(run, folder / "by-length.png"))
+        drawn.append(draw_lengths(run, scores_by_length(run)))
     if spec.shape == "one-to-many":
         drawn.append(_draw_written_digits(run, folder / "written.png"))
     for path in drawn:
@@ -143,49 +144,40 @@ def _name(axis: Any, names: list[str] | None) -> None:
         axis.set_ticks(range(len(names)), names)
 
 
-def scores_by_length(run: LoadedRun) -> dict[int, float]:
-    """The share of test strings of each length that is written wholly right.
-
-    Batches are padded to the longest, so that one program serves every length.
-    """
-    task, settings = run.experiment.task, run.experiment.train
-    longest = BEYOND * settings.length
-    lengths = sorted({round(n) for n in np.linspace(1, longest, POINTS)} | {settings.length})
-    step = jit_evaluation_step(run.experiment.model, task, run.mesh)
-    scores = {}
-    for length in lengths:
-        total = count = 0.0
-        examples = task.examples("test", length) or 0
-        for index in range(-(-examples // settings.batch_size)):
-            batch = task.batch("test", index, settings.batch_size, length)
-            metrics = step(run.params, _padded(batch, longest))
-            right, rows = metrics["exact_match"]
-            total, count = total + float(right), count + float(rows)
-        scores[length] = total / count
-    return scores
+def scores_by_length(run: LoadedRun) -> dict[int, LengthScores]:
+    """Scores of test strings of several lengths, up to BEYOND times the training length."""
+    trained = run.experiment.train.length
+    spaced = np.linspace(1, BEYOND * trained, POINTS)
+    lengths = tuple(sorted({round(n) for n in spaced} | {trained}))
+    return dict(evaluate_lengths(run, Asked("test", lengths)))
 
 
-def _padded(batch: Batch, length: int) -> Batch:
-    """A batch of strings with room for ``length`` symbols and an end token."""
-    missing = length - batch.inputs.shape[1]
-    pad = lambda x: np.pad(x, ((0, 0), (0, missing)))  # noqa: E731
-    assert batch.mask is not None
-    return Batch(pad(batch.inputs), pad(batch.targets), pad(batch.weights), pad(batch.mask))
-
-
-def _draw_by_length(run: LoadedRun, path: Path) -> Path:
-    scores, trained = scores_by_length(run), run.experiment.train.length
-    figure = _figure(6.0, 3.2, f"{run.workdir.path.name}: strings written wholly right, test")
+def draw_lengths(run: LoadedRun, scores: dict[int, LengthScores]) -> Path:
+    """Draws a task's score against the length, with its interval, into the run's folder."""
+    spec, trained = run.experiment.task.spec, run.experiment.train.length
+    name = spec.score.replace("_", " ")
+    figure = _figure(6.0, 3.2, f"{run.workdir.path.name}: {name} by length")
     axes = figure.subplots()
-    axes.plot(list(scores), list(scores.values()), color=BLUE, marker="o", ms=4)
-    axes.axvline(trained, color=ORANGE, linestyle="--", label=f"longest in training: {trained}")
-    axes.set_xlabel("length of the source")
-    axes.set_ylabel("exact match")
-    axes.set_ylim(-0.03, 1.03)
+    lengths = list(scores)
+    found = [scores[length].metrics[spec.score] for length in lengths]
+    axes.fill_between(
+        lengths, [s.low for s in found], [s.high for s in found], color=BLUE, alpha=0.2
+    )
+    axes.plot(lengths, [s.mean for s in found], color=BLUE, marker="o", ms=4)
+    axes.axvline(trained, color=ORANGE, linestyle="--", label=f"longest in training: {trained:,}")
+    axes.set_xlabel("length")
+    axes.set_ylabel(f"{name}, 95% interval")
+    if max(lengths) >= 16 * min(lengths) and max(lengths) > POINTS * BEYOND * 10:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    if spec.score in SHARES:
+        axes.set_ylim(-0.03, 1.03)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
+    folder = run.workdir.path / "pictures"
+    folder.mkdir(exist_ok=True)
+    path = folder / "by-length.png"
     figure.savefig(path)
-    run.workdir.write("by-length.json", {str(length): score for length, score in scores.items()})
     return path
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import Array, Bool, Float, Int, Key, State
-from seqmodels.errors import require
+from seqmodels.errors import require, require_with
 from seqmodels.layers import Linear, Norm
 from seqmodels.mixers.base import Cost
 from seqmodels.mixers.recording import record_attention
@@ -18,7 +18,14 @@ from seqmodels.ops.additive_attention import (
     additive_weights,
 )
 from seqmodels.ops.attention import attention, attention_reference, attention_weights
-from seqmodels.ops.positions import alibi_slopes, relative_key, relative_query, rotate
+from seqmodels.ops.positions import (
+    alibi_slopes,
+    relative_key,
+    relative_query,
+    rotate,
+    scaled_frequencies,
+    spread_positions,
+)
 
 
 class Attention(nnx.Module):
@@ -44,6 +51,13 @@ class Attention(nnx.Module):
         (Luong et al. 2015), "additive" is v . tanh(q + k) with a learned v for each head
         (Bahdanau et al. 2015).
       qk_norm: whether each head's queries and keys are RMS-normalised (Henry et al. 2020).
+      rotary_scaling: how rotary positions are squeezed beyond ``trained_length``, "linear" or
+        "ntk" (:func:`~seqmodels.ops.positions.scaled_frequencies`), by each sequence's own
+        length, in ``extend`` by max_length; None leaves them.
+      trained_length: the longest sequence of training, for that; None otherwise.
+      position_range: draws the positions of a sequence in training from so many, in order, and
+        spreads them evenly otherwise (randomised positions, Ruoss et al. 2023), in ``extend`` by
+        max_length; None counts them.
       plain: whether all scores of a sequence exist at once, in memory that grows with L^2:
         the same function, to compare with.
       rngs: the source of the initial weights.
@@ -61,6 +75,9 @@ class Attention(nnx.Module):
         kv_heads: int | None = None,
         score: Score = "scaled_dot",
         qk_norm: bool = False,
+        rotary_scaling: Literal["linear", "ntk"] | None = None,
+        trained_length: int | None = None,
+        position_range: int | None = None,
         plain: bool = False,
         *,
         rngs: nnx.Rngs,
@@ -88,12 +105,18 @@ class Attention(nnx.Module):
             f"positions={positions!r} works on products of queries and keys, and score='additive' "
             "has none; set it to 'none'",
         )
+        _require_position_settings(
+            positions, window, width // heads, rotary_scaling, trained_length, position_range
+        )
         self.width = width
         self.heads = heads
         self.window = window
         self.causal = causal
         self.rank = None if positions == "none" and window is None else 1
         self.positions = positions
+        self.rotary_scaling: Literal["linear", "ntk"] | None = rotary_scaling
+        self.trained_length = trained_length
+        self.position_range = position_range
         self.kv_heads = kv_heads or heads
         self.head_width = width // heads
         self.score: Score = score
@@ -119,12 +142,17 @@ class Attention(nnx.Module):
         key: Key[Array, ""] | None = None,
     ) -> Float[Array, "B *L D"]:
         """Attends within whole sequences or grids; masked positions are seen by none."""
-        del key
         shape = x.shape
         x = x.reshape(shape[0], -1, shape[-1])
+        length = x.shape[1]
         mask = None if mask is None else jnp.reshape(mask, x.shape[:2])
-        positions = jnp.broadcast_to(jnp.arange(x.shape[1])[None], x.shape[:2])
-        query, keys, values = self._project(x, positions)
+        rows = jnp.full(x.shape[:1], length) if mask is None else jnp.sum(mask, axis=1)
+        if self.position_range is None:
+            positions = jnp.broadcast_to(jnp.arange(length)[None], x.shape[:2])
+        else:
+            self._require_room(length)
+            positions = spread_positions(length, self.position_range, rows, key)
+        query, keys, values = self._project(x, positions, rows)
         record_attention("self", lambda: self._weights(query, keys, mask))
         mixed = self._attend(query, keys, values, self.causal, self.window, mask)
         return self.outputs(mixed.reshape(shape))
@@ -142,23 +170,28 @@ class Attention(nnx.Module):
     def extend(self, x: Float[Array, "B L D"], state: State) -> tuple[Float[Array, "B L D"], State]:
         """Attends from a chunk to what the state keeps and to the chunk itself."""
         cache: dict[str, Any] = state
-        positions = cache["length"][:, None] + jnp.arange(x.shape[1])[None]
-        query, keys, values = self._project(x, positions)
+        places = cache["length"][:, None] + jnp.arange(x.shape[1])[None]
+        whole = cache["keys"].shape[1]  # of global attention: the length that there is room for
+        positions = places
+        if self.position_range is not None:
+            self._require_room(whole)
+            positions = places * (self.position_range // whole)
+        query, keys, values = self._project(x, positions, jnp.full(x.shape[:1], whole))
         extend = self._extend_global if self.window is None else self._extend_local
-        mixed, kept = extend(query, keys, values, positions, cache)
+        mixed, kept = extend(query, keys, values, places, cache)
         kept["length"] = cache["length"] + x.shape[1]
         return self.outputs(mixed.reshape(x.shape)), kept
 
-    def _extend_global(self, query, keys, values, positions, cache):
+    def _extend_global(self, query, keys, values, places, cache):
         rows = jnp.arange(query.shape[0])[:, None]
-        put = lambda old, new: old.at[rows, positions].set(new.astype(old.dtype))  # noqa: E731
+        put = lambda old, new: old.at[rows, places].set(new.astype(old.dtype))  # noqa: E731
         kept = {"keys": put(cache["keys"], keys), "values": put(cache["values"], values)}
         all_keys, all_values = (kept[n].astype(query.dtype) for n in ("keys", "values"))
         mixed = self._attend(query, all_keys, all_values, True, None, None, cache["length"])
         return mixed, kept
 
-    def _extend_local(self, query, keys, values, positions, cache):
-        del positions
+    def _extend_local(self, query, keys, values, places, cache):
+        del places
         room = cache["keys"].shape[1]
         append = lambda old, new: jnp.concatenate([old.astype(new.dtype), new], axis=1)  # noqa: E731
         all_keys, all_values = append(cache["keys"], keys), append(cache["values"], values)
@@ -169,8 +202,15 @@ class Attention(nnx.Module):
         last = lambda x: x[:, x.shape[1] - room :].astype(jnp.float32)  # noqa: E731
         return mixed, {"keys": last(all_keys), "values": last(all_values)}
 
+    def _require_room(self, length: int) -> None:
+        require(
+            self.position_range is None or length <= self.position_range,
+            f"position_range={self.position_range} has fewer positions than the length {length} "
+            "that is asked for",
+        )
+
     def _project(
-        self, x: Float[Array, "B L D"], positions: Int[Array, "B L"]
+        self, x: Float[Array, "B L D"], positions: Int[Array, "B L"], rows: Int[Array, "B"]
     ) -> list[Float[Array, "B L H K"]]:
         projected = self.inputs(x).reshape(*x.shape[:2], -1, self.head_width)
         places = [self.heads, self.heads + self.kv_heads]
@@ -178,7 +218,12 @@ class Attention(nnx.Module):
         if self.norms:
             query, keys = self.norms[0](query), self.norms[1](keys)
         if self.positions == "rotary":
-            query, keys = rotate(query, positions), rotate(keys, positions)
+            frequencies = None
+            if self.rotary_scaling is not None and self.trained_length is not None:
+                frequencies = scaled_frequencies(
+                    self.rotary_scaling, rows, self.trained_length, self.head_width
+                )
+            query, keys = (rotate(x, positions, frequencies) for x in (query, keys))
         elif self.positions == "relative":
             bias = [
                 b[...].astype(x.dtype)[None, None] for b in (self.content_bias, self.offset_bias)
@@ -244,3 +289,36 @@ class Attention(nnx.Module):
             state_bytes=kept * self.kv_heads * (key_width + K) * 4 if self.causal else 0,
             sequential_depth=1,
         )
+
+
+def _require_position_settings(
+    positions: str,
+    window: int | None,
+    head_width: int,
+    scaling: str | None,
+    trained_length: int | None,
+    position_range: int | None,
+) -> None:
+    """Refuses settings for long sequences that nothing would read."""
+    require(
+        scaling is None or (positions == "rotary" and window is None),
+        f"rotary_scaling={scaling!r} is of rotary positions without a window: here "
+        f"positions={positions!r}, window={window}; set it to None",
+    )
+    require(
+        scaling != "ntk" or head_width > 2,
+        "rotary_scaling='ntk' takes heads wider than 2; take 'linear' or fewer heads",
+    )
+    owner = f"rotary_scaling={scaling!r}"
+    require_with(trained_length, scaling is not None, "trained_length", owner)
+    require(
+        trained_length is None or trained_length >= 1, f"trained_length={trained_length} is below 1"
+    )
+    require(
+        position_range is None or (positions in ("rotary", "relative") and window is None),
+        f"position_range={position_range} spreads positions that are encoded, and a window bounds "
+        f"distances by itself: here positions={positions!r}, window={window}; set it to None",
+    )
+    require(
+        position_range is None or position_range >= 1, f"position_range={position_range} is below 1"
+    )

@@ -1,10 +1,12 @@
 """Position encodings: added sinusoids, rotations, slopes, and relative positions."""
 
 import math
+from typing import Literal
 
+import jax
 import jax.numpy as jnp
 
-from seqmodels.arrays import Array, Float, Int
+from seqmodels.arrays import Array, Float, Int, Key
 
 
 def sinusoidal(positions: Int[Array, "*B L"], width: int) -> Float[Array, "*B L D"]:
@@ -17,18 +19,69 @@ def sinusoidal(positions: Int[Array, "*B L"], width: int) -> Float[Array, "*B L 
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
 
 
-def rotate(x: Float[Array, "B L H K"], positions: Int[Array, "B L"]) -> Float[Array, "B L H K"]:
+def rotate(
+    x: Float[Array, "B L H K"],
+    positions: Int[Array, "B L"],
+    frequencies: Float[Array, "B f"] | None = None,
+) -> Float[Array, "B L H K"]:
     """Rotary encoding: turns each pair of features by its position (Su et al. 2021, eq. 34).
 
     Feature k is paired with k + K/2. The inner product of two rotated vectors
     depends on their distance alone. Angles are taken in float32: beyond some
     million positions their rounding shows.
+
+    Args:
+      x: queries or keys.
+      positions: of each.
+      frequencies: each row's radians a position, for each of the K / 2 pairs; by default
+        10,000^(-2k / K).
     """
-    angles = _angles(positions, x.shape[-1])[:, :, None]  # [B, L, 1, K/2]
+    angles = _angles(positions, x.shape[-1], frequencies)[:, :, None]  # [B, L, 1, K/2]
     sine, cosine = jnp.sin(angles), jnp.cos(angles)
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     turned = [first * cosine - second * sine, second * cosine + first * sine]
     return jnp.concatenate(turned, axis=-1).astype(x.dtype)
+
+
+def scaled_frequencies(
+    kind: Literal["linear", "ntk"],
+    lengths: Int[Array, "B"],
+    trained_length: int,
+    head_width: int,
+) -> Float[Array, "B f"]:
+    """Rotary frequencies for sequences that are longer than those of training.
+
+    With s = length / trained_length, or 1 up to that: "linear" divides all by s, so that no angle
+    lies beyond the trained ones (Chen et al. 2023); "ntk" raises the base to 10,000 s^(K / (K -
+    2)): the slowest pair is slowed by s and the fastest stays (bloc97 2023, in Peng et al.
+    2023, section 3.1).
+
+    >>> slowed = scaled_frequencies("linear", jnp.array([64, 256]), trained_length=64, head_width=4)
+    >>> (1 / slowed).round().tolist()
+    [[1.0, 100.0], [4.0, 400.0]]
+    """
+    factor = jnp.maximum(1.0, lengths.astype(jnp.float32) / trained_length)[:, None]
+    plain = _frequencies(head_width)[None]
+    if kind == "linear":
+        return plain / factor
+    pairs = jnp.arange(head_width // 2, dtype=jnp.float32)[None]
+    return plain * factor ** (-2 * pairs / (head_width - 2))
+
+
+def spread_positions(
+    length: int, below: int, rows: Int[Array, "B"], key: Key[Array, ""] | None = None
+) -> Int[Array, "B L"]:
+    """Positions among more than a sequence has, in order, below a bound.
+
+    With a key a random subset (randomised positions, Ruoss et al. 2023): what is trained on short
+    sequences meets all positions and distances that long ones have. Without, evenly spread by
+    how long each row is.
+    """
+    places = jnp.arange(length)[None]
+    if key is None:
+        return places * (below // jnp.maximum(rows, 1))[:, None]
+    drawn = jnp.sort(jax.random.choice(key, below, (length,), replace=False))[None]
+    return jnp.broadcast_to(drawn, (rows.shape[0], length))
 
 
 def alibi_slopes(heads: int) -> tuple[float, ...]:
@@ -72,7 +125,13 @@ def relative_key(positions: Int[Array, "B L"], width: int) -> Float[Array, "B L 
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
 
 
-def _angles(positions: Int[Array, "*B L"], width: int) -> Float[Array, "*B L K"]:
-    frequencies = 10_000.0 ** (-jnp.arange(width // 2, dtype=jnp.float32) / (width // 2))
-    ones = (1,) * positions.ndim
-    return positions[..., None].astype(jnp.float32) * frequencies.reshape(*ones, -1)
+def _frequencies(width: int) -> Float[Array, "f"]:
+    return 10_000.0 ** (-jnp.arange(width // 2, dtype=jnp.float32) / (width // 2))
+
+
+def _angles(
+    positions: Int[Array, "*B L"], width: int, frequencies: Float[Array, "B f"] | None = None
+) -> Float[Array, "*B L f"]:
+    if frequencies is None:
+        frequencies = _frequencies(width).reshape(*(1,) * (positions.ndim - 1), -1)
+    return positions[..., None].astype(jnp.float32) * frequencies[..., None, :]

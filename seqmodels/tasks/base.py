@@ -12,6 +12,8 @@ from seqmodels.errors import ParameterError, require
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+EVALUATION_ROWS = 64
+"""Examples of a generated validation or test split that are drawn together."""
 
 
 Shape = Literal["many-to-one", "many-to-many", "one-to-many", "sequence-to-sequence"]
@@ -89,6 +91,7 @@ class GeneratedTask:
     """A task whose examples are drawn: endless in training, a fixed number in each other split.
 
     A task of this kind says in :meth:`draw` how; each split and step has random numbers of its own.
+    What is evaluated is drawn in blocks of EVALUATION_ROWS examples, whatever the batch size.
 
     Args:
       seed: which examples are drawn.
@@ -109,8 +112,11 @@ class GeneratedTask:
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
         """What is drawn, with weight 0 for the examples past the end of a split."""
-        random = generator(self.seed, split, step, length)
-        drawn = self.draw(random, split, batch_size, length)
+        if split == "train":
+            random = generator(self.seed, split, step, length)
+            drawn = self.draw(random, split, batch_size, length)
+        else:
+            drawn = _evaluation_rows(self, split, step * batch_size, batch_size, length)
         counted = example_weights(self.evaluation_examples, split, step, batch_size)
         counted = counted.reshape(-1, *(1,) * (drawn.targets.ndim - 1))
         return drawn._replace(weights=(drawn.weights * counted).astype(np.float32))
@@ -129,6 +135,29 @@ class GeneratedTask:
         if batch.targets.ndim == 1:
             return classification_metrics(outputs, batch)
         return exact_match_metrics(outputs, batch)
+
+
+def _evaluation_rows(
+    task: GeneratedTask, split: Split, start: int, count: int, length: int
+) -> Batch:
+    """The examples of a split from ``start`` on."""
+    first, last = start // EVALUATION_ROWS, (start + count - 1) // EVALUATION_ROWS
+    blocks = [_evaluation_block(task, split, block, length) for block in range(first, last + 1)]
+    skipped = start - first * EVALUATION_ROWS
+    rows = slice(skipped, skipped + count)
+    # A weight may stand for all targets of a block.
+    full = [b._replace(weights=np.broadcast_to(b.weights, b.targets.shape)) for b in blocks]
+    joined = [
+        None if parts[0] is None else np.concatenate(parts)[rows]
+        for parts in zip(*full, strict=True)
+    ]
+    return Batch(*joined)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=2)
+def _evaluation_block(task: GeneratedTask, split: Split, block: int, length: int) -> Batch:
+    random = generator(task.seed, split, block, length)
+    return task.draw(random, split, EVALUATION_ROWS, length)
 
 
 @runtime_checkable

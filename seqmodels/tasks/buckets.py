@@ -5,6 +5,7 @@ of their bucket. Padding changes no result.
 """
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -69,11 +70,10 @@ def pad(batch: Batch, like: Batch) -> Batch:
     )
 
 
-def _widen(array: np.ndarray, like: np.ndarray | None) -> np.ndarray:
+def _widen(array: Any, like: Any) -> Any:
     """Zeros after the second axis, up to another array's; without one nothing is added."""
     if array.ndim == 1:
         return array
-    assert like is not None
     missing = like.shape[1] - array.shape[1]
     assert missing >= 0, f"{array.shape} is longer than {like.shape}"
     return np.pad(array, ((0, 0), (0, missing), *((0, 0),) * (array.ndim - 2)))

@@ -73,8 +73,8 @@ class Dates(GeneratedTask):
     >>> batch = task.batch("test", step=0, batch_size=2, length=29)
     >>> for source, target in zip(batch.inputs, batch.targets):
     ...     print(task.show_source(source).strip(), "|", task.show_target(target))
-    SAT 19 APR 1997 | 1997-04-19
-    Tue 19 Dec 1995 | 1995-12-19
+    the 19th of april 1997 | 1997-04-19
+    TUESDAY, DECEMBER 19, 1995 | 1995-12-19
     """
 
     spec = TaskSpec(

@@ -30,7 +30,7 @@ class Set(GeneratedTask):
 
     >>> batch = Set(seed=0, symbols=5).batch("test", step=0, batch_size=2, length=4)
     >>> batch.inputs.tolist(), batch.targets.tolist(), batch.mask.sum(axis=1).tolist()
-    ([[2, 1, 0, 0], [4, 4, 1, 0]], [2, 4], [2, 3])
+    ([[1, 3, 0, 0], [0, 2, 2, 0]], [3, 2], [2, 3])
     """
 
     def __init__(

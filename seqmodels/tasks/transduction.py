@@ -214,7 +214,7 @@ class StackManipulation(GeneratedTask):
     >>> task = StackManipulation(seed=0)
     >>> batch = task.batch("test", step=0, batch_size=1, length=5)
     >>> task.show_source(batch.inputs[0]), task.show_target(batch.targets[0])
-    ('0 0 1 1 0', '0 1 1 0 0')
+    ('0 0 0 0 1', '1 0 0 0 0')
     """
 
     END = 2

@@ -67,6 +67,16 @@ VARIANTS: Variants = {
     ),
     "attention-relative-both-sides": ("attention", {"positions": "relative", "causal": False}),
     "attention-normalised": ("attention", {"qk_norm": True}),
+    "attention-scaled-linear": ("attention", {"rotary_scaling": "linear", "trained_length": 40}),
+    "attention-scaled-ntk": (
+        "attention",
+        {"rotary_scaling": "ntk", "trained_length": 40, "heads": 2},
+    ),
+    "attention-randomised": ("attention", {"position_range": 400}),
+    "attention-relative-randomised": (
+        "attention",
+        {"positions": "relative", "position_range": 400},
+    ),
     "attention-plain": ("attention", {"plain": True}),
     "attention-global": ("attention", {}),
     "attention-global-both-sides": ("attention", {"causal": False}),

@@ -7,7 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqmodels.ops.positions import relative_key, relative_query, rotate, sinusoidal
+from seqmodels.ops.positions import (
+    relative_key,
+    relative_query,
+    rotate,
+    scaled_frequencies,
+    sinusoidal,
+    spread_positions,
+)
 
 WIDTH = 8
 
@@ -92,3 +99,32 @@ def test_relative_scores_are_those_of_all_pairs():
     sinusoids = np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)  # [9, 9, 6]
     expected = np.einsum("bmhk,hkf,mlf->bhml", query, projection, sinusoids)
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["linear", "ntk"])
+def test_scaled_rotations_keep_long_sequences_within_trained_angles(kind):
+    """At 4 times the trained length the slowest pair turns a fourth; linear, every pair does."""
+    lengths = jnp.array([10, 64, 256])
+    plain = np.array([frequency(k) for k in range(WIDTH // 2)])
+    scaled = scaled_frequencies(kind, lengths, 64, WIDTH)
+    np.testing.assert_allclose(scaled[:2], [plain, plain], rtol=1e-5)
+    np.testing.assert_allclose(scaled[2, -1], plain[-1] / 4, rtol=1e-5)
+    np.testing.assert_allclose(scaled[2, 0], plain[0] / (4 if kind == "linear" else 1), rtol=1e-5)
+    if kind == "linear":
+        x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 8, 1, WIDTH)), jnp.float32)
+        places = jnp.arange(8)[None]
+        far = rotate(x, 4 * places, scaled[2:])
+        np.testing.assert_allclose(far, rotate(x, places), atol=1e-5)
+
+
+def test_spread_positions_are_in_order_below_their_bound():
+    rows = jnp.array([8])
+    drawn = np.concatenate([spread_positions(8, 100, rows, jax.random.key(n)) for n in range(200)])
+    assert (np.diff(drawn, axis=1) > 0).all()
+    assert drawn.min() >= 0
+    assert drawn.max() < 100
+    assert len(np.unique(drawn)) == 100
+    assert spread_positions(4, 100, jnp.array([4, 2])).tolist() == [
+        [0, 25, 50, 75],
+        [0, 50, 100, 150],
+    ]

@@ -137,9 +137,7 @@ def test_an_evaluation_pass_counts_every_example_once(name, split, batch_size):
         np.testing.assert_array_equal(rows.min(axis=1), rows.max(axis=1))
 
 
-@pytest.mark.parametrize(
-    "name", ["digits", "digits_from_class", "text"]
-)  # the others draw examples by the batch
+@pytest.mark.parametrize("name", TASKS)
 def test_the_batch_size_does_not_change_what_is_evaluated(name):
     task, length = make(name), CASES[name][1]
 

@@ -1,0 +1,235 @@
+"""Scores against the length: how far does a trained model go?"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from seqmodels.arrays import Int
+from seqmodels.errors import ParameterError, UserError
+from seqmodels.experiments.intervals import Score, score
+from seqmodels.experiments.runs import LoadedRun
+from seqmodels.experiments.scoring import (
+    Scorer,
+    Scores,
+    chunked_scorer,
+    require_streaming,
+    whole_scorer,
+)
+from seqmodels.tasks.base import Batch, SlicedTask, Split
+from seqmodels.tasks.buckets import bucket, pad
+
+MOST_SLICES = 12
+"""Values of a field up to which each is a slice of its own; more are joined by powers of two."""
+
+
+class LengthScores(NamedTuple):
+    """What a model scores on sequences of one length."""
+
+    metrics: dict[str, Score]
+    slices: dict[str, dict[str, Score]]
+    """By field and value the task's own score."""
+
+
+class Asked(NamedTuple):
+    """What is evaluated."""
+
+    split: Split
+    lengths: tuple[int, ...]
+    examples: int | None = None
+    """At most so many of each length; None for the whole split."""
+    chunk: int | None = None
+    """Positions read at once, the state carried from chunk to chunk; None reads all at once."""
+
+
+def read_lengths(text: str) -> tuple[int, ...]:
+    """Lengths from text; dots go on by the same factor, or else by the same step.
+
+    >>> read_lengths("64,128,...,1024"), read_lengths("10,20,...,50"), read_lengths("7")
+    ((64, 128, 256, 512, 1024), (10, 20, 30, 40, 50), (7,))
+    """
+    words = [word.strip() for word in text.split(",")]
+    numbers = [int(word) if word.isdigit() else 0 for word in words if word != "..."]
+    try:
+        if min(numbers, default=0) < 1 or "..." in words[-1:]:
+            raise ValueError
+        if "..." not in words:
+            return tuple(sorted(set(numbers)))
+        place = words.index("...")
+        if place < 2 or words.count("...") > 1:
+            raise ValueError
+        first, second, last = numbers[place - 2], numbers[place - 1], numbers[place]
+        return tuple(sorted({*numbers, *_continued(first, second, last)}))
+    except ValueError:
+        raise UserError(
+            f"--lengths={text!r} is not a list of lengths of at least 1; write 64,128,256, or "
+            "64,128,...,4096, where two numbers before the dots say how to go on"
+        ) from None
+
+
+def _continued(first: int, second: int, last: int) -> list[int]:
+    if first >= second or second > last:
+        raise ValueError
+    if second % first == 0:
+        found = [second]
+        while found[-1] < last:
+            found.append(found[-1] * (second // first))
+        if found[-1] == last:
+            return found
+    if (last - second) % (second - first):
+        raise ValueError
+    return list(range(second, last + 1, second - first))
+
+
+def evaluate_lengths(run: LoadedRun, asked: Asked) -> Iterator[tuple[int, LengthScores]]:
+    """Scores a run on each length in turn.
+
+    Batches are padded to their bucket's length (:mod:`seqmodels.tasks.buckets`), so that one
+    program serves all lengths of a bucket, and have as many rows as keep their number of
+    positions near that of a training batch. In chunks nothing is padded but the last.
+
+    Raises:
+      UserError: before anything is computed, of a length that the task can't make or the model
+        can't serve.
+    """
+    task, model = run.experiment.task, run.experiment.model
+    _check(run, asked)
+    by_target = False
+    if isinstance(task, SlicedTask) and task.spec.shape != "many-to-one":
+        probe = task.batch(asked.split, 0, 1, asked.lengths[0])
+        by_target = any(field.ndim == 2 for field in task.fields(probe).values())
+    if asked.chunk is None:
+        scorer = whole_scorer(model, task, run.mesh, by_target)
+    else:
+        scorer = chunked_scorer(model, task, run.mesh, by_target, asked.chunk)
+    for length in asked.lengths:
+        yield length, _evaluate_length(run, asked, length, scorer)
+
+
+def _check(run: LoadedRun, asked: Asked) -> None:
+    task, model = run.experiment.task, run.experiment.model
+    if asked.chunk is not None:
+        require_streaming(model)
+    for length in asked.lengths:
+        try:
+            if task.examples(asked.split, length) is None:
+                raise UserError(f"--split={asked.split}: its examples are endless; use another")
+            batch = task.batch(asked.split, 0, 1, length)
+            if asked.chunk is None:
+                jax.eval_shape(model.apply, run.params, pad(batch, _bucket(run, asked, length)))
+        except UserError as error:
+            raise type(error)(f"--lengths: {error}") from None
+
+
+def _bucket(run: LoadedRun, asked: Asked, length: int) -> Batch:
+    """A batch with the shape of a length's bucket."""
+    task = run.experiment.task
+    if task.spec.rank > 1 or task.spec.shape == "one-to-many":
+        raise ParameterError(
+            f"length={length}: inputs of {task.spec.shape} tasks and grids have one"
+        )
+    return task.batch("train", 0, 1, bucket(task, length, max(asked.lengths)))
+
+
+def _evaluate_length(run: LoadedRun, asked: Asked, length: int, scorer: Scorer) -> LengthScores:
+    task, settings = run.experiment.task, run.experiment.train
+    examples = task.examples(asked.split, length) or 0
+    wanted = min(examples, asked.examples or examples)
+    like = None if asked.chunk else _bucket(run, asked, length)
+    positions = asked.chunk if like is None else like.inputs.shape[1]
+    assert positions is not None
+    rows = _rows(settings.batch_size, settings.length, positions, run.mesh.size)
+    scores: list[Scores] = []
+    fields: list[dict[str, np.ndarray]] = []
+    for step in range(-(-wanted // rows)):
+        batch = task.batch(asked.split, step, rows, length)
+        batch = _first(batch, wanted - step * rows)
+        scores.append(scorer(run.params, batch if like is None else pad(batch, like)))
+        fields.append(task.fields(batch) if isinstance(task, SlicedTask) else {})
+    return _summary(task.spec.score, jax.device_get(scores), fields)
+
+
+def _rows(batch_size: int, trained: int, length: int, devices: int) -> int:
+    """Rows a batch: as many as in training, fewer for longer sequences, the same on each device."""
+    rows = min(batch_size, max(1, batch_size * trained // length))
+    return max(1, rows // devices) * devices
+
+
+def _first(batch: Batch, count: int) -> Batch:
+    """A batch of which only so many rows count."""
+    if count >= len(batch.inputs):
+        return batch
+    weights = np.array(batch.weights)
+    weights[count:] = 0
+    return batch._replace(weights=weights)
+
+
+def _summary(
+    metric: str, batches: list[Scores], fields: list[dict[str, np.ndarray]]
+) -> LengthScores:
+    """Means over all batches, and over those examples or targets that share a field's value."""
+    metrics = {}
+    for name in batches[0].rows:
+        sums, counts = (np.concatenate([b.rows[name][i] for b in batches]) for i in (0, 1))
+        if (made := score(name, sums, counts)) is not None:
+            metrics[name] = made
+    slices = {}
+    for field in fields[0]:
+        values = np.concatenate([batch[field] for batch in fields])
+        key = metric if values.ndim == 1 or metric in batches[0].targets else None
+        if key is None:
+            continue
+        found = [b.rows if values.ndim == 1 else b.targets for b in batches]
+        sums, counts = (
+            np.concatenate([_trim(part[key][i], values) for part in found]) for i in (0, 1)
+        )
+        slices[field] = _sliced(key, values, sums, counts)
+    return LengthScores(metrics, slices)
+
+
+def _trim(array: Any, values: np.ndarray) -> np.ndarray:
+    """Scores of targets without those that padding added."""
+    return array if values.ndim == 1 else array[:, : values.shape[1]]
+
+
+def _sliced(
+    metric: str, values: Int[np.ndarray, "n *P"], sums: np.ndarray, counts: np.ndarray
+) -> dict[str, Score]:
+    """A field's scores by its values, or by powers of two: 1, 2-3, 4-7, ..."""
+    distinct = np.unique(values[counts > 0])
+    groups = {str(value): (value, value) for value in distinct.tolist()}
+    if len(distinct) > MOST_SLICES:
+        exponents = np.unique(np.log2(np.maximum(distinct, 1)).astype(int)).tolist()
+        groups = {_range(2**e, 2 ** (e + 1) - 1): (2**e, 2 ** (e + 1) - 1) for e in exponents}
+        if distinct[0] < 1:
+            groups = {"0": (distinct[0], 0)} | groups
+    found = {}
+    for name, (low, high) in groups.items():
+        inside = (values >= low) & (values <= high)
+        kept = [np.where(inside, part, 0) for part in (sums, counts)]
+        if values.ndim == 2:  # the several targets of an example are not independent
+            kept = [part.sum(axis=1) for part in kept]
+        if (made := score(metric, *kept)) is not None:
+            found[name] = made
+    return found
+
+
+def _range(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def effective_length(
+    scores: dict[int, LengthScores], metric: str, threshold: float, higher_is_better: bool
+) -> int | None:
+    """The longest length up to which the score, at it and all shorter ones, keeps to a threshold.
+
+    None where it doesn't do so at the shortest.
+    """
+    reached = None
+    for length in sorted(scores):
+        mean = scores[length].metrics[metric].mean
+        if mean < threshold if higher_is_better else mean > threshold:
+            break
+        reached = length
+    return reached

@@ -1,0 +1,128 @@
+"""evaluate.py --lengths: scores by length as lines, tables, a picture and JSON."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from seqmodels.errors import UserError
+from seqmodels.experiments.intervals import Score
+from seqmodels.experiments.lengths import (
+    Asked,
+    LengthScores,
+    effective_length,
+    evaluate_lengths,
+    read_lengths,
+)
+from seqmodels.experiments.pictures import draw_lengths
+from seqmodels.experiments.runs import load_run
+from seqmodels.tasks.base import SPLITS
+from seqmodels.training.progress import format_value
+
+
+def lengths_run(
+    workdir: str,
+    checkpoint: str,
+    splits: Sequence[str],
+    lengths: str,
+    threshold: float | None = None,
+    examples: int | None = None,
+    chunk: int | None = None,
+    devices: int | None = None,
+) -> dict[int, LengthScores]:
+    """Scores a run by length: prints it, draws it, and keeps it in ``lengths.json``.
+
+    The file holds an entry a step, split and length; it is written after each length.
+
+    Args:
+      workdir: the run's folder.
+      checkpoint: "best", "latest" or a step.
+      splits: the one split to score it on.
+      lengths: as :func:`read_lengths` takes them.
+      threshold: of the effective length; by default 0.9 where more is better, else none.
+      examples: at most so many of each length.
+      chunk: positions read at once; None reads whole sequences.
+      devices: how many share a batch; None for as many as training chooses.
+    """
+    if len(splits) != 1 or splits[0] not in SPLITS:
+        raise UserError(f"--split={','.join(splits)}: --lengths takes one of {', '.join(SPLITS)}")
+    asked = Asked(splits[0], read_lengths(lengths), examples, chunk)
+    run = load_run(workdir, checkpoint, devices)
+    spec, trained = run.experiment.task.spec, run.experiment.train.length
+    if threshold is None and spec.higher_is_better:
+        threshold = 0.9
+    print(f"{workdir}, checkpoint {run.step}, trained up to length {trained}, {asked.split}:")
+    stored: dict[str, Any] = run.workdir.read("lengths.json") or {}
+    entry = stored.setdefault(str(run.step), {}).setdefault(asked.split, {})
+    scores: dict[int, LengthScores] = {}
+    since = time.monotonic()
+    for length, found in evaluate_lengths(run, asked):
+        scores[length] = found
+        entry[str(length)] = _plain(found)
+        run.workdir.write("lengths.json", stored)
+        now = time.monotonic()
+        print(f"length {length:,}: {_shown(spec.score, found)}  {now - since:.1f} s", flush=True)
+        since = now
+    _print_tables(scores, spec.score)
+    if threshold is not None:
+        reached = effective_length(scores, spec.score, threshold, spec.higher_is_better)
+        side = "at least" if spec.higher_is_better else "at most"
+        what = f"{reached:,}" if reached else f"below {min(scores):,}"
+        name = spec.score.replace("_", " ")
+        print(f"effective length: {what} ({name} {side} {threshold:g}, and at all shorter ones)")
+    print(draw_lengths(run, scores))
+    return scores
+
+
+def _plain(found: LengthScores) -> dict[str, Any]:
+    """For JSON."""
+    return {
+        "metrics": {name: made._asdict() for name, made in found.metrics.items()},
+        "slices": {
+            field: {value: made._asdict() for value, made in values.items()}
+            for field, values in found.slices.items()
+        },
+    }
+
+
+def _shown(metric: str, found: LengthScores) -> str:
+    made = found.metrics[metric]
+    interval = f"{format_value(made.low)} to {format_value(made.high)}"
+    return (
+        f"{metric.replace('_', ' ')} {format_value(made.mean)} ({interval}, n = {made.examples:,})"
+    )
+
+
+def _print_tables(scores: dict[int, LengthScores], metric: str) -> None:
+    """All metrics by length, and for each field the score by its values and the length."""
+    console = Console(soft_wrap=True)
+    names = list(next(iter(scores.values())).metrics)
+    table = Table("length", "n", *(name.replace("_", " ") for name in names))
+    for length, found in scores.items():
+        cells = [_with_interval(found.metrics.get(name)) for name in names]
+        table.add_row(f"{length:,}", f"{found.metrics[metric].examples:,}", *cells)
+    console.print(table)
+    for field in next(iter(scores.values())).slices:
+        by_length = {length: found.slices.get(field, {}) for length, found in scores.items()}
+        values = sorted({v for found in by_length.values() for v in found}, key=_first_number)
+        title = f"{metric.replace('_', ' ')} by {field}"
+        table = Table(field, *(f"{length:,}" for length in by_length), title=title)
+        for value in values:
+            cells = [
+                format_value(found[value].mean) if value in found else ""
+                for found in by_length.values()
+            ]
+            table.add_row(value, *cells)
+        console.print(table)
+
+
+def _with_interval(made: Score | None) -> str:
+    if made is None:
+        return ""
+    return f"{format_value(made.mean)} [{format_value(made.low)}, {format_value(made.high)}]"
+
+
+def _first_number(text: str) -> int:
+    return int(text.split("-")[0])

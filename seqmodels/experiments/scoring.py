@@ -1,0 +1,173 @@
+"""Each example's own metrics, from whole sequences or from chunks with a carried state."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from seqmodels.arrays import AnyArray, Array, Float, Params
+from seqmodels.errors import UserError
+from seqmodels.model import Model
+from seqmodels.tasks.base import Batch, Metrics, Task
+from seqmodels.training.sharding import by_row, put_batch, traced_under
+
+
+class Scores(NamedTuple):
+    """What a batch's examples score, as (sum, count) of each metric."""
+
+    rows: Mapping[str, tuple[AnyArray, AnyArray]]
+    """By example: [B]."""
+    targets: Mapping[str, tuple[AnyArray, AnyArray]]
+    """By single target: [B, P]; empty where nobody asked."""
+
+
+Scorer = Callable[[Params, Batch], Scores]
+
+
+def row_metrics(task: Task, outputs: Float[Array, "B *P V"], batch: Batch) -> Metrics:
+    """The task's metrics of each row by itself: sums and counts [B]."""
+
+    def one(outputs: Array, batch: Batch) -> Metrics:
+        return task.metrics(outputs[None], jax.tree.map(lambda x: x[None], batch))
+
+    return jax.vmap(one)(outputs, batch)
+
+
+def target_metrics(task: Task, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
+    """The task's metrics of each target by itself: sums and counts [B, P]."""
+
+    def one(inputs: Any, output: Any, target: Any, weight: Any) -> Metrics:
+        alone = Batch(inputs[None], target[None, None], weight[None, None])
+        return task.metrics(output[None, None], alone)
+
+    each = jax.vmap(jax.vmap(one, (None, 0, 0, 0)))
+    return each(jnp.asarray(batch.inputs), outputs, batch.targets, batch.weights)
+
+
+def whole_scorer(model: Model, task: Task, mesh: jax.sharding.Mesh, by_target: bool) -> Scorer:
+    """Scores whole sequences; one program a shape."""
+
+    @jax.jit
+    def step(params: Params, batch: Batch) -> Scores:
+        outputs = model.apply(params, batch, None)
+        return _scores(task, outputs, batch, by_target)
+
+    return lambda params, batch: traced_under(mesh, step)(params, put_batch(batch, mesh))
+
+
+def chunked_scorer(
+    model: Model, task: Task, mesh: jax.sharding.Mesh, by_target: bool, chunk: int
+) -> Scorer:
+    """Scores sequences ``chunk`` positions at a time, from the state that the last chunk left.
+
+    Memory is that of a chunk and of the state. The result is that of :func:`whole_scorer`. One
+    program serves all lengths where the state has the same size for all of them.
+
+    Raises:
+      UserError: the model can't be continued from a state to the same scores.
+    """
+    require_streaming(model)
+
+    @jax.jit
+    def collect(params, inputs, state, places, collected):
+        scores, state = model.extend(params, inputs, state)
+        inside = (places >= 0) & (places < inputs.shape[1])
+        nearest = jnp.clip(places, 0, inputs.shape[1] - 1)
+        here = jnp.take_along_axis(scores, nearest[:, :, None], axis=1)
+        return jnp.where(inside[:, :, None], here, collected), state
+
+    @jax.jit
+    def follow(params, batch, state):
+        outputs, state = model.extend(params, batch.inputs, state)
+        return _scores(task, outputs, batch, by_target), state
+
+    finish = jax.jit(lambda outputs, batch: _scores(task, outputs, batch, by_target))
+
+    def run(params: Params, batch: Batch) -> Scores:
+        rows, length = batch.inputs.shape[:2]
+        count = -(-length // chunk)
+        places = _labelled_places(batch)
+        state = jax.device_put(model.initial_state(rows, count * chunk), by_row(mesh))
+        parts = []
+        collected: Any = None
+        if places is not None:
+            empty = np.zeros((*places.shape, task.spec.outputs), np.float32)
+            collected = jax.device_put(empty, by_row(mesh))
+        for index in range(count):
+            window = slice(index * chunk, (index + 1) * chunk)
+            if places is None:
+                part = put_batch(jax.tree.map(partial(_cut, window=window), batch), mesh)
+                scores, state = traced_under(mesh, follow)(params, part, state)
+                parts.append(jax.device_get(scores))
+            else:
+                inputs, here = jax.device_put(
+                    (_cut(batch.inputs, window), places - window.start), by_row(mesh)
+                )
+                collected, state = traced_under(mesh, collect)(
+                    params, inputs, state, here, collected
+                )
+        if places is None:
+            return _joined(parts, length)
+        outputs = collected[:, 0] if task.spec.shape == "many-to-one" else collected
+        return finish(outputs, put_batch(batch._replace(mask=None, positions=None), mesh))
+
+    return run
+
+
+def require_streaming(model: Model) -> None:
+    """Raises UserError where scores in chunks would not be those of whole sequences."""
+    if not model.streams:
+        raise UserError(
+            "--stream carries a state from chunk to chunk; that takes causal mixers on a sequence, "
+            "scores at each position or at the last (model.pooling='last'), and a task that reads: "
+            "leave it out"
+        )
+
+
+def _scores(task: Task, outputs: Array, batch: Batch, by_target: bool) -> Scores:
+    outputs = outputs.astype(jnp.float32)
+    targets = target_metrics(task, outputs, batch) if by_target else {}
+    return Scores(row_metrics(task, outputs, batch), targets)
+
+
+def _labelled_places(batch: Batch) -> np.ndarray | None:
+    """The positions whose scores count, [B, P]; None where all do."""
+    lengths = np.full(len(batch.inputs), batch.inputs.shape[1])
+    if batch.mask is not None:
+        mask = np.asarray(batch.mask)
+        lengths = mask.sum(axis=1)
+        if (mask != (np.arange(mask.shape[1])[None] < lengths[:, None])).any():
+            raise UserError("--stream reads sequences that are padded at their end; leave it out")
+    if batch.positions is not None:
+        return np.asarray(batch.positions)
+    return lengths[:, None] - 1 if batch.targets.ndim == 1 else None
+
+
+def _cut(array: Any, window: slice) -> np.ndarray:
+    """A window of the positions, filled up with zeros at the end."""
+    part = np.asarray(array)[:, window]
+    missing = window.stop - window.start - part.shape[1]
+    return np.pad(part, ((0, 0), (0, missing), *((0, 0),) * (part.ndim - 2)))
+
+
+def _joined(parts: list[Scores], length: int) -> Scores:
+    """The scores of chunks as those of the whole; a row is wholly right if each chunk is."""
+    rows = {}
+    for metric in parts[0].rows:
+        sums, counts = (np.stack([part.rows[metric][i] for part in parts]) for i in (0, 1))
+        if metric == "exact_match":
+            right = np.where(counts > 0, sums, counts.max(axis=0)[None])
+            rows[metric] = (right.min(axis=0), counts.max(axis=0))
+        else:
+            rows[metric] = (sums.sum(axis=0), counts.sum(axis=0))
+    targets = {
+        metric: tuple(
+            np.concatenate([part.targets[metric][i] for part in parts], axis=1)[:, :length]
+            for i in (0, 1)
+        )
+        for metric in parts[0].targets
+    }
+    return Scores(rows, targets)  # type: ignore[arg-type]
