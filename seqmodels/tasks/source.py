@@ -37,7 +37,37 @@ class _Files(NamedTuple):
     """The number of each file's top-level folder, which never falls."""
 
 
-class SourcePackage:
+class _FromFiles:
+    """What the two tasks share: files in splits, and evaluations of a fixed size."""
+
+    parts: dict[Split, list[str]]
+
+    def __init__(self, seed: int, files: str, held_out: float, evaluation_examples: int):
+        require_held_out(held_out)
+        require(
+            evaluation_examples >= 1, f"evaluation_examples={evaluation_examples} is not at least 1"
+        )
+        self.seed = seed
+        self.evaluation_examples = evaluation_examples
+        self.paths = find_files(files)
+        self.sizes = {name: path.stat().st_size for name, path in self.paths.items()}
+
+    @cached_property
+    def contents(self) -> dict[Split, _Files]:
+        """Every split's files; read when the first batch is asked for."""
+        return _read(self.paths, self.parts)
+
+    def examples(self, split: Split, length: int) -> int | None:
+        """Endless in training, ``evaluation_examples`` in each other split."""
+        del length
+        return None if split == "train" else self.evaluation_examples
+
+    def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
+        """Cross-entropy and accuracy."""
+        return classification_metrics(outputs, batch)
+
+
+class SourcePackage(_FromFiles):
     """Which top-level folder does a stretch of a file come from? Of source: which package.
 
     Inputs are bytes, V = 256, from a file of the split: ``length`` of them from anywhere in a
@@ -73,13 +103,10 @@ class SourcePackage:
         evaluation_examples: int = 1000,
     ):
         require(classes >= 2, f"classes={classes} is not at least 2")
-        _require_shares(held_out, evaluation_examples)
-        self.seed = seed
-        self.evaluation_examples = evaluation_examples
-        self.paths = find_files(files)
+        super().__init__(seed, files, held_out, evaluation_examples)
         sizes: dict[str, dict[str, int]] = defaultdict(dict)
-        for name, path in self.paths.items():
-            sizes[_folder(name)][name] = path.stat().st_size
+        for name, size in self.sizes.items():
+            sizes[_folder(name)][name] = size
         large = [folder for folder in sizes if folder and len(sizes[folder]) >= 3]
         large.sort(key=lambda folder: (-sum(sizes[folder].values()), folder))
         if len(large) < classes:
@@ -88,7 +115,7 @@ class SourcePackage:
                 f"least 3 files, one for each split ({', '.join(large) or 'none'}); lower classes"
             )
         self.packages = tuple(sorted(large[:classes]))
-        self.parts: dict[Split, list[str]] = {"train": [], "validation": [], "test": []}
+        self.parts = {"train": [], "validation": [], "test": []}
         for package in self.packages:
             for split, names in split_files(sizes[package], held_out).items():
                 self.parts[split] += names
@@ -101,16 +128,6 @@ class SourcePackage:
             score="accuracy",
             higher_is_better=True,
         )
-
-    @cached_property
-    def contents(self) -> dict[Split, _Files]:
-        """Every split's files; read when the first batch is asked for."""
-        return _read(self.paths, self.parts)
-
-    def examples(self, split: Split, length: int) -> int | None:
-        """Endless in training, ``evaluation_examples`` in each other split."""
-        del length
-        return None if split == "train" else self.evaluation_examples
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
         """Bytes [B, L], padded with 0, and the number of each one's folder [B]."""
@@ -136,12 +153,8 @@ class SourcePackage:
         """The number of each example's package, in the order of ``packages``."""
         return {"package": np.asarray(batch.targets)}
 
-    def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
-        """Cross-entropy and accuracy."""
-        return classification_metrics(outputs, batch)
 
-
-class SameFile:
+class SameFile(_FromFiles):
     """Do two stretches come from one file? Half of them do: chance is 50%.
 
     The inputs are bytes of a first stretch, the token 256 and bytes of a second, V = 257: of
@@ -185,22 +198,8 @@ class SameFile:
         held_out: float = 0.1,
         evaluation_examples: int = 1000,
     ):
-        _require_shares(held_out, evaluation_examples)
-        self.seed = seed
-        self.evaluation_examples = evaluation_examples
-        self.paths = find_files(files)
-        sizes = {name: path.stat().st_size for name, path in self.paths.items()}
-        self.parts = split_files(sizes, held_out)
-
-    @cached_property
-    def contents(self) -> dict[Split, _Files]:
-        """Every split's files; read when the first batch is asked for."""
-        return _read(self.paths, self.parts)
-
-    def examples(self, split: Split, length: int) -> int | None:
-        """Endless in training, ``evaluation_examples`` in each other split."""
-        del length
-        return None if split == "train" else self.evaluation_examples
+        super().__init__(seed, files, held_out, evaluation_examples)
+        self.parts = split_files(self.sizes, held_out)
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
         """Two stretches and a separator [B, L], and whether one file holds both [B]."""
@@ -230,17 +229,6 @@ class SameFile:
         inputs[:, first_length + 1 :] = files.bytes[begin[:, None] + np.arange(lengths[1])]
         _, weights = example_indices(self.evaluation_examples, split, step, batch_size, self.seed)
         return Batch(inputs, same, weights)
-
-    def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
-        """Cross-entropy and accuracy."""
-        return classification_metrics(outputs, batch)
-
-
-def _require_shares(held_out: float, evaluation_examples: int) -> None:
-    require_held_out(held_out)
-    require(
-        evaluation_examples >= 1, f"evaluation_examples={evaluation_examples} is not at least 1"
-    )
 
 
 def _folder(name: str) -> str:

@@ -100,7 +100,7 @@ class Tokens:
         start, end = self.parts[split]
         return (end - start - 1) // length
 
-    def examples(self, split: Split, length: int) -> int | None:
+    def examples(self, split: Split, length: int) -> int:
         """The windows of an evaluation; in training those of an epoch."""
         windows = self.windows(split, length)
         return windows if split == "train" else max(1, min(self.evaluation_windows, windows))
@@ -112,7 +112,6 @@ class Tokens:
         why = f"the {split} part of {self.path} holds {end - start} tokens"
         require_length(length, self.windows(split, length) >= 1, "tokens", why)
         windows = self.examples(split, length)
-        assert windows is not None
         indices, weights = example_indices(windows, split, step, batch_size, self.seed)
         if split == "train":
             starts = start + indices * length

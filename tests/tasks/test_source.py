@@ -144,8 +144,20 @@ def test_two_files_are_of_one_folder_or_both_alone(folders):
     assert {(48, 49), (49, 48)} <= pairs
 
 
+def test_every_file_is_as_likely_in_either_place_whatever_the_answer(folders):
+    task = SameFile(seed=0, files=str(folders), held_out=0.01)
+    files = sorted(numbers_of(task.paths, task.parts["train"]))
+    batch = task.batch("train", 0, 60_000, 21)
+    for same in (0, 1):
+        rows = batch.inputs[batch.targets == same]
+        for place in (0, 20):
+            counts = np.bincount(rows[:, place], minlength=256)[files]
+            expected = len(rows) / len(files)
+            assert (abs(counts - expected) < 5 * expected**0.5).all()
+
+
 def test_one_stretch_alone_says_nothing(folders):
-    """In either place, and whatever the answer, every file is as likely and so is every place."""
+    """In either place, whatever the answer, every place of a file is as likely."""
     for path in folders.glob("*/inside/*.txt"):  # byte i is now the place i
         path.write_bytes(bytes(range(path.stat().st_size)))
     task = SameFile(seed=0, files=str(folders), held_out=0.01)
