@@ -21,6 +21,7 @@ from seqmodels.tasks.base import (
     TaskSpec,
     classification_metrics,
     example_indices,
+    example_weights,
     generator,
     require_length,
 )
@@ -71,9 +72,9 @@ class SourcePackage(_FromFiles):
     """Which top-level folder does a stretch of a file come from? Of source: which package.
 
     Inputs are bytes, V = 256, from a file of the split: ``length`` of them from anywhere in a
-    longer file, or a shorter file whole and padded. Every class is as likely as any other, in
-    evaluation exactly, so chance is 1 / classes; within a class every place is. Validation and
-    test are the same for every seed.
+    longer file, or a shorter file whole and padded. Every class is as likely as any other, so
+    chance is 1 / classes (in evaluation they come in turn); within a class every place is.
+    Validation and test are the same for every seed.
 
     Args:
       seed: which stretches are trained on.
@@ -146,7 +147,7 @@ class SourcePackage(_FromFiles):
             indices, _ = example_indices(len(drawn), split, step, batch_size, self.seed)
             packages, places = indices % classes, drawn[indices]
         inputs, mask = _stretches(files, packages, places, length)
-        _, weights = example_indices(self.evaluation_examples, split, step, batch_size, self.seed)
+        weights = example_weights(self.evaluation_examples, split, step, batch_size)
         return Batch(inputs, packages.astype(np.int32), weights, mask)
 
     def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
@@ -227,7 +228,7 @@ class SameFile(_FromFiles):
         inputs[:, :first_length] = files.bytes[begin[:, None] + np.arange(lengths[0])]
         _, begin = _two_places(files, members[other], lengths, uniform[2:5])
         inputs[:, first_length + 1 :] = files.bytes[begin[:, None] + np.arange(lengths[1])]
-        _, weights = example_indices(self.evaluation_examples, split, step, batch_size, self.seed)
+        weights = example_weights(self.evaluation_examples, split, step, batch_size)
         return Batch(inputs, same, weights)
 
 
