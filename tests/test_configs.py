@@ -22,14 +22,24 @@ from seqmodels.training.optimizer import make_optimizer
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("configs/*.py"))
-every_file = pytest.mark.parametrize("file", FILES)
+# With the other kind of what a config describes, where the kinds share little.
+SPECS = [*FILES, "configs/files.py:kind=images,length=32"]
+every_file = pytest.mark.parametrize("file", SPECS)
 # The words that a config's argument mixer takes, where they are not the presets.
 WITH_DIRECTION = tuple(name for name in PRESETS if name != "bidirectional")
 MIXER_WORDS = {
     **dict.fromkeys(
         [
             f"configs/{name}.py"
-            for name in ("text", "copy", "recall", "digits_from_class", "memory", "languages")
+            for name in (
+                "text",
+                "copy",
+                "recall",
+                "digits_from_class",
+                "memory",
+                "languages",
+                "files",
+            )
         ],
         WITH_DIRECTION,
     ),
@@ -39,6 +49,12 @@ MIXER_WORDS = {
 every_choice = pytest.mark.parametrize(
     ("file", "mixer"), [(file, word) for file in FILES for word in MIXER_WORDS.get(file, PRESETS)]
 )
+
+
+@pytest.fixture(autouse=True)
+def beside_own_files(own_files, monkeypatch):
+    """The files that configs/files.py looks for unless it is told where they lie."""
+    monkeypatch.chdir(own_files)
 
 
 def load(file: str, mixer: str | None = None) -> ConfigDict:
@@ -55,6 +71,9 @@ def reduced(config: ConfigDict) -> ConfigDict:
             "digits": {},
             "digits_from_class": {},
             "text": {"files": str(ROOT / "seqmodels/**/*.py"), "evaluation_windows": 8},
+            "source_package": {"files": str(ROOT / "seqmodels/**/*.py"), "classes": 3},
+            "tokens": {"held_out": 0.1, "evaluation_windows": 8},
+            "images": {},
         }.get(config.task.kind, {"evaluation_examples": 8}),
     }
     if "digits" not in config.task.kind:
@@ -110,11 +129,19 @@ def constructors(config: ConfigDict):
         ("reverse", "compression,cross=none"),
         ("reverse", "dates,length=29"),
         ("set", "set,operation=count"),
+        ("source", "same_file"),
     ],
 )
 def test_every_task_of_a_config_builds(file, task):
     spec = f"task={task}" if file != "set" else task.removeprefix("set,")
     build_experiment(load_config(str(ROOT / f"configs/{file}.py:{spec}")))
+
+
+@pytest.mark.parametrize("layout", ["sequence", "permuted", "grid"])
+@pytest.mark.parametrize("mixer", PRESETS)
+def test_every_preset_reads_images_of_ones_own(mixer, layout):
+    spec = f"kind=images,length=32,layout={layout},mixer={mixer}"
+    build_experiment(load_config(str(ROOT / f"configs/files.py:{spec}")))
 
 
 @every_choice
@@ -150,7 +177,7 @@ DIGITS = "configs/digits.py"
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "mixer"),
-    [(file, None) for file in FILES if file != DIGITS] + [(DIGITS, name) for name in PRESETS],
+    [(file, None) for file in SPECS if file != DIGITS] + [(DIGITS, name) for name in PRESETS],
 )
 def test_every_config_and_every_preset_trains(file, mixer, tmp_path):
     results = fit(reduced(load(file, mixer)), tmp_path)

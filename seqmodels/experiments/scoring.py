@@ -112,7 +112,9 @@ def chunked_scorer(
         if places is None:
             return _joined(parts, length)
         outputs = collected[:, 0] if task.spec.shape == "many-to-one" else collected
-        return finish(outputs, put_batch(batch._replace(mask=None, positions=None), mesh))
+        # Metrics don't look at the inputs, whose length would make one program a length.
+        labels = batch._replace(inputs=batch.inputs[:, :1], mask=None, positions=None)
+        return finish(outputs, put_batch(labels, mesh))
 
     return run
 

@@ -7,6 +7,7 @@ from seqmodels.tasks.copy import Copy
 from seqmodels.tasks.dates import Dates
 from seqmodels.tasks.digits import Digits
 from seqmodels.tasks.digits_from_class import DigitsFromClass
+from seqmodels.tasks.images import Images
 from seqmodels.tasks.in_context import FuzzyRecall, InContextRecall, Memorisation
 from seqmodels.tasks.languages import (
     CycleNavigation,
@@ -20,7 +21,9 @@ from seqmodels.tasks.listops import ListOps
 from seqmodels.tasks.memory import Adding, DelayedCopy, InductionHeads, Needle, SelectiveCopy
 from seqmodels.tasks.recall import Recall
 from seqmodels.tasks.sets import Set
+from seqmodels.tasks.source import SameFile, SourcePackage
 from seqmodels.tasks.text import Text
+from seqmodels.tasks.tokens import Tokens
 from seqmodels.tasks.transduction import (
     Compression,
     CopyString,
@@ -44,6 +47,7 @@ TASKS = {
     "duplicate": Duplicate,
     "even_pairs": EvenPairs,
     "fuzzy_recall": FuzzyRecall,
+    "images": Images,
     "in_context_recall": InContextRecall,
     "induction": InductionHeads,
     "listops": ListOps,
@@ -55,11 +59,14 @@ TASKS = {
     "parity": Parity,
     "recall": Recall,
     "reverse": Reverse,
+    "same_file": SameFile,
     "selective_copy": SelectiveCopy,
     "set": Set,
     "sort": Sort,
+    "source_package": SourcePackage,
     "stack_manipulation": StackManipulation,
     "text": Text,
+    "tokens": Tokens,
     "word_problem": WordProblem,
 }
 
@@ -77,6 +84,7 @@ __all__ = [
     "Duplicate",
     "EvenPairs",
     "FuzzyRecall",
+    "Images",
     "InContextRecall",
     "InductionHeads",
     "ListOps",
@@ -88,10 +96,13 @@ __all__ = [
     "Parity",
     "Recall",
     "Reverse",
+    "SameFile",
     "SelectiveCopy",
     "Set",
     "Sort",
+    "SourcePackage",
     "StackManipulation",
     "Text",
+    "Tokens",
     "WordProblem",
 ]

@@ -1,18 +1,13 @@
 """Language modelling on the bytes of local text files."""
 
-import glob
-import hashlib
 import math
-import os
-import sysconfig
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from seqmodels.arrays import Array, Float
-from seqmodels.errors import ConfigError, ParameterError, require
+from seqmodels.arrays import Array, Float, Int
+from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
     Metrics,
@@ -23,6 +18,7 @@ from seqmodels.tasks.base import (
     generator,
     require_length,
 )
+from seqmodels.tasks.files import find_files, read_files, split_files
 
 HELD_OUT = 0.05
 """The share of all bytes that goes to validation, and again to test."""
@@ -38,8 +34,8 @@ class Text:
 
     Args:
       seed: which windows are trained on.
-      files: a glob of text files (``**`` crosses folders), or ``"stdlib"`` for the
-        Python standard library's own source without its tests.
+      files: a folder of text files, a glob of them (``**`` crosses folders), or ``"stdlib"``
+        for the Python standard library's own source without its tests.
       evaluation_windows: at most how many windows an evaluation reads.
 
     >>> batch = Text(seed=0).batch("train", step=0, batch_size=2, length=16)
@@ -63,26 +59,17 @@ class Text:
         )
         self.seed = seed
         self.evaluation_windows = evaluation_windows
-        self.paths = _stdlib_files() if files == "stdlib" else _matching_files(files)
+        self.paths = find_files(files)
 
     @cached_property
     def bytes(self) -> dict[Split, UInt8[np.ndarray, "n"]]:
         """Every split's files, one after another, as bytes."""
-        contents: dict[str, UInt8[np.ndarray, "n"]] = {}
-        for name, path in self.paths.items():
-            try:
-                contents[name] = np.fromfile(path, np.uint8)
-            except OSError as error:
-                raise ConfigError(f"task.files: can't read {path}: {error.strerror}") from None
-        in_order = sorted(contents, key=lambda name: hashlib.sha256(name.encode()).digest())
-        held_out = HELD_OUT * sum(len(c) for c in contents.values())
-        parts: dict[Split, list] = {"test": [], "validation": [], "train": []}
-        for split in ("test", "validation"):
-            others = 2 if split == "test" else 1  # at least one file stays for each later split
-            while len(in_order) > others and sum(map(len, parts[split])) < held_out:
-                parts[split].append(contents[in_order.pop(0)])
-        parts["train"] = [contents[name] for name in in_order]
-        return {split: np.concatenate(part) for split, part in parts.items()}
+        contents = read_files(self.paths)
+        parts = split_files({name: len(text) for name, text in contents.items()}, HELD_OUT)
+        return {
+            split: np.concatenate([contents[name] for name in names])
+            for split, names in parts.items()
+        }
 
     def examples(self, split: Split, length: int) -> int | None:
         """The number of evaluation windows; training windows are endless."""
@@ -105,7 +92,7 @@ class Text:
             windows = self.examples(split, length)
             assert windows is not None
             indices, weights = example_indices(windows, split, step, batch_size, self.seed)
-            starts = indices * ((len(data) - 1 - length) // max(1, windows - 1))
+            starts = spread(indices, windows, len(data), length)
         window = data[starts[:, None] + np.arange(length + 1)].astype(np.int32)
         weights = np.repeat(weights[:, None], length, axis=1)
         return Batch(window[:, :-1], window[:, 1:], weights)
@@ -117,24 +104,12 @@ class Text:
         return metrics | {"bits_per_byte": (total / math.log(2), count)}
 
 
-def _stdlib_files() -> dict[str, Path]:
-    root = Path(sysconfig.get_path("stdlib"))
-    left_out = {"site-packages", "dist-packages", "test", "tests", "__pycache__"}
-    return {
-        path.relative_to(root).as_posix(): path
-        for path in root.rglob("*.py")
-        if not left_out & set(path.relative_to(root).parts) and path.stat().st_size > 0
-    }
+def spread(
+    indices: Int[np.ndarray, "B"], windows: int, size: int, length: int
+) -> Int[np.ndarray, "B"]:
+    """Where windows of length + 1 begin that lie evenly spread over ``size`` tokens.
 
-
-def _matching_files(pattern: str) -> dict[str, Path]:
-    found = [Path(p) for p in glob.glob(os.path.expanduser(pattern), recursive=True)]
-    files = [path for path in found if path.is_file() and path.stat().st_size > 0]
-    if len(files) < 3:
-        what = f"{len(files)} non-empty files" if files else "nothing"
-        raise ParameterError(
-            f"files={pattern!r} matches {what}; at least 3 files are needed, one for each split; "
-            "write a glob such as 'notes/**/*.txt', or 'stdlib'"
-        )
-    root = os.path.commonpath([path.resolve().parent for path in files])
-    return {path.resolve().relative_to(root).as_posix(): path for path in files}
+    >>> spread(np.arange(3), windows=3, size=102, length=10)
+    array([ 0, 45, 90])
+    """
+    return indices * ((size - 1 - length) // max(1, windows - 1))

@@ -113,6 +113,7 @@ def test_one_program_a_bucket(run):
     assert programs(Asked("test", (33, 40, 47, 50, 60, 64))) == one
     assert programs(Asked("test", (20, 31, 32, 40, 64))) == 2 * one
     # A recurrent state is as large for every length, and so is a chunk.
+    programs(Asked("test", (32,), chunk=16))
     single = programs(Asked("test", (32,), chunk=16))
     assert programs(Asked("test", (32, 50, 100, 1000), chunk=16)) == single
 

@@ -44,12 +44,25 @@ CASES = {
     "sort": ({"symbols": 4, "evaluation_examples": 21}, 9),
     "copy": ({"pattern": 3, "symbols": 5, "evaluation_examples": 21}, 12),
     "digits": ({}, 64),
+    "images": ({"folder": "images"}, 32),
     "recall": ({"vocabulary": 32, "pairs": 3, "evaluation_examples": 21}, 24),
+    "same_file": ({"files": str(ROOT / "seqmodels"), "evaluation_examples": 21}, 64),
+    "source_package": (
+        {"files": str(ROOT / "seqmodels/**/*.py"), "classes": 4, "evaluation_examples": 21},
+        1024,
+    ),
     "text": ({"files": str(ROOT / "seqmodels/**/*.py"), "evaluation_windows": 21}, 16),
+    "tokens": ({"path": "tokens.npy", "held_out": 0.2, "evaluation_windows": 21}, 9),
 }
 REGRESSION = ["adding"]
 # Not as many targets count in each example.
 PARTLY = ["stack_manipulation", "in_context_recall", "fuzzy_recall"]
+
+
+@pytest.fixture(autouse=True)
+def beside_own_files(own_files, monkeypatch):
+    """The relative paths above lead to files that are written for the tests."""
+    monkeypatch.chdir(own_files)
 
 
 def make(name, seed=0, **changes):
@@ -229,7 +242,16 @@ def test_errors_are_sums_and_counts_over_rows_that_count(name):
         ("digits", "train", 63),
         ("digits", "test", 65),
         ("recall", "train", 11),
+        ("images", "train", 31),
+        ("images", "test", 64),
+        ("same_file", "train", 2),
+        ("same_file", "test", 1_000_000),
+        ("source_package", "train", 0),
+        ("source_package", "validation", 1_000_000),
         ("text", "train", 0),
+        ("tokens", "train", 0),
+        ("tokens", "train", 1200),
+        ("tokens", "test", 400),
         ("reverse", "train", 1),
         ("sort", "test", 0),
         ("copy_string", "train", 0),
@@ -281,6 +303,14 @@ def test_a_length_that_can_not_be_made(name, split, length):
         ("dates", {"evaluation_examples": 0}, "evaluation_examples=0 is not at least 1"),
         ("set", {"symbols": 1}, "symbols=1 is not at least 2"),
         ("set", {"evaluation_examples": 0}, "evaluation_examples=0 is not at least 1"),
+        ("images", {"held_out": 0.5}, "held_out=0.5 is not above 0 and below 0.5"),
+        ("same_file", {"held_out": 0.0}, "held_out=0.0 is not above 0 and below 0.5"),
+        ("same_file", {"evaluation_examples": 0}, "evaluation_examples=0 is not at least 1"),
+        ("source_package", {"classes": 1}, "classes=1 is not at least 2"),
+        ("source_package", {"evaluation_examples": 0}, "evaluation_examples=0 is not at least 1"),
+        ("tokens", {"vocabulary": 1}, "vocabulary=1 is not at least 2"),
+        ("tokens", {"held_out": -0.1}, "held_out=-0.1 is not above 0 and below 0.5"),
+        ("tokens", {"evaluation_windows": 0}, "evaluation_windows=0 is not at least 1"),
         ("text", {"evaluation_windows": 0}, "evaluation_windows=0 is not at least 1"),
     ],
 )

@@ -1,0 +1,210 @@
+"""Classification of images of one's own: a folder of PNG and JPEG files by class."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+from seqmodels.arrays import Array, Float, Int
+from seqmodels.errors import ConfigError, ParameterError, require
+from seqmodels.tasks.base import (
+    Batch,
+    Metrics,
+    Split,
+    TaskSpec,
+    classification_metrics,
+    example_indices,
+    require_length,
+)
+from seqmodels.tasks.files import require_held_out, split_files
+
+ENDINGS = (".png", ".jpg", ".jpeg")
+KEPT_BYTES = 2**28
+"""Of decoded images, one byte a value; those that no longer fit are decoded each time."""
+PERMUTATION_SEED = 2026
+_DEPTHS = {"grey": ("L", 1), "colour": ("RGB", 3)}
+
+
+class Images:
+    """Which class is an image of, from its pixels as a sequence or a grid?
+
+    Images lie in ``FOLDER/CLASS/`` as .png, .jpg or .jpeg files of one size; a class is a folder
+    that holds some, by alphabet. Inputs are features in [0, 1], one for grey values and three
+    for colours (transparency is dropped). Each image belongs to one split, chosen by a hash of
+    its name in its class. Chance is the share of the most frequent class.
+
+    Every file's header is read at the start, which finds those of another size; an image is
+    decoded when it is first asked for, and kept, up to KEPT_BYTES of all.
+
+    Args:
+      seed: the order of the training images.
+      folder: where the classes' folders lie.
+      layout: "sequence", the pixels row after row; "permuted", in one random order, the same for
+        all images, splits and seeds; or "grid".
+      colours: "grey" or "colour".
+      held_out: the share of each class that goes to validation, and again to test; at least one
+        image each.
+
+    Raises:
+      ParameterError: no such folder, fewer than 2 classes, a class of fewer than 3 images, a file
+        that is no image, or of another size than the first.
+
+    >>> import tempfile, PIL.Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for number in range(6):
+    ...         path = Path(folder, "light" if number % 2 else "dark", f"{number}.png")
+    ...         path.parent.mkdir(exist_ok=True)
+    ...         PIL.Image.new("L", (3, 2), 255 * (number % 2)).save(path)
+    ...     task = Images(seed=0, folder=folder)
+    ...     batch = task.batch("train", step=0, batch_size=2, length=6)
+    >>> task.classes, batch.inputs.shape
+    (('dark', 'light'), (2, 6, 1))
+    >>> bool((batch.inputs[:, 0, 0] == batch.targets).all())
+    True
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        folder: str,
+        layout: Literal["sequence", "permuted", "grid"] = "sequence",
+        colours: Literal["grey", "colour"] = "grey",
+        held_out: float = 0.1,
+    ):
+        require_held_out(held_out)
+        self.seed = seed
+        self.layout = layout
+        self.mode, channels = _DEPTHS[colours]
+        found = _find_images(folder)
+        self.classes = tuple(found)
+        self.paths: dict[Split, list[Path]] = {"train": [], "validation": [], "test": []}
+        labels: dict[Split, list[int]] = {"train": [], "validation": [], "test": []}
+        for label, images in enumerate(found.values()):
+            for split, names in split_files(dict.fromkeys(images, 1), held_out).items():
+                self.paths[split] += [images[name] for name in names]
+                labels[split] += [label] * len(names)
+        self.labels = {split: np.array(part, np.int32) for split, part in labels.items()}
+        everything = [path for images in found.values() for path in images.values()]
+        width, height = _common_size(folder, everything)
+        self.shape = (height, width, channels)
+        pixels = np.random.default_rng(PERMUTATION_SEED).permutation(height * width)
+        self.order = pixels if layout == "permuted" else None
+        self._kept: dict[Path, UInt8[np.ndarray, "height width channels"]] = {}
+        self.spec = TaskSpec(
+            shape="many-to-one",
+            inputs="features",
+            input_size=channels,
+            outputs=len(self.classes),
+            causal=False,
+            score="accuracy",
+            higher_is_better=True,
+            rank=2 if layout == "grid" else 1,
+        )
+
+    def examples(self, split: Split, length: int) -> int:
+        """How many images the split holds."""
+        del length
+        return len(self.paths[split])
+
+    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+        """Images [B, L, 1 or 3] or [B, height, width, 1 or 3], and their classes [B]."""
+        height, width, channels = self.shape
+        why = f"an image has {width}×{height} pixels, {width * height} places"
+        require_length(length, length == width * height, "images", why)
+        paths = self.paths[split]
+        indices, weights = example_indices(len(paths), split, step, batch_size, self.seed)
+        images = np.stack([self._image(split, index) for index in indices.tolist()])
+        if self.layout != "grid":
+            images = images.reshape(batch_size, length, channels)
+        if self.order is not None:
+            images = images[:, self.order]
+        inputs = images.astype(np.float32) / np.float32(255)
+        return Batch(inputs, self.labels[split][indices], weights)
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
+        """The number of each example's class, in the order of ``classes``."""
+        return {"class": np.asarray(batch.targets)}
+
+    def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
+        """Cross-entropy and accuracy."""
+        return classification_metrics(outputs, batch)
+
+    def _image(self, split: Split, index: int) -> UInt8[np.ndarray, "height width channels"]:
+        path = self.paths[split][index]
+        if path in self._kept:
+            return self._kept[path]
+        try:
+            with _open(path) as image:
+                values = np.asarray(image.convert(self.mode))
+            pixels = values.reshape(self.shape)
+        except _UNREADABLE as error:
+            raise ConfigError(
+                f"task.folder: can't read image {index} of the {len(self.paths[split])} of "
+                f"{split}, {path}: {_reason(error)}"
+            ) from None
+        if (len(self._kept) + 1) * pixels.nbytes <= KEPT_BYTES:
+            self._kept[path] = pixels
+        return pixels
+
+
+# What Pillow raises for files that are broken in various ways.
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError)
+
+
+def _open(path: Path) -> Any:
+    from PIL import Image  # here, because few runs need it
+
+    return Image.open(path)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _find_images(folder: str) -> dict[str, dict[str, Path]]:
+    """By class, and by name with the class in front, each image's path."""
+    root = Path(os.path.expanduser(folder))
+    require(root.is_dir(), f"folder={folder!r} is not a folder; it holds CLASS/NAME.png or .jpg")
+    found: dict[str, dict[str, Path]] = {}
+    for inside in sorted(path for path in root.iterdir() if path.is_dir()):
+        paths = sorted(path for path in inside.iterdir() if path.suffix.lower() in ENDINGS)
+        if paths:
+            found[inside.name] = {f"{inside.name}/{path.name}": path for path in paths}
+    require(
+        len(found) >= 2,
+        f"folder={folder!r} has {len(found)} folders with images; at least 2 classes are needed, "
+        "laid out as CLASS/NAME.png or .jpg",
+    )
+    for name, images in found.items():
+        require(
+            len(images) >= 3,
+            f"folder={folder!r}: class {name!r} has {len(images)} images; at least 3 are needed, "
+            "one for each split",
+        )
+    return found
+
+
+def _common_size(folder: str, paths: list[Path]) -> tuple[int, int]:
+    """The width and height that all images have, by their headers."""
+    sizes = []
+    for index, path in enumerate(paths):
+        where = f"folder={folder!r}: image {index} of {len(paths)}, {path},"
+        try:
+            with _open(path) as image:
+                sizes.append(image.size)
+                # Pillow cuts off more than 8 bits a value instead of scaling them.
+                deep = image.mode[0] in "IF"
+        except _UNREADABLE as error:
+            raise ParameterError(f"{where} can't be read: {_reason(error)}") from None
+        require(not deep, f"{where} has more than 8 bits a value; write it with 8")
+        width, height = sizes[-1]
+        require(
+            sizes[-1] == sizes[0],
+            f"{where} has {width}×{height} pixels where the first, {paths[0]}, has "
+            f"{sizes[0][0]}×{sizes[0][1]}; bring all to one size",
+        )
+    return sizes[0]
