@@ -101,7 +101,7 @@ def _print_tables(scores: dict[int, LengthScores], metric: str) -> None:
     names = list(next(iter(scores.values())).metrics)
     table = Table("length", "n", *(name.replace("_", " ") for name in names))
     for length, found in scores.items():
-        cells = [_with_interval(found.metrics.get(name)) for name in names]
+        cells = [_cell(found.metrics.get(name), name == metric) for name in names]
         table.add_row(f"{length:,}", f"{found.metrics[metric].examples:,}", *cells)
     console.print(table)
     for field in next(iter(scores.values())).slices:
@@ -118,10 +118,11 @@ def _print_tables(scores: dict[int, LengthScores], metric: str) -> None:
         console.print(table)
 
 
-def _with_interval(made: Score | None) -> str:
+def _cell(made: Score | None, with_interval: bool) -> str:
     if made is None:
         return ""
-    return f"{format_value(made.mean)} [{format_value(made.low)}, {format_value(made.high)}]"
+    interval = f" ({format_value(made.low)} to {format_value(made.high)})" if with_interval else ""
+    return format_value(made.mean) + interval
 
 
 def _first_number(text: str) -> int:
