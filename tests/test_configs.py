@@ -57,7 +57,7 @@ def reduced(config: ConfigDict) -> ConfigDict:
             "text": {"files": str(ROOT / "seqmodels/**/*.py"), "evaluation_windows": 8},
         }.get(config.task.kind, {"evaluation_examples": 8}),
     }
-    if "digits" not in config.task.kind:
+    if "digits" not in config.task.kind and config.task.kind != "pathfinder":
         small["train"]["length"] = 32
     config.update(small)
     return config
@@ -110,10 +110,11 @@ def constructors(config: ConfigDict):
         ("reverse", "compression,cross=none"),
         ("reverse", "dates,length=29"),
         ("set", "set,operation=count"),
+        ("pathfinder", "side,side=128"),
     ],
 )
 def test_every_task_of_a_config_builds(file, task):
-    spec = f"task={task}" if file != "set" else task.removeprefix("set,")
+    spec = f"task={task}" if file not in ("set", "pathfinder") else task.split(",")[1]
     build_experiment(load_config(str(ROOT / f"configs/{file}.py:{spec}")))
 
 

@@ -18,6 +18,7 @@ from seqmodels.tasks.languages import (
 )
 from seqmodels.tasks.listops import ListOps
 from seqmodels.tasks.memory import Adding, DelayedCopy, InductionHeads, Needle, SelectiveCopy
+from seqmodels.tasks.pathfinder import Pathfinder
 from seqmodels.tasks.recall import Recall
 from seqmodels.tasks.sets import Set
 from seqmodels.tasks.text import Text
@@ -53,6 +54,7 @@ TASKS = {
     "needle": Needle,
     "odds_first": OddsFirst,
     "parity": Parity,
+    "pathfinder": Pathfinder,
     "recall": Recall,
     "reverse": Reverse,
     "selective_copy": SelectiveCopy,
@@ -86,6 +88,7 @@ __all__ = [
     "Needle",
     "OddsFirst",
     "Parity",
+    "Pathfinder",
     "Recall",
     "Reverse",
     "SelectiveCopy",

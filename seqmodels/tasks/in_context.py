@@ -9,6 +9,7 @@ from random import Random
 
 import numpy as np
 
+from seqmodels.arrays import Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
@@ -29,6 +30,20 @@ def _spec(vocabulary: int) -> TaskSpec:
         score="accuracy",
         higher_is_better=True,
     )
+
+
+def _previous(keys: Int[np.ndarray, "B n"]) -> Int[np.ndarray, "B n"]:
+    """The last place before each that has the same key, or -1.
+
+    >>> _previous(np.array([[3, 1, 3, 3, 1]])).tolist()
+    [[-1, -1, 0, 2, 1]]
+    """
+    order = np.argsort(keys, axis=1, kind="stable")
+    in_order = np.take_along_axis(keys, order, axis=1)
+    same = in_order[:, 1:] == in_order[:, :-1]
+    found = np.full(keys.shape, -1)
+    np.put_along_axis(found, order[:, 1:], np.where(same, order[:, :-1], -1), axis=1)
+    return found
 
 
 class InContextRecall(GeneratedTask):
@@ -91,24 +106,25 @@ class InContextRecall(GeneratedTask):
         values_of = random.integers(used // 2, used, (batch_size, used // 2))
         noisy = random.random((batch_size, pairs)) < self.noise
         rows = np.arange(batch_size)
-        # One pair before the last is no noise, and one such pair's key is asked for by the last.
+        # One pair before the last is no noise, and one of the keys there is asked for by the last.
         noisy[rows, random.integers(0, pairs - 1, batch_size)] = False
         noisy[:, -1] = False
-        chances = np.where(noisy[:, :-1], -1.0, random.random((batch_size, pairs - 1)))
+        new = ~noisy & (_previous(np.where(noisy, -1, keys)) < 0)
+        chances = np.where(new[:, :-1], random.random((batch_size, pairs - 1)), -1.0)
         keys[:, -1] = keys[rows, chances.argmax(axis=1)]
         values = np.take_along_axis(values_of, keys, axis=1)
         inputs = np.stack([keys, values], axis=-1)
         blurred = random.integers(used, max(self.vocabulary, used + 1), inputs.shape)
         inputs = np.where(noisy[:, :, None], blurred, inputs).reshape(batch_size, length)
-        # A pair's key is new if no pair from the first on that is no noise has it.
-        places = np.arange(pairs)
-        first = np.full((batch_size, used // 2), pairs)
-        for place in reversed(range(pairs)):
-            real = rows[~noisy[:, place]]
-            first[real, keys[real, place]] = place
-        seen = ~noisy & (np.take_along_axis(first, keys, axis=1) < places)
+        seen = ~noisy & (_previous(np.where(noisy, -1, keys)) >= 0)
         positions = np.tile(np.arange(0, length, 2, dtype=np.int32), (batch_size, 1))
         return Batch(inputs.astype(np.int32), values.astype(np.int32), seen, positions=positions)
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B P"]]:
+        """How far before a key that counts its value stood last; 0 where none counts."""
+        keys = np.asarray(batch.inputs)[:, ::2]
+        back = 2 * (np.arange(keys.shape[1]) - _previous(keys)) - 1
+        return {"distance": np.where(np.asarray(batch.weights) > 0, back, 0)}
 
 
 class FuzzyRecall(GeneratedTask):
@@ -188,6 +204,30 @@ class FuzzyRecall(GeneratedTask):
         tokens += [mark, *asked, *values[asked]]
         known += [False] * (1 + len(asked)) + [True] * len(values[asked])
         return tokens, known
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B P"]]:
+        """How far back the next token, where it counts, stood in that key's last value; else 0."""
+        inputs, mark = np.asarray(batch.inputs), self.vocabulary - 2
+        of_key = inputs < mark // 2
+        starts = of_key.copy()
+        starts[:, 1:] &= ~of_key[:, :-1]
+        pair = starts.cumsum(axis=1) - 1
+        # A key is the number that its tokens write; Python's integers have room for any.
+        rows, pairs = len(inputs), int(pair.max()) + 1
+        names = np.zeros((rows, pairs), object)
+        begins = np.zeros((rows, pairs), int)
+        row, place = np.nonzero(starts)
+        begins[row, pair[row, place]] = place
+        for row, place in np.argwhere(of_key):
+            name = names[row, pair[row, place]]
+            names[row, pair[row, place]] = name * self.vocabulary + int(inputs[row, place]) + 1
+        _, known = np.unique(names, return_inverse=True)
+        known = known.reshape(names.shape)
+        before = _previous(known)
+        apart = begins - np.take_along_axis(begins, np.maximum(before, 0), axis=1)
+        following = np.minimum(np.arange(inputs.shape[1]) + 1, inputs.shape[1] - 1)
+        back = np.take_along_axis(apart, np.maximum(pair[:, following], 0), axis=1) - 1
+        return {"distance": np.where(np.asarray(batch.weights) > 0, back, 0)}
 
 
 class Memorisation(GeneratedTask):

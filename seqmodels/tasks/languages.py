@@ -182,6 +182,12 @@ class ModularArithmeticBrackets(_Question):
             answers[row] = _write_expression(random, inputs[row])
         return inputs, answers
 
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
+        """How many brackets lie inside one another at most."""
+        inputs = np.asarray(batch.inputs)
+        opened = (inputs == OPEN).astype(int) - (inputs == CLOSE)
+        return {"depth": opened.cumsum(axis=1).max(axis=1)}
+
 
 def _write_expression(random: np.random.Generator, tokens: np.ndarray) -> int:
     """Fills tokens with an expression, and returns its value; a stack in place of recursion.
@@ -262,6 +268,10 @@ class WordProblem(GeneratedTask):
         for place in range(1, length):
             targets[:, place] = table[targets[:, place - 1], inputs[:, place]]
         return Batch(inputs, targets, np.ones(targets.shape))
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B L"]]:
+        """Where in the word each product ends, from 0."""
+        return {"position": np.tile(np.arange(batch.targets.shape[1]), (len(batch.targets), 1))}
 
 
 @lru_cache(maxsize=2)

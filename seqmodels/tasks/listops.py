@@ -4,6 +4,7 @@ from random import Random
 
 import numpy as np
 
+from seqmodels.arrays import Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
@@ -75,6 +76,12 @@ class ListOps(GeneratedTask):
             inputs[row, : len(tokens)] = tokens
             mask[row, : len(tokens)] = True
         return Batch(inputs, targets, np.ones(batch_size), mask)
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
+        """How many operations lie inside one another at most."""
+        inputs = np.asarray(batch.inputs)
+        opened = ((inputs >= MINIMUM) & (inputs < END)).astype(int) - (inputs == END)
+        return {"depth": opened.cumsum(axis=1).max(axis=1)}
 
     def _expression(self, draws: Random, longest: int) -> tuple[list[int], int]:
         """The first of the grammar's expressions that is neither too short nor too long."""

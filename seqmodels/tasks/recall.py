@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 
+from seqmodels.arrays import Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
@@ -87,6 +88,11 @@ class Recall(GeneratedTask):
         inputs[:, 1 : 2 * pairs : 2] = values
         np.put_along_axis(inputs, positions, keys, axis=1)
         return Batch(inputs, values, np.ones(values.shape), positions=positions)
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B P"]]:
+        """How far before a query the value stands that it asks for."""
+        asked = np.asarray(batch.positions)
+        return {"distance": asked - (2 * np.arange(asked.shape[1]) + 1)}
 
 
 def _choose(random: np.random.Generator, log_odds: np.ndarray, rows: int, count: int) -> np.ndarray:

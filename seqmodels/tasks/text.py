@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from seqmodels.arrays import Array, Float
+from seqmodels.arrays import Array, Float, Int
 from seqmodels.errors import ConfigError, ParameterError, require
 from seqmodels.tasks.base import (
     Batch,
@@ -115,6 +115,10 @@ class Text:
         metrics = classification_metrics(outputs, batch)
         total, count = metrics["loss"]
         return metrics | {"bits_per_byte": (total / math.log(2), count)}
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B L"]]:
+        """Where in its window a byte is, from 0: how many bytes of context stand before it."""
+        return {"position": np.tile(np.arange(batch.targets.shape[1]), (len(batch.targets), 1))}
 
 
 def _stdlib_files() -> dict[str, Path]:

@@ -75,6 +75,10 @@ class _Transduction(GeneratedTask):
         weights = places <= ends
         return Batch(np.where(mask, source, 0), targets, weights, mask)
 
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
+        """How many symbols a source has."""
+        return {"length": np.asarray(batch.mask).sum(axis=1)}
+
     def show_source(self, row: Int[AnyArray, "L"]) -> str:
         """A source as text."""
         return " ".join(map(str, np.asarray(row).tolist()))
@@ -203,8 +207,8 @@ class OddsFirst(_Transduction):
 class StackManipulation(GeneratedTask):
     """Carry out pushes and pops on a stack of 0s and 1s, and write it from its top.
 
-    The source (Delétang et al. 2022) is a stack, from its bottom, of a random length, and then
-    actions: token 2 pops (an empty stack stays empty), 3 pushes a 0, 4 pushes a 1. In training
+    The source (Delétang et al. 2022) is a stack, from its bottom, of a random length, and then at
+    least one action (a source of one token is a stack): token 2 pops (an empty stack stays empty), 3 pushes a 0, 4 pushes a 1. In training
     sources have 1 to ``length`` tokens, in validation and test exactly ``length``.
 
     Args:
@@ -241,7 +245,7 @@ class StackManipulation(GeneratedTask):
         lengths = np.full(batch_size, length)
         if split == "train":
             lengths = random.integers(1, length + 1, batch_size)
-        heights = random.integers(1, lengths + 1)
+        heights = random.integers(1, np.maximum(lengths, 2))
         places = np.arange(length)[None]
         mask = places < lengths[:, None]
         symbols = random.integers(0, 2, (batch_size, length))
@@ -262,6 +266,10 @@ class StackManipulation(GeneratedTask):
         weights = np.arange(length + 1)[None] <= height[:, None]
         inputs = np.where(mask, source, 0).astype(np.int32)
         return Batch(inputs, targets.astype(np.int32), weights, mask)
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
+        """How many symbols and actions a source has."""
+        return {"length": np.asarray(batch.mask).sum(axis=1)}
 
     def show_source(self, row: Int[AnyArray, "L"]) -> str:
         """A source as text."""
