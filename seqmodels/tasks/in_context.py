@@ -5,6 +5,7 @@ two are ``selective_copy`` and ``compression``. The loss is that of the position
 scored: MAD trains these three with the loss of every next token.
 """
 
+from collections.abc import Callable
 from random import Random
 
 import numpy as np
@@ -144,9 +145,9 @@ class FuzzyRecall(GeneratedTask):
     >>> task = FuzzyRecall(seed=0, vocabulary=10, motif=2)
     >>> batch = task.batch("train", 0, batch_size=1, length=20)
     >>> batch.inputs.tolist()
-    [[9, 9, 0, 5, 2, 5, 7, 3, 0, 7, 4, 0, 5, 0, 1, 6, 8, 2, 5, 7]]
+    [[9, 9, 2, 6, 7, 2, 3, 6, 7, 1, 6, 4, 2, 6, 7, 8, 2, 3, 6, 7]]
     >>> batch.targets[batch.weights > 0].tolist()
-    [5, 5, 7]
+    [6, 7, 6, 7]
     """
 
     def __init__(
@@ -184,18 +185,18 @@ class FuzzyRecall(GeneratedTask):
 
     def _write(self, draws: Random, split: Split, length: int) -> tuple[list[int], list[bool]]:
         """Tokens, and which of them are to be known from what came before."""
-        mark = self.vocabulary - 2
-        keys, choices = range(mark // 2), range(mark // 2, mark)
+        mark, uniform, motif = self.vocabulary - 2, draws.random, self.motif
+        keys, choices = list(range(mark // 2)), list(range(mark // 2, mark))
         tokens: list[int] = []
         known: list[bool] = []
         values: dict[tuple[int, ...], list[int]] = {}
+        room = length - 1 - 2 * motif  # before the last pair and its mark
         while True:
-            size = draws.randint(1, self.motif) if split == "train" else self.motif
-            key = tuple(draws.sample(keys, size))
+            size = 1 + int(uniform() * motif) if split == "train" else motif
+            key = tuple(_some(uniform, keys, size))
             seen = key in values
-            value = values[key] if seen else draws.sample(choices, draws.randint(1, self.motif))
-            room = length - len(tokens) - 1 - 2 * self.motif  # before the last pair and its mark
-            if len(key) + len(value) > room:
+            value = values[key] if seen else _some(uniform, choices, 1 + int(uniform() * motif))
+            if len(tokens) + len(key) + len(value) > room:
                 break
             values[key] = value
             tokens += [*key, *value]
@@ -207,27 +208,34 @@ class FuzzyRecall(GeneratedTask):
 
     def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B P"]]:
         """How far back the next token, where it counts, stood in that key's last value; else 0."""
-        inputs, mark = np.asarray(batch.inputs), self.vocabulary - 2
-        of_key = inputs < mark // 2
-        starts = of_key.copy()
-        starts[:, 1:] &= ~of_key[:, :-1]
+        inputs = np.asarray(batch.inputs)
+        of_key = inputs < (self.vocabulary - 2) // 2
+        starts = of_key & ~np.pad(of_key, ((0, 0), (1, 0)))[:, :-1]
         pair = starts.cumsum(axis=1) - 1
-        # A key is the number that its tokens write; Python's integers have room for any.
-        rows, pairs = len(inputs), int(pair.max()) + 1
-        names = np.zeros((rows, pairs), object)
-        begins = np.zeros((rows, pairs), int)
+        begins = np.zeros((len(inputs), int(pair.max()) + 1), int)
         row, place = np.nonzero(starts)
         begins[row, pair[row, place]] = place
-        for row, place in np.argwhere(of_key):
-            name = names[row, pair[row, place]]
-            names[row, pair[row, place]] = name * self.vocabulary + int(inputs[row, place]) + 1
-        _, known = np.unique(names, return_inverse=True)
-        known = known.reshape(names.shape)
-        before = _previous(known)
+        # Keys are numbered anew after each token, so that numbers stay small.
+        names, going_on = np.zeros_like(begins), np.ones(begins.shape, bool)
+        for later in range(self.motif):
+            places = np.minimum(begins + later, inputs.shape[1] - 1)
+            going_on &= np.take_along_axis(of_key, places, axis=1)
+            tokens = np.where(going_on, np.take_along_axis(inputs, places, axis=1) + 1, 0)
+            names = names * self.vocabulary + tokens
+            names = np.unique(names, return_inverse=True)[1].reshape(names.shape)
+        before = _previous(names)
         apart = begins - np.take_along_axis(begins, np.maximum(before, 0), axis=1)
         following = np.minimum(np.arange(inputs.shape[1]) + 1, inputs.shape[1] - 1)
         back = np.take_along_axis(apart, np.maximum(pair[:, following], 0), axis=1) - 1
         return {"distance": np.where(np.asarray(batch.weights) > 0, back, 0)}
+
+
+def _some(uniform: Callable[[], float], things: list[int], count: int) -> list[int]:
+    """Different ones of some things, which it brings into another order."""
+    for place in range(count):
+        other = place + int(uniform() * (len(things) - place))
+        things[place], things[other] = things[other], things[place]
+    return things[:count]
 
 
 class Memorisation(GeneratedTask):

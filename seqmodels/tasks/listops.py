@@ -29,7 +29,7 @@ class ListOps(GeneratedTask):
     The grammar, depth, arguments and lengths of Long Range Arena (Tay et al. 2021), after Nangia
     and Bowman 2018: the operations are minimum, maximum, median (rounded down) and sum
     modulo 10; an argument is an operation with probability 1/4 and else a digit. Expressions have
-    from length / 4 to ``length`` tokens (500 to 2,000 there), whole brackets, and are padded.
+    from length / 4 to ``length`` tokens (there more than 500 and fewer than 2,000) and are padded.
 
     Args:
       seed: which expressions are drawn.
@@ -40,7 +40,7 @@ class ListOps(GeneratedTask):
     >>> task = ListOps(seed=0)
     >>> batch = task.batch("train", 0, batch_size=1, length=16)
     >>> " ".join(SHOWN[token] for token in batch.inputs[0][batch.mask[0]]), batch.targets.tolist()
-    ('[MED 5 [MAX 2 2 2 9 3 ] 6 1 8 ]', [6])
+    ('[MAX 9 3 8 ]', [9])
     """
 
     spec = TaskSpec(
@@ -101,16 +101,16 @@ class ListOps(GeneratedTask):
 
     def _operation(self, draws: Random, tokens: list[int], depth: int, longest: int) -> int | None:
         """Appends an operation and returns its value; None as soon as there are too many tokens."""
-        operation = draws.randrange(MINIMUM, END)
+        operation = MINIMUM + int(4 * draws.random())
         tokens.append(operation)
         values = []
-        for _ in range(draws.randint(2, self.arguments)):
+        for _ in range(2 + int((self.arguments - 1) * draws.random())):
             if depth + 1 < self.depth and draws.random() < OPERATION_SHARE:
                 value = self._operation(draws, tokens, depth + 1, longest)
                 if value is None:
                     return None
             else:
-                value = draws.randrange(10)
+                value = int(10 * draws.random())
                 tokens.append(value)
             values.append(value)
         tokens.append(END)

@@ -22,7 +22,8 @@ class Recall(GeneratedTask):
     with ``pairs`` keys, each followed by its value. In the rest each key stands once
     more, at an even distance after the pairs that follows a power law, and the value
     is the target at that very position. Tokens: 0 is blank, the lower half of the
-    vocabulary are keys, the upper half values. Chance is 2 / ``vocabulary``.
+    vocabulary are keys, the upper half values. Zoology's own filler is any token, so that keys
+    turn up where nothing is asked; here it never is a key. Chance is 2 / ``vocabulary``.
 
     Args:
       seed: which examples are drawn.

@@ -119,6 +119,8 @@ class Reverse(_Transduction):
 class Sort(_Transduction):
     """Write a string's symbols in order: each depends on all of the source.
 
+    Bucket sort of Delétang et al. 2022, where there are 5 symbols.
+
     >>> batch = Sort(seed=0, symbols=5).batch("test", step=0, batch_size=1, length=4)
     >>> batch.inputs.tolist(), batch.targets.tolist()
     ([[2, 3, 3, 4]], [[2, 3, 3, 4, 5]])
@@ -208,8 +210,9 @@ class StackManipulation(GeneratedTask):
     """Carry out pushes and pops on a stack of 0s and 1s, and write it from its top.
 
     The source (Delétang et al. 2022) is a stack, from its bottom, of a random length, and then at
-    least one action (a source of one token is a stack): token 2 pops (an empty stack stays empty), 3 pushes a 0, 4 pushes a 1. In training
-    sources have 1 to ``length`` tokens, in validation and test exactly ``length``.
+    least one action (but a source of one token is a stack): token 2 pops (an empty stack stays
+    empty), 3 pushes a 0, 4 pushes a 1. In training sources have 1 to ``length`` tokens, in
+    validation and test exactly ``length``.
 
     Args:
       seed: which examples are drawn.
@@ -218,7 +221,7 @@ class StackManipulation(GeneratedTask):
     >>> task = StackManipulation(seed=0)
     >>> batch = task.batch("test", step=0, batch_size=1, length=5)
     >>> task.show_source(batch.inputs[0]), task.show_target(batch.targets[0])
-    ('0 0 1 1 0', '0 1 1 0 0')
+    ('0 0 1 1 pop', '1 0 0')
     """
 
     END = 2
