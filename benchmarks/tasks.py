@@ -3,8 +3,8 @@
     python benchmarks/tasks.py --document=docs/tasks.md --image=docs/images/tasks.png
 
 The cost is the median over rounds of 8 batches of 64 training examples, in microseconds of a
-core's time an example. What is said of a task stands in benchmarks/task_entries.py. --only=recall,needle
-measures some alone and prints them.
+core's time an example. What is said of a task stands in benchmarks/task_entries.py.
+--only=recall,needle measures some alone and prints them.
 """
 
 import statistics
