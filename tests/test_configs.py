@@ -76,7 +76,7 @@ def reduced(config: ConfigDict) -> ConfigDict:
             "images": {},
         }.get(config.task.kind, {"evaluation_examples": 8}),
     }
-    if "digits" not in config.task.kind:
+    if "digits" not in config.task.kind and config.task.kind != "pathfinder":
         small["train"]["length"] = 32
     config.update(small)
     return config
@@ -130,10 +130,11 @@ def constructors(config: ConfigDict):
         ("reverse", "dates,length=29"),
         ("set", "set,operation=count"),
         ("source", "same_file"),
+        ("pathfinder", "side,side=128"),
     ],
 )
 def test_every_task_of_a_config_builds(file, task):
-    spec = f"task={task}" if file != "set" else task.removeprefix("set,")
+    spec = f"task={task}" if file not in ("set", "pathfinder") else task.split(",")[1]
     build_experiment(load_config(str(ROOT / f"configs/{file}.py:{spec}")))
 
 

@@ -19,6 +19,7 @@ from seqmodels.tasks.languages import (
 )
 from seqmodels.tasks.listops import ListOps
 from seqmodels.tasks.memory import Adding, DelayedCopy, InductionHeads, Needle, SelectiveCopy
+from seqmodels.tasks.pathfinder import Pathfinder
 from seqmodels.tasks.recall import Recall
 from seqmodels.tasks.sets import Set
 from seqmodels.tasks.source import SameFile, SourcePackage
@@ -57,6 +58,7 @@ TASKS = {
     "needle": Needle,
     "odds_first": OddsFirst,
     "parity": Parity,
+    "pathfinder": Pathfinder,
     "recall": Recall,
     "reverse": Reverse,
     "same_file": SameFile,
@@ -94,6 +96,7 @@ __all__ = [
     "Needle",
     "OddsFirst",
     "Parity",
+    "Pathfinder",
     "Recall",
     "Reverse",
     "SameFile",

@@ -111,6 +111,10 @@ class Dates(GeneratedTask):
             targets[row, :10] = target
         return Batch(inputs, targets, np.ones(targets.shape), mask)
 
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
+        """How many characters a source has."""
+        return {"length": np.asarray(batch.mask).sum(axis=1)}
+
     def show_source(self, row: Int[AnyArray, "L"]) -> str:
         """A source as text."""
         return "".join(ALPHABET[token] for token in np.asarray(row))

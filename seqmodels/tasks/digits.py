@@ -96,6 +96,10 @@ class Digits:
         """Cross-entropy and accuracy."""
         return classification_metrics(outputs, batch)
 
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
+        """Which digit an image shows."""
+        return {"class": np.asarray(batch.targets)}
+
     def _lay_out(self, images: Float[np.ndarray, "B 8 8"]) -> Float[np.ndarray, "B *L 1"]:
         """Images as the layout has them."""
         if len(self.axes) == 3:

@@ -5,10 +5,12 @@ two are ``selective_copy`` and ``compression``. The loss is that of the position
 scored: MAD trains these three with the loss of every next token.
 """
 
+from collections.abc import Callable
 from random import Random
 
 import numpy as np
 
+from seqmodels.arrays import Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
@@ -29,6 +31,20 @@ def _spec(vocabulary: int) -> TaskSpec:
         score="accuracy",
         higher_is_better=True,
     )
+
+
+def _previous(keys: Int[np.ndarray, "B n"]) -> Int[np.ndarray, "B n"]:
+    """The last place before each that has the same key, or -1.
+
+    >>> _previous(np.array([[3, 1, 3, 3, 1]])).tolist()
+    [[-1, -1, 0, 2, 1]]
+    """
+    order = np.argsort(keys, axis=1, kind="stable")
+    in_order = np.take_along_axis(keys, order, axis=1)
+    same = in_order[:, 1:] == in_order[:, :-1]
+    found = np.full(keys.shape, -1)
+    np.put_along_axis(found, order[:, 1:], np.where(same, order[:, :-1], -1), axis=1)
+    return found
 
 
 class InContextRecall(GeneratedTask):
@@ -91,24 +107,25 @@ class InContextRecall(GeneratedTask):
         values_of = random.integers(used // 2, used, (batch_size, used // 2))
         noisy = random.random((batch_size, pairs)) < self.noise
         rows = np.arange(batch_size)
-        # One pair before the last is no noise, and one such pair's key is asked for by the last.
+        # One pair before the last is no noise, and one of the keys there is asked for by the last.
         noisy[rows, random.integers(0, pairs - 1, batch_size)] = False
         noisy[:, -1] = False
-        chances = np.where(noisy[:, :-1], -1.0, random.random((batch_size, pairs - 1)))
+        new = ~noisy & (_previous(np.where(noisy, -1, keys)) < 0)
+        chances = np.where(new[:, :-1], random.random((batch_size, pairs - 1)), -1.0)
         keys[:, -1] = keys[rows, chances.argmax(axis=1)]
         values = np.take_along_axis(values_of, keys, axis=1)
         inputs = np.stack([keys, values], axis=-1)
         blurred = random.integers(used, max(self.vocabulary, used + 1), inputs.shape)
         inputs = np.where(noisy[:, :, None], blurred, inputs).reshape(batch_size, length)
-        # A pair's key is new if no pair from the first on that is no noise has it.
-        places = np.arange(pairs)
-        first = np.full((batch_size, used // 2), pairs)
-        for place in reversed(range(pairs)):
-            real = rows[~noisy[:, place]]
-            first[real, keys[real, place]] = place
-        seen = ~noisy & (np.take_along_axis(first, keys, axis=1) < places)
+        seen = ~noisy & (_previous(np.where(noisy, -1, keys)) >= 0)
         positions = np.tile(np.arange(0, length, 2, dtype=np.int32), (batch_size, 1))
         return Batch(inputs.astype(np.int32), values.astype(np.int32), seen, positions=positions)
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B P"]]:
+        """How far before a key that counts its value stood last; 0 where none counts."""
+        keys = np.asarray(batch.inputs)[:, ::2]
+        back = 2 * (np.arange(keys.shape[1]) - _previous(keys)) - 1
+        return {"distance": np.where(np.asarray(batch.weights) > 0, back, 0)}
 
 
 class FuzzyRecall(GeneratedTask):
@@ -128,9 +145,9 @@ class FuzzyRecall(GeneratedTask):
     >>> task = FuzzyRecall(seed=0, vocabulary=10, motif=2)
     >>> batch = task.batch("train", 0, batch_size=1, length=20)
     >>> batch.inputs.tolist()
-    [[9, 9, 0, 5, 2, 5, 7, 3, 0, 7, 4, 0, 5, 0, 1, 6, 8, 2, 5, 7]]
+    [[9, 9, 2, 6, 7, 2, 3, 6, 7, 1, 6, 4, 2, 6, 7, 8, 2, 3, 6, 7]]
     >>> batch.targets[batch.weights > 0].tolist()
-    [5, 5, 7]
+    [6, 7, 6, 7]
     """
 
     def __init__(
@@ -168,18 +185,18 @@ class FuzzyRecall(GeneratedTask):
 
     def _write(self, draws: Random, split: Split, length: int) -> tuple[list[int], list[bool]]:
         """Tokens, and which of them are to be known from what came before."""
-        mark = self.vocabulary - 2
-        keys, choices = range(mark // 2), range(mark // 2, mark)
+        mark, uniform, motif = self.vocabulary - 2, draws.random, self.motif
+        keys, choices = list(range(mark // 2)), list(range(mark // 2, mark))
         tokens: list[int] = []
         known: list[bool] = []
         values: dict[tuple[int, ...], list[int]] = {}
+        room = length - 1 - 2 * motif  # before the last pair and its mark
         while True:
-            size = draws.randint(1, self.motif) if split == "train" else self.motif
-            key = tuple(draws.sample(keys, size))
+            size = 1 + int(uniform() * motif) if split == "train" else motif
+            key = tuple(_some(uniform, keys, size))
             seen = key in values
-            value = values[key] if seen else draws.sample(choices, draws.randint(1, self.motif))
-            room = length - len(tokens) - 1 - 2 * self.motif  # before the last pair and its mark
-            if len(key) + len(value) > room:
+            value = values[key] if seen else _some(uniform, choices, 1 + int(uniform() * motif))
+            if len(tokens) + len(key) + len(value) > room:
                 break
             values[key] = value
             tokens += [*key, *value]
@@ -188,6 +205,37 @@ class FuzzyRecall(GeneratedTask):
         tokens += [mark, *asked, *values[asked]]
         known += [False] * (1 + len(asked)) + [True] * len(values[asked])
         return tokens, known
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B P"]]:
+        """How far back the next token, where it counts, stood in that key's last value; else 0."""
+        inputs = np.asarray(batch.inputs)
+        of_key = inputs < (self.vocabulary - 2) // 2
+        starts = of_key & ~np.pad(of_key, ((0, 0), (1, 0)))[:, :-1]
+        pair = starts.cumsum(axis=1) - 1
+        begins = np.zeros((len(inputs), int(pair.max()) + 1), int)
+        row, place = np.nonzero(starts)
+        begins[row, pair[row, place]] = place
+        # Keys are numbered anew after each token, so that numbers stay small.
+        names, going_on = np.zeros_like(begins), np.ones(begins.shape, bool)
+        for later in range(self.motif):
+            places = np.minimum(begins + later, inputs.shape[1] - 1)
+            going_on &= np.take_along_axis(of_key, places, axis=1)
+            tokens = np.where(going_on, np.take_along_axis(inputs, places, axis=1) + 1, 0)
+            names = names * self.vocabulary + tokens
+            names = np.unique(names, return_inverse=True)[1].reshape(names.shape)
+        before = _previous(names)
+        apart = begins - np.take_along_axis(begins, np.maximum(before, 0), axis=1)
+        following = np.minimum(np.arange(inputs.shape[1]) + 1, inputs.shape[1] - 1)
+        back = np.take_along_axis(apart, np.maximum(pair[:, following], 0), axis=1) - 1
+        return {"distance": np.where(np.asarray(batch.weights) > 0, back, 0)}
+
+
+def _some(uniform: Callable[[], float], things: list[int], count: int) -> list[int]:
+    """Different ones of some things, which it brings into another order."""
+    for place in range(count):
+        other = place + int(uniform() * (len(things) - place))
+        things[place], things[other] = things[other], things[place]
+    return things[:count]
 
 
 class Memorisation(GeneratedTask):

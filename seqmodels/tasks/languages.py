@@ -80,7 +80,7 @@ class Parity(_Question):
 class EvenPairs(_Question):
     """Is the number of places where the symbol changes even? Chance is 50%.
 
-    It is, where the first symbol equals the last.
+    It is, where the first symbol equals the last (1 says so; in Delétang et al. 2022 0 does).
 
     Args:
       seed: which strings are drawn.
@@ -159,7 +159,8 @@ class ModularArithmeticBrackets(_Question):
     """What is ((1 - 3) * (-2)) modulo 5? Brackets nest; chance is 20%.
 
     An expression of one token is a number x, of two -x, of three (x), of four (-x); a longer one is
-    (left sign right), its parts of random lengths. Tokens as in ``modular_arithmetic``, 8 and 9
+    (left sign right), its parts of random lengths. Products are among the signs as in the paper's
+    example, which its code leaves out by default. Tokens as in ``modular_arithmetic``, 8 and 9
     are the brackets.
 
     Args:
@@ -177,20 +178,29 @@ class ModularArithmeticBrackets(_Question):
         require_length(
             length, length >= 1, "modular_arithmetic_brackets", "an expression has at least 1 token"
         )
-        inputs, answers = np.zeros((rows, length), int), np.zeros(rows, int)
-        for row in range(rows):
-            answers[row] = _write_expression(random, inputs[row])
-        return inputs, answers
+        # No more are read than there are tokens.
+        numbers = random.integers(0, MODULUS, (rows, length)).tolist()
+        shares = random.random((rows, length)).tolist()
+        signs = random.integers(PLUS, TIMES + 1, (rows, length)).tolist()
+        inputs, answers = zip(*map(_write_expression, numbers, shares, signs), strict=True)
+        return np.array(inputs), np.array(answers)
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
+        """How many brackets lie inside one another at most."""
+        inputs = np.asarray(batch.inputs)
+        opened = (inputs == OPEN).astype(int) - (inputs == CLOSE)
+        return {"depth": opened.cumsum(axis=1).max(axis=1)}
 
 
-def _write_expression(random: np.random.Generator, tokens: np.ndarray) -> int:
-    """Fills tokens with an expression, and returns its value; a stack in place of recursion.
+def _write_expression(
+    some_numbers: list[int], some_shares: list[float], some_signs: list[int]
+) -> tuple[list[int], int]:
+    """An expression with as many tokens, and its value; a stack in place of recursion.
 
     Each part is drawn before it is opened; values meet in reverse Polish order.
     """
-    numbers = iter(random.integers(0, MODULUS, len(tokens)).tolist())
-    shares = iter(random.random(len(tokens)).tolist())
-    signs = iter(random.integers(PLUS, TIMES + 1, len(tokens)).tolist())
+    numbers, shares, signs = iter(some_numbers), iter(some_shares), iter(some_signs)
+    tokens = [0] * len(some_numbers)
     values: list[int] = []
     # What is still to be done: a part (start, length) to write, or a sign to apply.
     left_to_do: list[tuple[int, int] | int] = [(0, len(tokens))]
@@ -214,7 +224,7 @@ def _write_expression(random: np.random.Generator, tokens: np.ndarray) -> int:
         sign = next(signs)
         tokens[start], tokens[start + 1 + left], tokens[start + length - 1] = OPEN, sign, CLOSE
         left_to_do += [sign, (start + 2 + left, inside - left), (start + 1, left)]
-    return values[0]
+    return tokens, values[0]
 
 
 class WordProblem(GeneratedTask):
@@ -262,6 +272,10 @@ class WordProblem(GeneratedTask):
         for place in range(1, length):
             targets[:, place] = table[targets[:, place - 1], inputs[:, place]]
         return Batch(inputs, targets, np.ones(targets.shape))
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B L"]]:
+        """Where in the word each product ends, from 0."""
+        return {"position": np.tile(np.arange(batch.targets.shape[1]), (len(batch.targets), 1))}
 
 
 @lru_cache(maxsize=2)

@@ -1,9 +1,15 @@
 """ListOps: nested operations on lists of digits, from Long Range Arena."""
 
+import itertools
+import math
+from bisect import bisect
+from collections.abc import Iterator
+from functools import cache
 from random import Random
 
 import numpy as np
 
+from seqmodels.arrays import Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
@@ -28,7 +34,7 @@ class ListOps(GeneratedTask):
     The grammar, depth, arguments and lengths of Long Range Arena (Tay et al. 2021), after Nangia
     and Bowman 2018: the operations are minimum, maximum, median (rounded down) and sum
     modulo 10; an argument is an operation with probability 1/4 and else a digit. Expressions have
-    from length / 4 to ``length`` tokens (500 to 2,000 there), whole brackets, and are padded.
+    from length / 4 to ``length`` tokens (there more than 500 and fewer than 2,000) and are padded.
 
     Args:
       seed: which expressions are drawn.
@@ -36,10 +42,10 @@ class ListOps(GeneratedTask):
       arguments: the most arguments that an operation has; the least is 2.
       evaluation_examples: the size of the validation and of the test split.
 
-    >>> task = ListOps(seed=0)
-    >>> batch = task.batch("train", 0, batch_size=1, length=16)
+    >>> task = ListOps(seed=0, arguments=4)
+    >>> batch = task.batch("train", 0, batch_size=1, length=20)
     >>> " ".join(SHOWN[token] for token in batch.inputs[0][batch.mask[0]]), batch.targets.tolist()
-    ('[MED 5 [MAX 2 2 2 9 3 ] 6 1 8 ]', [6])
+    ('[MED 8 [MIN 9 8 0 2 ] ]', [4])
     """
 
     spec = TaskSpec(
@@ -76,13 +82,19 @@ class ListOps(GeneratedTask):
             mask[row, : len(tokens)] = True
         return Batch(inputs, targets, np.ones(batch_size), mask)
 
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
+        """How many operations lie inside one another at most."""
+        inputs = np.asarray(batch.inputs)
+        opened = ((inputs >= MINIMUM) & (inputs < END)).astype(int) - (inputs == END)
+        return {"depth": opened.cumsum(axis=1).max(axis=1)}
+
     def _expression(self, draws: Random, longest: int) -> tuple[list[int], int]:
         """The first of the grammar's expressions that is neither too short nor too long."""
         for _ in range(TRIES):
-            tokens: list[int] = []
-            value = self._operation(draws, tokens, 1, longest)
-            if value is not None and len(tokens) * SHORTEST_SHARE >= longest:
-                return tokens, value
+            shape = self._shape(draws, longest)
+            if shape is not None:
+                tokens: list[int] = []
+                return tokens, _operation(draws, tokens, [iter(level) for level in shape], 0)
         require_length(
             longest,
             False,
@@ -92,22 +104,64 @@ class ListOps(GeneratedTask):
         )
         raise AssertionError
 
-    def _operation(self, draws: Random, tokens: list[int], depth: int, longest: int) -> int | None:
-        """Appends an operation and returns its value; None as soon as there are too many tokens."""
-        operation = draws.randrange(MINIMUM, END)
-        tokens.append(operation)
-        values = []
-        for _ in range(draws.randint(2, self.arguments)):
-            if depth + 1 < self.depth and draws.random() < OPERATION_SHARE:
-                value = self._operation(draws, tokens, depth + 1, longest)
-                if value is None:
-                    return None
-            else:
-                value = draws.randrange(10)
-                tokens.append(value)
+    def _shape(self, draws: Random, longest: int) -> list[list[tuple[int, int]]] | None:
+        """For each depth how many arguments its operations have, and how many are operations.
+
+        None where the expression would be too long or too short: most are, so that digits and
+        places are drawn for the others alone.
+        """
+        uniform, (choices, cumulative) = draws.random, _arguments(self.arguments)
+        shape: list[list[tuple[int, int]]] = []
+        size, operations = 0, 1
+        for depth in range(1, self.depth):
+            level = [choices[bisect(cumulative, uniform())] for _ in range(operations)]
+            if depth + 1 == self.depth:
+                level = [(arguments, 0) for arguments, _ in level]
+            shape.append(level)
+            size += 2 * operations
+            operations = sum(inner for _, inner in level)
+            size += sum(arguments for arguments, _ in level) - operations
+            if size + 4 * operations > longest:
+                return None
+            if operations == 0:
+                break
+        return shape if size * SHORTEST_SHARE >= longest else None
+
+
+def _operation(
+    draws: Random, tokens: list[int], shape: list[Iterator[tuple[int, int]]], depth: int
+) -> int:
+    """Appends the next operation of a depth and returns its value."""
+    arguments, operations = next(shape[depth])
+    uniform, values = draws.random, []
+    operation = MINIMUM + int(4 * uniform())
+    tokens.append(operation)
+    for left in range(arguments, 0, -1):
+        # Of the arguments that are left all are as likely to be operations.
+        if operations and uniform() * left < operations:
+            operations -= 1
+            values.append(_operation(draws, tokens, shape, depth + 1))
+        else:
+            value = int(10 * uniform())
+            tokens.append(value)
             values.append(value)
-        tokens.append(END)
-        return None if len(tokens) > longest else apply(operation, values)
+    tokens.append(END)
+    return apply(operation, values)
+
+
+@cache
+def _arguments(most: int) -> tuple[list[tuple[int, int]], list[float]]:
+    """Numbers of arguments, evenly from 2 to ``most``, with how many of them are operations.
+
+    Each comes with the probability that it is drawn or one before it, for all but the last.
+    """
+    choices, chances = [], []
+    for arguments in range(2, most + 1):
+        for inner in range(arguments + 1):
+            share = OPERATION_SHARE**inner * (1 - OPERATION_SHARE) ** (arguments - inner)
+            choices.append((arguments, inner))
+            chances.append(math.comb(arguments, inner) * share / (most - 1))
+    return choices, list(itertools.accumulate(chances))[:-1]
 
 
 def apply(operation: int, values: list[int]) -> int:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from seqmodels.arrays import Array, Float
+from seqmodels.arrays import Array, Float, Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
@@ -115,6 +115,13 @@ class SelectiveCopy(GeneratedTask):
         positions = np.tile(np.arange(length - n, length, dtype=np.int32), (batch_size, 1))
         return Batch(inputs, symbols, np.ones(symbols.shape), positions=positions)
 
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B P"]]:
+        """How far before the "now" token the symbol stands that it asks for."""
+        asked = np.asarray(batch.positions)
+        symbol = (np.asarray(batch.inputs) > 0) & (np.asarray(batch.inputs) <= self.symbols)
+        places = np.argsort(~symbol, axis=1, kind="stable")[:, : asked.shape[1]]
+        return {"distance": asked - places}
+
 
 class Adding(GeneratedTask):
     """Add the two numbers that are marked, one in each half of the sequence.
@@ -167,6 +174,12 @@ class Adding(GeneratedTask):
         """The squared error, and the share of sums that are right to within 0.04."""
         return regression_metrics(outputs, batch, tolerance=0.04)
 
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
+        """How far apart the two marks are."""
+        marked = np.asarray(batch.inputs)[..., 1] > 0
+        first, last_backwards = marked.argmax(axis=1), marked[:, ::-1].argmax(axis=1)
+        return {"distance": marked.shape[1] - 1 - last_backwards - first}
+
 
 class InductionHeads(GeneratedTask):
     """What came after this token before? Say it.
@@ -203,6 +216,10 @@ class InductionHeads(GeneratedTask):
         targets = np.take_along_axis(inputs, places + 1, axis=1)
         positions = np.full((batch_size, 1), length - 1, np.int32)
         return Batch(inputs, targets, np.ones(targets.shape), positions=positions)
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B P"]]:
+        """How far before the last token the answer stands."""
+        return {"distance": _after_first_zero(batch)}
 
 
 class Needle(GeneratedTask):
@@ -254,3 +271,13 @@ class Needle(GeneratedTask):
         targets = np.take_along_axis(inputs, places, axis=1)
         positions = np.full((batch_size, 1), length - 1, np.int32)
         return Batch(inputs, targets, np.ones(targets.shape), positions=positions)
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B P"]]:
+        """How far before the question the answer lies."""
+        return {"distance": _after_first_zero(batch)}
+
+
+def _after_first_zero(batch: Batch) -> Int[np.ndarray, "B 1"]:
+    """How far before the labelled position the token after the first 0 stands."""
+    zero = (np.asarray(batch.inputs) == 0).argmax(axis=1)
+    return np.asarray(batch.positions) - (zero[:, None] + 1)

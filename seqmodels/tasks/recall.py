@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 
+from seqmodels.arrays import Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
@@ -21,7 +22,8 @@ class Recall(GeneratedTask):
     with ``pairs`` keys, each followed by its value. In the rest each key stands once
     more, at an even distance after the pairs that follows a power law, and the value
     is the target at that very position. Tokens: 0 is blank, the lower half of the
-    vocabulary are keys, the upper half values. Chance is 2 / ``vocabulary``.
+    vocabulary are keys, the upper half values. Zoology's own filler is any token, so that keys
+    turn up where nothing is asked; here it never is a key. Chance is 2 / ``vocabulary``.
 
     Args:
       seed: which examples are drawn.
@@ -87,6 +89,11 @@ class Recall(GeneratedTask):
         inputs[:, 1 : 2 * pairs : 2] = values
         np.put_along_axis(inputs, positions, keys, axis=1)
         return Batch(inputs, values, np.ones(values.shape), positions=positions)
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B P"]]:
+        """How far before a query the value stands that it asks for."""
+        asked = np.asarray(batch.positions)
+        return {"distance": asked - (2 * np.arange(asked.shape[1]) + 1)}
 
 
 def _choose(random: np.random.Generator, log_odds: np.ndarray, rows: int, count: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 
+from seqmodels.arrays import Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
@@ -77,3 +78,7 @@ class Set(GeneratedTask):
             targets = zeros[:, 0]
         inputs = np.where(mask, inputs, 0)
         return Batch(inputs.astype(np.int32), targets.astype(np.int32), np.ones(batch_size), mask)
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
+        """How many members a set has."""
+        return {"length": np.asarray(batch.mask).sum(axis=1)}

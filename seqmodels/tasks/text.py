@@ -103,6 +103,10 @@ class Text:
         total, count = metrics["loss"]
         return metrics | {"bits_per_byte": (total / math.log(2), count)}
 
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B L"]]:
+        """Where in its window a byte is, from 0: how many bytes of context stand before it."""
+        return {"position": np.tile(np.arange(batch.targets.shape[1]), (len(batch.targets), 1))}
+
 
 def spread(
     indices: Int[np.ndarray, "B"], windows: int, size: int, length: int

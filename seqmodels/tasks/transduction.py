@@ -75,6 +75,10 @@ class _Transduction(GeneratedTask):
         weights = places <= ends
         return Batch(np.where(mask, source, 0), targets, weights, mask)
 
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
+        """How many symbols a source has."""
+        return {"length": np.asarray(batch.mask).sum(axis=1)}
+
     def show_source(self, row: Int[AnyArray, "L"]) -> str:
         """A source as text."""
         return " ".join(map(str, np.asarray(row).tolist()))
@@ -114,6 +118,8 @@ class Reverse(_Transduction):
 
 class Sort(_Transduction):
     """Write a string's symbols in order: each depends on all of the source.
+
+    Bucket sort of Delétang et al. 2022, where there are 5 symbols.
 
     >>> batch = Sort(seed=0, symbols=5).batch("test", step=0, batch_size=1, length=4)
     >>> batch.inputs.tolist(), batch.targets.tolist()
@@ -203,9 +209,10 @@ class OddsFirst(_Transduction):
 class StackManipulation(GeneratedTask):
     """Carry out pushes and pops on a stack of 0s and 1s, and write it from its top.
 
-    The source (Delétang et al. 2022) is a stack, from its bottom, of a random length, and then
-    actions: token 2 pops (an empty stack stays empty), 3 pushes a 0, 4 pushes a 1. In training
-    sources have 1 to ``length`` tokens, in validation and test exactly ``length``.
+    The source (Delétang et al. 2022) is a stack, from its bottom, of a random length, and then at
+    least one action (but a source of one token is a stack): token 2 pops (an empty stack stays
+    empty), 3 pushes a 0, 4 pushes a 1. In training sources have 1 to ``length`` tokens, in
+    validation and test exactly ``length``.
 
     Args:
       seed: which examples are drawn.
@@ -214,7 +221,7 @@ class StackManipulation(GeneratedTask):
     >>> task = StackManipulation(seed=0)
     >>> batch = task.batch("test", step=0, batch_size=1, length=5)
     >>> task.show_source(batch.inputs[0]), task.show_target(batch.targets[0])
-    ('0 0 0 0 1', '1 0 0 0 0')
+    ('0 0 0 0 push0', '0 0 0 0 0')
     """
 
     END = 2
@@ -241,7 +248,7 @@ class StackManipulation(GeneratedTask):
         lengths = np.full(batch_size, length)
         if split == "train":
             lengths = random.integers(1, length + 1, batch_size)
-        heights = random.integers(1, lengths + 1)
+        heights = random.integers(1, np.maximum(lengths, 2))
         places = np.arange(length)[None]
         mask = places < lengths[:, None]
         symbols = random.integers(0, 2, (batch_size, length))
@@ -262,6 +269,10 @@ class StackManipulation(GeneratedTask):
         weights = np.arange(length + 1)[None] <= height[:, None]
         inputs = np.where(mask, source, 0).astype(np.int32)
         return Batch(inputs, targets.astype(np.int32), weights, mask)
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
+        """How many symbols and actions a source has."""
+        return {"length": np.asarray(batch.mask).sum(axis=1)}
 
     def show_source(self, row: Int[AnyArray, "L"]) -> str:
         """A source as text."""

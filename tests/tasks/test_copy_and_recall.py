@@ -11,7 +11,7 @@ from seqmodels.tasks import Copy, Recall
 def test_copy_asks_for_the_pattern_that_it_showed():
     task = Copy(seed=0, pattern=4, symbols=6)
     for length in (8, 9, 30):
-        batch = task.batch("train", 0, 20, length)
+        batch = task.batch("train", 0, 4000, length)
         for tokens, targets, positions in zip(
             batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist(), strict=True
         ):
@@ -23,7 +23,7 @@ def test_copy_asks_for_the_pattern_that_it_showed():
 @pytest.mark.parametrize("filler", ["blank", "random"])
 @pytest.mark.parametrize("length", [12, 13, 24, 60])
 def test_recall_asks_for_each_key_once(filler, length):
-    batch = Recall(seed=0, vocabulary=32, pairs=3, filler=filler).batch("train", 1, 50, length)
+    batch = Recall(seed=0, vocabulary=32, pairs=3, filler=filler).batch("train", 1, 1250, length)
     for tokens, targets, positions in zip(
         batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist(), strict=True
     ):

@@ -33,6 +33,7 @@ CASES = {
     "needle": ({"evaluation_examples": 21}, 9),
     "odds_first": ({"symbols": 4, "evaluation_examples": 21}, 9),
     "parity": ({"evaluation_examples": 21}, 9),
+    "pathfinder": ({"evaluation_examples": 21}, 1024),
     "selective_copy": ({"pattern": 3, "symbols": 4, "evaluation_examples": 21}, 9),
     "stack_manipulation": ({"evaluation_examples": 21}, 9),
     "word_problem": ({"group": "s3", "evaluation_examples": 21}, 9),
@@ -57,12 +58,6 @@ CASES = {
 REGRESSION = ["adding"]
 # Not as many targets count in each example.
 PARTLY = ["stack_manipulation", "in_context_recall", "fuzzy_recall"]
-
-
-@pytest.fixture(autouse=True)
-def beside_own_files(own_files, monkeypatch):
-    """The relative paths above lead to files that are written for the tests."""
-    monkeypatch.chdir(own_files)
 
 
 def make(name, seed=0, **changes):
@@ -240,6 +235,7 @@ def test_errors_are_sums_and_counts_over_rows_that_count(name):
         ("memorisation", "train", 3),
         ("stack_manipulation", "train", 0),
         ("digits", "train", 63),
+        ("pathfinder", "train", 1023),
         ("digits", "test", 65),
         ("recall", "train", 11),
         ("images", "train", 31),
@@ -292,6 +288,7 @@ def test_a_length_that_can_not_be_made(name, split, length):
         ("digits", {"shift": 8.0}, "shift=8.0 is not at least 0 and below 8 pixels"),
         ("digits", {"rotation": -1.0}, "rotation=-1.0 is not within 0 and 180 degrees"),
         ("digits", {"scaling": 1.0}, "scaling=1.0 is not at least 0 and below 1"),
+        ("pathfinder", {"side": 64}, "side=64 is not 32 or 128 pixels"),
         ("recall", {"vocabulary": 33}, "vocabulary=33 is not an even number above 6"),
         ("recall", {"vocabulary": 6}, "vocabulary=6 is not an even number above 6"),
         ("recall", {"pairs": 0}, "pairs=0 is not at least 1"),

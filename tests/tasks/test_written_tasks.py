@@ -39,8 +39,8 @@ def sources_and_targets(batch: Batch, end: int) -> list[tuple[list[int], list[in
 @pytest.mark.parametrize("name", WRITTEN)
 def test_strings_are_written_as_the_name_says(name):
     task = make(name)
-    for step in range(20):
-        for source, target in sources_and_targets(task.batch("train", step, 50, 9), end=4):
+    for step in range(20):  # 10,000 examples
+        for source, target in sources_and_targets(task.batch("train", step, 500, 9), end=4):
             assert target == WRITTEN[name](source)
 
 

@@ -1,0 +1,149 @@
+"""What docs/tasks.md says of each task, beyond what the task itself says: an entry for each kind.
+
+A new task gets a line here; then python benchmarks/tasks.py makes the tables and the figure.
+"""
+
+from typing import Any, NamedTuple
+
+
+class Entry(NamedTuple):
+    """One task of docs/tasks.md."""
+
+    tests: str
+    """What it takes to answer."""
+    chance: str
+    """The score of whoever knows the task and has not read the input."""
+    source: str
+    settings: dict[str, Any]
+    """Of the example that is shown; small."""
+    length: int
+    kinds: dict[str, int] | None = None
+    """How many of its tokens are of each kind, in the order of their numbers."""
+    words: str = ""
+    """What its tokens are called, with spaces between; numbers, or as the task shows, if empty."""
+    measured: tuple[tuple[dict[str, Any], int], ...] = (({}, 64),)
+    """Settings and lengths at which the cost of generation is measured."""
+
+
+_STRING: dict[str, Any] = {"symbols": 5}
+_DELETANG, _MAD = "Delétang et al. 2022", "Poli et al. 2024 (MAD)"
+_EXPRESSION = "0 1 2 3 4 + - * ( )"
+
+ENTRIES: dict[str, Entry] = {
+    "adding": Entry(
+        "holding two marked numbers and adding them", "squared error 0.167",
+        "Hochreiter and Schmidhuber 1997", {}, 16,
+    ),
+    "compression": Entry(
+        "how much one vector holds", "0 (exact match)", _MAD, _STRING, 10,
+        {"symbol": 5, "end": 1},
+    ),
+    "copy": Entry(
+        "holding a pattern of fixed size", "1/8", "Hochreiter and Schmidhuber 1997, Arjovsky et "
+        "al. 2016", {"pattern": 4, "symbols": 5}, 16, {"blank": 1, "symbol": 5, "now": 1},
+        ". 1 2 3 4 5 >", (({}, 64),),
+    ),
+    "copy_string": Entry(
+        "holding a string", "0 (exact match)", "Sutskever et al. 2014", _STRING, 8,
+        {"symbol": 5, "end": 1},
+    ),
+    "cycle_navigation": Entry(
+        "counting modulo 5", "1/5", _DELETANG, {}, 16, {"step": 3}, "0 +1 -1",
+    ),
+    "dates": Entry(
+        "rewriting characters, with a table of months", "0 (exact match)", "this repository", {},
+        29,
+    ),
+    "delayed_copy": Entry(
+        "holding half of the sequence", "1/8", "Arjovsky et al. 2016", {"delay": 4, "symbols": 5},
+        16, {"blank": 1, "symbol": 5, "now": 1}, ". 1 2 3 4 5 >",
+    ),
+    "digits": Entry("reading an image", "1/10", "Alpaydin and Kaynak 1998", {}, 64),
+    "digits_from_class": Entry(
+        "writing an image", "4.09 bits per pixel", "Alpaydin and Kaynak 1998", {}, 64,
+    ),
+    "duplicate": Entry(
+        "holding a string and reading it twice", "0 (exact match)", _DELETANG, _STRING, 6,
+        {"symbol": 5, "end": 1},
+    ),
+    "even_pairs": Entry(
+        "comparing the first symbol with the last", "1/2", _DELETANG, {}, 16, {"symbol": 2},
+    ),
+    "fuzzy_recall": Entry(
+        "recall where keys and values are of several tokens", "1/7", _MAD,
+        {"vocabulary": 10, "motif": 2}, 20, {"key": 4, "value": 4, "mark": 1, "filler": 1},
+        "0 1 2 3 4 5 6 7 ? .",
+    ),
+    "in_context_recall": Entry(
+        "recall of what a key had, at each of its returns", "1/8", _MAD, {"vocabulary": 8}, 16,
+        {"key": 4, "value": 4},
+    ),
+    "induction": Entry(
+        "finding the same token and reading the next", "1/15", "Olsson et al. 2022, Gu and Dao "
+        "2023", {"vocabulary": 10}, 16, {"special": 1, "token": 9}, "! 1 2 3 4 5 6 7 8 9",
+    ),
+    "listops": Entry(
+        "evaluating nested operations", "1/10", "Nangia and Bowman 2018, Tay et al. 2021",
+        {"arguments": 4}, 28,
+        {"digit": 10, "operation": 4, "bracket": 1}, "0 1 2 3 4 5 6 7 8 9 MIN MAX MED SM ]",
+        (({}, 64), ({}, 2000)),
+    ),
+    "memorisation": Entry(
+        "facts that stand in no input", "1/127", _MAD, {"vocabulary": 9}, 12,
+        {"key": 4, "value": 4, "mark": 1}, "0 1 2 3 4 5 6 7 ?",
+    ),
+    "modular_arithmetic": Entry(
+        "a sum of products modulo 5", "1/5", _DELETANG, {}, 15, {"number": 5, "sign": 3},
+        _EXPRESSION, (({}, 63),),
+    ),
+    "modular_arithmetic_brackets": Entry(
+        "a stack", "1/5", _DELETANG, {}, 18, {"number": 5, "sign": 3, "bracket": 2}, _EXPRESSION,
+    ),
+    "needle": Entry(
+        "finding one answer at a distance that is set", "1/14", "this repository",
+        {"vocabulary": 10, "distance": 7}, 16, {"mark": 1, "question": 1, "token": 8},
+        "! ? 2 3 4 5 6 7 8 9",
+    ),
+    "odds_first": Entry(
+        "reading a string in another order", "0 (exact match)", _DELETANG, _STRING, 8,
+        {"symbol": 5, "end": 1},
+    ),
+    "parity": Entry("counting modulo 2", "1/2", _DELETANG, {}, 16, {"symbol": 2}),
+    "pathfinder": Entry(
+        "following a path over an image", "1/2", "Linsley et al. 2018, Kim et al. 2020, Tay et al. "
+        "2021", {}, 1024, measured=(({}, 1024), ({"side": 128}, 16384)),
+    ),
+    "recall": Entry(
+        "recall of several pairs", "1/128", "Arora et al. 2023 (Zoology)",
+        {"vocabulary": 12, "pairs": 3}, 18, {"blank": 1, "key": 5, "value": 6},
+        ". 1 2 3 4 5 6 7 8 9 10 11",
+    ),
+    "reverse": Entry(
+        "holding a string, its last symbol first", "0 (exact match)", _DELETANG, _STRING, 8,
+        {"symbol": 5, "end": 1},
+    ),
+    "selective_copy": Entry(
+        "holding what matters and nothing else", "1/14", "Gu and Dao 2023, " + _MAD,
+        {"pattern": 4, "symbols": 5}, 16, {"blank": 1, "symbol": 5, "now": 1}, ". 1 2 3 4 5 >",
+    ),
+    "set": Entry(
+        "a maximum or a count, whatever the order", "1/16", "this repository", {"symbols": 8}, 10,
+        {"number": 8},
+    ),
+    "sort": Entry(
+        "counting each symbol (bucket sort)", "0 (exact match)", _DELETANG, _STRING, 8,
+        {"symbol": 5, "end": 1},
+    ),
+    "stack_manipulation": Entry(
+        "a stack", "0 (exact match)", _DELETANG, {}, 10, {"symbol": 2, "action": 3},
+        "0 1 pop +0 +1",
+    ),
+    "text": Entry(
+        "the next byte of source text", "8 bits per byte", "files of this machine", {}, 24,
+        {"byte": 256},
+    ),
+    "word_problem": Entry(
+        "tracking a state of a group, solvable (S3) or not (S5)", "1/6 and 1/120",
+        "Liu et al. 2022, Merrill et al. 2024", {"group": "s3"}, 16, {"permutation": 6},
+    ),
+}  # fmt: skip

@@ -1,0 +1,37 @@
+"""docs/tasks.md speaks of every task, and what it says of it is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.task_entries import ENTRIES
+from seqmodels.tasks import TASKS
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "tasks.md").read_text()
+HOW = (
+    "give it a line in benchmarks/task_entries.py and run benchmarks/tasks.py as docs/tasks.md says"
+)
+
+
+def test_every_task_has_an_entry():
+    assert TASKS.keys() == ENTRIES.keys(), HOW
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_every_task_has_a_row_and_an_example(kind):
+    row = re.search(rf"^\| `{kind}` \| ([^|]*) \| ([^|]*) \|.*\|$", PAGE, re.MULTILINE)
+    assert row, f"{kind} has no row in docs/tasks.md: {HOW}"
+    spec = TASKS[kind](seed=0).spec
+    assert row[1] == spec.shape
+    assert row[2].split() == [
+        str(spec.input_size),
+        spec.inputs if spec.input_size > 1 else spec.inputs[:-1],
+    ]
+    assert f"- **{kind}**: " in PAGE, f"{kind} has no example in docs/tasks.md: {HOW}"
+
+
+def test_the_figure_is_there_and_small():
+    assert "images/tasks.png" in PAGE
+    assert (ROOT / "docs" / "images" / "tasks.png").stat().st_size < 300_000
