@@ -36,6 +36,12 @@ else
     "$python" -m venv .venv
 fi
 
-install --require-hashes --only-binary :all: -r requirements.lock
+# promise, which tensorflow-datasets needs, is pure Python but has no wheel. The lock's setuptools
+# builds it: in isolation pip would fetch another, without a hash.
+awk '/^setuptools==/ { found = 1 } found { print } found && !/\\$/ { exit }' requirements.lock \
+    >.venv/setuptools.txt
+install --require-hashes --only-binary :all: -r .venv/setuptools.txt
+install --require-hashes --only-binary :all: --no-binary promise --no-build-isolation \
+    -r requirements.lock
 install --no-build-isolation --no-deps --editable .
 echo "$wanted" >.venv/stamp
