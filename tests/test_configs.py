@@ -19,6 +19,7 @@ from seqmodels.stack import Stack
 from seqmodels.tasks import TASKS
 from seqmodels.training.fit import fit
 from seqmodels.training.optimizer import make_optimizer
+from tests.tasks.small_sets import small_sets
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("configs/*.py"))
@@ -35,6 +36,7 @@ MIXER_WORDS = {
     ),
     "configs/digits_grid.py": ("conv", "local", "hybrid", "vit"),
     "configs/reverse.py": ("rnn", "lstm", "gru", "transformer"),
+    "configs/translation.py": ("rnn", "lstm", "gru", "transformer"),
 }
 every_choice = pytest.mark.parametrize(
     ("file", "mixer"), [(file, word) for file in FILES for word in MIXER_WORDS.get(file, PRESETS)]
@@ -42,7 +44,16 @@ every_choice = pytest.mark.parametrize(
 
 
 def load(file: str, mixer: str | None = None) -> ConfigDict:
-    return load_config(str(ROOT / file) + (f":mixer={mixer}" if mixer else ""))
+    return with_sets(load_config(str(ROOT / file) + (f":mixer={mixer}" if mixer else "")))
+
+
+def with_sets(config: ConfigDict) -> ConfigDict:
+    """Small sets in place of those that no test machine has; their images have 64 pixels."""
+    if config.task.kind.startswith("tfds"):
+        config.task.update({"data_dir": str(small_sets())})
+        if config.task.input == "image":
+            config.train.length = 64
+    return config
 
 
 def reduced(config: ConfigDict) -> ConfigDict:
@@ -55,9 +66,11 @@ def reduced(config: ConfigDict) -> ConfigDict:
             "digits": {},
             "digits_from_class": {},
             "text": {"files": str(ROOT / "seqmodels/**/*.py"), "evaluation_windows": 8},
+            "tfds": {},
+            "tfds_pairs": {},
         }.get(config.task.kind, {"evaluation_examples": 8}),
     }
-    if "digits" not in config.task.kind:
+    if "digits" not in config.task.kind and config.task.kind != "tfds":
         small["train"]["length"] = 32
     config.update(small)
     return config
@@ -115,6 +128,18 @@ def constructors(config: ConfigDict):
 def test_every_task_of_a_config_builds(file, task):
     spec = f"task={task}" if file != "set" else task.removeprefix("set,")
     build_experiment(load_config(str(ROOT / f"configs/{file}.py:{spec}")))
+
+
+@pytest.mark.parametrize("layout", ["sequence", "permuted", "grid"])
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_every_layout_of_images_builds(name, layout):
+    spec = f"set={name},layout={layout}"
+    build_experiment(with_sets(load_config(str(ROOT / f"configs/tfds.py:{spec}"))))
+
+
+@pytest.mark.parametrize("spec", ["set=imdb_reviews", "set=speech_commands,mixer=tcn"])
+def test_every_other_set_builds(spec):
+    build_experiment(with_sets(load_config(str(ROOT / f"configs/tfds.py:{spec},length=64"))))
 
 
 @every_choice

@@ -7,6 +7,7 @@ from seqmodels.tasks.copy import Copy
 from seqmodels.tasks.dates import Dates
 from seqmodels.tasks.digits import Digits
 from seqmodels.tasks.digits_from_class import DigitsFromClass
+from seqmodels.tasks.frozen import Frozen
 from seqmodels.tasks.in_context import FuzzyRecall, InContextRecall, Memorisation
 from seqmodels.tasks.languages import (
     CycleNavigation,
@@ -18,6 +19,7 @@ from seqmodels.tasks.languages import (
 )
 from seqmodels.tasks.listops import ListOps
 from seqmodels.tasks.memory import Adding, DelayedCopy, InductionHeads, Needle, SelectiveCopy
+from seqmodels.tasks.named_sets import NamedPairs, NamedSet
 from seqmodels.tasks.recall import Recall
 from seqmodels.tasks.sets import Set
 from seqmodels.tasks.text import Text
@@ -43,6 +45,7 @@ TASKS = {
     "digits_from_class": DigitsFromClass,
     "duplicate": Duplicate,
     "even_pairs": EvenPairs,
+    "frozen": Frozen,
     "fuzzy_recall": FuzzyRecall,
     "in_context_recall": InContextRecall,
     "induction": InductionHeads,
@@ -60,6 +63,8 @@ TASKS = {
     "sort": Sort,
     "stack_manipulation": StackManipulation,
     "text": Text,
+    "tfds": NamedSet,
+    "tfds_pairs": NamedPairs,
     "word_problem": WordProblem,
 }
 
@@ -76,6 +81,7 @@ __all__ = [
     "DigitsFromClass",
     "Duplicate",
     "EvenPairs",
+    "Frozen",
     "FuzzyRecall",
     "InContextRecall",
     "InductionHeads",
@@ -83,6 +89,8 @@ __all__ = [
     "Memorisation",
     "ModularArithmetic",
     "ModularArithmeticBrackets",
+    "NamedPairs",
+    "NamedSet",
     "Needle",
     "OddsFirst",
     "Parity",

@@ -13,8 +13,10 @@ import pytest
 from seqmodels.errors import ParameterError
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import SPLITS, Batch
+from tests.tasks.small_sets import frozen_digits, small_sets
 
 ROOT = Path(__file__).parents[2]
+IMAGES = {"set": "three_splits", "input": "image", "target": "label"}
 # Small settings, and a length, for each task.
 CASES = {
     "adding": ({"evaluation_examples": 21}, 9),
@@ -46,14 +48,24 @@ CASES = {
     "digits": ({}, 64),
     "recall": ({"vocabulary": 32, "pairs": 3, "evaluation_examples": 21}, 24),
     "text": ({"files": str(ROOT / "seqmodels/**/*.py"), "evaluation_windows": 21}, 16),
+    "frozen": ({}, 64),
+    "tfds": ({**IMAGES, "layout": "sequence"}, 64),
+    "tfds_pairs": ({"set": "ted_hrlr_translate/pt_to_en", "input": "pt", "target": "en"}, 24),
+}
+# Settings that name a folder, which is made when it is asked for.
+FOLDERS = {
+    "frozen": lambda: {"folder": str(frozen_digits())},
+    "tfds": lambda: {"data_dir": str(small_sets())},
+    "tfds_pairs": lambda: {"data_dir": str(small_sets())},
 }
 REGRESSION = ["adding"]
 # Not as many targets count in each example.
-PARTLY = ["stack_manipulation", "in_context_recall", "fuzzy_recall"]
+PARTLY = ["stack_manipulation", "tfds_pairs", "in_context_recall", "fuzzy_recall"]
 
 
 def make(name, seed=0, **changes):
-    return TASKS[name](seed=seed, **(CASES[name][0] | changes))
+    folder = FOLDERS[name]() if name in FOLDERS else {}
+    return TASKS[name](seed=seed, **(CASES[name][0] | folder | changes))
 
 
 def same(a: Batch, b: Batch) -> bool:
@@ -138,7 +150,7 @@ def test_an_evaluation_pass_counts_every_example_once(name, split, batch_size):
 
 
 @pytest.mark.parametrize(
-    "name", ["digits", "digits_from_class", "text"]
+    "name", ["digits", "digits_from_class", "frozen", "text", "tfds", "tfds_pairs"]
 )  # the others draw examples by the batch
 def test_the_batch_size_does_not_change_what_is_evaluated(name):
     task, length = make(name), CASES[name][1]
@@ -238,6 +250,9 @@ def test_errors_are_sums_and_counts_over_rows_that_count(name):
         ("dates", "train", 28),
         ("set", "train", 0),
         ("digits_from_class", "train", 32),
+        ("frozen", "train", 63),
+        ("tfds", "train", 63),
+        ("tfds_pairs", "train", 0),
         ("text", "validation", 10_000_000),
     ],
 )
