@@ -212,14 +212,10 @@ def own_copy(tmp_path):
 
 
 def test_the_newest_version_and_one_config(own_copy):
-    old, new = own_copy / "mnist/1.0.0", own_copy / "mnist/10.0.0"
-    shutil.copytree(old, new)
-    shutil.rmtree(old)
-    old.mkdir()
-    for file in new.iterdir():
-        shutil.copy(file, own_copy / "mnist/1.0.0")
+    made = own_copy / "mnist/1.0.0"
+    old, new = (shutil.copytree(made, made.with_name(name)) for name in ("9.0.0", "10.0.0"))
     assert image_set(data_dir=own_copy).records.folder == new
-    assert image_set(name="mnist:1.0.0", data_dir=own_copy).records.folder == old
+    assert image_set(name="mnist:9.0.0", data_dir=own_copy).records.folder == old
     texts = own_copy / "imdb_reviews"
     shutil.copytree(texts / "plain_text", texts / "other")
     with pytest.raises(ParameterError, match="name one: imdb_reviews/other, imdb_reviews/plain"):
