@@ -19,6 +19,7 @@ from seqmodels.stack import Stack
 from seqmodels.tasks import TASKS
 from seqmodels.training.fit import fit
 from seqmodels.training.optimizer import make_optimizer
+from tests.tasks.small_sets import small_sets
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("configs/*.py"))
@@ -45,6 +46,7 @@ MIXER_WORDS = {
     ),
     "configs/digits_grid.py": ("conv", "local", "hybrid", "vit"),
     "configs/reverse.py": ("rnn", "lstm", "gru", "transformer"),
+    "configs/translation.py": ("rnn", "lstm", "gru", "transformer"),
 }
 every_choice = pytest.mark.parametrize(
     ("file", "mixer"), [(file, word) for file in FILES for word in MIXER_WORDS.get(file, PRESETS)]
@@ -58,7 +60,16 @@ def beside_own_files(own_files, monkeypatch):
 
 
 def load(file: str, mixer: str | None = None) -> ConfigDict:
-    return load_config(str(ROOT / file) + (f":mixer={mixer}" if mixer else ""))
+    return with_sets(load_config(str(ROOT / file) + (f":mixer={mixer}" if mixer else "")))
+
+
+def with_sets(config: ConfigDict) -> ConfigDict:
+    """Small sets in place of those that no test machine has; their images have 64 pixels."""
+    if config.task.kind.startswith("tfds"):
+        config.task.update({"data_dir": str(small_sets())})
+        if config.task.input == "image":
+            config.train.length = 64
+    return config
 
 
 def reduced(config: ConfigDict) -> ConfigDict:
@@ -74,9 +85,11 @@ def reduced(config: ConfigDict) -> ConfigDict:
             "source_package": {"files": str(ROOT / "seqmodels/**/*.py"), "classes": 3},
             "tokens": {"held_out": 0.1, "evaluation_windows": 8},
             "images": {},
+            "tfds": {},
+            "tfds_pairs": {},
         }.get(config.task.kind, {"evaluation_examples": 8}),
     }
-    if "digits" not in config.task.kind and config.task.kind != "pathfinder":
+    if config.task.kind not in ("digits", "digits_from_class", "pathfinder", "tfds"):
         small["train"]["length"] = 32
     config.update(small)
     return config
@@ -143,6 +156,18 @@ def test_every_task_of_a_config_builds(file, task):
 def test_every_preset_reads_images_of_ones_own(mixer, layout):
     spec = f"kind=images,length=32,layout={layout},mixer={mixer}"
     build_experiment(load_config(str(ROOT / f"configs/files.py:{spec}")))
+
+
+@pytest.mark.parametrize("layout", ["sequence", "permuted", "grid"])
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_every_layout_of_images_builds(name, layout):
+    spec = f"set={name},layout={layout}"
+    build_experiment(with_sets(load_config(str(ROOT / f"configs/tfds.py:{spec}"))))
+
+
+@pytest.mark.parametrize("spec", ["set=imdb_reviews", "set=speech_commands,mixer=tcn"])
+def test_every_other_set_builds(spec):
+    build_experiment(with_sets(load_config(str(ROOT / f"configs/tfds.py:{spec},length=64"))))
 
 
 @every_choice

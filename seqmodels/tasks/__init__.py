@@ -7,6 +7,7 @@ from seqmodels.tasks.copy import Copy
 from seqmodels.tasks.dates import Dates
 from seqmodels.tasks.digits import Digits
 from seqmodels.tasks.digits_from_class import DigitsFromClass
+from seqmodels.tasks.frozen import Frozen
 from seqmodels.tasks.images import Images
 from seqmodels.tasks.in_context import FuzzyRecall, InContextRecall, Memorisation
 from seqmodels.tasks.languages import (
@@ -19,6 +20,7 @@ from seqmodels.tasks.languages import (
 )
 from seqmodels.tasks.listops import ListOps
 from seqmodels.tasks.memory import Adding, DelayedCopy, InductionHeads, Needle, SelectiveCopy
+from seqmodels.tasks.named_sets import NamedPairs, NamedSet
 from seqmodels.tasks.pathfinder import Pathfinder
 from seqmodels.tasks.recall import Recall
 from seqmodels.tasks.sets import Set
@@ -47,6 +49,7 @@ TASKS = {
     "digits_from_class": DigitsFromClass,
     "duplicate": Duplicate,
     "even_pairs": EvenPairs,
+    "frozen": Frozen,
     "fuzzy_recall": FuzzyRecall,
     "images": Images,
     "in_context_recall": InContextRecall,
@@ -69,6 +72,8 @@ TASKS = {
     "stack_manipulation": StackManipulation,
     "text": Text,
     "tokens": Tokens,
+    "tfds": NamedSet,
+    "tfds_pairs": NamedPairs,
     "word_problem": WordProblem,
 }
 
@@ -85,6 +90,7 @@ __all__ = [
     "DigitsFromClass",
     "Duplicate",
     "EvenPairs",
+    "Frozen",
     "FuzzyRecall",
     "Images",
     "InContextRecall",
@@ -93,6 +99,8 @@ __all__ = [
     "Memorisation",
     "ModularArithmetic",
     "ModularArithmeticBrackets",
+    "NamedPairs",
+    "NamedSet",
     "Needle",
     "OddsFirst",
     "Parity",

@@ -13,8 +13,10 @@ import pytest
 from seqmodels.errors import ParameterError
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import SPLITS, Batch
+from tests.tasks.small_sets import frozen_digits, small_sets
 
 ROOT = Path(__file__).parents[2]
+IMAGES = {"set": "three_splits", "input": "image", "target": "label"}
 # Small settings, and a length, for each task.
 CASES = {
     "adding": ({"evaluation_examples": 21}, 9),
@@ -54,14 +56,24 @@ CASES = {
     ),
     "text": ({"files": str(ROOT / "seqmodels/**/*.py"), "evaluation_windows": 21}, 16),
     "tokens": ({"path": "tokens.npy", "held_out": 0.2, "evaluation_windows": 21}, 9),
+    "frozen": ({}, 64),
+    "tfds": ({**IMAGES, "layout": "sequence"}, 64),
+    "tfds_pairs": ({"set": "ted_hrlr_translate/pt_to_en", "input": "pt", "target": "en"}, 24),
+}
+# Settings that name a folder, which is made when it is asked for.
+FOLDERS = {
+    "frozen": lambda: {"folder": str(frozen_digits())},
+    "tfds": lambda: {"data_dir": str(small_sets())},
+    "tfds_pairs": lambda: {"data_dir": str(small_sets())},
 }
 REGRESSION = ["adding"]
 # Not as many targets count in each example.
-PARTLY = ["stack_manipulation", "in_context_recall", "fuzzy_recall"]
+PARTLY = ["stack_manipulation", "tfds_pairs", "in_context_recall", "fuzzy_recall"]
 
 
 def make(name, seed=0, **changes):
-    return TASKS[name](seed=seed, **(CASES[name][0] | changes))
+    folder = FOLDERS[name]() if name in FOLDERS else {}
+    return TASKS[name](seed=seed, **(CASES[name][0] | folder | changes))
 
 
 def same(a: Batch, b: Batch) -> bool:
@@ -254,6 +266,9 @@ def test_errors_are_sums_and_counts_over_rows_that_count(name):
         ("dates", "train", 28),
         ("set", "train", 0),
         ("digits_from_class", "train", 32),
+        ("frozen", "train", 63),
+        ("tfds", "train", 63),
+        ("tfds_pairs", "train", 0),
         ("text", "validation", 10_000_000),
     ],
 )

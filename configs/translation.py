@@ -1,0 +1,92 @@
+"""Translate byte by byte: an encoder, a decoder, and attention from one to the other.
+
+python train.py --config=configs/translation.py --workdir=runs/translation
+
+The set must lie on this machine as ArrayRecord files, in config.task.data_dir, $TFDS_DATA_DIR or
+~/tensorflow_datasets; where it doesn't, one line says what to run on a machine with network.
+Other pairs: --config.task.set=ted_hrlr_translate/ru_to_en --config.task.input=ru.
+
+Not yet run on the real set: no times or scores stand here.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from seqmodels.config import read_arguments
+from seqmodels.errors import ConfigError, nearest
+
+_RECURRENT = ("rnn", "lstm", "gru")
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """Arguments: mixer=gru (any recurrent one, or transformer), length=128 (bytes),
+    cross=additive|scaled_dot|dot|none."""
+    arguments = read_arguments(arg, mixer="gru", length=128, cross="additive")
+    recurrent = arguments.mixer in _RECURRENT
+    attends = arguments.cross != "none"
+    reader: dict[str, Any] = {"kind": arguments.mixer}
+    if arguments.mixer == "rnn":
+        reader["activation"] = "tanh"
+    if not recurrent:
+        reader = {
+            "kind": "attention",
+            "heads": 4,
+            "window": None,
+            "causal": False,
+            "positions": "rotary",
+            "kv_heads": None,
+            "score": "scaled_dot",
+            "qk_norm": False,
+            "plain": False,
+        }
+    writer = reader | ({} if recurrent else {"causal": True})
+    stack = {"depth": 1 if recurrent else 2, "pattern": ("one",), "scan": None}
+    if not recurrent and arguments.mixer != "transformer":
+        known = nearest(arguments.mixer, (*_RECURRENT, "transformer"))
+        raise ConfigError(f"mixer={arguments.mixer!r} is not known; {known}")
+    config = ConfigDict()
+    config.seed = 0
+    config.task = {
+        "kind": "tfds_pairs",
+        "set": "ted_hrlr_translate/pt_to_en",
+        "input": "pt",
+        "target": "en",
+        "data_dir": None,  # $TFDS_DATA_DIR, or ~/tensorflow_datasets
+    }
+    config.model = {
+        "width": 256,
+        "encoder": stack | {"mixers": {"one": reader}},
+        "decoder": stack | {"mixers": {"one": writer}},
+        "cross": arguments.cross,
+        "cross_heads": (1 if recurrent else 4) if attends else None,
+        "norm": "layer",
+        "norm_position": "pre",
+        "mlp": "none" if recurrent else "gelu",
+        "mlp_expansion": None if recurrent else 2.0,
+        "dropout": 0.0,
+        "positions": "none",
+        "max_length": None,
+        "pooling": "last" if recurrent else None,  # a recurrent encoder's final state
+        "scheduled_sampling": 0.0,
+        "dtype": "float32",
+    }
+    config.optimizer = {
+        "learning_rate": 1e-3,
+        "warmup_steps": 100,
+        "final_learning_rate": 0.0,
+        "weight_decay": 0.01,
+        "beta1": 0.9,
+        "beta2": 0.98,
+        "clip_norm": 1.0,
+    }
+    config.train = {
+        "steps": 20_000,
+        "batch_size": 64,
+        "length": arguments.length,
+        "accumulate": 1,
+        "log_every": 100,
+        "evaluate_every": 2000,
+        "truncate": None,
+    }
+    return config.lock()

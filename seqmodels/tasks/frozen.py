@@ -1,0 +1,81 @@
+"""Examples of a task, written once and read back: the identical ones for everybody."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seqmodels.arrays import Array, Float
+from seqmodels.config import construct_kind
+from seqmodels.errors import require
+from seqmodels.tasks.base import Batch, Metrics, Split, example_indices, require_length
+from seqmodels.tasks.records import Records
+
+METADATA = "seqmodels"
+"""The entry of a frozen folder's metadata that says what was frozen."""
+
+
+class Frozen:
+    """The examples in a folder that ``python -m seqmodels.tasks.freeze`` wrote.
+
+    Validation and test are batch for batch those of the task that was frozen, read at the batch
+    size at which they were written; training runs through the frozen examples in a new order each
+    epoch. Shape, metrics and slices are the task's own: its settings lie in the folder.
+
+    Args:
+      seed: the order of the training examples.
+      folder: the folder.
+
+    Raises:
+      ParameterError: no frozen task lies there, or it can't be opened.
+    """
+
+    def __init__(self, seed: int, folder: str):
+        from seqmodels.tasks import TASKS  # here, because this class is one of them
+
+        self.seed = seed
+        path = Path(folder).expanduser()
+        what = f"folder={folder!r}"
+        require(
+            (path / "dataset_info.json").is_file(),
+            f"{what} holds no frozen task; write one with python -m seqmodels.tasks.freeze",
+        )
+        self._records = Records(path, what)
+        require(
+            METADATA in self._records.metadata.keys(),  # noqa: SIM118, the keys are loaded by asking
+            f"{what} holds a set that seqmodels didn't freeze; read it with the task tfds",
+        )
+        stored = self._records.metadata[METADATA]
+        self.length = int(stored["length"])
+        self._sizes = self._records.sizes()
+        self._task = construct_kind(TASKS, stored["task"], f"{what}: task", seed=stored["seed"])
+        self.spec = self._task.spec
+        for ability in ("fields", "show_source", "show_target", "read_source"):
+            if hasattr(self._task, ability):
+                setattr(self, ability, getattr(self._task, ability))
+
+    def examples(self, split: Split, length: int) -> int:
+        """How many examples of the split were frozen."""
+        del length
+        return self._sizes[split]
+
+    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+        """Frozen examples, in order in validation and test."""
+        require_length(
+            length, length == self.length, "frozen", f"its examples have length {self.length}"
+        )
+        size = self._sizes[split]
+        indices, counted = example_indices(size, split, step, batch_size, self.seed)
+        rows = self._records.rows(split, indices.tolist())
+        arrays: dict[str, Any] = {}
+        for name in Batch._fields:
+            if name in self._records.features:
+                kind = self._records.features[name].np_dtype
+                arrays[name] = np.stack([np.asarray(row[name], kind) for row in rows])
+        batch = Batch(**arrays)
+        counted = counted.reshape(-1, *(1,) * (batch.weights.ndim - 1))
+        return batch._replace(weights=(batch.weights * counted).astype(np.float32))
+
+    def metrics(self, outputs: Float[Array, "B *P V"], batch: Batch) -> Metrics:
+        """The metrics of the task that was frozen."""
+        return self._task.metrics(outputs, batch)

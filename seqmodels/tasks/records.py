@@ -1,0 +1,185 @@
+"""Prepared tensorflow-datasets sets on disk: found by name, and read row by row at random.
+
+A set lies in ``data_dir/name/[config/]version/`` as ArrayRecord files, with a
+``dataset_info.json`` and a ``features.json``. tensorflow-datasets is imported when a set is
+opened, TensorFlow never.
+"""
+
+import difflib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seqmodels.errors import ConfigError, ParameterError
+
+_AUDIO = "tensorflow_datasets.core.features.audio_feature.Audio"
+_TENSOR = "tensorflow_datasets.core.features.tensor_feature.Tensor"
+
+
+class Records:
+    """The splits of one prepared set, read lazily: only the rows asked for are loaded.
+
+    Args:
+      folder: the folder that holds ``dataset_info.json``.
+      what: the setting that named it, for messages: ``set='mnist'``.
+
+    Raises:
+      ParameterError: tensorflow-datasets is not installed, or the folder can't be read.
+    """
+
+    def __init__(self, folder: Path, what: str):
+        tfds = import_tfds(what)
+        self.folder, self.what = folder, what
+        try:
+            self._builder = _open(tfds, folder)
+            self._sources = self._builder.as_data_source(split=None)
+        except NotImplementedError:
+            raise ParameterError(
+                f"{what} lies in {folder} as other files than array_record, which TensorFlow "
+                "alone reads; prepare it in another folder with file_format='array_record'"
+            ) from None
+        except Exception as error:  # whatever the library meets in a file that isn't what it was
+            raise ParameterError(
+                f"{what} in {folder} can't be opened ({_reason(error)}); prepare it again"
+            ) from None
+        self.features: Mapping[str, Any] = self._builder.info.features
+        self.metadata: Mapping[str, Any] = self._builder.info.metadata
+
+    def sizes(self) -> dict[str, int]:
+        """How many rows each split has, by its name in the set."""
+        return {name: len(source) for name, source in self._sources.items()}
+
+    def rows(self, split: str, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """The rows at these places of a split.
+
+        Raises:
+          ConfigError: one can't be read; it is named by its place.
+        """
+        source, rows = self._sources[split], []
+        for index in indices:
+            try:
+                rows.append(source[index])
+            except Exception as error:  # whatever the reader's C++ part, protobuf or Pillow raise
+                raise self.broken(split, index, _reason(error)) from None
+        return rows
+
+    def broken(self, split: str, index: int, why: str) -> ConfigError:
+        """The error of a row that can't be used."""
+        return ConfigError(
+            f"task.{self.what}: record {index} of split {split!r} in {self.folder} is broken "
+            f"({why}); prepare the set again"
+        )
+
+
+def import_tfds(what: str) -> Any:
+    """tensorflow-datasets, or one line on how to install it."""
+    try:
+        import tensorflow_datasets  # here, because it is an extra
+    except ImportError as error:
+        raise ParameterError(
+            f"{what} needs tensorflow-datasets ({error}); run: pip install 'seqmodels[tfds]', or "
+            "in a clone .venv/bin/python -m pip install -e '.[tfds]'"
+        ) from None
+    return tensorflow_datasets
+
+
+def data_folder(data_dir: str | None) -> Path:
+    """Where sets lie: the folder given, ``$TFDS_DATA_DIR``, or ``~/tensorflow_datasets``."""
+    return Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+
+
+def find_set(name: str, data_dir: str | None, stands_in: str) -> Path:
+    """The folder of a prepared set's newest version.
+
+    Args:
+      name: ``"mnist"``, ``"imdb_reviews/plain_text"`` or, of one version, ``"mnist:3.0.1"``.
+      data_dir: the folder of all sets; None for tensorflow-datasets' own.
+      stands_in: which task can be used where the set isn't there, for the message.
+
+    Raises:
+      ParameterError: the name isn't known, several configs lie there, or nothing does; one line
+        says what to run on a machine with network.
+    """
+    path, _, version = name.partition(":")
+    base, _, config = path.partition("/")
+    root = data_folder(data_dir)
+    found = [
+        file.parent
+        for pattern in ("*/dataset_info.json", "*/*/dataset_info.json")
+        for file in (root / base).glob(pattern)
+        if not version or file.parent.name == version
+    ]
+    configs = {folder: "/".join(folder.relative_to(root / base).parts[:-1]) for folder in found}
+    found = [folder for folder in found if not config or configs[folder] == config]
+    if not found:
+        raise ParameterError(_missing(name, base, root, stands_in))
+    several = sorted({configs[folder] for folder in found})
+    if len(several) > 1:
+        named = ", ".join(f"{base}/{config}" for config in several if config)
+        raise ParameterError(
+            f"set={name!r} has several configs in {root / base}; name one: {named}"
+        )
+    return max(found, key=_version)
+
+
+def _version(folder: Path) -> tuple[int, ...]:
+    parts = folder.name.split(".")
+    return tuple(int(part) if part.isdigit() else -1 for part in parts)
+
+
+def _missing(name: str, base: str, root: Path, stands_in: str) -> str:
+    tfds = import_tfds(f"set={name!r}")
+    known = tfds.list_builders(with_community_datasets=False)
+    if base not in known:
+        close = difflib.get_close_matches(base, known, n=3)
+        meant = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+        return (
+            f"set={name!r} is not known to tensorflow-datasets and is not in {root}; {meant}"
+            f"({len(known)} names: tensorflow_datasets.list_builders())"
+        )
+    run = (
+        "import tensorflow_datasets as tfds; "
+        f"tfds.builder({name!r}, data_dir={str(root)!r}, file_format='array_record')"
+        ".download_and_prepare()"
+    )
+    return (
+        f"set={name!r} is not in {root}; on a machine with network, and tensorflow installed, run: "
+        f'python -c "{run}" and copy that folder here. {stands_in}'
+    )
+
+
+def _open(tfds: Any, folder: Path) -> Any:
+    """A builder that reads a folder; audio is read as the tensor that it is stored as.
+
+    The class of audio features imports TensorFlow, even to read what is stored as integers.
+    """
+    config = json.loads((folder / "features.json").read_text())
+    if not _audio_as_tensor(config):
+        return tfds.builder_from_directory(folder)
+    from tensorflow_datasets.core import dataset_info, read_only_builder
+
+    features = tfds.features.FeatureConnector.from_json(config)
+    proto = dataset_info.read_proto_from_builder_dir(folder)
+    proto.features.CopyFrom(features.to_proto())
+    return read_only_builder.builder_from_metadata(folder, proto)
+
+
+def _audio_as_tensor(node: Any) -> bool:
+    """Turns audio features in a description, in place; whether there were any."""
+    if not isinstance(node, dict):
+        return False
+    if node.get("pythonClassName") != _AUDIO:
+        return any([_audio_as_tensor(child) for child in node.values()])
+    audio = node.pop("audio")
+    if audio.get("lazyDecode"):
+        raise ValueError("its audio is stored compressed, and only TensorFlow decodes it")
+    kept = {key: audio[key] for key in ("shape", "dtype", "encoding") if key in audio}
+    node |= {"pythonClassName": _TENSOR, "tensor": kept}
+    return True
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what a library says."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

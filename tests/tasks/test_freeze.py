@@ -1,0 +1,151 @@
+"""Frozen examples: the task's own, readable without us, and whole or not there."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seqmodels.errors import ParameterError, UserError
+from seqmodels.tasks import Frozen, freezing
+from seqmodels.tasks.base import SPLITS, SlicedTask, WritingTask
+from tests.command_line import ROOT
+from tests.tasks.test_tasks import make, same
+
+EXAMPLES = {"train": 20, "validation": 21, "test": 19}
+LENGTHS = {"recall": 24, "adding": 9, "dates": 29, "digits": 64, "needle": 9, "memorisation": 8}
+
+
+def config_of(kind, **settings):
+    return {"seed": 3, "task": {"kind": kind, **settings}, "train": {"batch_size": 8, "length": 0}}
+
+
+def freeze(config, out, examples=EXAMPLES, length=24):
+    freezing.freeze(config, out, length, examples, lambda *progress: None)
+    return Frozen(seed=0, folder=str(out))
+
+
+@pytest.mark.parametrize("kind", LENGTHS)
+def test_frozen_examples_are_the_tasks_own(kind, tmp_path):
+    """Bit for bit: in order in evaluation, each once an epoch in training; metrics too."""
+    settings = {} if kind == "digits" else {"evaluation_examples": 21}
+    own, length = type(make(kind))(seed=3, **settings), LENGTHS[kind]
+    frozen = freeze(config_of(kind, **settings), tmp_path / "out", length=length)
+    assert frozen.spec == own.spec
+    for split in SPLITS:
+        assert frozen.examples(split, length) == EXAMPLES[split]
+    for step in range(2):  # what lies wholly within the 21 and 19 examples
+        for split in ("validation", "test"):
+            batch = frozen.batch(split, step, 8, length)
+            assert same(batch, own.batch(split, step, 8, length))
+    outputs = np.random.default_rng(0).normal(size=(*batch.targets.shape, own.spec.outputs))
+    outputs = jnp.asarray(outputs, jnp.float32)
+    assert frozen.metrics(outputs, batch) == own.metrics(outputs, batch)
+    assert isinstance(frozen, WritingTask) == isinstance(own, WritingTask)
+    assert isinstance(frozen, SlicedTask) == isinstance(own, SlicedTask)
+    rows = np.concatenate([frozen.batch("train", step, 10, length).inputs for step in range(2)])
+    first = np.concatenate([own.batch("train", step, 8, length).inputs for step in range(3)])[:20]
+    assert sorted(map(bytes, rows)) == sorted(map(bytes, first))
+
+
+def test_anybody_can_read_them(tmp_path):
+    import tensorflow_datasets as tfds
+
+    freeze(config_of("recall", evaluation_examples=21), tmp_path / "out")
+    builder = tfds.builder_from_directory(tmp_path / "out")
+    source = builder.as_data_source("test")
+    assert len(source) == 19
+    own = make("recall", seed=3, vocabulary=256, pairs=4, power=0.01)
+    assert np.array_equal(source[0]["inputs"], own.batch("test", 0, 8, 24).inputs[0])
+    assert builder.info.metadata["seqmodels"]["task"]["kind"] == "recall"
+    for file in (tmp_path / "out").glob("*.json"):
+        assert str(tmp_path) not in file.read_text()
+
+
+def test_a_split_left_out_is_frozen_whole(tmp_path):
+    config = config_of("recall", evaluation_examples=33)
+    frozen = freeze(config, tmp_path / "out", {"train": 5})
+    assert [frozen.examples(split, 24) for split in SPLITS] == [5, 33, 33]
+
+
+@pytest.mark.parametrize("failing", ["add_examples", "close_splits"])
+@pytest.mark.parametrize(
+    ("error", "raised", "message"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), UserError, "No space left on device"),
+        (RuntimeError("write() failed: No space left"), UserError, "No space left"),
+        (KeyboardInterrupt(), KeyboardInterrupt, None),
+    ],
+)
+def test_nothing_half_written_is_left(failing, error, raised, message, tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(tfds.core.SequentialWriter, failing, fail)
+    with pytest.raises(raised, match=message):
+        freeze(config_of("recall"), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("examples", "length", "message"),
+    [
+        ({}, 24, "--examples lacks train, which is endless; add train=NUMBER"),
+        ({"train": 1, "test": 30}, 24, "--examples=test=30 is more than the 21 that the task has"),
+        ({"train": 1}, 7, "--length=7 can't be made by the task recall: "),
+    ],
+)
+def test_what_can_not_be_frozen(examples, length, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        freeze(config_of("recall", evaluation_examples=21), tmp_path / "out", examples, length)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trian=3", "'trian' is no split; did you mean 'train'"),
+        ("train", "write train=NUMBER"),
+        ("train=0", "write train=NUMBER, of at least 1"),
+    ],
+)
+def test_examples_that_can_not_be_read(text, message):
+    with pytest.raises(UserError, match=message):
+        freezing.read_examples([text])
+
+
+def test_folders_that_hold_nothing_frozen(tmp_path):
+    from tests.tasks.small_sets import small_sets
+
+    with pytest.raises(ParameterError, match=r"folder='.*' holds no frozen task; write one with"):
+        Frozen(0, str(tmp_path))
+    with pytest.raises(ParameterError, match="holds a set that seqmodels didn't freeze"):
+        Frozen(0, str(small_sets() / "mnist/1.0.0"))
+
+
+def test_the_command_line(tmp_path):
+    def run(*flags):
+        command = [sys.executable, "-m", "seqmodels.tasks.freeze", *flags]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    flags = [
+        "--config=configs/recall.py:length=64",
+        f"--out={tmp_path / 'out'}",
+        "--examples=train=10,validation=5,test=5",
+        "--config.task.pairs=2",
+        "--length=32",
+    ]
+    done = run(*flags)
+    assert done.returncode == 0, done.stderr
+    assert "train: 10 examples" in done.stdout
+    frozen = Frozen(0, str(tmp_path / "out"))
+    assert frozen.batch("train", 0, 2, 32).inputs.shape == (2, 32)
+    again = run(*flags)
+    assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+    assert f"--out={tmp_path / 'out'} exists; choose a new folder" in again.stderr
+    assert "--examples" in run("--help").stdout
