@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from seqmodels.arrays import AnyArray
 from seqmodels.errors import ParameterError
 from seqmodels.tasks.base import Batch, Task
 
@@ -69,10 +70,10 @@ def pad(batch: Batch, like: Batch) -> Batch:
     )
 
 
-def _widen(array: np.ndarray, like: np.ndarray | None) -> np.ndarray:
+def _widen(array: AnyArray, like: AnyArray | None) -> np.ndarray:
     """Zeros after the second axis, up to another array's; without one nothing is added."""
     if array.ndim == 1:
-        return array
+        return np.asarray(array)
     assert like is not None
     missing = like.shape[1] - array.shape[1]
     assert missing >= 0, f"{array.shape} is longer than {like.shape}"
