@@ -17,10 +17,11 @@ from seqmodels.training.evaluation import evaluate
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.lengths import StepBatch
 from seqmodels.training.metrics import Mean, MetricWriter
+from seqmodels.training.processes import is_first, say
 from seqmodels.training.profiling import StepTrace
 from seqmodels.training.programs import Programs
 from seqmodels.training.progress import Pace, ProgressDisplay, format_value
-from seqmodels.training.sharding import replicated, run_mesh
+from seqmodels.training.sharding import local_rows, put_batch, replicated, run_mesh
 from seqmodels.training.startup import start_jax
 from seqmodels.training.step import (
     StepReport,
@@ -43,7 +44,9 @@ def fit(
     device works, and only then reads the metrics of step k - 1, so that it never waits for
     the device with nothing queued. All that decides the run follows from the config and the step:
     on the same number of devices an interrupted and continued run ends with bitwise the
-    same parameters.
+    same parameters. Several processes (:mod:`seqmodels.training.processes`) all call this; their
+    devices share each batch, of which each makes or reads its own rows. A run may be continued
+    by another number of processes: the batches stay the same.
 
     Args:
       config: what to train.
@@ -66,7 +69,7 @@ def fit(
     run.open_for(config)
     results = run.results()
     if results is not None:
-        print(f"{run.path} is finished (results.json); choose another --workdir to train again")
+        say(f"{run.path} is finished (results.json); choose another --workdir to train again")
         return results
     with Interruption() as interruption:
         return _Run(experiment, run, mesh, interruption, profile_steps).run()
@@ -94,23 +97,24 @@ class _Run:
             workdir.checkpoints, spec.score, spec.higher_is_better, self._warn
         )
         self.evaluation_step = jit_evaluation_step(experiment.model, experiment.task, self.mesh)
+        self.rows = local_rows(mesh, experiment.train.batch_size)
         self.programs = Programs(experiment, mesh)
         self.mean = Mean()
         self.pending: tuple[int, StepReport] | None = None
 
     def _warn(self, message: str) -> None:
-        print(f"warning: {message}", flush=True)
+        say(f"warning: {message}")
 
     def run(self) -> dict[str, Any]:
         try:
             state = self._start()
             end = self.experiment.train.steps
-            with Batches(self.experiment.lengths.batch, range(self.step, end)) as self.batches:
+            with Batches(self._prepare, range(self.step, end)) as self.batches:
                 first = self.batches.next()
                 if first is not None:
-                    print(self.programs.describe(), flush=True)
-                    print(self.programs.compile(state, first), flush=True)
-                self.writer = MetricWriter(self.workdir.metrics, self.step)
+                    say(self.programs.describe())
+                    say(self.programs.compile(state, first))
+                self.writer = MetricWriter(self.workdir.metrics, self.step, is_first())
                 folder = self.workdir.path / "profile"
                 self.trace = StepTrace(folder, self.step, self.profile_steps, end)
                 if self.trace.refusal:
@@ -125,6 +129,12 @@ class _Run:
         finally:
             self.checkpoints.close()
 
+    def _prepare(self, step: int) -> StepBatch:
+        made = self.experiment.lengths.batch(step, self.rows)
+        # On the host: the compiled step spreads it over the devices in half of device_put's time.
+        # It can't spread it over those of other processes.
+        return made if self.rows is None else made._replace(batch=put_batch(made.batch, self.mesh))
+
     def _new_state(self) -> TrainState:
         return initial_state(self.experiment.model, self.experiment.optimizer, self.experiment.seed)
 
@@ -134,7 +144,7 @@ class _Run:
         if self.checkpoints.steps():
             like = abstract_state(self._new_state, everywhere)
             self.step, state = self.checkpoints.restore("latest", like)
-            print(f"continuing from step {self.step} in {self.workdir.path}", flush=True)
+            say(f"continuing from step {self.step} in {self.workdir.path}")
             return state
         self.step = 0
         return jax.jit(self._new_state, out_shardings=everywhere)()
@@ -159,7 +169,9 @@ class _Run:
             last = prepared is None
             log = last or self.step % settings.log_every == 0
             validate = last or self.step % settings.evaluate_every == 0
-            stop = self.interruption.signal is not None
+            # Several processes ask one another, which waits for the device: not at each step.
+            asks = log or jax.process_count() == 1
+            stop = self.interruption.agreed() if asks else None
             if log or validate or stop:
                 self._read_pending()
                 with self.pace.paused():
@@ -170,7 +182,7 @@ class _Run:
                     elif stop:
                         self.checkpoints.save(state, self.step, None)
                     if stop and not last:
-                        self._stop()
+                        self._stop(stop)
 
     def _read_pending(self) -> None:
         """Waits for the last dispatched step but one, and checks that it is finite."""
@@ -224,12 +236,11 @@ class _Run:
         self.display.line(f"validation at step {self.step}: {shown}")
         self.checkpoints.save(state, self.step, metrics)
 
-    def _stop(self) -> None:
+    def _stop(self, signal: int) -> None:
         self.checkpoints.wait()
-        assert self.interruption.signal is not None
         raise RunInterruptedError(
             f"interrupted at step {self.step}, which is saved; continue with: {command()}",
-            self.interruption.signal,
+            signal,
         )
 
     def _finish(self) -> dict[str, Any]:
@@ -247,12 +258,13 @@ class _Run:
         }
         self.writer.write(self.step, "test", results["test"])
         picture = self.workdir.path / "learning-curve.png"
-        draw_learning_curve(self.workdir.metrics, picture, self.score, self.workdir.path.name)
+        if is_first():
+            draw_learning_curve(self.workdir.metrics, picture, self.score, self.workdir.path.name)
         self.workdir.write("results.json", results)
         scores = ", ".join(
             f"{split} {format_value(results[split][self.score])}" for split in splits
         )
-        print(
+        say(
             f"finished in {results['seconds']:.0f} s: {self.score} {scores} "
             f"(best checkpoint, step {best}); the run lies in {self.workdir.path}"
         )

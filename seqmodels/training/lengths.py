@@ -4,8 +4,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from seqmodels.arrays import Int
 from seqmodels.errors import ParameterError, require
-from seqmodels.tasks.base import Batch, Task
+from seqmodels.tasks.base import Batch, Task, read_rows
 from seqmodels.tasks.buckets import bucket, can_make, nearest_length, pad
 
 Kind = Literal["uniform", "powers", "curriculum"]
@@ -135,10 +136,10 @@ class Lengths:
             limit = self.shortest + (self.longest - self.shortest) * done // self.curriculum_steps
         return self._made(int(random.integers(self.shortest, limit + 1)))
 
-    def batch(self, step: int) -> StepBatch:
-        """The training batch of a step, padded to its bucket."""
+    def batch(self, step: int, rows: Int[np.ndarray, "b"] | None = None) -> StepBatch:
+        """The training batch of a step, or some of its rows, padded to its bucket."""
         length = self.at(step)
-        batch = self.task.batch("train", step, self.batch_size, length)
+        batch = read_rows(self.task, "train", step, self.batch_size, length, rows)
         if self.kind is None:
             return StepBatch(batch, length, length)
         longer = bucket(self.task, length, self.longest)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import jax
 from jax.sharding import Mesh
 
 from seqmodels.experiment import Experiment
@@ -74,7 +75,9 @@ def _describe(mesh: Mesh) -> str:
     platform = mesh.devices.flat[0].platform
     if mesh.size == 1:
         return f"1 {platform} device"
-    return f"{mesh.size} {platform} devices that share the batch (--devices)"
+    processes = jax.process_count()
+    of = f" of {processes} processes" if processes > 1 else ""
+    return f"{mesh.size} {platform} devices{of} that share the batch (--devices)"
 
 
 def _step_memory(compiled: Any) -> int:

@@ -7,11 +7,15 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from seqmodels.training.processes import is_first
+
 REFRESH_SECONDS = 0.2
 
 
 class ProgressDisplay:
-    """Shows the steps of a run as they are done; use it in a ``with`` statement.
+    """Shows the steps of a run as they are done, in the first process.
+
+    Use it in a ``with`` statement.
 
     Args:
       start: the step that the run starts or resumes from.
@@ -19,7 +23,7 @@ class ProgressDisplay:
     """
 
     def __init__(self, start: int, steps: int):
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = Console(highlight=False, soft_wrap=True, quiet=not is_first())
         self._steps = steps
         self._refreshed = 0.0
         self._bar = Progress(

@@ -4,11 +4,13 @@ tests/test_train.py does the same to whole processes, at moments that it can't c
 """
 
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from seqmodels.errors import UserError
 from seqmodels.tasks import Copy
 from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.fit import fit
@@ -103,6 +105,25 @@ def test_a_second_signal_stops_at_once(disturb, undisturbed, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["4"]
+    train(tmp_path)
+    assert_same_end(tmp_path, undisturbed)
+
+
+def test_an_error_in_the_background_comes_as_its_own_line(monkeypatch, undisturbed, tmp_path):
+    """When its step is due, so that what is saved before stays; and no thread is left over."""
+    batch = Copy.batch
+
+    def missing(self, split, step, *arguments):
+        if (split, step) == ("train", 6):
+            raise UserError("rows/6.npy is missing")
+        return batch(self, split, step, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Copy, "batch", missing)
+        with pytest.raises(UserError, match=r"^rows/6.npy is missing$"):
+            train(tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["4"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
     train(tmp_path)
     assert_same_end(tmp_path, undisturbed)
 
