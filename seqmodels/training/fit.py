@@ -116,7 +116,8 @@ class _Run:
                     say(self.programs.compile(state, first))
                 self.writer = MetricWriter(self.workdir.metrics, self.step, is_first())
                 folder = self.workdir.path / "profile"
-                self.trace = StepTrace(folder, self.step, self.profile_steps, end)
+                profile_steps = self.profile_steps if is_first() else 0
+                self.trace = StepTrace(folder, self.step, profile_steps, end)
                 if self.trace.refusal:
                     self._warn(self.trace.refusal)
                 try:
