@@ -17,7 +17,7 @@ from seqmodels.training.evaluation import evaluate
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.lengths import StepBatch
 from seqmodels.training.metrics import Mean, MetricWriter
-from seqmodels.training.processes import is_first, say
+from seqmodels.training.processes import is_first, leave_at_exit, say
 from seqmodels.training.profiling import StepTrace
 from seqmodels.training.programs import Programs
 from seqmodels.training.progress import Pace, ProgressDisplay, format_value
@@ -124,6 +124,11 @@ class _Run:
                     with ProgressDisplay(self.step, end) as self.display:
                         self._loop(state, first)
                     return self._finish()
+                except (RunInterruptedError, DivergedError):
+                    raise  # every process has come to it
+                except BaseException as error:
+                    leave_at_exit(error)
+                    raise
                 finally:
                     self.trace.close()
                     self.writer.close()

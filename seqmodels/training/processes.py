@@ -2,10 +2,14 @@
 
 Each runs the whole program on its own devices and meets the others in each step. All of them end
 where one of them does: stopped, they save together at the next line of metrics; where one
-dies the others fail in half a minute, with JAX's message. The same command again continues.
+fails or dies, the others fail at their next step, with JAX's message. The same command again
+continues.
 """
 
+import atexit
+import os
 import re
+import sys
 
 import jax
 import numpy as np
@@ -74,6 +78,21 @@ def wait_for_all(moment: str) -> None:
     """Returns when every process has come to this moment."""
     if jax.process_count() > 1:
         sync_global_devices(moment)
+
+
+def leave_at_exit(error: BaseException) -> None:
+    """Where this process alone has failed: it ends without the meeting that JAX holds at exit.
+
+    The others wait for it in a step and would never come; they fail once it is gone.
+    """
+    if jax.process_count() > 1:
+        atexit.register(_leave, error.exit_code if isinstance(error, UserError) else 1)
+
+
+def _leave(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def largest(number: int) -> int:
