@@ -2,6 +2,9 @@
 
 Any key of the config can be set: --config.train.steps=500. Running the same command
 again continues where it stopped; Ctrl-C saves first.
+
+Two machines: the same command with --processes=2 --coordinator=HOST:PORT on both, the first with
+--process=0, the other with --process=1, and a --workdir that both can reach.
 """
 
 from absl import flags
@@ -17,6 +20,11 @@ DEVICES = flags.DEFINE_integer(
     "how many devices share a batch; by default all accelerators, or on CPU one a core",
     1,
 )
+PROCESSES = flags.DEFINE_string(
+    "processes", None, "how many processes train together, or auto where a cluster started them"
+)
+PROCESS = flags.DEFINE_integer("process", None, "which of the processes this is, from 0")
+COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT where process 0 listens")
 PROFILE = flags.DEFINE_integer(
     "profile", 0, "trace so many steps with jax.profiler, into profile/ in the workdir", 0
 )
@@ -27,8 +35,11 @@ def main() -> None:
     """Reads the config and trains."""
     config = cli.read_config(CONFIG.value)
     workdir = cli.require_flag(WORKDIR)
-    from seqmodels.training.fit import fit  # after the config is read: this import takes seconds
+    # After the config is read: these imports take seconds.
+    from seqmodels.training.fit import fit
+    from seqmodels.training.processes import join_processes
 
+    join_processes(PROCESSES.value, PROCESS.value, COORDINATOR.value)
     fit(config, workdir, PROFILE.value, DEVICES.value)
 
 

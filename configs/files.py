@@ -78,6 +78,9 @@ def get_config(arg: str = "") -> ConfigDict:
         "log_every": 50,
         "evaluate_every": 500,
         "truncate": None,
+        "lengths": None,
+        "shortest": None,
+        "curriculum_steps": None,
     }
     return config.lock()
 

@@ -91,5 +91,8 @@ def get_config(arg: str = "") -> ConfigDict:
         "log_every": 100,
         "evaluate_every": 500,
         "truncate": None,
+        "lengths": None,
+        "shortest": None,
+        "curriculum_steps": None,
     }
     return config.lock()

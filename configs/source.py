@@ -70,5 +70,8 @@ def get_config(arg: str = "") -> ConfigDict:
         "log_every": 50,
         "evaluate_every": 100,
         "truncate": None,
+        "lengths": None,
+        "shortest": None,
+        "curriculum_steps": None,
     }
     return config.lock()

@@ -42,5 +42,8 @@ def get_config(arg: str = "") -> ConfigDict:
         "log_every": 50,
         "evaluate_every": 500,
         "truncate": None,  # positions after which the gradient is cut; they divide length
+        "lengths": None,  # "uniform", "powers" or "curriculum" draws each step's, up to length
+        "shortest": None,  # the smallest that is drawn
+        "curriculum_steps": None,  # until a curriculum's limit has reached length
     }
     return config.lock()

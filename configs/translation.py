@@ -88,5 +88,8 @@ def get_config(arg: str = "") -> ConfigDict:
         "log_every": 100,
         "evaluate_every": 2000,
         "truncate": None,
+        "lengths": None,
+        "shortest": None,
+        "curriculum_steps": None,
     }
     return config.lock()

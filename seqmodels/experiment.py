@@ -5,10 +5,11 @@ from typing import NamedTuple
 import jax
 
 from seqmodels.config import Section, construct, construct_kind
-from seqmodels.errors import ConfigError, ParameterError, require
+from seqmodels.errors import ConfigError, ParameterError, require, require_with
 from seqmodels.model import Model, build_model
 from seqmodels.tasks import TASKS
-from seqmodels.tasks.base import SPLITS, Task
+from seqmodels.tasks.base import SPLITS, Batch, Task
+from seqmodels.training.lengths import Kind, Lengths
 from seqmodels.training.optimizer import Optimizer, make_optimizer
 
 
@@ -20,7 +21,7 @@ class TrainSettings(NamedTuple):
     batch_size: int
     """Sequences an update, over all devices and micro-batches."""
     length: int
-    """Positions a sequence."""
+    """Positions a sequence; of several lengths the greatest, and the one that is evaluated."""
     accumulate: int
     """Micro-batches that an update's gradients are summed over."""
     log_every: int
@@ -29,6 +30,13 @@ class TrainSettings(NamedTuple):
     """Steps between two validations, each followed by a checkpoint."""
     truncate: int | None = None
     """Positions after which the gradient through time is cut; None never cuts it."""
+    lengths: Kind | None = None
+    """How each step's length is drawn (:class:`~seqmodels.training.lengths.Lengths`); None has
+    ``length`` positions in every step."""
+    shortest: int | None = None
+    """The smallest length that is drawn; None where none is."""
+    curriculum_steps: int | None = None
+    """Steps until ``lengths="curriculum"`` draws up to ``length``; None for others."""
 
 
 class Experiment(NamedTuple):
@@ -39,6 +47,8 @@ class Experiment(NamedTuple):
     model: Model
     optimizer: Optimizer
     train: TrainSettings
+    lengths: Lengths
+    """The length of each training step, and its batch."""
 
 
 def build_experiment(config: Section) -> Experiment:
@@ -66,9 +76,13 @@ def _build(
             the_task.batch(split, 0, 1, settings.length)
         except ParameterError as error:
             raise ConfigError(f"train.{error}") from None
+    try:
+        lengths = _lengths(seed, the_task, settings)
+    except ParameterError as error:
+        raise ConfigError(f"train.{error}") from None
     the_model = build_model(model, the_task.spec, settings.length)
-    if the_task.spec.rank > 1 or the_model.writes:
-        _dry_run(the_model, the_task, settings.length)
+    if the_task.spec.rank > 1 or the_model.writes or settings.lengths is not None:
+        _dry_run(the_model, lengths.batch(0).batch)
     if settings.truncate is not None:
         _require_truncatable(settings.truncate, settings.length, the_task, the_model)
     return Experiment(
@@ -77,12 +91,24 @@ def _build(
         the_model,
         construct(make_optimizer, optimizer, "optimizer", steps=settings.steps),
         settings,
+        lengths,
     )
 
 
-def _dry_run(model: Model, task: Task, length: int) -> None:
+def _lengths(seed: int, task: Task, settings: TrainSettings) -> Lengths:
+    return Lengths(
+        task,
+        seed,
+        settings.batch_size,
+        settings.length,
+        settings.lengths,
+        settings.shortest,
+        settings.curriculum_steps,
+    )
+
+
+def _dry_run(model: Model, batch: Batch) -> None:
     """Traces the model on a batch: what only shows there is refused before anything is written."""
-    batch = task.batch("train", 0, 1, length)
     params = jax.eval_shape(model.init, jax.random.key(0))
     jax.eval_shape(model.apply, params, batch, None)
 
@@ -109,15 +135,39 @@ def _train_settings(
     log_every: int,
     evaluate_every: int,
     truncate: int | None = None,
+    lengths: Kind | None = None,
+    shortest: int | None = None,
+    curriculum_steps: int | None = None,
 ) -> TrainSettings:
     settings = TrainSettings(
-        steps, batch_size, length, accumulate, log_every, evaluate_every, truncate
+        steps,
+        batch_size,
+        length,
+        accumulate,
+        log_every,
+        evaluate_every,
+        truncate,
+        lengths,
+        shortest,
+        curriculum_steps,
     )
     for name, value in settings._asdict().items():
-        require(value is None or value >= 1, f"{name}={value} is below 1")
+        require(not isinstance(value, int) or value >= 1, f"{name}={value} is below 1")
     require(
         batch_size % accumulate == 0,
         f"batch_size={batch_size} can't be shared equally among {accumulate} micro-batches; "
         f"choose a multiple of {accumulate}",
+    )
+    drawn = f"lengths={lengths!r}"
+    require_with(shortest, lengths is not None, "shortest", drawn)
+    require_with(curriculum_steps, lengths == "curriculum", "curriculum_steps", drawn)
+    require(
+        curriculum_steps is None or curriculum_steps <= steps,
+        f"curriculum_steps={curriculum_steps} is above steps={steps}: "
+        "the greatest length would never be reached",
+    )
+    require(
+        truncate is None or lengths is None,
+        f"{drawn} can't be cut into segments of truncate={truncate}; set one of them to None",
     )
     return settings

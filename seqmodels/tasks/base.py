@@ -3,6 +3,7 @@
 from functools import lru_cache
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -74,6 +75,7 @@ class Task(Protocol):
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
         """The batch of a step, a pure function of these arguments and the task's seed.
 
+        Called from several threads at once: training batches are made in the background.
         Raises :class:`ParameterError` for a length that the task can't make.
         """
         ...
@@ -178,6 +180,21 @@ class WritingTask(Task, Protocol):
 
 
 @runtime_checkable
+class SharedTask(Task, Protocol):
+    """A task that reads some rows of a batch without the others, for several processes.
+
+    Worth it where a row is read from a file: each process then reads its own. Of other tasks each
+    process makes the whole batch and keeps its rows.
+    """
+
+    def rows(
+        self, split: Split, step: int, batch_size: int, length: int, rows: Int[np.ndarray, "b"]
+    ) -> Batch:
+        """What ``batch(split, step, batch_size, length)`` has in some of its rows."""
+        ...
+
+
+@runtime_checkable
 class SlicedTask(Task, Protocol):
     """A task that says of its examples by what their scores may be told apart."""
 
@@ -187,6 +204,22 @@ class SlicedTask(Task, Protocol):
         A pure function of the batch, for evaluation: ``{"distance": [[3, 8], [1, 5]]}``.
         """
         ...
+
+
+def read_rows(
+    task: Task,
+    split: Split,
+    step: int,
+    batch_size: int,
+    length: int,
+    rows: Int[np.ndarray, "b"] | None,
+) -> Batch:
+    """Some rows of the batch of a step; all of them with ``rows`` None."""
+    if rows is None:
+        return task.batch(split, step, batch_size, length)
+    if isinstance(task, SharedTask):
+        return task.rows(split, step, batch_size, length, rows)
+    return jax.tree.map(lambda array: array[rows], task.batch(split, step, batch_size, length))
 
 
 def until(row: Int[AnyArray, "P"], end: int) -> list[int]:

@@ -5,10 +5,10 @@ of their bucket. Padding changes no result.
 """
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
+from seqmodels.arrays import AnyArray
 from seqmodels.errors import ParameterError
 from seqmodels.tasks.base import Batch, Task
 
@@ -70,10 +70,11 @@ def pad(batch: Batch, like: Batch) -> Batch:
     )
 
 
-def _widen(array: Any, like: Any) -> Any:
+def _widen(array: AnyArray, like: AnyArray | None) -> np.ndarray:
     """Zeros after the second axis, up to another array's; without one nothing is added."""
     if array.ndim == 1:
-        return array
+        return np.asarray(array)
+    assert like is not None
     missing = like.shape[1] - array.shape[1]
     assert missing >= 0, f"{array.shape} is longer than {like.shape}"
     return np.pad(array, ((0, 0), (0, missing), *((0, 0),) * (array.ndim - 2)))

@@ -79,6 +79,12 @@ class Text:
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
         """Bytes [B, L] and, at each position, the byte that follows [B, L]."""
+        return self.rows(split, step, batch_size, length, np.arange(batch_size))
+
+    def rows(
+        self, split: Split, step: int, batch_size: int, length: int, rows: Int[np.ndarray, "b"]
+    ) -> Batch:
+        """Some rows of a batch; no other window is read."""
         data = self.bytes[split]
         require_length(length, length >= 1, "text", "a window has at least 1 byte")
         require_length(
@@ -93,8 +99,8 @@ class Text:
             assert windows is not None
             indices, weights = example_indices(windows, split, step, batch_size, self.seed)
             starts = spread(indices, windows, len(data), length)
-        window = data[starts[:, None] + np.arange(length + 1)].astype(np.int32)
-        weights = np.repeat(weights[:, None], length, axis=1)
+        window = data[starts[rows, None] + np.arange(length + 1)].astype(np.int32)
+        weights = np.repeat(weights[rows, None], length, axis=1)
         return Batch(window[:, :-1], window[:, 1:], weights)
 
     def metrics(self, outputs: Float[Array, "B L V"], batch: Batch) -> Metrics:

@@ -13,6 +13,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from seqmodels.errors import CheckpointError
+from seqmodels.training.processes import is_first, wait_for_all
 
 Which = Literal["latest", "best"] | int
 
@@ -129,9 +130,11 @@ class Checkpoints:
             return
         # Out of the way, so that the resumed run can write this step again; not deleted.
         aside = self.folder.with_name("damaged-checkpoints")
-        aside.mkdir(exist_ok=True)
-        shutil.rmtree(aside / str(step), ignore_errors=True)
-        (self.folder / str(step)).rename(aside / str(step))
+        if is_first():
+            aside.mkdir(exist_ok=True)
+            shutil.rmtree(aside / str(step), ignore_errors=True)
+            (self.folder / str(step)).rename(aside / str(step))
+        wait_for_all(f"checkpoint {step} is set aside")
         self._manager.reload()
 
 

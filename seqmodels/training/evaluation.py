@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 from seqmodels.arrays import Params
 from seqmodels.tasks.base import Batch, Metrics, Split, Task
 from seqmodels.training.metrics import Mean
-from seqmodels.training.sharding import put_batch
+from seqmodels.training.sharding import read_batch
 
 
 def evaluate(
@@ -36,7 +36,7 @@ def evaluate(
     batches = -(-examples // batch_size)
     # All are dispatched before the first is read, so that the device never waits.
     results = [
-        evaluation_step(params, put_batch(task.batch(split, step, batch_size, length), mesh))
+        evaluation_step(params, read_batch(task, split, step, batch_size, length, mesh))
         for step in range(batches)
     ]
     mean = Mean()

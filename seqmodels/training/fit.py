@@ -1,7 +1,5 @@
 """The training loop."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +10,26 @@ from ml_collections import ConfigDict
 from seqmodels.errors import DivergedError
 from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.model import count_parameters
-from seqmodels.tasks.base import Batch
+from seqmodels.training.batches import Batches
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.curve import draw_learning_curve
 from seqmodels.training.evaluation import evaluate
 from seqmodels.training.interruption import Interruption, RunInterruptedError
+from seqmodels.training.lengths import StepBatch
 from seqmodels.training.metrics import Mean, MetricWriter
+from seqmodels.training.processes import is_first, leave_at_exit, say
 from seqmodels.training.profiling import StepTrace
-from seqmodels.training.progress import ProgressDisplay, format_value
-from seqmodels.training.sharding import replicated, run_mesh
-from seqmodels.training.startup import return_large_memory, start_jax
+from seqmodels.training.programs import Programs
+from seqmodels.training.progress import Pace, ProgressDisplay, format_value
+from seqmodels.training.sharding import local_rows, put_batch, replicated, run_mesh
+from seqmodels.training.startup import start_jax
 from seqmodels.training.step import (
     StepReport,
     TrainState,
     initial_state,
     jit_evaluation_step,
-    jit_train_step,
 )
 from seqmodels.training.workdir import Workdir, command
-
-MIB = 2**20
 
 
 def fit(
@@ -42,11 +40,13 @@ def fit(
 ) -> dict[str, Any]:
     """Trains a config's model in a folder, or continues where the folder's run stopped.
 
-    The loop dispatches step k, prepares batch k + 1 while the device works, and only
-    then reads the metrics of step k - 1, so that it never waits for the device with
-    nothing queued. All that decides the run follows from the config and the step:
+    The loop dispatches step k, takes batch k + 1, which a thread has prepared while the
+    device works, and only then reads the metrics of step k - 1, so that it never waits for
+    the device with nothing queued. All that decides the run follows from the config and the step:
     on the same number of devices an interrupted and continued run ends with bitwise the
-    same parameters.
+    same parameters. Several processes (:mod:`seqmodels.training.processes`) all call this; their
+    devices share each batch, of which each makes or reads its own rows. A run may be continued
+    by another number of processes: the batches stay the same.
 
     Args:
       config: what to train.
@@ -69,7 +69,7 @@ def fit(
     run.open_for(config)
     results = run.results()
     if results is not None:
-        print(f"{run.path} is finished (results.json); choose another --workdir to train again")
+        say(f"{run.path} is finished (results.json); choose another --workdir to train again")
         return results
     with Interruption() as interruption:
         return _Run(experiment, run, mesh, interruption, profile_steps).run()
@@ -97,37 +97,49 @@ class _Run:
             workdir.checkpoints, spec.score, spec.higher_is_better, self._warn
         )
         self.evaluation_step = jit_evaluation_step(experiment.model, experiment.task, self.mesh)
+        self.rows = local_rows(mesh, experiment.train.batch_size)
+        self.programs = Programs(experiment, mesh)
         self.mean = Mean()
         self.pending: tuple[int, StepReport] | None = None
-        self.steps_since_log, self.seconds_since_log = 0, 0.0
 
     def _warn(self, message: str) -> None:
-        print(f"warning: {message}", flush=True)
+        say(f"warning: {message}")
 
     def run(self) -> dict[str, Any]:
         try:
             state = self._start()
-            step_function = self._compile(state)
-            self.writer = MetricWriter(self.workdir.metrics, self.step)
             end = self.experiment.train.steps
-            folder = self.workdir.path / "profile"
-            self.trace = StepTrace(folder, self.step, self.profile_steps, end)
-            if self.trace.refusal:
-                self._warn(self.trace.refusal)
-            try:
-                with ProgressDisplay(self.step, self.experiment.train.steps) as self.display:
-                    self._loop(state, step_function)
-                return self._finish()
-            finally:
-                self.trace.close()
-                self.writer.close()
+            with Batches(self._prepare, range(self.step, end)) as self.batches:
+                first = self.batches.next()
+                if first is not None:
+                    say(self.programs.describe())
+                    say(self.programs.compile(state, first))
+                self.writer = MetricWriter(self.workdir.metrics, self.step, is_first())
+                folder = self.workdir.path / "profile"
+                profile_steps = self.profile_steps if is_first() else 0
+                self.trace = StepTrace(folder, self.step, profile_steps, end)
+                if self.trace.refusal:
+                    self._warn(self.trace.refusal)
+                try:
+                    with ProgressDisplay(self.step, end) as self.display:
+                        self._loop(state, first)
+                    return self._finish()
+                except (RunInterruptedError, DivergedError):
+                    raise  # every process has come to it
+                except BaseException as error:
+                    leave_at_exit(error)
+                    raise
+                finally:
+                    self.trace.close()
+                    self.writer.close()
         finally:
             self.checkpoints.close()
 
-    def _batch(self, step: int) -> Batch:
-        settings = self.experiment.train
+    def _prepare(self, step: int) -> StepBatch:
+        made = self.experiment.lengths.batch(step, self.rows)
         # On the host: the compiled step spreads it over the devices in half of device_put's time.
-        return self.experiment.task.batch("train", step, settings.batch_size, settings.length)
+        # It can't spread it over those of other processes.
+        return made if self.rows is None else made._replace(batch=put_batch(made.batch, self.mesh))
 
     def _new_state(self) -> TrainState:
         return initial_state(self.experiment.model, self.experiment.optimizer, self.experiment.seed)
@@ -138,70 +150,45 @@ class _Run:
         if self.checkpoints.steps():
             like = abstract_state(self._new_state, everywhere)
             self.step, state = self.checkpoints.restore("latest", like)
-            print(f"continuing from step {self.step} in {self.workdir.path}", flush=True)
+            say(f"continuing from step {self.step} in {self.workdir.path}")
             return state
         self.step = 0
         return jax.jit(self._new_state, out_shardings=everywhere)()
 
-    def _compile(self, state: TrainState) -> Callable:
-        """Compiles the step ahead of time, and says what it costs."""
-        experiment, settings = self.experiment, self.experiment.train
-        step = jit_train_step(
-            experiment.model,
-            experiment.task,
-            experiment.optimizer,
-            settings.accumulate,
-            experiment.seed,
-            self.mesh,
-            settings.truncate,
-        )
-        # Training takes three times the products of the forward pass: each product
-        # has two of the same size in its derivative.
-        flops = 3 * experiment.model.cost(settings.length).flops / settings.length
-        print(
-            f"{count_parameters(experiment.model):,} parameters, "
-            f"{flops / 1e6:.2f} MFLOPs a token and step, on {_describe(self.mesh)}; compiling",
-            flush=True,
-        )
-        start = time.monotonic()
-        compiled = step.lower(state, self._batch(self.step)).compile()
-        seconds = time.monotonic() - start
-        memory = _step_memory(compiled)
-        return_large_memory(memory)
-        print(f"compiled in {seconds:.1f} s; a step takes {memory / MIB:,.0f} MiB", flush=True)
-        return compiled
-
-    def _loop(self, state: TrainState, step_function: Callable) -> None:
+    def _loop(self, state: TrainState, prepared: StepBatch | None) -> None:
         settings = self.experiment.train
-        batch = self._batch(self.step) if self.step < settings.steps else None
-        since = time.monotonic()
-        while self.step < settings.steps:
+        self.pace = Pace()
+        while prepared is not None:
+            if prepared.bucket not in self.programs:
+                with self.pace.paused():
+                    self.display.line(self.programs.compile(state, prepared))
             self.trace.before(self.step)
-            state, report = step_function(state, batch)
+            state, report = self.programs[prepared.bucket](state, prepared.batch)
             self.step += 1
-            last = self.step == settings.steps
-            batch = None if last else self._batch(self.step)
+            self.pace.add(settings.batch_size * prepared.length)
+            prepared = self.batches.next()
             self._read_pending()
             self.pending = (self.step, report)
             if message := self.trace.after(self.step, report):
                 self.display.line(message)
-            self.steps_since_log += 1
             self.display.advance(self.step)
+            last = prepared is None
             log = last or self.step % settings.log_every == 0
             validate = last or self.step % settings.evaluate_every == 0
-            stop = self.interruption.signal is not None
+            # Several processes ask one another, which waits for the device: not at each step.
+            asks = log or jax.process_count() == 1
+            stop = self.interruption.agreed() if asks else None
             if log or validate or stop:
                 self._read_pending()
-                self.seconds_since_log += time.monotonic() - since
-                if log:
-                    self._log()
-                if validate:
-                    self._validate_and_save(state)
-                elif stop:
-                    self.checkpoints.save(state, self.step, None)
-                if stop and not last:
-                    self._stop()
-                since = time.monotonic()
+                with self.pace.paused():
+                    if log:
+                        self._log()
+                    if validate:
+                        self._validate_and_save(state)
+                    elif stop:
+                        self.checkpoints.save(state, self.step, None)
+                    if stop and not last:
+                        self._stop(stop)
 
     def _read_pending(self) -> None:
         """Waits for the last dispatched step but one, and checks that it is finite."""
@@ -226,18 +213,13 @@ class _Run:
 
     def _log(self) -> None:
         settings = self.experiment.train
-        rate = self.steps_since_log / max(self.seconds_since_log, 1e-9)
-        self.steps_since_log, self.seconds_since_log = 0, 0.0
-        means = self.mean.result()
-        rates = {
-            "steps_per_second": rate,
-            "tokens_per_second": rate * settings.batch_size * settings.length,
-        }
+        means, rates = self.mean.result(), self.pace.rates()
         learning_rate = float(self.experiment.optimizer.learning_rate(self.step - 1))
         self.writer.write(self.step, "train", {**means, "learning_rate": learning_rate, **rates})
         shown = {"loss": means["loss"], self.score: means[self.score]}
-        shown |= {"steps/s": rate, "tokens/s": rates["tokens_per_second"]}
-        self.display.metrics(self.step, shown, (settings.steps - self.step) / rate)
+        shown |= {"steps/s": rates["steps_per_second"], "tokens/s": rates["tokens_per_second"]}
+        seconds_left = (settings.steps - self.step) / rates["steps_per_second"]
+        self.display.metrics(self.step, shown, seconds_left)
 
     def _evaluate(self, params: Any, split: Any) -> dict[str, float]:
         settings = self.experiment.train
@@ -260,12 +242,11 @@ class _Run:
         self.display.line(f"validation at step {self.step}: {shown}")
         self.checkpoints.save(state, self.step, metrics)
 
-    def _stop(self) -> None:
+    def _stop(self, signal: int) -> None:
         self.checkpoints.wait()
-        assert self.interruption.signal is not None
         raise RunInterruptedError(
             f"interrupted at step {self.step}, which is saved; continue with: {command()}",
-            self.interruption.signal,
+            signal,
         )
 
     def _finish(self) -> dict[str, Any]:
@@ -283,26 +264,14 @@ class _Run:
         }
         self.writer.write(self.step, "test", results["test"])
         picture = self.workdir.path / "learning-curve.png"
-        draw_learning_curve(self.workdir.metrics, picture, self.score, self.workdir.path.name)
+        if is_first():
+            draw_learning_curve(self.workdir.metrics, picture, self.score, self.workdir.path.name)
         self.workdir.write("results.json", results)
         scores = ", ".join(
             f"{split} {format_value(results[split][self.score])}" for split in splits
         )
-        print(
+        say(
             f"finished in {results['seconds']:.0f} s: {self.score} {scores} "
             f"(best checkpoint, step {best}); the run lies in {self.workdir.path}"
         )
         return results
-
-
-def _describe(mesh: jax.sharding.Mesh) -> str:
-    platform = mesh.devices.flat[0].platform
-    if mesh.size == 1:
-        return f"1 {platform} device"
-    return f"{mesh.size} {platform} devices that share the batch (--devices)"
-
-
-def _step_memory(compiled: Any) -> int:
-    """Bytes that a step holds: arguments and temporaries, as the compiler counts them."""
-    memory = compiled.memory_analysis()
-    return memory.argument_size_in_bytes + memory.temp_size_in_bytes if memory else 0

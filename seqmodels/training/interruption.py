@@ -4,6 +4,7 @@ import signal
 from typing import Any
 
 from seqmodels.errors import UserError
+from seqmodels.training.processes import largest
 
 
 class RunInterruptedError(UserError):
@@ -35,6 +36,10 @@ class Interruption:
         """Gives them back."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+
+    def agreed(self) -> int | None:
+        """The signal that came to any of the processes, each of which must ask."""
+        return largest(self.signal or 0) or None
 
     def _note(self, number: int, frame: Any) -> None:
         if self.signal is not None:

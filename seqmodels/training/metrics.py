@@ -40,16 +40,20 @@ class MetricWriter:
     Args:
       file: the ``metrics.jsonl``.
       step: the step that the run starts or resumes from.
+      writes: False in a process that leaves it to another.
     """
 
-    def __init__(self, file: Path, step: int):
+    def __init__(self, file: Path, step: int, writes: bool = True):
         before = [e for e in read_events(file) if e["step"] <= step and e["split"] != "test"]
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        temporary.write_text("".join(json.dumps(event) + "\n" for event in before))
-        temporary.replace(file)
-        self._file = file.open("a")
+        if writes:
+            temporary = file.with_name(f".{file.name}.{os.getpid()}")
+            temporary.write_text("".join(json.dumps(event) + "\n" for event in before))
+            temporary.replace(file)
+        self._file = (file if writes else Path(os.devnull)).open("a")
         # Ten seconds, not two minutes: what a killed run did not flush is missing there.
-        self._board = SummaryWriter(str(file.parent), purge_step=step + 1, flush_secs=10)
+        self._board = SummaryWriter(
+            str(file.parent), purge_step=step + 1, flush_secs=10, write_to_disk=writes
+        )
         self._start = time.monotonic() - (before[-1]["seconds"] if before else 0.0)
 
     def seconds(self) -> float:

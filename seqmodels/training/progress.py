@@ -1,16 +1,21 @@
 """What a run shows: a live bar on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from seqmodels.training.processes import is_first
 
 REFRESH_SECONDS = 0.2
 
 
 class ProgressDisplay:
-    """Shows the steps of a run as they are done; use it in a ``with`` statement.
+    """Shows the steps of a run as they are done, in the first process.
+
+    Use it in a ``with`` statement.
 
     Args:
       start: the step that the run starts or resumes from.
@@ -18,7 +23,7 @@ class ProgressDisplay:
     """
 
     def __init__(self, start: int, steps: int):
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = Console(highlight=False, soft_wrap=True, quiet=not is_first())
         self._steps = steps
         self._refreshed = 0.0
         self._bar = Progress(
@@ -62,6 +67,38 @@ class ProgressDisplay:
     def line(self, text: str) -> None:
         """Prints a line that stays."""
         self._bar.console.print(text, markup=False)
+
+
+class Pace:
+    """Steps and tokens a second, over the time in which the loop does nothing but steps."""
+
+    def __init__(self):
+        self._steps, self._tokens, self._seconds = 0, 0, 0.0
+        self._since = time.monotonic()
+
+    def add(self, tokens: int) -> None:
+        """Counts a step, over so many tokens."""
+        self._steps += 1
+        self._tokens += tokens
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What is done in this ``with`` statement takes no time."""
+        self._seconds += time.monotonic() - self._since
+        try:
+            yield
+        finally:
+            self._since = time.monotonic()
+
+    def rates(self) -> dict[str, float]:
+        """The rates since the last call, which is to be made while it is paused."""
+        seconds = max(self._seconds, 1e-9)
+        rates = {
+            "steps_per_second": self._steps / seconds,
+            "tokens_per_second": self._tokens / seconds,
+        }
+        self._steps, self._tokens, self._seconds = 0, 0, 0.0
+        return rates
 
 
 def format_value(value: float) -> str:

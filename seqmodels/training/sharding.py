@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from seqmodels.arrays import Int
 from seqmodels.errors import UserError
 from seqmodels.experiment import Experiment
-from seqmodels.tasks.base import Batch
+from seqmodels.tasks.base import Batch, Split, Task, read_rows
 
 LEAST_ROWS = 4
 """Rows of a batch that a CPU device gets at least, where their number is chosen: fewer were
@@ -18,11 +21,11 @@ not measured, and a product of so few rows reads its weights for little work."""
 def run_mesh(experiment: Experiment, devices: int | None = None) -> Mesh:
     """The devices that a run's batches are shared by.
 
-    All of them: accelerators, or a CPU's cores, each a device with LEAST_ROWS rows or
-    more. One device would use all cores as well, but shares every single product among them: with
-    two a recurrence takes 0.5 to 0.9 of its time, attention 0.8 to 1 and convolution 0.9
-    to 1.1 (docs/performance.md). Each device holds the parameters and the optimizer's
-    state; ``devices=1`` saves that.
+    All of them, equally many of each process: accelerators, or a CPU's cores, each a device with
+    LEAST_ROWS rows or more. One device would use all cores as well, but shares every single product
+    among them: with two a recurrence takes 0.5 to 0.9 of its time, attention 0.8 to 1 and
+    convolution 0.9 to 1.1 (docs/performance.md). Each device holds the parameters and the
+    optimizer's state; ``devices=1`` saves that.
 
     Args:
       experiment: what is run; nothing of it is computed.
@@ -31,11 +34,17 @@ def run_mesh(experiment: Experiment, devices: int | None = None) -> Mesh:
     Raises:
       UserError: there are not so many, or the batch can't be shared equally.
     """
-    available = jax.device_count()
+    processes = jax.process_count()
+    available = processes * min(map(len, _devices_by_process()))
     if devices is None:
         devices = _chosen(experiment, available)
     elif not 1 <= devices <= available:
         raise UserError(f"--devices={devices} is not from 1 to the {available} there are")
+    elif devices % processes:
+        raise UserError(
+            f"--devices={devices} can't be shared equally among {processes} processes; "
+            f"choose a multiple of {processes}"
+        )
     settings = experiment.train
     parts = settings.accumulate * devices
     if settings.batch_size % parts:
@@ -51,16 +60,22 @@ def _chosen(experiment: Experiment, available: int) -> int:
     if jax.default_backend() != "cpu":
         return available
     rows = experiment.train.batch_size // experiment.train.accumulate
-    counts = range(1, min(available, rows // LEAST_ROWS) + 1)
-    return max((count for count in counts if rows % count == 0), default=1)
+    least = jax.process_count()
+    counts = range(least, min(available, rows // LEAST_ROWS) + 1, least)
+    return max((count for count in counts if rows % count == 0), default=least)
+
+
+def _devices_by_process() -> list[list[Any]]:
+    return [jax.local_devices(process) for process in range(jax.process_count())]
 
 
 def make_mesh(devices: int | None = None) -> Mesh:
-    """A mesh of so many devices, or of all: from one CPU to a pod.
+    """A mesh of so many devices, equally many of each process, or of all: from one CPU to a pod.
 
     Explicit axes, make_mesh's default, break embeddings and scans; hence Auto.
     """
-    chosen = jax.devices()[:devices]
+    each = None if devices is None else devices // jax.process_count()
+    chosen = [device for of_process in _devices_by_process() for device in of_process[:each]]
     return jax.make_mesh((len(chosen),), ("data",), (AxisType.Auto,), devices=chosen)
 
 
@@ -88,6 +103,25 @@ def traced_under[**P, R](mesh: Mesh, function: Callable[P, R]) -> Callable[P, R]
     return traced
 
 
+def local_rows(mesh: Mesh, batch_size: int) -> Int[np.ndarray, "b"] | None:
+    """The rows of a batch that this process's devices hold; None where it is the only process."""
+    if jax.process_count() == 1:
+        return None
+    held = by_row(mesh).addressable_devices_indices_map((batch_size,)).values()
+    return np.unique(np.concatenate([np.arange(batch_size)[rows] for rows in held]))
+
+
 def put_batch(batch: Batch, mesh: Mesh) -> Batch:
-    """A task's batch on the devices; returns before the copy is done."""
-    return jax.device_put(batch, by_row(mesh))
+    """A batch on the devices, given this process's rows of it; returns before the copy is done."""
+    sharding = by_row(mesh)
+    if jax.process_count() == 1:
+        return jax.device_put(batch, sharding)
+    return jax.make_array_from_process_local_data(sharding, batch)
+
+
+def read_batch(
+    task: Task, split: Split, step: int, batch_size: int, length: int, mesh: Mesh
+) -> Batch:
+    """A task's batch on the devices, of which each process reads its own rows."""
+    rows = local_rows(mesh, batch_size)
+    return put_batch(read_rows(task, split, step, batch_size, length, rows), mesh)

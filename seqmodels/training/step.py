@@ -170,5 +170,9 @@ def make_evaluation_step(model: Model, task: Task) -> Callable[[Params, Batch], 
 
 
 def jit_evaluation_step(model: Model, task: Task, mesh: Mesh) -> Any:
-    """The evaluation step jitted for parameters and batches that lie on a mesh."""
-    return jax.jit(traced_under(mesh, make_evaluation_step(model, task)))
+    """The evaluation step jitted for parameters and batches that lie on a mesh.
+
+    Every process gets the metrics.
+    """
+    step = traced_under(mesh, make_evaluation_step(model, task))
+    return jax.jit(step, out_shardings=replicated(mesh))

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 
 from seqmodels.config import differing_keys, to_dict
 from seqmodels.errors import UserError
+from seqmodels.training.processes import is_first
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
 
@@ -92,7 +93,9 @@ class Workdir:
             raise UserError(f"{file} can't be read: {error.strerror}") from None
 
     def write(self, name: str, content: dict[str, Any]) -> None:
-        """Writes a JSON file wholly or not at all."""
+        """Writes a JSON file wholly or not at all; of several processes the first does."""
+        if not is_first():
+            return
         temporary = self.path / f".{name}.{os.getpid()}"
         try:
             with temporary.open("w") as file:

@@ -12,7 +12,7 @@ import pytest
 
 from seqmodels.errors import ParameterError
 from seqmodels.tasks import TASKS
-from seqmodels.tasks.base import SPLITS, Batch
+from seqmodels.tasks.base import SPLITS, Batch, read_rows
 from tests.tasks.small_sets import frozen_digits, small_sets
 
 ROOT = Path(__file__).parents[2]
@@ -141,6 +141,20 @@ def test_shapes_types_and_ranges(name, split):
     if batch.positions is not None:
         assert batch.positions.dtype == np.int32
         assert 0 <= batch.positions.min() <= batch.positions.max() < length
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("name", TASKS)
+def test_some_rows_of_a_batch_are_those_of_the_whole(name, split):
+    """Of the last batch of an evaluation too, which is filled up."""
+    task, length = make(name), CASES[name][1]
+    examples = task.examples(split, length) or 8
+    rows = np.array([1, 2, 6])
+    for step in (0, (examples - 1) // 8):
+        whole = read_rows(task, split, step, 8, length, None)
+        assert same(whole, task.batch(split, step, 8, length))
+        some = read_rows(task, split, step, 8, length, rows)
+        assert same(some, Batch(*(x if x is None else x[rows] for x in whole)))
 
 
 @pytest.mark.parametrize("batch_size", [1, 8, 500])

@@ -4,15 +4,19 @@ tests/test_train.py does the same to whole processes, at moments that it can't c
 """
 
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from seqmodels.errors import UserError
 from seqmodels.tasks import Copy
 from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.fit import fit
 from seqmodels.training.interruption import RunInterruptedError
+from seqmodels.training.profiling import StepTrace
+from seqmodels.training.programs import Programs
 from seqmodels.training.workdir import Workdir
 from tests.command_line import assert_same_end, events, read_json, tiny_config
 
@@ -50,8 +54,13 @@ def disturb(monkeypatch) -> Callable:
 
 
 def in_batch(split: str, step: int) -> tuple:
-    """When a whole batch is made: while the loop compiles, runs or evaluates."""
+    """When a whole batch is made: while the run starts or evaluates."""
     return Copy, "batch", lambda s, number, rows, length: (s, number, rows) == (split, step, 8)
+
+
+def in_step(step: int) -> tuple:
+    """When a step is about to be dispatched, that many being done."""
+    return StepTrace, "before", lambda number: number == step
 
 
 def in_save(step: int) -> tuple:
@@ -60,9 +69,10 @@ def in_save(step: int) -> tuple:
 
 
 MOMENTS = {
-    "while it compiles": (in_batch("train", 0), 1),
-    "in a step": (in_batch("train", 6), 6),
-    "in a step that is evaluated next": (in_batch("train", 4), 4),
+    "before it compiles": (in_batch("train", 0), 1),
+    "while it compiles": ((Programs, "compile", lambda state, of: True), 1),
+    "in a step": (in_step(5), 6),
+    "in a step that is evaluated next": (in_step(3), 4),
     "in an evaluation": (in_batch("validation", 3), 5),
     "in a save": (in_save(4), 5),
     "in the last save": (in_save(STEPS), None),
@@ -91,10 +101,29 @@ def test_a_second_signal_stops_at_once(disturb, undisturbed, tmp_path):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    disturb(*in_batch("train", 6), twice)
+    disturb(*in_step(6), twice)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["4"]
+    train(tmp_path)
+    assert_same_end(tmp_path, undisturbed)
+
+
+def test_an_error_in_the_background_comes_as_its_own_line(monkeypatch, undisturbed, tmp_path):
+    """When its step is due, so that what is saved before stays; and no thread is left over."""
+    batch = Copy.batch
+
+    def missing(self, split, step, *arguments):
+        if (split, step) == ("train", 6):
+            raise UserError("rows/6.npy is missing")
+        return batch(self, split, step, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Copy, "batch", missing)
+        with pytest.raises(UserError, match=r"^rows/6.npy is missing$"):
+            train(tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["4"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
     train(tmp_path)
     assert_same_end(tmp_path, undisturbed)
 

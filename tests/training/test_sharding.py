@@ -45,6 +45,30 @@ def test_another_number_of_devices():
     assert run_mesh(experiment("conv", 8), 8).size == 8
 
 
+@pytest.fixture
+def two_processes(monkeypatch):
+    """The first with five of the devices, the second with three."""
+    of_process = [jax.devices()[:5], jax.devices()[5:]]
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "local_devices", lambda process: of_process[process])
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "devices", "chosen"),
+    [(24, None, [0, 1, 2, 5, 6, 7]), (20, None, [0, 1, 5, 6]), (4, None, [0, 5]), (24, 2, [0, 5])],
+)
+def test_processes_have_equally_many_devices(two_processes, batch_size, devices, chosen):
+    mesh = run_mesh(experiment("gru", batch_size), devices)
+    assert list(mesh.devices.flat) == [jax.devices()[number] for number in chosen]
+
+
+def test_devices_that_processes_can_not_share(two_processes):
+    with pytest.raises(UserError, match=r"^--devices=3 can't be shared equally among 2 processes"):
+        run_mesh(experiment("gru", 24), 3)
+    with pytest.raises(UserError, match=r"^--devices=8 is not from 1 to the 6 there are"):
+        run_mesh(experiment("gru", 24), 8)
+
+
 @pytest.mark.parametrize(
     ("accumulate", "devices", "message"),
     [

@@ -1,0 +1,102 @@
+"""Several processes that train one model: how they join, and what the first does for all.
+
+Each runs the whole program on its own devices and meets the others in each step. All of them end
+where one of them does: stopped, they save together at the next line of metrics; where one
+fails or dies, the others fail at their next step, with JAX's message. The same command again
+continues.
+"""
+
+import atexit
+import os
+import re
+import sys
+
+import jax
+import numpy as np
+from jax.experimental.multihost_utils import process_allgather, sync_global_devices
+
+from seqmodels.errors import UserError
+
+HEARTBEAT = 30
+"""Seconds after which a process that is silent counts as dead, and the others end."""
+
+
+def join_processes(processes: str | None, process: int | None, coordinator: str | None) -> None:
+    """Makes this one of the processes of a run; to be called before JAX is used.
+
+    Args:
+      processes: how many there are; "auto" finds that and the rest where SLURM, Open MPI,
+        Kubernetes or a TPU's runtime started them; None for a single process.
+      process: which of them this is, from 0.
+      coordinator: where process 0 listens, ``HOST:PORT``, the same for all.
+
+    Raises:
+      UserError: flags that don't fit together, or no cluster to be found.
+    """
+    given = {"--process": process, "--coordinator": coordinator}
+    missing = [name for name, value in given.items() if value is None]
+    if processes is None or processes == "auto":
+        for name in set(given) - set(missing):
+            raise UserError(f"{name}={given[name]} is never read with --processes={processes}")
+        if processes is None:
+            return
+    else:
+        if missing:
+            raise UserError(f"{missing[0]} is missing; --processes={processes} needs it")
+        assert process is not None
+        if not processes.isdecimal() or int(processes) < 1:
+            raise UserError(f"--processes={processes} is neither a number from 1 nor auto")
+        if not 0 <= process < int(processes):
+            raise UserError(f"--process={process} is not from 0 to {int(processes) - 1}")
+        if not re.fullmatch(r".+:\d+", coordinator or ""):
+            raise UserError(f"--coordinator={coordinator} is not HOST:PORT")
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    try:
+        if processes == "auto":
+            jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT)
+        else:
+            jax.distributed.initialize(
+                coordinator, int(processes), process, heartbeat_timeout_seconds=HEARTBEAT
+            )
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--processes={processes}: the processes can't join ({reason})") from None
+
+
+def is_first() -> bool:
+    """Whether this process is the one that prints and writes; the only one always is."""
+    return jax.process_index() == 0
+
+
+def say(text: str) -> None:
+    """Prints a line, in the first process."""
+    if is_first():
+        print(text, flush=True)
+
+
+def wait_for_all(moment: str) -> None:
+    """Returns when every process has come to this moment."""
+    if jax.process_count() > 1:
+        sync_global_devices(moment)
+
+
+def leave_at_exit(error: BaseException) -> None:
+    """Where this process alone has failed: it ends without the meeting that JAX holds at exit.
+
+    The others wait for it in a step and would never come; they fail once it is gone.
+    """
+    if jax.process_count() > 1:
+        atexit.register(_leave, error.exit_code if isinstance(error, UserError) else 1)
+
+
+def _leave(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def largest(number: int) -> int:
+    """The largest of a number over all processes, each of which must ask."""
+    if jax.process_count() == 1:
+        return number
+    return int(np.max(process_allgather(np.int32(number))))

@@ -1,0 +1,86 @@
+"""The training step as compiled programs, one for each shape of batches."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from seqmodels.experiment import Experiment
+from seqmodels.model import count_parameters
+from seqmodels.training.lengths import StepBatch
+from seqmodels.training.startup import return_large_memory
+from seqmodels.training.step import TrainState, jit_train_step
+
+MIB = 2**20
+
+
+class Programs:
+    """An experiment's step, compiled ahead of time for each bucket of lengths once it is needed.
+
+    Args:
+      experiment: what is trained.
+      mesh: the devices that share its batches.
+    """
+
+    def __init__(self, experiment: Experiment, mesh: Mesh):
+        self._experiment = experiment
+        self._mesh = mesh
+        self._step = jit_train_step(
+            experiment.model,
+            experiment.task,
+            experiment.optimizer,
+            experiment.train.accumulate,
+            experiment.seed,
+            mesh,
+            experiment.train.truncate,
+        )
+        self._compiled: dict[int, Callable] = {}
+
+    def describe(self) -> str:
+        """What a step costs, where it runs, and how many programs there will be."""
+        model, length = self._experiment.model, self._experiment.train.length
+        # Training takes three times the products of the forward pass: each product
+        # has two of the same size in its derivative.
+        flops = 3 * model.cost(length).flops / length
+        lengths = self._experiment.lengths
+        drawn = f"; {lengths.describe()}" if lengths.kind is not None else ""
+        return (
+            f"{count_parameters(model):,} parameters, {flops / 1e6:.2f} MFLOPs a token and step, "
+            f"on {_describe(self._mesh)}{drawn}; compiling"
+        )
+
+    def __contains__(self, bucket: int) -> bool:
+        """Whether the step is compiled for batches of a length."""
+        return bucket in self._compiled
+
+    def __getitem__(self, bucket: int) -> Callable:
+        """The step for batches of a length: (state, batch) to (state, report)."""
+        return self._compiled[bucket]
+
+    def compile(self, state: TrainState, of: StepBatch) -> str:
+        """Compiles the step for a batch's bucket, and says what that took and what it takes."""
+        start = time.monotonic()
+        compiled = self._step.lower(state, of.batch).compile()
+        seconds = time.monotonic() - start
+        memory = _step_memory(compiled)
+        return_large_memory(memory)
+        self._compiled[of.bucket] = compiled
+        which = f" for {of.bucket} positions" if len(self._experiment.lengths.buckets) > 1 else ""
+        return f"compiled{which} in {seconds:.1f} s; a step takes {memory / MIB:,.0f} MiB"
+
+
+def _describe(mesh: Mesh) -> str:
+    platform = mesh.devices.flat[0].platform
+    if mesh.size == 1:
+        return f"1 {platform} device"
+    processes = jax.process_count()
+    of = f" of {processes} processes" if processes > 1 else ""
+    return f"{mesh.size} {platform} devices{of} that share the batch (--devices)"
+
+
+def _step_memory(compiled: Any) -> int:
+    """Bytes that a step holds: arguments and temporaries, as the compiler counts them."""
+    memory = compiled.memory_analysis()
+    return memory.argument_size_in_bytes + memory.temp_size_in_bytes if memory else 0

@@ -1,0 +1,63 @@
+"""Batches made in the background."""
+
+import threading
+
+import pytest
+
+from seqmodels.errors import UserError
+from seqmodels.training.batches import AHEAD, Batches
+
+
+def workers() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("batches")]
+
+
+def test_they_come_in_order_and_end():
+    with Batches(lambda step: step**2, range(3, 7)) as batches:
+        assert [batches.next() for _ in range(6)] == [9, 16, 25, 36, None, None]
+        assert workers()
+    assert not workers()
+
+
+def test_no_more_are_made_ahead_than_are_stated():
+    made = []
+    with Batches(lambda step: made.append(step), range(100)) as batches:
+        batches.next()
+        batches.next()
+    assert len(made) <= 2 + AHEAD
+    assert made == list(range(len(made)))
+    assert not workers()
+
+
+def test_they_are_made_by_one_other_thread_while_the_loop_is_busy():
+    ready = threading.Event()
+    names = set()
+
+    def make(step: int) -> int:
+        names.add(threading.current_thread().name)
+        if step == 1:
+            ready.set()
+        return step
+
+    with Batches(make, range(9)) as batches:
+        assert ready.wait(timeout=60), "the second is made though nobody asked for any"
+        while batches.next() is not None:
+            pass
+    assert len(names) == 1
+    assert threading.current_thread().name not in names
+
+
+def test_an_error_comes_when_its_batch_is_asked_for():
+    def make(step: int) -> int:
+        if step == 2:
+            raise UserError("digits/7.npy is missing")
+        return step
+
+    def run():
+        with Batches(make, range(9)) as batches:
+            assert [batches.next(), batches.next()] == [0, 1]
+            batches.next()
+
+    with pytest.raises(UserError, match=r"^digits/7.npy is missing$"):
+        run()
+    assert not workers()

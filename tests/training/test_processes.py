@@ -1,0 +1,151 @@
+"""Several processes that train one model, and runs that go on with another number of them."""
+
+import json
+import random
+import signal
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqmodels.errors import UserError
+from seqmodels.training import fit as fit_module
+from seqmodels.training.fit import fit
+from seqmodels.training.interruption import RunInterruptedError
+from seqmodels.training.processes import join_processes, largest
+from seqmodels.training.profiling import StepTrace
+from tests.command_line import (
+    events,
+    finish,
+    last_state,
+    read_json,
+    start,
+    tiny_config,
+    train_command,
+)
+from tests.training.recorded_run import recording
+
+STEPS = 24
+SETTINGS: dict = {"steps": STEPS, "log_every": 1, "evaluate_every": 12, "length": 16}
+DRAWN = {"lengths": "uniform", "shortest": 9}
+
+
+def recorded(file: Path) -> dict[int, dict[str, str]]:
+    """The rows of each step's batch; a batch that is seen twice must be the same twice."""
+    batches: dict[int, dict[str, str]] = {}
+    for line in map(json.loads, file.read_text().splitlines()):
+        rows = batches.setdefault(line["step"], {})
+        assert all(rows.get(row, digest) == digest for row, digest in line["rows"].items())
+        rows |= line["rows"]
+    return batches
+
+
+def train(folder: Path, record: Path, monkeypatch, stop: int | None = None) -> None:
+    """Trains in this process on two devices; up to a step, if one is given."""
+    config = tiny_config(**SETTINGS).unlock()
+    with config.train.ignore_type():
+        config.train.update(DRAWN)
+    before = StepTrace.before
+
+    def interrupt(trace: StepTrace, step: int) -> None:
+        if step + 1 == stop:
+            signal.raise_signal(signal.SIGTERM)
+        before(trace, step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fit_module, "Batches", recording(record))
+        patched.setattr(StepTrace, "before", interrupt)
+        if stop is None:
+            fit(config, folder, devices=2)
+        else:
+            with pytest.raises(RunInterruptedError, match=f"^interrupted at step {stop}, which"):
+                fit(config, folder, devices=2)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_one_process_and_then_with_two(tmp_path, monkeypatch):
+    """It sees batch for batch what an unbroken run sees, and ends where that does."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(whole, tmp_path / "whole.jsonl", monkeypatch)
+    expected = recorded(tmp_path / "whole.jsonl")
+    assert {len(rows) for rows in expected.values()} == {8}
+
+    record = tmp_path / "broken.jsonl"
+    first, second = sorted(random.Random(2026).sample(range(3, STEPS - 6), k=2))
+    train(broken, record, monkeypatch, stop=first)
+    train(broken, record, monkeypatch, stop=second)
+    for name, value in events(whole, "train")[second - 1].items():
+        assert events(broken, "train")[-1][name] == value, "bitwise on as many devices"
+
+    flags = [f"--config.train.{key}={value}" for key, value in (SETTINGS | DRAWN).items()]
+    coordinator = f"--coordinator=127.0.0.1:{free_port()}"
+    records = [tmp_path / f"process-{process}.jsonl" for process in (0, 1)]
+    processes = [
+        start(
+            [
+                *("-m", "tests.training.recorded_run", str(records[process])),
+                *train_command(broken, *flags, "--processes=2", f"--process={process}")[1:],
+                *(coordinator, "--devices=2"),
+            ],
+            tmp_path / "cache",
+        )
+        for process in (0, 1)
+    ]
+    (code, output, errors), (other_code, other_output, other_errors) = map(finish, processes)
+    assert (code, other_code) == (0, 0), errors + other_errors
+    assert f"continuing from step {second} in {broken}\n" in output
+    assert "on 2 cpu devices of 2 processes that share the batch" in output
+    assert "step" not in other_output, "the first process alone prints"
+
+    seen = [recorded(file) for file in records]
+    for step in range(second, STEPS):
+        assert set(seen[0][step]) == {"0", "1", "2", "3"}
+        assert set(seen[1][step]) == {"4", "5", "6", "7"}
+    together = recorded(record)
+    for of_process in seen:
+        for step, rows in of_process.items():
+            together.setdefault(step, {}).update(rows)
+    assert together == expected
+
+    pairs = zip(events(broken, "train"), events(whole, "train"), strict=True)
+    for event, other in pairs:
+        assert event.pop("split") == other.pop("split")
+        assert event == pytest.approx(other, rel=1e-4)
+    (step, state), (whole_step, whole_state) = last_state(broken), last_state(whole)
+    assert step == whole_step == STEPS
+    for leaf, other in zip(state, whole_state, strict=True):
+        np.testing.assert_allclose(leaf, other, rtol=1e-4, atol=1e-6)
+    results, others = (read_json(folder / "results.json") for folder in (broken, whole))
+    for split in ("validation", "test"):
+        assert results[split] == pytest.approx(others[split], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("2", None, "a:1"), "--process is missing; --processes=2 needs it"),
+        (("2", 1, None), "--coordinator is missing; --processes=2 needs it"),
+        (("two", 0, "a:1"), "--processes=two is neither a number from 1 nor auto"),
+        (("0", 0, "a:1"), "--processes=0 is neither a number from 1 nor auto"),
+        (("2", 2, "a:1"), "--process=2 is not from 0 to 1"),
+        (("2", 1, "a"), "--coordinator=a is not HOST:PORT"),
+        ((None, 1, None), "--process=1 is never read with --processes=None"),
+        (("auto", None, "a:1"), "--coordinator=a:1 is never read with --processes=auto"),
+    ],
+)
+def test_refused(flags, message):
+    with pytest.raises(UserError) as caught:
+        join_processes(*flags)
+    assert str(caught.value) == message
+
+
+def test_a_single_process_asks_nobody():
+    join_processes(None, None, None)
+    assert largest(15) == 15
