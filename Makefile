@@ -12,7 +12,10 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 # Otherwise pyright asks the package registry for a newer version at each run.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup train test test-fast bench lint format lock clean
+# Runs of a sweep that go on at once, each on a core of its own.
+SWEEP_WORKERS ?= 2
+
+.PHONY: help setup train compare test test-fast bench lint format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +25,11 @@ setup: ## Make or update .venv from requirements.lock (the other targets do this
 
 train: setup ## Train on the digits task, on this machine, in runs/digits
 	$(BIN)/python train.py --config=configs/digits.py --workdir=runs/digits $(ARGS)
+
+compare: setup ## Sweep seven architectures over digits and recall, into report/index.html (20 min)
+	$(BIN)/python sweep.py --config=configs/compare.py --workdir=sweeps/compare \
+		--match=parameters --target=40000 --workers=$(SWEEP_WORKERS) $(ARGS)
+	$(BIN)/python report.py sweeps/compare --out=report
 
 test: setup ## Run all tests and doctests
 	$(PYTEST) $(ARGS)

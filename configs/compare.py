@@ -1,0 +1,83 @@
+"""Seven architectures of one size on digits and on recall at three lengths, in a quarter of an hour.
+
+make compare
+python sweep.py --config=configs/compare.py --workdir=sweeps/compare --match=parameters
+--target=40000
+
+Each model gets the same two learning rates, chosen between on validation. Short runs, one
+seed: an overview, not a result; configs/digits.py and configs/recall.py have the sweeps that are.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from seqmodels.config import read_arguments
+from seqmodels.errors import ConfigError, nearest
+from seqmodels.experiments.points import Point, chain, product
+from seqmodels.presets import preset
+
+_TASKS: dict[str, dict[str, Any]] = {
+    "digits": {"shift": 1.0, "rotation": 10.0, "scaling": 0.1, "layout": "sequence"},
+    "recall": {
+        "vocabulary": 64,
+        "pairs": 4,
+        "power": 0.01,
+        "filler": "blank",
+        "evaluation_examples": 500,
+    },
+}
+_MIXERS = ("rnn", "lstm", "gru", "conv", "local", "global", "transformer")
+_RATES = (1e-3, 4e-3)
+
+
+def sweep() -> list[Point]:
+    """Every mixer on digits, and on recall at three lengths, at two learning rates."""
+    compared = {"mixer": _MIXERS, "optimizer.learning_rate": _RATES}
+    return chain(
+        product({"task": ("digits",), "length": (64,)}, compared),
+        product({"task": ("recall",), "length": (32, 64, 128)}, compared),
+    )
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """Arguments: task=digits|recall, mixer=PRESET (seqmodels/presets.py), length=64."""
+    arguments = read_arguments(arg, task="digits", mixer="gru", length=64)
+    if arguments.task not in _TASKS:
+        raise ConfigError(
+            f"task={arguments.task!r} is not known; {nearest(arguments.task, _TASKS)}"
+        )
+    reads = arguments.task == "digits"
+    config = ConfigDict()
+    config.seed = 0
+    config.task = {"kind": arguments.task, **_TASKS[arguments.task]}
+    config.model = preset(
+        arguments.mixer,
+        parameters=40_000,
+        depth=2,
+        causal=not reads,
+        pooling="mean" if reads else None,
+        positions="sinusoidal" if reads else "none",
+    )
+    config.optimizer = {
+        "learning_rate": 4e-3,
+        "warmup_steps": 50,
+        "final_learning_rate": 0.0,
+        "weight_decay": 0.05,
+        "beta1": 0.9,
+        "beta2": 0.98,
+        "clip_norm": 1.0,
+    }
+    config.train = {
+        "steps": 400,
+        "batch_size": 32,
+        "length": arguments.length,
+        "accumulate": 1,
+        "log_every": 50,
+        "evaluate_every": 200,
+        "truncate": None,
+        "lengths": None,
+        "shortest": None,
+        "curriculum_steps": None,
+    }
+    return config.lock()
