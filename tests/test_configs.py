@@ -44,6 +44,10 @@ MIXER_WORDS = {
         ],
         WITH_DIRECTION,
     ),
+    "configs/length.py": (
+        *("none", "sinusoidal", "rotary", "rotary_linear", "rotary_ntk", "randomised"),
+        *("relative", "alibi", "local", "lstm", "gru", "dilated"),
+    ),
     "configs/digits_grid.py": ("conv", "local", "hybrid", "vit"),
     "configs/reverse.py": ("rnn", "lstm", "gru", "transformer"),
     "configs/translation.py": ("rnn", "lstm", "gru", "transformer"),
