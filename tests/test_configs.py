@@ -81,7 +81,7 @@ def reduced(config: ConfigDict) -> ConfigDict:
     small = {
         "model": {"width": 16},
         "optimizer": {"warmup_steps": 1},
-        "train": {"steps": 2, "batch_size": 8, "log_every": 1, "evaluate_every": 1},
+        "train": {"steps": 2, "batch_size": 8, "log_every": 1, "evaluate_every": 2},
         "task": {
             "digits": {},
             "digits_from_class": {},
