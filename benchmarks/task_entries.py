@@ -23,6 +23,8 @@ class Entry(NamedTuple):
     """What its tokens are called, with spaces between; numbers, or as the task shows, if empty."""
     measured: tuple[tuple[dict[str, Any], int], ...] = (({}, 64),)
     """Settings and lengths at which the cost of generation is measured."""
+    keeps: bool = False
+    """Whether it keeps what it has read, so that the first reading costs more."""
 
 
 _STRING: dict[str, Any] = {"symbols": 5}
@@ -69,10 +71,19 @@ ENTRIES: dict[str, Entry] = {
     "even_pairs": Entry(
         "comparing the first symbol with the last", "1/2", _DELETANG, {}, 16, {"symbol": 2},
     ),
+    "frozen": Entry(
+        "what the task does whose examples were frozen (here recall)", "that task's",
+        "`python -m seqmodels.tasks.freeze`", {}, 18, {"blank": 1, "key": 5, "value": 6},
+        ". 1 2 3 4 5 6 7 8 9 10 11", keeps=True,
+    ),
     "fuzzy_recall": Entry(
         "recall where keys and values are of several tokens", "1/7", _MAD,
         {"vocabulary": 10, "motif": 2}, 20, {"key": 4, "value": 4, "mark": 1, "filler": 1},
         "0 1 2 3 4 5 6 7 ? .",
+    ),
+    "images": Entry(
+        "reading an image (here digits)", "the largest class's share", "files of one's own", {}, 64,
+        keeps=True,
     ),
     "in_context_recall": Entry(
         "recall of what a key had, at each of its returns", "1/8", _MAD, {"vocabulary": 8}, 16,
@@ -122,6 +133,10 @@ ENTRIES: dict[str, Entry] = {
         "holding a string, its last symbol first", "0 (exact match)", _DELETANG, _STRING, 8,
         {"symbol": 5, "end": 1},
     ),
+    "same_file": Entry(
+        "comparing two stretches of source", "1/2", "Tay et al. 2021 (Retrieval), files of this "
+        "machine", {}, 27, {"byte": 256, "separator": 1}, measured=(({}, 64), ({}, 4096)),
+    ),
     "selective_copy": Entry(
         "holding what matters and nothing else", "1/14", "Gu and Dao 2023, " + _MAD,
         {"pattern": 4, "symbols": 5}, 16, {"blank": 1, "symbol": 5, "now": 1}, ". 1 2 3 4 5 >",
@@ -134,6 +149,10 @@ ENTRIES: dict[str, Entry] = {
         "counting each symbol (bucket sort)", "0 (exact match)", _DELETANG, _STRING, 8,
         {"symbol": 5, "end": 1},
     ),
+    "source_package": Entry(
+        "which package a stretch of source is from", "1/10", "Tay et al. 2021 (Text), files of "
+        "this machine", {}, 28, {"byte": 256}, measured=(({}, 64), ({}, 4096)),
+    ),
     "stack_manipulation": Entry(
         "a stack", "0 (exact match)", _DELETANG, {}, 10, {"symbol": 2, "action": 3},
         "0 1 pop +0 +1",
@@ -141,6 +160,19 @@ ENTRIES: dict[str, Entry] = {
     "text": Entry(
         "the next byte of source text", "8 bits per byte", "files of this machine", {}, 24,
         {"byte": 256},
+    ),
+    "tfds": Entry(
+        "the class of an image, a text or a sound (here a small set; the real ones, such as mnist, "
+        "are read the same way)", "the largest class's share", "tensorflow-datasets", {}, 64,
+        keeps=True,
+    ),
+    "tfds_pairs": Entry(
+        "text to text, such as translation (here a small set; the real ones are read the same way)",
+        "0 (exact match)", "tensorflow-datasets", {}, 29, {"byte": 256, "end": 1}, keeps=True,
+    ),
+    "tokens": Entry(
+        "the next token of one's own (here a random walk)", "depends on the file",
+        "files of one's own", {}, 24, {"token": 12},
     ),
     "word_problem": Entry(
         "tracking a state of a group, solvable (S3) or not (S5)", "1/6 and 1/120",

@@ -10,6 +10,8 @@ from task_entries import Entry
 
 from seqmodels.tasks.base import Batch, Task, WritingTask, until
 
+OF_BYTES = ("text", "source_package", "same_file", "tfds_pairs")
+"""Tasks whose tokens are bytes, and one more that parts or ends them."""
 COLUMNS, CELLS = 2, 32
 COLORS = ("#CFE3F5", "#FBD9B5", "#D3EBCB", "#E7D4EE", "#F5F0B5", "#DDDDDD")
 PALE = "#F4F4F4"
@@ -60,8 +62,8 @@ def draw_tokens(axes: Axes, kind: str, example: Example) -> None:
     real = np.ones(batch.inputs.shape[1], bool) if batch.mask is None else batch.mask[0]
     tokens = batch.inputs[0][real]
     words, colors = names(entry, task)
-    if kind == "text":
-        words = [repr(chr(byte))[1:-1] if 32 < byte < 127 else "·" for byte in range(256)]
+    if kind in OF_BYTES:
+        words = [chr(byte) if 32 < byte < 127 else "·" for byte in range(256)] + ["|"]
     if isinstance(task, WritingTask) and not entry.kinds:
         words = [task.show_source(np.array([token])) or "·" for token in range(len(words))]
     strip(axes, 0, [words[token] for token in tokens], [colors[token] for token in tokens])

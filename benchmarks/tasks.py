@@ -3,12 +3,18 @@
     python benchmarks/tasks.py --document=docs/tasks.md --image=docs/images/tasks.png
 
 The cost is the median over rounds of 8 batches of 64 training examples, in microseconds of a
-core's time an example. What is said of a task stands in benchmarks/task_entries.py.
+core's time an example; of a task that keeps what it has read also the cost of the first 8. What is
+said of a task stands in benchmarks/task_entries.py; the files that some read are made for the
+moment by benchmarks/task_files.py.
 --only=recall,needle measures some alone and prints them.
 """
 
 import statistics
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +22,8 @@ from absl import flags
 from document import replace_table
 from machine import describe_machine
 from task_entries import ENTRIES, Entry
-from task_panels import draw_panels
+from task_files import FILES
+from task_panels import OF_BYTES, draw_panels
 
 from seqmodels import cli
 from seqmodels.errors import UserError, nearest
@@ -31,50 +38,70 @@ SECONDS = flags.DEFINE_float("seconds", 2.0, "the most that is spent on a measur
 BATCH, STEPS, MOST_ROUNDS, FEWEST_ROUNDS = 64, 8, 25, 3
 
 
-def cost(kind: str, settings: dict[str, Any], length: int) -> float:
+@contextmanager
+def made(kind: str, settings: dict[str, Any], length: int) -> Iterator[Task]:
+    """A task, and for as long as it is used the files that it reads."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = FILES[kind](Path(folder), length) if kind in FILES else {}
+        yield TASKS[kind](seed=0, **settings, **files)
+
+
+def cost(task: Task, length: int) -> float:
     """Microseconds an example."""
-    task: Task = TASKS[kind](seed=0, **settings)
-    task.batch("train", 0, BATCH, length)  # reads what there is to read
     rounds: list[float] = []
     begin = time.perf_counter()
     while len(rounds) < MOST_ROUNDS and (
         len(rounds) < FEWEST_ROUNDS or time.perf_counter() - begin < SECONDS.value
     ):
-        steps = range(STEPS * (len(rounds) + 1), STEPS * (len(rounds) + 2))
-        start = time.process_time()  # what others do on the machine hardly changes it
-        for step in steps:
-            task.batch("train", step, BATCH, length)
-        rounds.append((time.process_time() - start) / STEPS / BATCH * 1e6)
+        rounds.append(cost_of_round(task, length, len(rounds) + 1))
     return statistics.median(rounds)
+
+
+def cost_of_round(task: Task, length: int, number: int) -> float:
+    """The same of 8 batches."""
+    start = time.process_time()  # what others do on the machine hardly changes it
+    for step in range(STEPS * number, STEPS * (number + 1)):
+        task.batch("train", step, BATCH, length)
+    return (time.process_time() - start) / STEPS / BATCH * 1e6
+
+
+def shown(micros: float) -> str:
+    """To two digits where it is small."""
+    return f"{micros:,.0f}" if micros >= 10 else f"{micros:.1f}"
 
 
 def row(kind: str, entry: Entry) -> str:
     """A task's line of the table."""
-    spec = TASKS[kind](seed=0).spec
-    unit = "features" if spec.inputs == "features" else "tokens"
-    inputs = f"{spec.input_size} {unit if spec.input_size > 1 else unit[:-1]}"
     costs = []
     for settings, length in entry.measured:
         named = "".join(f", {key}={value}" for key, value in settings.items())
-        micros = cost(kind, settings, length)
-        shown = f"{micros:,.0f}" if micros >= 10 else f"{micros:.1f}"
-        costs.append(f"{shown} (L={length:,}{named})")
+        with made(kind, settings, length) as task:
+            task.batch("test", 0, BATCH, length)  # reads what there is to read at once
+            first = cost_of_round(task, length, 0)
+            read = f"; {shown(first)} when first read" if entry.keeps else ""
+            costs.append(f"{shown(cost(task, length))} (L={length:,}{named}{read})")
+    with made(kind, {}, entry.length) as task:
+        spec = task.spec
+    unit = "features" if spec.inputs == "features" else "tokens"
+    inputs = f"{spec.input_size} {unit if spec.input_size > 1 else unit[:-1]}"
     cells = [f"`{kind}`", spec.shape, inputs, entry.tests, entry.chance, entry.source]
     return f"| {' | '.join([*cells, '; '.join(costs)])} |"
 
 
 def example(kind: str, entry: Entry) -> tuple[Task, Batch]:
     """The example that is shown, the first one of test, and more of them where they are images."""
-    task = TASKS[kind](seed=0, **entry.settings)
-    return task, task.batch("test", 0, 4, entry.length)
+    with made(kind, entry.settings, entry.length) as task:
+        return task, task.batch("test", 0, 4, entry.length)
 
 
 def written_example(kind: str, entry: Entry) -> str:
     """An example as a line of text: what is read, an arrow, what is asked for."""
     task, batch = example(kind, entry)
-    if kind == "text":
-        source = repr(bytes(batch.inputs[0].astype(np.uint8)))[2:-1]
-        return f"`{source}` → `{chr(batch.targets[0, -1])!r}`"
+    if kind in OF_BYTES and not isinstance(task, WritingTask):
+        stretches = "".join(map(chr, batch.inputs[0].tolist())).split(chr(256))
+        source = "` and `".join(repr(stretch)[1:-1] for stretch in stretches)
+        target = batch.targets[0]
+        return f"`{source}` → {f'`{chr(target[-1])!r}`' if kind == 'text' else target}"
     if task.spec.inputs == "features":
         if batch.inputs[0].size > 40:
             return f"an image (see the figure) → {batch.targets[0]}"
@@ -120,8 +147,8 @@ def main() -> None:
         "|---|---|---|---|---|---|---|",
     ]
     replace_table(DOCUMENT.value, "tasks", "\n".join([said, "", *head, *lines]) + "\n")
-    shown = [f"- **{kind}**: {written_example(kind, ENTRIES[kind])}" for kind in TASKS]
-    replace_table(DOCUMENT.value, "examples", "\n".join(shown) + "\n")
+    examples = [f"- **{kind}**: {written_example(kind, ENTRIES[kind])}" for kind in TASKS]
+    replace_table(DOCUMENT.value, "examples", "\n".join(examples) + "\n")
 
 
 if __name__ == "__main__":

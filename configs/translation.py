@@ -38,6 +38,9 @@ def get_config(arg: str = "") -> ConfigDict:
             "kv_heads": None,
             "score": "scaled_dot",
             "qk_norm": False,
+            "rotary_scaling": None,
+            "trained_length": None,
+            "position_range": None,
             "plain": False,
         }
     writer = reader | ({} if recurrent else {"causal": True})

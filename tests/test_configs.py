@@ -44,6 +44,10 @@ MIXER_WORDS = {
         ],
         WITH_DIRECTION,
     ),
+    "configs/length.py": (
+        *("none", "sinusoidal", "rotary", "rotary_linear", "rotary_ntk", "randomised"),
+        *("relative", "alibi", "local", "lstm", "gru", "dilated"),
+    ),
     "configs/digits_grid.py": ("conv", "local", "hybrid", "vit"),
     "configs/reverse.py": ("rnn", "lstm", "gru", "transformer"),
     "configs/translation.py": ("rnn", "lstm", "gru", "transformer"),
@@ -77,7 +81,7 @@ def reduced(config: ConfigDict) -> ConfigDict:
     small = {
         "model": {"width": 16},
         "optimizer": {"warmup_steps": 1},
-        "train": {"steps": 2, "batch_size": 8, "log_every": 1, "evaluate_every": 1},
+        "train": {"steps": 2, "batch_size": 8, "log_every": 1, "evaluate_every": 2},
         "task": {
             "digits": {},
             "digits_from_class": {},

@@ -20,11 +20,13 @@ from seqmodels.tasks.languages import (
 )
 from seqmodels.tasks.listops import ListOps
 from seqmodels.tasks.memory import Adding, DelayedCopy, InductionHeads, Needle, SelectiveCopy
-from seqmodels.tasks.named_sets import NamedPairs, NamedSet
+from seqmodels.tasks.named_pairs import NamedPairs
+from seqmodels.tasks.named_sets import NamedSet
 from seqmodels.tasks.pathfinder import Pathfinder
 from seqmodels.tasks.recall import Recall
+from seqmodels.tasks.same_file import SameFile
 from seqmodels.tasks.sets import Set
-from seqmodels.tasks.source import SameFile, SourcePackage
+from seqmodels.tasks.source_package import SourcePackage
 from seqmodels.tasks.text import Text
 from seqmodels.tasks.tokens import Tokens
 from seqmodels.tasks.transduction import (

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from seqmodels.arrays import Array, Float
+from seqmodels.arrays import Array, Float, Int
 from seqmodels.config import construct_kind
 from seqmodels.errors import require
 from seqmodels.tasks.base import Batch, Metrics, Split, example_indices, require_length
@@ -61,19 +61,24 @@ class Frozen:
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
         """Frozen examples, in order in validation and test."""
+        return self.rows(split, step, batch_size, length, np.arange(batch_size))
+
+    def rows(
+        self, split: Split, step: int, batch_size: int, length: int, rows: Int[np.ndarray, "b"]
+    ) -> Batch:
+        """Some rows of a batch; no other example is read."""
         require_length(
             length, length == self.length, "frozen", f"its examples have length {self.length}"
         )
         size = self._sizes[split]
         indices, counted = example_indices(size, split, step, batch_size, self.seed)
-        rows = self._records.rows(split, indices.tolist())
+        names = [name for name in Batch._fields if name in self._records.features]
+        values = self._records.values(split, indices[rows].tolist(), names)
         arrays: dict[str, Any] = {}
-        for name in Batch._fields:
-            if name in self._records.features:
-                kind = self._records.features[name].np_dtype
-                arrays[name] = np.stack([np.asarray(row[name], kind) for row in rows])
+        for name, column in zip(names, zip(*values, strict=True), strict=True):
+            arrays[name] = np.array(column, self._records.features[name].np_dtype)
         batch = Batch(**arrays)
-        counted = counted.reshape(-1, *(1,) * (batch.weights.ndim - 1))
+        counted = counted[rows].reshape(-1, *(1,) * (batch.weights.ndim - 1))
         return batch._replace(weights=(batch.weights * counted).astype(np.float32))
 
     def metrics(self, outputs: Float[Array, "B *P V"], batch: Batch) -> Metrics:

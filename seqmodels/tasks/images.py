@@ -110,14 +110,21 @@ class Images:
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
         """Images [B, L, 1 or 3] or [B, height, width, 1 or 3], and their classes [B]."""
+        return self.rows(split, step, batch_size, length, np.arange(batch_size))
+
+    def rows(
+        self, split: Split, step: int, batch_size: int, length: int, rows: Int[np.ndarray, "b"]
+    ) -> Batch:
+        """Some rows of a batch; no other image is read."""
         height, width, channels = self.shape
         why = f"an image has {width}×{height} pixels, {width * height} places"
         require_length(length, length == width * height, "images", why)
         paths = self.paths[split]
         indices, weights = example_indices(len(paths), split, step, batch_size, self.seed)
+        indices, weights = indices[rows], weights[rows]
         images = np.stack([self._image(split, index) for index in indices.tolist()])
         if self.layout != "grid":
-            images = images.reshape(batch_size, length, channels)
+            images = images.reshape(len(rows), length, channels)
         if self.order is not None:
             images = images[:, self.order]
         inputs = images.astype(np.float32) / np.float32(255)

@@ -5,7 +5,7 @@ import os
 import numpy as np
 from jaxtyping import Integer
 
-from seqmodels.arrays import Array, Float
+from seqmodels.arrays import Array, Float, Int
 from seqmodels.errors import ConfigError, ParameterError, nearest, require
 from seqmodels.tasks.base import (
     Batch,
@@ -107,6 +107,12 @@ class Tokens:
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
         """Tokens [B, L] and, at each position, the token that follows [B, L]."""
+        return self.rows(split, step, batch_size, length, np.arange(batch_size))
+
+    def rows(
+        self, split: Split, step: int, batch_size: int, length: int, rows: Int[np.ndarray, "b"]
+    ) -> Batch:
+        """Some rows of a batch; no other window is read."""
         start, end = self.parts[split]
         require_length(length, length >= 1, "tokens", "a window has at least 1 token")
         why = f"the {split} part of {self.path} holds {end - start} tokens"
@@ -117,7 +123,7 @@ class Tokens:
             starts = start + indices * length
         else:
             starts = start + spread(indices, windows, end - start, length)
-        places = starts[:, None] + np.arange(length + 1)
+        places = starts[rows, None] + np.arange(length + 1)
         window = np.asarray(self.tokens[places])
         wrong = _outside(window, self.vocabulary)
         if wrong is not None:
@@ -127,7 +133,7 @@ class Tokens:
                 "to None to have it found"
             )
         window = window.astype(np.int32)
-        weights = np.repeat(weights[:, None], length, axis=1)
+        weights = np.repeat(weights[rows, None], length, axis=1)
         return Batch(window[:, :-1], window[:, 1:], weights)
 
     def metrics(self, outputs: Float[Array, "B L V"], batch: Batch) -> Metrics:

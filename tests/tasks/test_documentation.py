@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.task_entries import ENTRIES
+from benchmarks.task_files import FILES
 from seqmodels.tasks import TASKS
 
 ROOT = Path(__file__).parents[2]
@@ -20,10 +21,11 @@ def test_every_task_has_an_entry():
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_every_task_has_a_row_and_an_example(kind):
+def test_every_task_has_a_row_and_an_example(kind, tmp_path):
     row = re.search(rf"^\| `{kind}` \| ([^|]*) \| ([^|]*) \|.*\|$", PAGE, re.MULTILINE)
     assert row, f"{kind} has no row in docs/tasks.md: {HOW}"
-    spec = TASKS[kind](seed=0).spec
+    files = FILES[kind](tmp_path, ENTRIES[kind].length) if kind in FILES else {}
+    spec = TASKS[kind](seed=0, **files).spec
     assert row[1] == spec.shape
     assert row[2].split() == [
         str(spec.input_size),

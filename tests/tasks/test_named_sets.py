@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import ConfigError, ParameterError
-from seqmodels.tasks import TASKS
+from seqmodels.tasks import TASKS, NamedPairs, NamedSet, records
 from seqmodels.tasks.base import SPLITS
-from seqmodels.tasks.named_sets import ONE_IN, NamedPairs, NamedSet
+from seqmodels.tasks.named_rows import ONE_IN
 from tests.tasks.small_sets import pixels, png, small_sets, write_set
 
 
@@ -268,3 +268,25 @@ def test_nothing_is_imported_before_a_set_is_opened():
     assert done.stdout == "set()\n"
     assert {"tfds", "tfds_pairs"} <= TASKS.keys()
     assert "tensorflow" not in sys.modules
+
+
+def test_rows_are_kept_up_to_a_size(monkeypatch):
+    """64 bytes an image, and 8 of its class."""
+    monkeypatch.setattr(records, "KEPT_BYTES", 3 * (64 + 8))
+    task = image_set()
+    first = task.batch("test", 0, 22, 64)
+    assert len(task.records._kept) == 3
+    again = task.batch("test", 0, 22, 64)
+    assert np.array_equal(first.inputs, again.inputs)
+    monkeypatch.setattr(records.Records, "broken", None)
+    task.records._sources = {}
+    task.batch("test", 0, 3, 64)
+
+
+def test_only_the_rows_asked_for_are_read(own_copy):
+    file = next((own_copy / "mnist/1.0.0").glob("*test*00001"))  # rows 20 and 21
+    file.write_bytes(b"\0" * file.stat().st_size)
+    task = image_set(data_dir=own_copy)
+    assert task.rows("test", 0, 22, 64, np.arange(20)).targets.tolist() == [*range(10)] * 2
+    with pytest.raises(ConfigError, match="record 20 of split 'test'"):
+        task.batch("test", 0, 22, 64)

@@ -1,5 +1,7 @@
 """Pathfinder's pictures against a reader of pictures, and what must not give the answer away."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -12,7 +14,10 @@ GAPS = {32: 2, 128: 3}
 def pictures(side: int, rows: int, steps: int = 1):
     """Images [n, side, side] and labels of some training batches."""
     task = Pathfinder(seed=0, side=side, layout="grid")
-    batches = [task.batch("train", step, rows, side**2) for step in range(steps)]
+    with ThreadPoolExecutor(2) as threads:
+        batches = list(
+            threads.map(lambda step: task.batch("train", step, rows, side**2), range(steps))
+        )
     images = np.concatenate([batch.inputs[..., 0] for batch in batches])
     return images, np.concatenate([batch.targets for batch in batches])
 
@@ -45,21 +50,19 @@ def find_circles(images: np.ndarray) -> np.ndarray:
 
 def reached(images: np.ndarray, starts: np.ndarray, leap: float) -> np.ndarray:
     """The inked pixels to which one can leap from a start, over other inked ones: [n, L, L]."""
-    ink = images > 0.5
-    reach = int(leap)
-    steps = [
-        (down, right)
-        for down in range(-reach, reach + 1)
-        for right in range(-reach, reach + 1)
-        if down**2 + right**2 <= leap**2
-    ]
-    here = np.zeros(ink.shape, bool)
-    here[np.arange(len(ink)), starts[:, 0], starts[:, 1]] = True
-    size = 0
-    while here.sum() > size:
-        size = here.sum()
-        here = np.any([shifted(here, *step) for step in steps], axis=0) & ink
-    return here
+    reach, (height, width) = int(leap), images.shape[1:]
+    down, right = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    near = down**2 + right**2 <= leap**2
+    steps = down[near] * (width + 2 * reach) + right[near]
+    inside = (slice(None), slice(reach, reach + height), slice(reach, reach + width))
+    left = np.pad(images > 0.5, ((0, 0), (reach, reach), (reach, reach)))
+    ink, here = left[inside].copy(), np.arange(left.size).reshape(left.shape)[inside]
+    here = here[np.arange(len(images)), starts[:, 0], starts[:, 1]]
+    while len(here):
+        left.reshape(-1)[here] = False
+        around = np.add.outer(here, steps).ravel()
+        here = np.unique(around[left.reshape(-1)[around]])
+    return ink & ~left[inside]
 
 
 def joined(images: np.ndarray) -> np.ndarray:
