@@ -14,9 +14,12 @@ on 2 idle cores of an AMD EPYC server, over one device (`--devices=1`):
 (early variants of it with test scores in view as well); the checkpoint of a run always is.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from seqmodels.config import read_arguments
+from seqmodels.experiments.points import product
 from seqmodels.presets import preset
 
 # Local attention and the transformer validated higher with 4 blocks than with 2; with 6 the
@@ -68,3 +71,11 @@ def get_config(arg: str = "") -> ConfigDict:
         "curriculum_steps": None,
     }
     return config.lock()
+
+
+def sweep() -> list[dict[str, Any]]:
+    """Seven mixers, each with the same learning rates and seeds."""
+    return product(
+        {"mixer": ("rnn", "lstm", "gru", "conv", "local", "global", "transformer")},
+        {"optimizer.learning_rate": (1e-3, 3e-3, 1e-2), "seed": (0, 1, 2)},
+    )

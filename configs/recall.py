@@ -15,9 +15,12 @@ answered rightly (Arora et al. 2023, Zoology). Test accuracy in per cent at leng
 keys see 30 positions back, which is too near for the later queries.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from seqmodels.config import read_arguments
+from seqmodels.experiments.points import product
 from seqmodels.presets import preset
 
 
@@ -57,3 +60,12 @@ def get_config(arg: str = "") -> ConfigDict:
         "curriculum_steps": None,
     }
     return config.lock()
+
+
+def sweep() -> list[dict[str, Any]]:
+    """Seven mixers at three lengths; each with the same learning rates and seeds."""
+    return product(
+        {"mixer": ("rnn", "lstm", "gru", "conv", "local", "global", "transformer")},
+        {"length": (32, 64, 128)},
+        {"optimizer.learning_rate": (1e-3, 3e-3, 1e-2), "seed": (0, 1, 2)},
+    )

@@ -35,7 +35,7 @@ def run(main: Callable[[], None], takes_config: bool = False) -> NoReturn:
                     raise ConfigError(f"{argument} has no value; write {argument}=VALUE")
                 _overrides.append((key, text))
             else:
-                rest.append(argument)
+                rest.append(_with_underscores(argument))
         try:
             left = flags.FLAGS(rest)
         except flags.Error as error:
@@ -63,11 +63,22 @@ def run(main: Callable[[], None], takes_config: bool = False) -> NoReturn:
     app.run(guarded(lambda argv: main()), flags_parser=guarded(parse))
 
 
+def _with_underscores(argument: str) -> str:
+    """A flag by the name that it is defined by: ``--dry-run`` is ``--dry_run``."""
+    name, equals, text = argument.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + text if name[:2] == "--" else argument
+
+
 def read_config(spec: str | None) -> ConfigDict:
     """The config named by --config, with the command line's overrides."""
+    return load_config(*read_config_flags(spec))
+
+
+def read_config_flags(spec: str | None) -> tuple[str, list[tuple[str, str]]]:
+    """What --config names, and the command line's overrides: where they go to other programs."""
     if spec is None:
         raise UserError("--config is missing; name a file, such as --config=configs/digits.py")
-    return load_config(spec, _overrides)
+    return spec, _overrides
 
 
 def require_flag(flag: flags.FlagHolder[str | None]) -> str:

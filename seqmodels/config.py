@@ -38,6 +38,31 @@ def load_config(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> ConfigD
     override names no key or has the wrong type.
     """
     file, _, argument = spec.partition(":")
+    module = _load_module(file)
+    if not hasattr(module, "get_config"):
+        raise ConfigError(f"--config={file}: defines no get_config(arg)")
+    config = module.get_config(argument)
+    config.lock()
+    for key, text in overrides:
+        override(config, key, text)
+    return config
+
+
+def load_sweep(file: str) -> Any:
+    """What ``sweep()`` of a config file returns (:mod:`seqmodels.experiments.points`).
+
+    Raises :class:`ConfigError` where the file is missing or defines none.
+    """
+    module = _load_module(file)
+    if not hasattr(module, "sweep"):
+        raise ConfigError(
+            f"--config={file}: defines no sweep(); copy that of configs/digits.py, which returns "
+            "the points to run"
+        )
+    return module.sweep()
+
+
+def _load_module(file: str) -> types.ModuleType:
     path = Path(file)
     if not path.is_file():
         siblings = [str(p) for p in path.parent.glob("*.py")]
@@ -47,13 +72,7 @@ def load_config(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> ConfigD
     assert module_spec.loader is not None
     module = importlib.util.module_from_spec(module_spec)
     module_spec.loader.exec_module(module)
-    if not hasattr(module, "get_config"):
-        raise ConfigError(f"--config={file}: defines no get_config(arg)")
-    config = module.get_config(argument)
-    config.lock()
-    for key, text in overrides:
-        override(config, key, text)
-    return config
+    return module
 
 
 def read_arguments(text: str, **defaults: Any) -> Any:

@@ -1,0 +1,216 @@
+"""A sweep: its runs are planned, dealt out to workers, watched and summarised."""
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from seqmodels.errors import UserError
+from seqmodels.experiments.groups import Overrides, Run, settings_to_try
+from seqmodels.experiments.local_workers import LocalWorkers
+from seqmodels.experiments.matching import read_match
+from seqmodels.experiments.slurm import SlurmJobs
+from seqmodels.experiments.sweep_display import SweepDisplay, print_plan
+from seqmodels.experiments.sweep_plan import Plan, add_points, make_plan, store_plan
+from seqmodels.experiments.sweep_storage import (
+    PATIENCE_SECONDS,
+    PatientStorage,
+    Studies,
+    shown_url,
+)
+from seqmodels.experiments.sweep_summary import write_summary
+from seqmodels.experiments.sweep_worker import Orders
+from seqmodels.experiments.trials import folder_lock, read_json
+from seqmodels.training.interruption import Interruption, RunInterruptedError
+
+SEARCHES = ("grid", "random", "tpe")
+LOOK_SECONDS = 1.0
+ROUNDS = 5
+"""How often workers are called again for runs that the storage has lost."""
+
+
+class SweepOptions(NamedTuple):
+    """How a sweep is run; the flags of sweep.py."""
+
+    workers: int
+    search: str = "grid"
+    trials: int | None = None
+    prune: bool = False
+    storage: str | None = None
+    match: str | None = None
+    target: float | None = None
+    dry_run: bool = False
+    slurm: str | None = None
+    heartbeat: int = 10
+    patience: float = PATIENCE_SECONDS
+
+
+def run_sweep(
+    spec: str, overrides: Overrides, workdir: str, train: Path, options: SweepOptions
+) -> None:
+    """Runs what ``sweep()`` of a config file returns, each point by train.py in its own folder.
+
+    The same command again goes on: what has finished is never run again, points that have been
+    added are. On another machine that reaches the folder and the storage it adds workers.
+
+    Args:
+      spec: the config file, with arguments that all points share.
+      overrides: keys of the config that all points share.
+      workdir: the sweep's folder.
+      train: the script train.py.
+      options: how.
+
+    Raises:
+      UserError: a point that can't be run, a folder that holds something else, a storage that is
+        lost, or an interruption, each in one line.
+    """
+    plan = make_plan(
+        spec, overrides, read_match(options.match, options.target), options.search, options.trials
+    )
+    if options.dry_run:
+        print_plan(plan.groups, plan.runs, options.trials)
+        total = sum(_expected(plan, index) for index in range(len(plan.groups)))
+        print(f"{total} runs; none was begun (--dry-run)")
+        return
+    folder = Path(workdir).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--workdir={workdir} can't be made ({error.strerror})") from None
+    with Interruption() as interruption:
+        _Sweep(plan, folder, train, options, interruption).run()
+
+
+class _Sweep:
+    """One machine's part of a sweep."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        train: Path,
+        options: SweepOptions,
+        interruption: Interruption,
+    ):
+        self.plan = plan
+        self.folder = folder
+        self.options = options
+        self.interruption = interruption
+        with folder_lock(folder):
+            identity = store_plan(plan, folder, _command())
+            url = options.storage or f"sqlite:///{folder}/sweep.sqlite3"
+            storage = PatientStorage(url, options.heartbeat, options.patience)
+            stem = Path(plan.config.partition(":")[0]).stem
+            names = {f"{stem} {identity} {group.text}": group for group in plan.groups}
+            studies = Studies(
+                storage, names, plan.search, plan.higher_is_better, prune=options.prune
+            )
+            self._register(studies)
+        self.orders = Orders(
+            folder=folder,
+            config=plan.config.partition(":")[0],
+            storage=url,
+            studies=names,
+            names=frozenset(run.name for run in plan.runs),
+            search=plan.search,
+            trials=plan.trials,
+            prune=options.prune,
+            score=plan.score,
+            higher_is_better=plan.higher_is_better,
+            train=train.absolute(),
+            devices=1 if options.workers > 1 else None,
+            cores=None,
+            heartbeat=options.heartbeat,
+            patience=options.patience,
+            parent=None,
+        )
+        self.studies = studies
+
+    def _register(self, studies: Studies, again: bool = True) -> int:
+        """Enters what is to be run into the storage, and says how many runs that is."""
+        entered = 0
+        for study, group in zip(studies.all, self.plan.groups, strict=True):
+            own = [run for run in self.plan.runs if run.arguments == group.arguments]
+            entered += studies.register(study, own, self.folder, again, self.plan.score)
+        return entered
+
+    def run(self) -> None:
+        """Runs to the end, to an interruption or to a storage that is lost."""
+        groups = enumerate(self.plan.groups)
+        expected = {group.text: _expected(self.plan, index) for index, group in groups}
+        score, higher = self.plan.score, self.plan.higher_is_better
+        display = SweepDisplay(self.folder, score, higher, expected)
+        display.update(self._names())
+        write_summary(self.folder)
+        print(
+            f"{display.count('finished')} of {display.total} runs are finished; the others are "
+            f"dealt out by {shown_url(self.orders.storage)}",
+            flush=True,
+        )
+        crew = self._hire()
+        try:
+            with display:
+                self._watch(crew, display)
+        finally:
+            crew.stop()
+            display.update(self._names())
+            write_summary(self.folder)
+        finished = f"{display.count('finished')} of {display.total} runs finished"
+        if self.interruption.signal is not None:
+            raise RunInterruptedError(
+                f"stopped with {finished}, the others saved; go on with: {_command()}",
+                self.interruption.signal,
+            )
+        print(
+            f"{finished}, {display.count('failed')} failed, {display.count('pruned')} pruned; "
+            f"compared in {self.folder / 'summary.csv'}"
+        )
+
+    def _hire(self) -> LocalWorkers | SlurmJobs:
+        if self.options.slurm is not None:
+            return SlurmJobs(self.orders, self.options.workers, self.options.slurm)
+        return LocalWorkers(self.orders, self.options.workers)
+
+    def _watch(self, crew: LocalWorkers | SlurmJobs, display: SweepDisplay) -> None:
+        """Looks after the workers until nothing is left to do."""
+        for _ in range(ROUNDS):
+            crew.start()
+            while crew.look() and self.interruption.signal is None:
+                if display.update(self._names()):
+                    write_summary(self.folder)
+                time.sleep(LOOK_SECONDS)
+            if self.interruption.signal is not None:
+                return
+            with folder_lock(self.folder):
+                if not self._register(self.studies, again=False):
+                    return
+
+    def _names(self) -> list[str]:
+        """The runs that the sweep has by now; a search's are found by their folders."""
+        if self.plan.search == "grid":
+            return [run.name for run in self.plan.runs]
+        runs = []
+        for file in sorted(self.folder.glob("trials/*/trial.json")):
+            content = read_json(file) or {}
+            runs.append(Run(*(content[field] for field in Run._fields)))
+        with folder_lock(self.folder):
+            add_points(self.folder, runs)
+        return [run.name for run in runs]
+
+
+def _expected(plan: Plan, index: int) -> int:
+    """How many runs a group will have."""
+    group = plan.groups[index]
+    if plan.trials is None:
+        return sum(run.arguments == group.arguments for run in plan.runs)
+    return settings_to_try(group, plan.trials) * len(group.seeds)
+
+
+def _command() -> str:
+    """The command line, without a storage's password."""
+    shown = []
+    for argument in sys.argv:
+        name, _, url = argument.partition("=")
+        shown.append(f"{name}={shown_url(url)}" if name == "--storage" else argument)
+    return shlex.join(["python", *shown])

@@ -1,0 +1,340 @@
+"""A worker of a sweep: takes a trial, runs it by train.py, tells how it went, takes the next.
+
+``python -m seqmodels.experiments.sweep_worker`` with pickled :class:`Orders` on standard input;
+``sweep.py`` and SLURM jobs start it. It needs nothing but the folder and the storage, so that it
+may run on any machine that reaches both.
+"""
+
+import contextlib
+import json
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import optuna
+from optuna.trial import TrialState
+
+from seqmodels.errors import UserError
+from seqmodels.experiments.groups import (
+    Group,
+    Run,
+    argument_text,
+    override_texts,
+    settings_to_try,
+)
+from seqmodels.experiments.points import Between
+from seqmodels.experiments.sweep_storage import (
+    PatientStorage,
+    Studies,
+    enter_again,
+    run_attributes,
+)
+from seqmodels.experiments.trials import Trial
+
+POLL_SECONDS = 0.2
+IDLE_SECONDS = 1.0
+ATTEMPTS = 3
+"""So often a run that a signal kills is begun."""
+DEATHS = 5
+"""So many workers may die of a run."""
+
+
+class Orders(NamedTuple):
+    """All that a worker has to know."""
+
+    folder: Path
+    config: str
+    """The config file."""
+    storage: str
+    studies: dict[str, Group]
+    """The group of each study, by the study's name."""
+    names: frozenset[str]
+    """Runs that the sweep has; others that the storage knows are of an earlier version of it."""
+    search: str
+    trials: int | None
+    prune: bool
+    score: str
+    higher_is_better: bool
+    train: Path
+    """The script train.py."""
+    devices: int | None
+    cores: tuple[int, ...] | None
+    """The cores to stay on; None for all."""
+    heartbeat: int
+    patience: float
+    parent: int | None
+    """The process without which to stop; None for none."""
+
+
+class _StoppedError(Exception):
+    """The worker has been asked to stop, and its run has saved itself."""
+
+
+class _NothingError(Exception):
+    """This trial runs nothing: a setting was proposed twice, or enough of them have been tried."""
+
+
+class _FailedError(Exception):
+    """The run has failed, which is written down."""
+
+
+class Worker:
+    """Takes trials until none is left, or until it is stopped.
+
+    Args:
+      orders: what to do.
+
+    Raises:
+      StorageLostError: the storage has not answered for ``orders.patience`` seconds.
+    """
+
+    def __init__(self, orders: Orders):
+        self.orders = orders
+        self.stop: int | None = None
+        self.storage = PatientStorage(orders.storage, orders.heartbeat, orders.patience)
+        self.studies = Studies(
+            self.storage, orders.studies, orders.search, orders.higher_is_better, orders.prune
+        )
+
+    def work(self) -> int:
+        """Works; returns the number of the signal that stopped it, or 0 when all is done."""
+        while not self._stopping():
+            self._raise_if_lost()
+            for study in self.studies.all:
+                self.studies.revive(study)
+            study = self._choose()
+            if study is not None:
+                # A trial that another worker has told is another's: this one was given up for dead.
+                told = (ValueError, optuna.exceptions.UpdateFinishedTrialError)
+                with contextlib.suppress(*told, _StoppedError):
+                    study.optimize(
+                        lambda trial, study=study: self._run_trial(study, trial),
+                        n_trials=1,
+                        catch=(_NothingError, _FailedError),
+                    )
+            elif any(_count(study, TrialState.RUNNING) for study in self.studies.all):
+                time.sleep(IDLE_SECONDS)
+            else:
+                return 0
+        return self.stop or 0
+
+    def _choose(self) -> optuna.Study | None:
+        """The study with something to do in which the least has been begun."""
+        begun = {}
+        for index, study in enumerate(self.studies.all):
+            trials = study.get_trials(deepcopy=False)
+            waiting = sum(trial.state == TrialState.WAITING for trial in trials)
+            if waiting or self._may_propose(study, trials):
+                begun[index] = len(trials) - waiting
+        return self.studies.all[min(begun, key=lambda index: begun[index])] if begun else None
+
+    def _may_propose(self, study: optuna.Study, trials: list[Any]) -> bool:
+        """Whether fewer settings of a group have been proposed than are to be tried."""
+        if self.orders.search == "grid":
+            return False
+        assert self.orders.trials is not None
+        proposed = {t.user_attrs["setting"] for t in trials if "setting" in t.user_attrs}
+        wanted = settings_to_try(self.orders.studies[study.study_name], self.orders.trials)
+        return len(proposed) < wanted
+
+    def _run_trial(self, study: optuna.Study, trial: optuna.Trial) -> float:
+        trial.set_user_attr("begun", True)
+        attributes = trial.user_attrs
+        if "run" in attributes:
+            run = Run(**json.loads(attributes["run"]))
+            if run.name not in self.orders.names and "setting" not in attributes:
+                raise _NothingError
+        else:
+            run = self._propose(study, trial)
+        folder = Trial(self.orders.folder, run.name)
+        folder.prepare(run)
+        if attributes.get("deaths", 0) >= DEATHS:
+            self._fail(trial, folder, 1, f"its worker died {DEATHS} times; is there enough memory?")
+        try:
+            return self._train(trial, run, folder)
+        except _StoppedError:
+            folder.set_state("waiting")
+            frozen = study.get_trials(deepcopy=False)[trial.number]
+            enter_again(study, frozen)
+            raise
+
+    def _propose(self, study: optuna.Study, trial: optuna.Trial) -> Run:
+        """Draws a setting; returns its run with the first seed and enters those with the others."""
+        group = self.orders.studies[study.study_name]
+        earlier = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
+        if not self._may_propose(study, earlier):
+            raise _NothingError
+        index = trial.suggest_categorical("setting", list(range(len(group.settings))))
+        setting = dict(group.settings[index])
+        for key, value in setting.items():
+            if isinstance(value, Between):
+                setting[key] = trial.suggest_float(key, value.low, value.high, log=True)
+        text = json.dumps(setting, sort_keys=True)
+        taken = {t.user_attrs.get("setting") for t in earlier}
+        if text in taken:
+            free = [
+                other
+                for other, values in enumerate(group.settings)
+                if json.dumps(values, sort_keys=True) not in taken
+            ]
+            if free:
+                study.enqueue_trial({"setting": random.choice(free)})
+            raise _NothingError
+        trial.set_user_attr("setting", text)
+        first, *others = group.runs(setting)
+        frozen = study.get_trials(deepcopy=False)[trial.number]
+        for run in others:
+            study.add_trial(
+                optuna.create_trial(
+                    state=TrialState.WAITING,
+                    params=frozen.params,
+                    distributions=frozen.distributions,
+                    user_attrs={"setting": text, **run_attributes(run)},
+                )
+            )
+        for key, value in run_attributes(first).items():
+            trial.set_user_attr(key, value)
+        return first
+
+    def _train(self, trial: optuna.Trial, run: Run, folder: Trial) -> float:
+        """Runs train.py in the trial's folder until it ends; returns the validation score."""
+        killed = 0
+        while killed < ATTEMPTS:
+            with folder.locked() as descriptor:
+                if descriptor is None:  # a run that has outlived its worker goes on there
+                    while not self._stopping() and self._is_held(folder):
+                        time.sleep(IDLE_SECONDS)
+                        self._raise_if_lost()
+                    if self._stopping():
+                        raise _StoppedError
+                else:
+                    code = self._start_and_follow(trial, run, folder, descriptor)
+                    if code > 0:
+                        self._fail(trial, folder, code, folder.last_line())
+                    killed += code < 0
+            results = folder.results()
+            if results is not None:
+                folder.set_state("finished")
+                return results["validation"][self.orders.score]
+        self._fail(
+            trial, folder, 1, f"train.py was killed {ATTEMPTS} times; is there enough memory?"
+        )
+
+    def _fail(self, trial: optuna.Trial, folder: Trial, code: int, reason: str) -> NoReturn:
+        """Writes a failure down that is not to be tried again."""
+        folder.set_state("failed", reason)
+        trial.set_user_attr("exit_code", code)
+        raise _FailedError(reason)
+
+    def _is_held(self, folder: Trial) -> bool:
+        with folder.locked() as descriptor:
+            return descriptor is None
+
+    def _start_and_follow(
+        self, trial: optuna.Trial, run: Run, folder: Trial, descriptor: int
+    ) -> int:
+        """Starts train.py and watches it: its exit code, negative where a signal killed it."""
+        if folder.results() is not None:
+            return 0
+        folder.set_state("running", begins=True)
+        devices = [] if self.orders.devices is None else [f"--devices={self.orders.devices}"]
+        with (folder.folder / "output.txt").open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, *train_command(self.orders, run), *devices],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=(descriptor,),
+                start_new_session=True,  # Ctrl-C on a terminal comes by way of the worker alone
+            )
+        folder.note_processes(process.pid)
+        why = None
+        reported: set[int] = set()
+        while process.poll() is None:
+            time.sleep(POLL_SECONDS)
+            if why is None:
+                why = self._why_stop(trial, folder, reported)
+                if why is not None:
+                    process.send_signal(signal.SIGINT)  # it saves and ends
+        if isinstance(why, BaseException) and folder.results() is None:
+            if isinstance(why, optuna.TrialPruned):
+                folder.set_state("pruned", str(why))
+            elif not isinstance(why, _StoppedError):
+                folder.set_state("waiting")
+            raise why
+        return process.returncode
+
+    def _why_stop(self, trial: optuna.Trial, folder: Trial, reported: set[int]) -> Exception | None:
+        """What a run in progress is to be stopped for; None lets it go on."""
+        if self._stopping():
+            return _StoppedError()
+        if self.storage.lost is not None:
+            return self.storage.lost
+        if not self.orders.prune:
+            return None
+        try:
+            for step, value in folder.validations(self.orders.score):
+                if step not in reported:
+                    reported.add(step)
+                    trial.report(value, step)
+                    if trial.should_prune():
+                        return optuna.TrialPruned(
+                            f"at step {step} its {self.orders.score} {value:.4g} is worse than the "
+                            "median of its group"
+                        )
+        except UserError as error:  # the storage is lost
+            return error
+        return None
+
+    def _raise_if_lost(self) -> None:
+        if self.storage.lost is not None:
+            raise self.storage.lost
+
+    def _stopping(self) -> bool:
+        if self.orders.parent is not None and os.getppid() != self.orders.parent:
+            self.stop = self.stop or signal.SIGTERM  # nobody is left to look after this worker
+        return self.stop is not None
+
+
+def train_command(orders: Orders, run: Run) -> list[str]:
+    """train.py and its arguments for a run."""
+    argument = argument_text(run.arguments)
+    return [
+        str(orders.train),
+        f"--config={orders.config}" + (f":{argument}" if argument else ""),
+        f"--workdir={Trial(orders.folder, run.name).folder}",
+        *(f"--config.{key}={text}" for key, text in override_texts(run.overrides)),
+    ]
+
+
+def work(orders: Orders) -> int:
+    """Works in this process; returns its exit code."""
+    if orders.cores is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, orders.cores)
+    try:
+        worker = Worker(orders)
+
+        def note(number: int, frame: Any) -> None:
+            worker.stop = number
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, note)
+        stopped = worker.work()
+        return 128 + stopped if stopped else 0
+    except UserError as error:
+        print(error, file=sys.stderr, flush=True)
+        return error.exit_code
+
+
+def _count(study: optuna.Study, state: TrialState) -> int:
+    return len(study.get_trials(deepcopy=False, states=(state,)))
+
+
+if __name__ == "__main__":
+    sys.exit(work(pickle.load(sys.stdin.buffer)))

@@ -1,0 +1,50 @@
+"""Runs a sweep: python sweep.py --config=configs/recall.py --workdir=sweeps/recall --workers=2
+
+Every point of the config's sweep() is a run of train.py, in a folder of its own. The same command
+again goes on where it stopped; on another machine, with --storage, it adds workers. --dry-run lists
+the runs. Any key of the config can be set for all of them: --config.train.steps=500.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from seqmodels import cli
+
+CONFIG = flags.DEFINE_string("config", None, "config file that has a sweep(): configs/recall.py")
+WORKDIR = flags.DEFINE_string("workdir", None, "folder of the sweep; made if missing")
+WORKERS = flags.DEFINE_integer("workers", 1, "runs at a time; several share the cores", 1)
+SEARCH = flags.DEFINE_enum("search", "grid", ["grid", "random", "tpe"], "how settings are chosen")
+TRIALS = flags.DEFINE_integer("trials", None, "random, tpe: how many settings of each group", 1)
+PRUNE = flags.DEFINE_boolean("prune", False, "stop runs that validate below their group's median")
+MATCH = flags.DEFINE_string("match", None, "bring models to one size: parameters, flops or state")
+TARGET = flags.DEFINE_float("target", None, "that size")
+STORAGE = flags.DEFINE_string("storage", None, "URL for Optuna; by default SQLite in the workdir")
+SLURM = flags.DEFINE_string("slurm", None, "partition of a cluster whose jobs are the workers")
+HEARTBEAT = flags.DEFINE_integer("heartbeat", 10, "seconds; a worker is dead after three missed", 1)
+DRY_RUN = flags.DEFINE_boolean("dry_run", False, "list the runs and their sizes, run none")
+
+
+def main() -> None:
+    """Reads the flags and sweeps."""
+    spec, overrides = cli.read_config_flags(CONFIG.value)
+    workdir = "" if DRY_RUN.value else cli.require_flag(WORKDIR)
+    from seqmodels.experiments.sweep import SweepOptions, run_sweep
+
+    options = SweepOptions(
+        workers=WORKERS.value,
+        search=SEARCH.value,
+        trials=TRIALS.value,
+        prune=PRUNE.value,
+        storage=STORAGE.value,
+        match=MATCH.value,
+        target=TARGET.value,
+        dry_run=DRY_RUN.value,
+        slurm=SLURM.value,
+        heartbeat=HEARTBEAT.value,
+    )
+    run_sweep(spec, overrides, workdir, Path(__file__).with_name("train.py"), options)
+
+
+if __name__ == "__main__":
+    cli.run(main, takes_config=True)
