@@ -1,10 +1,11 @@
 """A figure as a chart of Plotly's, which the page draws and which answers to the mouse."""
 
+import math
 from html import escape
 from typing import Any
 
 from seqmodels.experiments.report.figure import Axis, Figure, Point, Series, hover
-from seqmodels.experiments.report.values import shown
+from seqmodels.experiments.report.values import Number, shown
 
 
 def to_plotly(figure: Figure) -> str:
@@ -104,7 +105,7 @@ def _band(trace: dict[str, Any], points: list[Point]) -> dict[str, Any]:
     }
 
 
-def _values(figure: Figure, side: str) -> list[float]:
+def _values(figure: Figure, side: str) -> list[Number]:
     points = [point for series in figure.series for point in series.points]
     values = [getattr(point, side) for point in points]
     if side == "y":
@@ -112,7 +113,7 @@ def _values(figure: Figure, side: str) -> list[float]:
     return values
 
 
-def _axis(axis: Axis, values: list[float]) -> dict[str, Any]:
+def _axis(axis: Axis, values: list[Number]) -> dict[str, Any]:
     made: dict[str, Any] = {
         "title": {"text": _plotly_text(axis.title)},
         "automargin": True,
@@ -127,8 +128,10 @@ def _axis(axis: Axis, values: list[float]) -> dict[str, Any]:
     return made
 
 
-def log_ticks(axis: Axis, values: list[float]) -> list[float | int]:
+def log_ticks(axis: Axis, values: list[Number]) -> list[Number]:
     """Where a logarithmic axis is marked: lengths and bytes at powers of two, others by tens.
+
+    At most 8 marks; over less than a factor of 30 also at 2 and 5 times a power of ten.
 
     >>> log_ticks(Axis("length", "count", log=True), [64, 100, 256])
     [64, 128, 256]
@@ -138,21 +141,15 @@ def log_ticks(axis: Axis, values: list[float]) -> list[float | int]:
     values = [value for value in values if value > 0]
     if not axis.log or not values:
         return []
-    base = 2 if axis.title == "length" or axis.kind == "bytes" else 10
     low, high = min(values), max(values)
-    first, last = _floor_log(low, base), -_floor_log(1 / high, base)
-    every = -(-(last - first + 1) // 8)
+    base = 2 if axis.title == "length" or axis.kind == "bytes" else 10
+    first = math.floor(math.log(low, base) + 1e-9)
+    last = math.ceil(math.log(high, base) - 1e-9)
     if base == 10 and high / low < 30:
-        found = [m * 10.0**e for e in range(first, last + 1) for m in (1, 2, 5)]
+        found = [step * 10.0**power for power in range(first, last + 1) for step in (1, 2, 5)]
         return [tick for tick in found if low / 2.1 <= tick <= high * 2.1]
-    return (
-        [base**e if e >= 0 else float(base) ** e for e in range(first, last + 1, every)]
-        if (base == 2)
-        else [10.0**e for e in range(first, last + 1, every)]
-    )
-
-
-def _floor_log(value: float, base: int) -> int:
-    import math
-
-    return math.floor(math.log(value, base) + 1e-9)
+    every = math.ceil((last - first + 1) / 8)
+    powers = range(first, last + 1, every)
+    if base == 2 and first >= 0:
+        return [2**power for power in powers]
+    return [float(base) ** power for power in powers]

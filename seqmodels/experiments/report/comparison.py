@@ -8,23 +8,23 @@ from typing import Any, NamedTuple
 from seqmodels.config import construct_kind, flatten
 from seqmodels.experiments.report.reading import Content, Found, Run, Sweep, as_dict
 from seqmodels.experiments.report.table import Link
-from seqmodels.experiments.report.values import number, readable, slug
+from seqmodels.experiments.report.values import Number, number, readable, slug
 
 
 class Spread(NamedTuple):
     """A score over the seeds: mean, standard deviation and the values themselves."""
 
-    mean: float | None
-    deviation: float | None
-    values: list[float]
+    mean: Number | None
+    deviation: Number | None
+    values: list[Number]
 
     @property
-    def low(self) -> float | None:
+    def low(self) -> Number | None:
         """The lowest of several."""
         return min(self.values) if len(self.values) > 1 else None
 
     @property
-    def high(self) -> float | None:
+    def high(self) -> Number | None:
         """The highest of several."""
         return max(self.values) if len(self.values) > 1 else None
 
@@ -37,8 +37,8 @@ class Group(NamedTuple):
     setting: str
     """What the comparison holds the same for several labels, such as ``length 64``; or nothing."""
     length: int | None
-    parameters: float | None
-    flops: float | None
+    parameters: Number | None
+    flops: Number | None
     chosen: Content
     """What was chosen on validation."""
     validation: Spread
@@ -46,7 +46,7 @@ class Group(NamedTuple):
     seeds: int
     failed: int
     trials: int
-    seconds: float | None
+    seconds: Number | None
     """Of training a run, on average."""
     runs: list[Run]
 
@@ -281,6 +281,6 @@ def links(comparison: Comparison, runs: list[Run]) -> tuple[Link, ...]:
     )
 
 
-def seed_of(run: Run) -> float | None:
+def seed_of(run: Run) -> Number | None:
     """The seed of a run, also of a trial that has not begun."""
     return number(run.config.get("seed", as_dict(run.trial.get("overrides")).get("seed")))

@@ -8,7 +8,7 @@ from seqmodels.experiments.report.comparison import Comparison, Group, links
 from seqmodels.experiments.report.figure import Axis, Figure, Point, Series, pareto
 from seqmodels.experiments.report.reading import Run, as_dict
 from seqmodels.experiments.report.styles import GREY, Style
-from seqmodels.experiments.report.values import number, slug
+from seqmodels.experiments.report.values import Number, number, slug
 
 
 class ComparisonFigures:
@@ -71,7 +71,7 @@ class ComparisonFigures:
 
     def cost(self, groups: list[Group], key: str, title: str, kind: Any) -> Figure | None:
         """Test score against a cost."""
-        cost: Callable[[Group], float | None] = lambda group: getattr(group, key)  # noqa: E731
+        cost: Callable[[Group], Number | None] = lambda group: getattr(group, key)  # noqa: E731
         drawn = [g for g in groups if g.test.mean is not None and (cost(g) or 0) > 0]
         if len(drawn) < 2:
             return None
@@ -152,7 +152,7 @@ def _at(title: str, setting: str) -> str:
 
 def _curve(runs: list[Run], split: str, metric: str) -> list[Point]:
     """By step, the mean over the runs that reached it, and their range."""
-    by_step: dict[int, list[float]] = {}
+    by_step: dict[int, list[Number]] = {}
     for run in runs:
         for event in run.events:
             value = number(event.get(metric))

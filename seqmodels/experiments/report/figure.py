@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 from seqmodels.experiments.report.styles import Style
 from seqmodels.experiments.report.table import Column, Link, Row, Table
-from seqmodels.experiments.report.values import Kind, shown
+from seqmodels.experiments.report.values import Kind, Number, shown
 
 
 class Axis(NamedTuple):
@@ -18,10 +18,10 @@ class Axis(NamedTuple):
 class Point(NamedTuple):
     """A value at x, with the ends of its range, a remark and the runs that it comes from."""
 
-    x: float
-    y: float
-    low: float | None = None
-    high: float | None = None
+    x: Number
+    y: Number
+    low: Number | None = None
+    high: Number | None = None
     note: str = ""
     runs: tuple[Link, ...] = ()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from seqmodels.experiments.report.chart import log_ticks
 from seqmodels.experiments.report.figure import Axis, Figure, Series
-from seqmodels.experiments.report.values import shown
+from seqmodels.experiments.report.values import Number, shown
 
 
 def draw(figure: Figure, path: Path) -> None:
@@ -83,7 +83,7 @@ def _draw(axes: Any, series: Series) -> Any:
     )
 
 
-def _label(axis: Any, described: Axis, values: list[float]) -> None:
+def _label(axis: Any, described: Axis, values: list[Number]) -> None:
     from matplotlib.ticker import NullLocator
 
     axis.set_label_text(_literal(described.title))

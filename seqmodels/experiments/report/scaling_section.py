@@ -20,7 +20,7 @@ from seqmodels.experiments.report.scaling_tables import (
 )
 from seqmodels.experiments.report.section import Section
 from seqmodels.experiments.report.styles import Style
-from seqmodels.experiments.report.values import number, readable, slug
+from seqmodels.experiments.report.values import Number, number, readable, slug
 
 _DRAWN = (
     "step_seconds",
@@ -196,6 +196,6 @@ def _style(styles: dict[str, Style], mixer: str) -> Style:
     return styles[readable(mixer)]
 
 
-def _quality_point(entry: Content, x: float) -> Point:
+def _quality_point(entry: Content, x: Number) -> Point:
     low, high = number(entry.get("low")), number(entry.get("high"))
     return Point(x, entry["mean"], low, high)

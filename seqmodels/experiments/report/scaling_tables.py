@@ -5,7 +5,7 @@ from typing import Any
 from seqmodels.experiments.report.reading import Content, Scaling
 from seqmodels.experiments.report.recipes import scaling_recipe
 from seqmodels.experiments.report.table import Column, Row, Table
-from seqmodels.experiments.report.values import Kind, number, readable, shown
+from seqmodels.experiments.report.values import Kind, Number, number, readable, shown
 
 QUANTITIES: dict[str, tuple[str, Kind]] = {
     "step_seconds": ("time of a training step", "seconds"),
@@ -24,7 +24,7 @@ QUANTITIES: dict[str, tuple[str, Kind]] = {
 """What is measured of a cell: how it is called, and how it is written."""
 
 
-def middle(cell: Content, quantity: str) -> tuple[float | None, float | None, float | None]:
+def middle(cell: Content, quantity: str) -> tuple[Number | None, Number | None, Number | None]:
     """A quantity of a cell with its lowest and highest repeat, if it was repeated."""
     value = cell.get(quantity)
     if isinstance(value, dict):

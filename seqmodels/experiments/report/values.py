@@ -8,12 +8,15 @@ from typing import Any, Literal
 Kind = Literal["text", "number", "count", "seconds", "bytes", "flops", "state", "links"]
 """How the values of a column or an axis are written."""
 
+Number = float | int
+"""Of either type: where types are checked at run time, an int is no float."""
+
 _SECONDS = ((1e-6, "ns", 1e-9), (1e-3, "µs", 1e-6), (1.0, "ms", 1e-3))
 _THOUSANDS = ("", "K", "M", "G", "T", "P", "E")
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
-def number(value: Any) -> float | int | None:
+def number(value: Any) -> Number | None:
     """The value where it is a finite number; None for anything else that a file may hold."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number and math.isfinite(value) else None
@@ -47,7 +50,7 @@ def shown(value: Any, kind: Kind) -> str:
     return _plain(finite)
 
 
-def _plain(value: float | int) -> str:
+def _plain(value: Number) -> str:
     """Four digits, and all of a whole number.
 
     >>> _plain(1234567), _plain(1234.56), _plain(2.5e12), _plain(3e-05)
@@ -58,7 +61,7 @@ def _plain(value: float | int) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
-def _shown_seconds(seconds: float) -> str:
+def _shown_seconds(seconds: Number) -> str:
     for below, unit, size in _SECONDS:
         if abs(seconds) < below:
             return f"{seconds / size:.3g} {unit}"

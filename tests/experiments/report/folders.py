@@ -199,3 +199,9 @@ def scaling_folder(folder: Path, lengths: tuple[int, ...] = (256, 512, 1024, 204
     }
     write_json(folder / "scaling.json", content)
     return folder
+
+
+HOSTILE = (
+    """</script><script>window.hacked=1</script><b>x</b>'"|$1${x}%{y}<a href='javascript:0'>"""
+)
+"""A name that breaks out of HTML, JSON, Markdown and templates where it is let."""
