@@ -1,11 +1,11 @@
-"""Seven architectures of one size on digits and on recall at three lengths, in a quarter of an hour.
+"""Seven architectures of one size on digits, and on recall at three lengths: an overview.
 
 make compare
 python sweep.py --config=configs/compare.py --workdir=sweeps/compare --match=parameters
 --target=40000
 
-Each model gets the same two learning rates, chosen between on validation. Short runs, one
-seed: an overview, not a result; configs/digits.py and configs/recall.py have the sweeps that are.
+Each model gets the same two learning rates, chosen between on validation. These are short runs of
+one seed; the sweeps of configs/digits.py and configs/recall.py are longer, and of several.
 """
 
 from typing import Any

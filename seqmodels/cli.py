@@ -13,6 +13,14 @@ from seqmodels.errors import ConfigError, UserError
 _overrides: list[tuple[str, str]] = []
 
 
+def run_on(main: Callable[[list[str]], None]) -> NoReturn:
+    """As :func:`run`, for a program that is given names beside its flags, and calls main on them.
+
+    Flags and names may stand in any order.
+    """
+    _run(main, takes_config=False, takes_names=True)
+
+
 def run(main: Callable[[], None], takes_config: bool = False) -> NoReturn:
     """Parses the command line and calls main; ends the process with its exit code.
 
@@ -23,6 +31,10 @@ def run(main: Callable[[], None], takes_config: bool = False) -> NoReturn:
       main: what to do once the flags are known.
       takes_config: whether the program has a --config to override.
     """
+    _run(lambda names: main(), takes_config, takes_names=False)
+
+
+def _run(main: Callable[[list[str]], None], takes_config: bool, takes_names: bool) -> NoReturn:
     name = sys.argv[0]
     logging.set_verbosity(logging.ERROR)  # libraries log each backend and each save
 
@@ -36,6 +48,7 @@ def run(main: Callable[[], None], takes_config: bool = False) -> NoReturn:
                 _overrides.append((key, text))
             else:
                 rest.append(_with_underscores(argument))
+        flags.FLAGS.set_gnu_getopt(takes_names)  # else the first name ends the flags
         try:
             left = flags.FLAGS(rest)
         except flags.Error as error:
@@ -43,7 +56,7 @@ def run(main: Callable[[], None], takes_config: bool = False) -> NoReturn:
             raise UserError(f"{message.splitlines()[0]} (see --help)") from None
         except SystemExit:
             sys.exit(0)  # --help has been printed; absl calls that a failure
-        if left[1:]:
+        if left[1:] and not takes_names:
             raise UserError(f"{left[1]!r} is not a flag; flags look like --name=value (see --help)")
         return left
 
@@ -60,7 +73,7 @@ def run(main: Callable[[], None], takes_config: bool = False) -> NoReturn:
 
         return call
 
-    app.run(guarded(lambda argv: main()), flags_parser=guarded(parse))
+    app.run(guarded(lambda argv: main(argv[1:])), flags_parser=guarded(parse))
 
 
 def _with_underscores(argument: str) -> str:

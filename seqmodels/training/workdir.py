@@ -21,7 +21,16 @@ from seqmodels.config import differing_keys, to_dict
 from seqmodels.errors import UserError
 from seqmodels.training.processes import is_first
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scikit-learn")
+PACKAGES = (
+    "seqmodels",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "numpy",
+    "scikit-learn",
+)
 
 
 class Workdir:
@@ -112,13 +121,28 @@ def command() -> str:
     return shlex.join(["python", *sys.argv])
 
 
+def versions() -> dict[str, Any]:
+    """What runs here: the commit of this code, None where it isn't known, and the packages'."""
+    return {
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    """The version of a package; None of code that is run without having been installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def _environment() -> dict[str, Any]:
     return {
         "command": command(),
-        "commit": _commit(),
-        "python": platform.python_version(),
+        **versions(),
         "platform": platform.platform(),
-        "packages": {name: metadata.version(name) for name in PACKAGES},
         "devices": [f"{d.platform}:{d.device_kind}" for d in jax.devices()],
         "cores": os.cpu_count(),
     }

@@ -1,0 +1,286 @@
+"""Runs that answer one question: a sweep's, or those of one task. Seeds are put together."""
+
+import json
+import re
+import statistics
+from typing import Any, NamedTuple
+
+from seqmodels.config import construct_kind, flatten
+from seqmodels.experiments.report.reading import Content, Found, Run, Sweep, as_dict
+from seqmodels.experiments.report.table import Link
+from seqmodels.experiments.report.values import Number, number, readable, slug
+
+
+class Spread(NamedTuple):
+    """A score over the seeds: mean, standard deviation and the values themselves."""
+
+    mean: Number | None
+    deviation: Number | None
+    values: list[Number]
+
+    @property
+    def low(self) -> Number | None:
+        """The lowest of several."""
+        return min(self.values) if len(self.values) > 1 else None
+
+    @property
+    def high(self) -> Number | None:
+        """The highest of several."""
+        return max(self.values) if len(self.values) > 1 else None
+
+
+class Group(NamedTuple):
+    """What differs in nothing but the seed."""
+
+    label: str
+    """The mixer, and what else tells it from the others."""
+    setting: str
+    """What the comparison holds the same for several labels, such as ``length 64``; or nothing."""
+    length: int | None
+    parameters: Number | None
+    flops: Number | None
+    chosen: Content
+    """What was chosen on validation."""
+    validation: Spread
+    test: Spread
+    seeds: int
+    failed: int
+    trials: int
+    seconds: Number | None
+    """Of training a run, on average."""
+    runs: list[Run]
+
+
+class Comparison(NamedTuple):
+    """Groups with one score, and every run that belongs to them or was tried for them."""
+
+    name: str
+    """Of letters, digits and hyphens; no other comparison's."""
+    title: str
+    kind: str
+    score: str
+    higher_is_better: bool
+    groups: list[Group]
+    runs: list[Run]
+    origin: list[tuple[str, str]]
+    """Headings and texts: where it comes from."""
+
+    def anchor(self, run: Run) -> str:
+        """The anchor of a run's row on the page."""
+        return f"{self.name}-run-{self.runs.index(run)}"
+
+
+def comparisons(found: Found) -> list[Comparison]:
+    """One for each sweep, and one for the other runs of each task."""
+    made = [_of_sweep(sweep, place) for place, sweep in enumerate(found.sweeps)]
+    by_task: dict[str, list[Run]] = {}
+    for run in found.runs:
+        by_task.setdefault(task_kind(run), []).append(run)
+    return made + [_of_runs(task, runs) for task, runs in by_task.items()]
+
+
+def task_kind(run: Run) -> str:
+    """The kind of a run's task."""
+    task = run.config.get("task")
+    return str(task.get("kind")) if isinstance(task, dict) else "unknown task"
+
+
+def score_of(run: Run) -> tuple[str, bool]:
+    """The metric by which a run's task is judged, and whether more of it is better."""
+    from seqmodels.tasks import TASKS  # takes seconds
+
+    try:
+        task = construct_kind(TASKS, run.config["task"], "task", seed=run.config["seed"])
+        return task.spec.score, task.spec.higher_is_better
+    except Exception:  # of whatever task: its data may be gone, or it may be another version's
+        metrics = {name for event in run.events for name in event if event["split"] != "train"}
+        known = ("exact_match", "accuracy", "bits_per_byte", "bits_per_pixel", "squared_error")
+        score = next((name for name in known if name in metrics), "loss")
+        return score, score in known[:2]
+
+
+def mixer_of(run: Run) -> str:
+    """The mixer that a run's command asked for, else those of its config's pattern."""
+    arguments = run.trial.get("arguments")
+    if isinstance(arguments, dict) and "mixer" in arguments:
+        return readable(str(arguments["mixer"]))
+    asked = re.search(r"--config=\S+[:,]mixer=([^,\s'\"]+)", str(run.environment.get("command")))
+    if asked:
+        return asked[1]
+    model = run.config.get("model")
+    pattern = model.get("pattern") if isinstance(model, dict) else None
+    names = pattern if isinstance(pattern, list) else []
+    return readable("+".join(dict.fromkeys(str(name) for name in names))) or "unknown"
+
+
+def train_length(run: Run) -> int | None:
+    """The length that a run was trained and scored at."""
+    train = run.config.get("train")
+    length = train.get("length") if isinstance(train, dict) else None
+    return length if isinstance(length, int) else None
+
+
+def _of_sweep(sweep: Sweep, place: int) -> Comparison:
+    content = sweep.content
+    rows = [row for row in sweep.summary if isinstance(row.get("arguments"), dict)]
+    varying = _varying([row["arguments"] for row in rows])
+    groups = [_swept_group(sweep, row, varying) for row in rows]
+    title = readable(sweep.folder.resolve().name)
+    origin = [("Folder", readable(sweep.folder)), ("Command", content.get("command"))]
+    origin += [
+        ("Config", content.get("config")),
+        ("Sized to match", _matched(content.get("match"))),
+    ]
+    return Comparison(
+        f"sweep-{place + 1}-{slug(title)}",
+        title,
+        "sweep",
+        content["score"],
+        content["higher_is_better"],
+        groups,
+        sweep.trials,
+        [(heading, readable(str(text))) for heading, text in origin if text],
+    )
+
+
+def _matched(match: Any) -> str | None:
+    if not isinstance(match, dict) or not match.get("by"):
+        return None
+    target, tolerance = number(match.get("target")), number(match.get("tolerance"))
+    within = f", within {tolerance:.0%}" if tolerance is not None else ""
+    return f"{match['by']}" + (f", {target:,} each{within}" if target is not None else "")
+
+
+def _varying(points: list[Content]) -> list[str]:
+    """The arguments that are not the same everywhere, but for the mixer."""
+    names = dict.fromkeys(name for point in points for name in point)
+    several = [n for n in names if len({json.dumps(point.get(n)) for point in points}) > 1]
+    return [name for name in several if name != "mixer"]
+
+
+def _swept_group(sweep: Sweep, row: Content, varying: list[str]) -> Group:
+    arguments = row["arguments"]
+    chosen = row["chosen"] if isinstance(row.get("chosen"), dict) else {}
+    runs = [
+        run
+        for run in sweep.trials
+        if run.trial["arguments"] == arguments
+        and all(run.trial["overrides"].get(key) == value for key, value in chosen.items())
+    ]
+    finished = [run for run in runs if run.is_finished]
+    sizes = [run.trial["size"] for run in runs if isinstance(run.trial.get("size"), dict)]
+    length = number(arguments.get("length")) or (train_length(runs[0]) if runs else None)
+    flops = number(sizes[0].get("flops")) if sizes else None
+    words = [f"{name} {_shown(arguments.get(name))}" for name in varying]
+    mixer = arguments.get("mixer")
+    return Group(
+        readable(str(mixer)) if mixer is not None else ", ".join(words) or "all",
+        ", ".join(words) if mixer is not None else "",
+        int(length) if length is not None else None,
+        number(row.get("parameters")),
+        flops,
+        chosen,
+        _spread(row.get("validation")),
+        _spread(row.get("test")),
+        int(number(row.get("seeds")) or 0),
+        int(number(row.get("failed")) or 0),
+        int(number(row.get("trials")) or 0),
+        number(row.get("seconds")),
+        finished,
+    )
+
+
+def _shown(value: Any) -> str:
+    return readable(value if isinstance(value, str) else json.dumps(value))
+
+
+def _spread(content: Any) -> Spread:
+    content = content if isinstance(content, dict) else {}
+    values = content["values"] if isinstance(content.get("values"), list) else []
+    found = [value for value in map(number, values) if value is not None]
+    return Spread(number(content.get("mean")), number(content.get("deviation")), found)
+
+
+def _of_runs(task: str, runs: list[Run]) -> Comparison:
+    score, higher_is_better = score_of(runs[0])
+    by_config: dict[str, list[Run]] = {}
+    for run in runs:
+        by_config.setdefault(json.dumps(_unseeded(run), sort_keys=True), []).append(run)
+    together = list(by_config.values())
+    several = len({train_length(run) for run in runs}) > 1
+    groups = [
+        _group_of_runs(members, label, score, several)
+        for members, label in zip(together, _labels(together), strict=True)
+    ]
+    return Comparison(
+        f"runs-{slug(task)}",
+        readable(task),
+        "runs",
+        score,
+        higher_is_better,
+        groups,
+        runs,
+        [("Folders", ", ".join(sorted({readable(run.folder.parent) for run in runs})))],
+    )
+
+
+def _unseeded(run: Run) -> Content:
+    return {key: value for key, value in run.config.items() if key != "seed"}
+
+
+def _labels(groups: list[list[Run]]) -> list[str]:
+    """The mixer of each group, with the keys in which groups of one mixer and length differ."""
+    kinds = [(mixer_of(runs[0]), train_length(runs[0])) for runs in groups]
+    leaves = [flatten(_unseeded(runs[0])) for runs in groups]
+    labels = []
+    for (mixer, length), own in zip(kinds, leaves, strict=True):
+        alike = [o for kind, o in zip(kinds, leaves, strict=True) if kind == (mixer, length)]
+        keys = sorted({key for leaf in alike for key in leaf})
+        differing = [k for k in keys if len({json.dumps(leaf.get(k)) for leaf in alike}) > 1]
+        labels.append(mixer + "".join(f", {k}={_shown(own.get(k))}" for k in differing[:3]))
+    return labels
+
+
+def _group_of_runs(runs: list[Run], label: str, score: str, several_lengths: bool) -> Group:
+    results = [run.results for run in runs if run.results is not None]
+    length = train_length(runs[0])
+    parameters = [number(one.get("parameters")) for one in results]
+    seconds = [s for one in results if (s := number(one.get("seconds"))) is not None]
+    return Group(
+        label,
+        f"length {length}" if several_lengths else "",
+        length,
+        parameters[0] if parameters else None,
+        None,
+        {},
+        _spread_of(results, "validation", score),
+        _spread_of(results, "test", score),
+        len(runs),
+        sum(run.state[0].startswith("failed") for run in runs),
+        len(runs),
+        statistics.fmean(seconds) if seconds else None,
+        [run for run in runs if run.is_finished or run.events],
+    )
+
+
+def _spread_of(results: list[Content], split: str, score: str) -> Spread:
+    found = [number(one[split].get(score)) for one in results]
+    values = [value for value in found if value is not None]
+    mean = statistics.fmean(values) if values else None
+    return Spread(mean, statistics.stdev(values) if len(values) > 1 else None, values)
+
+
+def links(comparison: Comparison, runs: list[Run]) -> tuple[Link, ...]:
+    """Links to the rows of some runs."""
+    return tuple(
+        Link(
+            f"seed {seed_of(run)}" if comparison.kind == "sweep" else run.name,
+            comparison.anchor(run),
+        )
+        for run in runs
+    )
+
+
+def seed_of(run: Run) -> Number | None:
+    """The seed of a run, also of a trial that has not begun."""
+    return number(run.config.get("seed", as_dict(run.trial.get("overrides")).get("seed")))

@@ -1,0 +1,184 @@
+"""The figures of a comparison: score by length, score by cost, learning curves."""
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from seqmodels.experiments.report.comparison import Comparison, Group, links
+from seqmodels.experiments.report.figure import Axis, Figure, Point, Series, pareto
+from seqmodels.experiments.report.reading import Run, as_dict
+from seqmodels.experiments.report.styles import GREY, Style
+from seqmodels.experiments.report.values import Number, number, slug
+
+
+class ComparisonFigures:
+    """The figures of a comparison; None where there is nothing to draw."""
+
+    def __init__(self, comparison: Comparison, styles: dict[str, Style], what: str):
+        self.comparison, self.styles, self.what = comparison, styles, what
+
+    def _name(self, *words: str) -> str:
+        return slug(self.comparison.name, *words)
+
+    def by_length(self) -> Figure | None:
+        """Test scores of models that were each trained at the length."""
+        groups = [g for g in self.comparison.groups if g.length and g.test.mean is not None]
+        if len({group.length for group in groups}) < 2:
+            return None
+        series = []
+        for label in dict.fromkeys(group.label for group in groups):
+            own = [group for group in groups if group.label == label]
+            alone = len({group.length for group in own}) == len(own)
+            for name in [""] if alone else dict.fromkeys(_without_length(g) for g in own):
+                chosen = [g for g in own if alone or _without_length(g) == name]
+                points = [self._point(g, g.length, g.setting) for g in chosen]
+                points.sort(key=lambda point: point.x)
+                series.append(Series(f"{label} {name}".strip(), self.styles[label], points))
+        return Figure(
+            self._name("score", "by", "length"),
+            f"{self.what.capitalize()} against length",
+            "Each model was trained and tested at its length. Mean over seeds; bars from the "
+            "lowest seed to the highest.",
+            Axis("length", "count", log=True),
+            Axis(f"test {self.what}"),
+            series,
+            wide=True,
+        )
+
+    def beyond_training(self) -> Figure | None:
+        """Scores of trained runs at other lengths, from lengths.json."""
+        series = []
+        for group in self.comparison.groups:
+            for run in group.runs:
+                points = _stored_lengths(run, self.comparison.score)
+                if points:
+                    link = links(self.comparison, [run])
+                    points = [point._replace(runs=link) for point in points]
+                    name = group.label if len(group.runs) == 1 else f"{group.label} ({run.name})"
+                    series.append(Series(name, self.styles[group.label], points))
+        if not series:
+            return None
+        return Figure(
+            self._name("beyond", "training"),
+            f"{self.what.capitalize()} at lengths beyond training's",
+            "One trained model each, scored by evaluate.py --lengths; bars are 95% intervals over "
+            "examples.",
+            Axis("length", "count", log=True),
+            Axis(self.what),
+            series,
+            wide=True,
+        )
+
+    def cost(self, groups: list[Group], key: str, title: str, kind: Any) -> Figure | None:
+        """Test score against a cost."""
+        cost: Callable[[Group], Number | None] = lambda group: getattr(group, key)  # noqa: E731
+        drawn = [g for g in groups if g.test.mean is not None and (cost(g) or 0) > 0]
+        if len(drawn) < 2:
+            return None
+        series = [
+            Series(g.label, self.styles[g.label], [self._point(g, cost(g), "")], "points")
+            for g in drawn
+        ]
+        series = with_front(series, self.comparison.higher_is_better)
+        return Figure(
+            self._name("score", "by", key, groups[0].setting),
+            _at(f"{self.what.capitalize()} against {title.split(' by ')[0]}", groups[0].setting),
+            "Dotted: the Pareto front, beyond which nothing here is both better and cheaper. Bars "
+            "from the lowest seed to the highest.",
+            Axis(title, kind, log=True),
+            Axis(f"test {self.what}"),
+            series,
+        )
+
+    def curves(self, groups: list[Group], split: str) -> Figure | None:
+        """Learning curves: validation score or training loss by step."""
+        metric = self.comparison.score if split == "validation" else "loss"
+        series = []
+        for group in groups:
+            points = _curve(group.runs, split, metric)
+            if points:
+                runs = links(self.comparison, group.runs)
+                points = [point._replace(runs=runs) for point in points]
+                series.append(Series(group.label, self.styles[group.label], points, "curve"))
+        if not series:
+            return None
+        shown = f"validation {self.what}" if split == "validation" else "training loss (nats)"
+        title = shown.capitalize().removesuffix(" (nats)")
+        positive = all(point.y > 0 for one in series for point in one.points)
+        return Figure(
+            self._name("curves", split, groups[0].setting),
+            _at(f"{title} by step", groups[0].setting),
+            "Mean over seeds; bands from the lowest seed to the highest.",
+            Axis("step", "count"),
+            Axis(shown, log=split == "train" and positive),
+            series,
+        )
+
+    def _point(self, group: Group, x: Any, note: str) -> Point:
+        spread = group.test
+        assert spread.mean is not None
+        seeds = f"{group.seeds} seed{'s' * (group.seeds != 1)}"
+        words = ", ".join(word for word in (note, seeds) if word)
+        return Point(
+            x, spread.mean, spread.low, spread.high, words, links(self.comparison, group.runs)
+        )
+
+
+def with_front(series: list[Series], higher_is_better: bool) -> list[Series]:
+    """The series and their Pareto front; its points say so."""
+    front = pareto([point for one in series for point in one.points], higher_is_better)
+    told = []
+    for one in series:
+        points = [
+            p._replace(note=", ".join(filter(None, [p.note, "on the Pareto front"])))
+            if p in front
+            else p
+            for p in one.points
+        ]
+        told.append(one._replace(points=points))
+    if len(front) > 1:
+        told.append(Series("Pareto front", GREY, front, "front"))
+    return told
+
+
+def _without_length(group: Group) -> str:
+    parts = group.setting.split(", ")
+    return ", ".join(part for part in parts if not part.startswith("length "))
+
+
+def _at(title: str, setting: str) -> str:
+    return f"{title}, {setting}" if setting else title
+
+
+def _curve(runs: list[Run], split: str, metric: str) -> list[Point]:
+    """By step, the mean over the runs that reached it, and their range."""
+    by_step: dict[int, list[Number]] = {}
+    for run in runs:
+        for event in run.events:
+            value = number(event.get(metric))
+            if event.get("split") == split and value is not None:
+                by_step.setdefault(event["step"], []).append(value)
+    return [
+        Point(
+            step,
+            statistics.fmean(values),
+            min(values) if len(values) > 1 else None,
+            max(values) if len(values) > 1 else None,
+        )
+        for step, values in sorted(by_step.items())
+    ]
+
+
+def _stored_lengths(run: Run, score: str) -> list[Point]:
+    """Scores by length of the last step and, of its splits, the test where it is there."""
+    steps = [step for step in run.lengths if step.isdigit()]
+    splits = as_dict(run.lengths[max(steps, key=int)]) if steps else {}
+    split = "test" if "test" in splits else next(iter(splits), "")
+    points = []
+    for length, entry in as_dict(splits.get(split)).items():
+        found = as_dict(as_dict(as_dict(entry).get("metrics")).get(score))
+        mean = number(found.get("mean"))
+        if mean is not None and length.isdigit():
+            low, high = number(found.get("low")), number(found.get("high"))
+            points.append(Point(int(length), mean, low, high, split))
+    return sorted(points, key=lambda point: point.x)

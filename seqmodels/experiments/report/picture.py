@@ -1,0 +1,93 @@
+"""A figure as a PNG, by matplotlib."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from seqmodels.experiments.report.chart import log_ticks
+from seqmodels.experiments.report.figure import Axis, Figure, Series
+from seqmodels.experiments.report.values import Number, shown
+
+
+def draw(figure: Figure, path: Path) -> None:
+    """Draws the figure into a PNG."""
+    from matplotlib.figure import Figure as Canvas  # here, because the import takes a second
+
+    canvas = Canvas(figsize=(7, 4.2), dpi=130, layout="constrained")
+    axes = canvas.subplots()
+    handles, names = [], []
+    for series in figure.series:
+        handle = _draw(axes, series)
+        if series.form != "fit":
+            handles.append(handle)
+            names.append(_literal(series.name))
+    axes.set_title(_literal(figure.title), fontsize=11, loc="left")
+    if figure.x.log:
+        axes.set_xscale("log")
+    if figure.y.log:
+        axes.set_yscale("log")
+    _label(axes.xaxis, figure.x, [p.x for s in figure.series for p in s.points])
+    _label(axes.yaxis, figure.y, [p.y for s in figure.series for p in s.points])
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    canvas.legend(handles, names, loc="outside right center", frameon=False, fontsize=9)
+    with warnings.catch_warnings():  # a name may have letters that the font lacks: boxes then
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        canvas.savefig(path)
+
+
+def _literal(text: str) -> str:
+    """Text that matplotlib takes for no formula and no hidden label."""
+    plain = "".join(c if c.isprintable() else " " for c in text).replace("$", r"\$")
+    plain = plain if len(plain) <= 48 else f"{plain[:47]}…"
+    return f" {plain}" if plain.startswith("_") else plain
+
+
+def _draw(axes: Any, series: Series) -> Any:
+    style, points = series.style, series.points
+    x, y = [point.x for point in points], [point.y for point in points]
+    if series.form == "front":
+        return axes.step(x, y, where="post", color=style.light, ls=(0, (1, 1)), lw=1.5)[0]
+    if series.form == "fit":
+        return axes.plot(x, y, color=style.light, ls=(0, (5, 2)), lw=1, alpha=0.7)[0]
+    low = [p.low if p.low is not None else p.y for p in points]
+    high = [p.high if p.high is not None else p.y for p in points]
+    if series.form == "curve":
+        axes.fill_between(x, low, high, color=style.light, alpha=0.15, lw=0)
+        every = max(1, len(points) // 12)
+        return axes.plot(
+            x,
+            y,
+            color=style.light,
+            ls=style.png_dash,
+            lw=1.5,
+            marker=style.png_marker,
+            ms=4,
+            markevery=every,
+        )[0]
+    ends = [
+        [b - a for a, b in zip(low, y, strict=True)],
+        [b - a for a, b in zip(y, high, strict=True)],
+    ]
+    return axes.errorbar(
+        x,
+        y,
+        yerr=ends,
+        color=style.light,
+        ls=style.png_dash if series.form == "line" else "",
+        lw=1.5,
+        marker=style.png_marker,
+        ms=6,
+        capsize=3,
+        elinewidth=1,
+    )
+
+
+def _label(axis: Any, described: Axis, values: list[Number]) -> None:
+    from matplotlib.ticker import NullLocator
+
+    axis.set_label_text(_literal(described.title))
+    ticks = log_ticks(described, values)
+    if ticks:
+        axis.set_ticks(ticks, [shown(tick, described.kind) for tick in ticks])
+        axis.set_minor_locator(NullLocator())

@@ -1,0 +1,157 @@
+"""The tables of a scaling experiment, and what its file holds."""
+
+from typing import Any
+
+from seqmodels.experiments.report.reading import Content, Scaling
+from seqmodels.experiments.report.recipes import scaling_recipe
+from seqmodels.experiments.report.table import Column, Row, Table
+from seqmodels.experiments.report.values import Kind, Number, number, readable, shown
+
+QUANTITIES: dict[str, tuple[str, Kind]] = {
+    "step_seconds": ("time of a training step", "seconds"),
+    "forward_seconds": ("time of a forward pass", "seconds"),
+    "decode_seconds": ("time to decode one token", "seconds"),
+    "roofline_seconds": ("time of a training step by the roofline", "seconds"),
+    "compile_seconds": ("time to compile", "seconds"),
+    "peak_bytes": ("peak resident memory", "bytes"),
+    "temporary_bytes": ("temporaries of a training step", "bytes"),
+    "argument_bytes": ("arguments of a training step", "bytes"),
+    "state_bytes": ("state to go on from", "bytes"),
+    "forward_flops": ("FLOPs of a forward pass", "flops"),
+    "step_flops": ("FLOPs of a training step", "flops"),
+    "sequential_depth": ("steps that wait for one another", "count"),
+}
+"""What is measured of a cell: how it is called, and how it is written."""
+
+
+def middle(cell: Content, quantity: str) -> tuple[Number | None, Number | None, Number | None]:
+    """A quantity of a cell with its lowest and highest repeat, if it was repeated."""
+    value = cell.get(quantity)
+    if isinstance(value, dict):
+        median, low, high = (number(value.get(key)) for key in ("median", "low", "high"))
+        return median, low, high
+    return number(value), None, None
+
+
+def listed(content: Content, key: str) -> list[Content]:
+    entries = content.get(key)
+    return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+
+
+def quality_entries(content: Content) -> list[Content]:
+    return [
+        entry
+        for entry in listed(content, "quality")
+        if isinstance(entry.get("mixer"), str) and number(entry.get("length"))
+    ]
+
+
+def status(cell: Content) -> str:
+    """``does not fit: needs 41 GiB``: the status and its reason, which may repeat it."""
+    status, reason = readable(str(cell["status"])), cell.get("reason")
+    if not reason:
+        return status
+    reason = readable(str(reason))
+    return reason if reason.startswith(status) else f"{status}: {reason}"
+
+
+def _called(quantity: Any) -> str:
+    return QUANTITIES[quantity][0] if quantity in QUANTITIES else readable(str(quantity))
+
+
+def cells_table(name: str, scaling: Scaling) -> Table:
+    cells = scaling.content["cells"]
+    present = [q for q in QUANTITIES if any(middle(cell, q)[0] is not None for cell in cells)]
+    columns = [Column("mixer"), Column("length", "count"), Column("batch", "count")]
+    columns += [Column("state", "state"), Column("parameters", "count")]
+    columns += [Column(*QUANTITIES[quantity]) for quantity in present]
+    rows = []
+    for cell in cells:
+        values = (readable(cell["mixer"]), cell["length"], number(cell.get("batch_size")))
+        values += ((status(cell),), number(cell.get("parameters")))
+        values += tuple(middle(cell, quantity)[0] for quantity in present)
+        rows.append(Row(values, _cell_recipe(scaling, cell)))
+    return Table(f"{name}-cells", "Cells.", "Medians over repeats.", columns, rows)
+
+
+def _cell_recipe(scaling: Scaling, cell: Content) -> list[tuple[str, str]]:
+    repeated = []
+    for quantity, (title, _) in QUANTITIES.items():
+        value = cell.get(quantity)
+        if isinstance(value, dict) and number(value.get("median")) is not None:
+            numbers = [number(value.get(key)) for key in ("median", "low", "high", "repeats")]
+            told = zip(("median", "lowest", "highest", "repeats"), numbers, strict=True)
+            words = ", ".join(f"{key} {n:.6g}" for key, n in told if n is not None)
+            repeated.append(f"{title}: {words}")
+    own = [("Status", status(cell))] + [("Repeats (seconds)", "\n".join(repeated))] * bool(repeated)
+    return [*own, *scaling_recipe(scaling)]
+
+
+def fits_table(name: str, content: Content) -> Table | None:
+    rows = [
+        Row(
+            (
+                readable(str(fit.get("mixer"))),
+                _called(fit.get("quantity")),
+                *(number(fit.get(key)) for key in ("exponent", "low", "high")),
+                number(fit.get("from_length")),
+                number(fit.get("lengths")),
+            )
+        )
+        for fit in listed(content, "fits")
+    ]
+    columns = [Column("mixer"), Column("quantity"), Column("exponent", "number")]
+    columns += [Column("low", "number"), Column("high", "number")]
+    columns += [Column("from length", "count"), Column("lengths fitted", "count")]
+    caption = "a of quantity ∝ L^a, by least squares of the logarithms, and its interval."
+    return Table(f"{name}-fits", "Fitted exponents.", caption, columns, rows) if rows else None
+
+
+def crossovers_table(name: str, content: Content) -> Table | None:
+    rows = [
+        Row(
+            (
+                _called(entry.get("quantity")),
+                readable(str(entry.get("cheaper_below"))),
+                readable(str(entry.get("cheaper_above"))),
+                number(entry.get("length")),
+            )
+        )
+        for entry in listed(content, "crossovers")
+    ]
+    columns = [Column("quantity"), Column("costs less below"), Column("costs less above")]
+    columns += [Column("length", "count")]
+    caption = "From this length on the first costs more than the second."
+    return Table(f"{name}-crossovers", "Crossovers.", caption, columns, rows) if rows else None
+
+
+_LIMITS: dict[str, tuple[str, int, Kind]] = {"gib": ("memory of a training step", 2**30, "bytes")}
+_TIME: tuple[str, int, Kind] = ("time of a training step", 1, "seconds")
+
+
+def longest_table(name: str, content: Content) -> Table | None:
+    rows = []
+    for entry in listed(content, "longest"):
+        limit, size, kind = _LIMITS.get(str(entry.get("limit")), _TIME)
+        value = number(entry.get("value"))
+        values = (readable(str(entry.get("mixer"))), limit)
+        values += (shown(None if value is None else value * size, kind),)
+        how = "extrapolated" if entry.get("extrapolated") else "between measured lengths"
+        rows.append(Row((*values, number(entry.get("length")), how)))
+    columns = [Column("mixer"), Column("limit"), Column("at most")]
+    columns += [Column("longest sequence", "count"), Column("how")]
+    caption = "That stays within a limit of memory or time."
+    return Table(f"{name}-longest", "Longest sequences.", caption, columns, rows) if rows else None
+
+
+def quality_table(name: str, content: Content) -> Table | None:
+    columns = [Column("mixer"), Column("task"), Column("length", "count"), Column("state", "state")]
+    columns += [Column("score"), Column("test", "number"), Column("training took", "seconds")]
+    rows = []
+    for entry in quality_entries(content):
+        entry = {"status": "trained", **entry}
+        values = (readable(entry["mixer"]), readable(str(entry.get("task"))), entry["length"])
+        values += ((status(entry),), readable(str(entry.get("score") or "")).replace("_", " "))
+        rows.append(Row((*values, number(entry.get("mean")), number(entry.get("seconds")))))
+    caption = "Each cell was trained for the same budget."
+    return Table(f"{name}-quality", "Quality.", caption, columns, rows) if rows else None

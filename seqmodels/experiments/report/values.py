@@ -1,0 +1,87 @@
+"""Numbers and names as a report shows them."""
+
+import math
+import os
+import re
+from typing import Any, Literal
+
+Kind = Literal["text", "number", "count", "seconds", "bytes", "flops", "state", "links"]
+"""How the values of a column or an axis are written."""
+
+Number = float | int
+"""Of either type: where types are checked at run time, an int is no float."""
+
+_SECONDS = ((1e-6, "ns", 1e-9), (1e-3, "µs", 1e-6), (1.0, "ms", 1e-3))
+_THOUSANDS = ("", "K", "M", "G", "T", "P", "E")
+_BYTES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def number(value: Any) -> Number | None:
+    """The value where it is a finite number; None for anything else that a file may hold."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and math.isfinite(value) else None
+
+
+def shown(value: Any, kind: Kind) -> str:
+    """A value for a reader.
+
+    >>> shown(0.98666, "number"), shown(104170, "count"), shown(None, "seconds")
+    ('0.9867', '104,170', '')
+    >>> shown(0.0031, "seconds"), shown(93.4, "seconds"), shown(3 * 2**30, "bytes")
+    ('3.1 ms', '93.4 s', '3 GiB')
+    >>> shown(1.92e10, "flops")
+    '19.2 GFLOPs'
+    """
+    if value is None:
+        return ""
+    if isinstance(value, tuple | list):
+        return ", ".join(shown(one, "text") for one in value)
+    finite = number(value)
+    if finite is None:
+        return str(value)
+    if kind == "seconds":
+        return _shown_seconds(finite)
+    if kind == "bytes":
+        power = min(int(math.log2(finite) // 10), len(_BYTES) - 1) if finite >= 1 else 0
+        return f"{finite / 1024**power:.4g} {_BYTES[power]}"
+    if kind == "flops":
+        power = min(int(math.log10(finite) // 3), len(_THOUSANDS) - 1) if finite >= 1 else 0
+        return f"{finite / 1000**power:.4g} {_THOUSANDS[power]}FLOPs"
+    return _plain(finite)
+
+
+def _plain(value: Number) -> str:
+    """Four digits, and all of a whole number.
+
+    >>> _plain(1234567), _plain(1234.56), _plain(2.5e12), _plain(3e-05)
+    ('1,234,567', '1,235', '2.5e+12', '3e-05')
+    """
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) < 10**9 else f"{value:.4g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def _shown_seconds(seconds: Number) -> str:
+    for below, unit, size in _SECONDS:
+        if abs(seconds) < below:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s" if seconds < 1000 else f"{seconds:,.0f} s"
+
+
+def readable(name: str | os.PathLike[str]) -> str:
+    """A name that can be written as UTF-8: a file's may have bytes that can't, shown as �.
+
+    >>> readable("a\\udcffb")
+    'a�b'
+    """
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def slug(*names: Any) -> str:
+    """Names as a part of a file's name or of an anchor: letters a to z, digits and hyphens.
+
+    >>> slug("sweeps/Recall", "score <by> length")
+    'sweeps-recall-score-by-length'
+    """
+    text = " ".join(str(name) for name in names).lower()
+    return re.sub(r"[^a-z0-9]+", "-", text).strip("-")[:80] or "unnamed"
