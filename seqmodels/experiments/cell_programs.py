@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from seqmodels.arrays import Array, Int, Params, State
 from seqmodels.model import Model, build_model
 from seqmodels.presets import PRESETS, preset
-from seqmodels.tasks.base import Batch
+from seqmodels.tasks.base import Batch, Split, generator
 from seqmodels.tasks.text import Text
 from seqmodels.training.optimizer import Optimizer, make_optimizer
 from seqmodels.training.sharding import by_row, replicated, traced_under
@@ -21,11 +21,21 @@ MIXERS = (*(name for name in PRESETS if name != "bidirectional"), "plain")
 """The presets of causal models, and ``plain``: ``global`` with all scores at once in memory."""
 
 
-class LanguageModelLoss:
-    """The metrics of the text task, without its files."""
+class RandomBytes:
+    """The text task on random bytes instead of files."""
 
     spec = Text.spec
     metrics = Text.metrics
+
+    def examples(self, split: Split, length: int) -> int | None:
+        """They are endless."""
+        del split, length
+
+    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+        """Bytes [B, L] and, at each position, the byte that follows [B, L]."""
+        tokens = generator(0, split, step).integers(0, 256, (batch_size, length + 1), np.int32)
+        weights = np.ones((batch_size, length), np.float32)
+        return Batch(tokens[:, :-1], tokens[:, 1:], weights)
 
 
 class LanguageModel(NamedTuple):
@@ -39,10 +49,7 @@ class LanguageModel(NamedTuple):
 
     def batch(self) -> Batch:
         """Random bytes."""
-        random = np.random.default_rng(0)
-        tokens = random.integers(0, 256, (self.rows, self.length + 1), np.int32)
-        weights = np.ones((self.rows, self.length), np.float32)
-        return Batch(tokens[:, :-1], tokens[:, 1:], weights)
+        return RandomBytes().batch("train", 0, self.rows, self.length)
 
     def state(self) -> Any:
         """The state before the first training step."""
@@ -50,12 +57,11 @@ class LanguageModel(NamedTuple):
 
     def step(self) -> Callable:
         """One training step: (state, batch) to (state, report)."""
-        return make_train_step(self.model, LanguageModelLoss(), self.optimizer, 1, 0)  # type: ignore[arg-type]
+        return make_train_step(self.model, RandomBytes(), self.optimizer, 1, 0)
 
     def jit_step(self, mesh: Mesh) -> Any:
         """The step jitted over a mesh, as in training."""
-        task: Any = LanguageModelLoss()
-        return jit_train_step(self.model, task, self.optimizer, 1, 0, mesh)
+        return jit_train_step(self.model, RandomBytes(), self.optimizer, 1, 0, mesh)
 
     def jit_forward(self, mesh: Mesh) -> Any:
         """(params, batch) to scores [B, L, V], jitted over a mesh."""

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-Points = Mapping[int, float]
+Points = Mapping[int, int | float]
 """Length to cost; all above 0."""
+Range = tuple[int | float, int | float]
+"""The lowest and the highest."""
 
 # Student's t that holds 95% on both sides, by degrees of freedom from 1 (Fisher and Yates).
 T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160)
@@ -24,7 +26,7 @@ class PowerLaw(NamedTuple):
     lengths: int
     """How many lengths it was fitted to."""
 
-    def __call__(self, length: float) -> float:
+    def __call__(self, length: int | float) -> float:
         """The cost at a length."""
         return self.coefficient * length**self.exponent
 
@@ -59,7 +61,7 @@ class TwoParts(NamedTuple):
     linear: float
     quadratic: float
 
-    def exponent(self, length: float) -> float:
+    def exponent(self, length: int | float) -> float:
         """The local exponent d log cost / d log L: 1 where the first part rules, 2 the second."""
         one, two = self.linear * length, self.quadratic * length**2
         return (one + 2 * two) / (one + two)
@@ -103,7 +105,7 @@ def crossover(first: Points, second: Points) -> float | None:
     return math.exp((1 - share) * math.log(lengths[a]) + share * math.log(lengths[b]))
 
 
-def separate(first: tuple[float, float], second: tuple[float, float]) -> bool:
+def separate(first: Range, second: Range) -> bool:
     """Whether two ranges (low, high) have nothing in common.
 
     >>> separate((1.0, 2.0), (2.5, 3.0)), separate((1.0, 2.0), (1.5, 3.0))
@@ -112,7 +114,9 @@ def separate(first: tuple[float, float], second: tuple[float, float]) -> bool:
     return first[1] < second[0] or second[1] < first[0]
 
 
-def longest_within(points: Points, limit: float, law: PowerLaw | None) -> tuple[int, bool] | None:
+def longest_within(
+    points: Points, limit: int | float, law: PowerLaw | None
+) -> tuple[int, bool] | None:
     """The greatest length whose cost is within a limit, and whether it lies beyond all points.
 
     Between points by straight lines of the logarithms; beyond the last by the power law, moved to

@@ -8,10 +8,10 @@ from typing import Any
 
 from seqmodels.config import load_config
 from seqmodels.errors import UserError, nearest
+from seqmodels.experiment import build_experiment
 from seqmodels.experiments.cell_programs import model_section
 from seqmodels.experiments.child import end_with_parent, run_child, say
 from seqmodels.experiments.scaling_settings import Settings
-from seqmodels.tasks import TASKS
 from seqmodels.training.fit import fit
 from seqmodels.training.workdir import Workdir
 
@@ -124,7 +124,7 @@ def train(request: dict[str, Any]) -> None:
             "evaluate_every": max(1, steps // 5),
         }
     )
-    say(score=TASKS[config.task.kind].spec.score)
+    say(score=build_experiment(config).task.spec.score)
     fit(config, request["workdir"])
 
 

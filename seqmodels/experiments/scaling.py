@@ -44,6 +44,9 @@ EMPTY: dict[str, Any] = {
 """A cell of which nothing is known. Bytes are a device's, and those of the training step; the
 state's are one sequence's."""
 
+CELL = "seqmodels.experiments.cell"
+"""The module that measures one."""
+
 FREE = ("mixers", "lengths", "from_length", "quality", "limits")
 """Sections of a config that may change in a folder: its cells stay what they are."""
 
@@ -202,7 +205,7 @@ class _Table:
             "previous": max(shorter, key=lambda cell: cell["length"], default=None),
         }
         environment = ENVIRONMENT if self.target is not None else None
-        ending = run_child("seqmodels.experiments.cell", request, *settings.limits, environment)
+        ending = run_child(CELL, request, *settings.limits, environment)
         cell = EMPTY | {"mixer": mixer, "length": length} | ending.found
         if ending.status is not None:
             cell |= {"status": ending.status, "reason": ending.reason}

@@ -28,19 +28,19 @@ COMPARED = ("step_seconds", "forward_seconds", "decode_seconds", "temporary_byte
 GIB = 2**30
 
 
-def value_of(cell: Cell, quantity: str) -> float | None:
+def value_of(cell: Cell, quantity: str) -> int | float | None:
     """A cell's value: of repeated measurements the median."""
     value = cell[quantity]
     return value["median"] if isinstance(value, dict) else value
 
 
-def range_of(cell: Cell, quantity: str) -> tuple[float, float]:
+def range_of(cell: Cell, quantity: str) -> tuple[int | float, int | float]:
     """The lowest and the highest measurement; the value itself where nothing was repeated."""
     value = cell[quantity]
     return (value["low"], value["high"]) if isinstance(value, dict) else (value, value)
 
 
-def points(cells: Iterable[Cell], mixer: str, quantity: str) -> dict[int, float]:
+def points(cells: Iterable[Cell], mixer: str, quantity: str) -> dict[int, int | float]:
     """Length to value, where there is one above 0."""
     found = {c["length"]: value_of(c, quantity) for c in cells if c["mixer"] == mixer}
     return {length: value for length, value in found.items() if value}
@@ -116,7 +116,8 @@ def _longest(
                     points(cells, mixer, f"{name}_bytes") for name in ("temporary", "argument")
                 )
                 costs = {
-                    length: (temporary[length] + argument[length]) / GIB for length in temporary
+                    length: (temporary[length] + argument[length]) / GIB
+                    for length in temporary.keys() & argument.keys()
                 }
                 law: PowerLaw | None = fit_power_law(temporary, from_length)
             else:

@@ -16,13 +16,14 @@ NAMES = {
     "step_flops": "a step's FLOPs",
     "roofline_seconds": "a step's roofline",
 }
+DONE = ("measured", "compiled")
 MIB, GFLOP = 2**20, 1e9
 
 
 def cell_line(cell: dict[str, Any]) -> str:
     """A cell in a line, as soon as it is done."""
     place = f"{cell['mixer']} at {cell['length']:,}"
-    if cell["status"] not in ("measured", "compiled"):
+    if cell["status"] not in DONE:
         return f"{place}: {cell['status']}: {cell['reason']}"
     memory = f"{_mib(cell['temporary_bytes'])} MiB of temporaries"
     if cell["status"] == "compiled":
@@ -35,14 +36,19 @@ def cell_line(cell: dict[str, Any]) -> str:
 def print_scaling(results: dict[str, Any]) -> None:
     """The table of cells, the exponents, and what follows from them in sentences."""
     console = Console(soft_wrap=True, highlight=False)
-    for lines in (_cells(results), _exponents(results)):
-        table = Table(*lines[0])
+    if not console.is_terminal:
+        console = Console(soft_wrap=True, highlight=False, width=160)
+    for title, lines in (("Cost", _cells(results)), (_EXPONENTS, _exponents(results))):
+        table = Table(*lines[0], title=title, title_justify="left")
         for line in lines[1:]:
             table.add_row(*line)
         if len(lines) > 1:
             console.print(table)
     for sentence in sentences(results):
         console.print(sentence, markup=False)
+
+
+_EXPONENTS = "Exponents of the length, with their 95% intervals"
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -64,9 +70,8 @@ def _cells(results: dict[str, Any]) -> list[list[str]]:
     lines = [head]
     for cell in results["cells"]:
         line = [cell["mixer"], f"{cell['length']:,}"]
-        if cell["status"] not in ("measured", "compiled"):
-            lines.append([*line, f"{cell['status']}: {cell['reason']}", *[""] * (len(head) - 3)])
-            continue
+        if cell["status"] not in DONE:
+            continue  # it has a sentence
         line.append(f"{cell['compile_seconds']:.1f}")
         times = ("forward", "step", "decode") if here else ("roofline",)
         line += [_ms(value_of(cell, f"{name}_seconds")) for name in times]
@@ -94,13 +99,13 @@ def _exponent(fit: dict[str, Any] | None) -> str:
 
 
 def sentences(results: dict[str, Any]) -> list[str]:
-    """The crossings, the longest sequences and the qualities."""
-    made = []
+    """The cells without a time, the crossings, the longest sequences and the qualities."""
+    made = [cell_line(cell) for cell in results["cells"] if cell["status"] not in DONE]
     for crossing in results["crossovers"]:
         what, above = NAMES[crossing["quantity"]], crossing["cheaper_above"]
-        verb = "take" if what.endswith("temporaries") else "takes"
+        verb = "take more memory" if what.endswith("temporaries") else "takes longer"
         made.append(
-            f"{what[0].upper()}{what[1:]} {verb} more with {crossing['cheaper_below']} than with "
+            f"{what[0].upper()}{what[1:]} {verb} with {crossing['cheaper_below']} than with "
             f"{above} from {_rounded(crossing['length'])} positions on"
         )
     for longest in results["longest"]:
@@ -123,11 +128,11 @@ def _rounded(length: int) -> str:
     return f"{round(length, 2 - digits):,}" if digits > 2 else str(length)
 
 
-def _number(value: float) -> str:
+def _number(value: int | float) -> str:
     return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
 
 
-def _ms(seconds: float | None) -> str:
+def _ms(seconds: int | float | None) -> str:
     return "" if seconds is None else _number(1000 * seconds)
 
 
