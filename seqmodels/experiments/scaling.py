@@ -18,7 +18,7 @@ from seqmodels.experiments.quality import measure_quality, require_tasks
 from seqmodels.experiments.scaling_results import summarise
 from seqmodels.experiments.scaling_settings import Settings, read_settings
 from seqmodels.experiments.scaling_tables import cell_line, print_scaling
-from seqmodels.experiments.targets import ENVIRONMENT, read_target, require_compiler
+from seqmodels.experiments.targets import ENVIRONMENT, require_target
 from seqmodels.training.workdir import Workdir, command
 
 EMPTY: dict[str, Any] = {
@@ -69,7 +69,7 @@ def scale(
       config: what to measure.
       config_file: where it was read, with its arguments.
       workdir: the folder.
-      target: a machine to compile for instead; see :func:`read_target`.
+      target: a machine to compile for instead, such as ``tpu:v5e:4x4``.
       within: limits, "gib" and "seconds", to find the longest sequence for.
       tasks: what to train each cell on, by their names in :data:`QUALITY_TASKS`.
 
@@ -77,7 +77,7 @@ def scale(
       The content of ``scaling.json``.
     """
     if target is not None:
-        require_compiler(read_target(target))
+        require_target(target)
         jax.config.update("jax_platforms", "cpu")  # the extra's own looks for its device, and waits
     settings = read_settings(config)
     require_tasks(tasks)

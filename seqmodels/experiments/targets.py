@@ -5,9 +5,12 @@ device needs. Nothing can be run.
 """
 
 import importlib.util
+import json
+import sys
 from typing import Any, Literal, NamedTuple
 
 from seqmodels.errors import UserError, nearest
+from seqmodels.experiments.child import end_with_parent, run_child, say
 
 GB, TB, GIB = 10**9, 10**12, 2**30
 
@@ -37,14 +40,15 @@ class Machine(NamedTuple):
 
 
 MACHINES = {
-    # docs.cloud.google.com/tpu/docs/v4: 275 TFLOPs, 32 GiB, 1,200 GB/s a chip.
-    "v4": Machine("tpu", 275e12, 275e12, 1200 * GB, 32 * GIB, "2x2x1"),
+    # docs.cloud.google.com/tpu/docs/v4: 275 TFLOPs, 32 GiB, 1,200 GB/s a chip, which ahead of
+    # time is two devices.
+    "v4": Machine("tpu", 137.5e12, 137.5e12, 600 * GB, 16 * GIB, "2x2x1"),
     # docs.cloud.google.com/tpu/docs/v5e: 197 TFLOPs, 16 GB, 819 GB/s.
     "v5e": Machine("tpu", 197e12, 197e12, 819 * GB, 16 * GIB, "4x4"),
     # docs.cloud.google.com/tpu/docs/tpu7x compares v5p, v6e and TPU7x.
     "v5p": Machine("tpu", 459e12, 459e12, 2765 * GB, 95 * GIB, "2x2x1"),
     "v6e": Machine("tpu", 918e12, 918e12, 1638 * GB, 32 * GIB, "4x4"),
-    # A chip's 2,307 TFLOPs, 192 GiB and 7,380 GB/s are those of two devices.
+    # Here too a chip's 2,307 TFLOPs, 192 GiB and 7,380 GB/s are those of two devices.
     "tpu7x": Machine("tpu", 1153.5e12, 1153.5e12, 3690 * GB, 96 * GIB, "2x2x1"),
     # NVIDIA's data sheets of the SXM forms, without sparsity; 80, 80 and 141 GB.
     "a100": Machine("gpu", 312e12, 156e12, 2.039 * TB, 80 * GB, "8"),
@@ -173,17 +177,26 @@ def read_target(text: str) -> Target:
     return Target(name, topology)
 
 
-def require_compiler(target: Target) -> None:
-    """Refuses a target whose compiler isn't installed."""
+def require_target(text: str) -> None:
+    """Refuses a target that is unknown, whose compiler isn't installed, or without such a topology.
+
+    A process of its own asks the compiler: this one's JAX has begun with other settings.
+    """
+    target = read_target(text)
     family = target.machine.family
     module, extra = ("libtpu", "tpu") if family == "tpu" else ("jax_cuda13_plugin", "cuda")
     if importlib.util.find_spec(module) is None:
         raise UserError(
             f"--target: compiling for {target.name} needs {module}; pip install -e '.[{extra}]'"
         )
+    ending = run_child(
+        __name__, {"target": text}, memory_gib=8, seconds=300, environment=ENVIRONMENT
+    )
+    if reason := ending.found.get("reason") or ending.reason:
+        raise UserError(reason)
 
 
-def roofline_seconds(machine: Machine, dtype: str, flops: float, moved: float) -> float:
+def roofline_seconds(machine: Machine, dtype: str, flops: int | float, moved: int | float) -> float:
     """The least time that a device can take: for its operations, or for moving its bytes.
 
     The greater of flops / peak and bytes / bandwidth (Williams et al. 2009). That dependent steps
@@ -191,3 +204,16 @@ def roofline_seconds(machine: Machine, dtype: str, flops: float, moved: float) -
     """
     peak = machine.bfloat16_flops if dtype == "bfloat16" else machine.float32_flops
     return max(flops / peak, moved / machine.bandwidth)
+
+
+def main(request: str) -> None:
+    """Says how many devices a target has, or why it has none."""
+    end_with_parent()
+    try:
+        say(devices=len(read_target(json.loads(request)["target"]).devices()))
+    except UserError as error:
+        say(reason=str(error))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
