@@ -11,14 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from seqmodels.experiments.cell_programs import language_model
 from seqmodels.mixers import MIXERS
 from seqmodels.model import build_model
 from seqmodels.ops.convolution import depthwise_convolution
 from seqmodels.ops.fft_convolution import fft_convolution
-from seqmodels.tasks.base import Batch
 from seqmodels.tasks.text import Text
-from seqmodels.training.optimizer import make_optimizer
-from seqmodels.training.step import initial_state, make_train_step
 
 SIZES = {
     "batch": 8,
@@ -115,30 +113,13 @@ def transformer() -> Case:
 
     def build(length: int, dtype: str, backward: bool):
         del backward
-        step, state, batch = training_step(section | {"dtype": dtype}, length, SIZES["batch"])
-        return step, (state, batch)
+        of = language_model(section | {"dtype": dtype}, length, SIZES["batch"])
+        return of.step(), (of.state(), of.batch())
 
     def work(length: int) -> Work:
         return Work(SIZES["batch"] * build_model(section, Text.spec).cost(length).flops, 0)
 
     return Case(build, work, (1024,), forward=False)
-
-
-def training_step(section: dict[str, Any], length: int, batch_size: int):
-    """The step of a byte-level language model, its first state and a random batch."""
-    model = build_model(section, Text.spec, length)
-    optimizer = make_optimizer(1e-3, 10, 0.0, 0.01, 0.9, 0.999, 1.0, steps=10**6)
-    tokens = np.random.default_rng(0).integers(0, 256, (batch_size, length + 1), np.int32)
-    weights = np.ones((batch_size, length), np.float32)
-    batch = Batch(tokens[:, :-1], tokens[:, 1:], weights)
-    step = make_train_step(model, _Loss(), optimizer, 1, 0)
-    return step, initial_state(model, optimizer, 0), batch
-
-
-class _Loss:
-    """The metrics of the text task, without its files."""
-
-    metrics = Text.metrics
 
 
 def _pad(x, kernel):

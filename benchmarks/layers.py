@@ -23,10 +23,11 @@ import jax.numpy as jnp
 from absl import flags
 from cases import CASES, SIZES
 from document import replace_table
-from machine import describe_machine, measured_peaks
+from machine import measured_peaks
 
 from seqmodels import cli
 from seqmodels.errors import UserError, nearest
+from seqmodels.experiments.machine import describe_machine
 from seqmodels.training.sharding import by_row, make_mesh, replicated
 from seqmodels.training.startup import start_jax
 

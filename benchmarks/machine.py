@@ -1,35 +1,9 @@
-"""What the machine is, and how fast it can be at best."""
+"""How fast the machine can be at best."""
 
-import os
-import platform
 import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-
-from seqmodels.training.startup import cores
-
-
-def describe_machine() -> dict[str, str | int]:
-    """Processor, cores, memory and versions, for the head of a table."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "processor": _processor(),
-        "cores": cores(),
-        "memory_gib": round(memory / 2**30),
-        "python": platform.python_version(),
-        "jax": jax.__version__,
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def measured_peaks() -> dict[str, float]:

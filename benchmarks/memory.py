@@ -19,14 +19,14 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 from absl import flags
-from cases import training_step
 from document import replace_table
 from flax import nnx
 
 from seqmodels import cli
 from seqmodels.errors import UserError, nearest
+from seqmodels.experiments.cell_programs import MIXERS as NAMES
+from seqmodels.experiments.cell_programs import language_model, model_section
 from seqmodels.mixers import MIXERS as KINDS
-from seqmodels.presets import PRESETS, preset
 from seqmodels.training.startup import return_large_memory, start_jax
 
 MIXERS = flags.DEFINE_list("mixers", ["lstm", "conv", "local", "global"], "presets to measure")
@@ -47,7 +47,7 @@ MIB = 2**20
 
 def cell(name: str, length: int) -> dict:
     """Measures one cell in this process."""
-    section = preset(name, parameters=1, depth=DEPTH, causal=True, pooling=None, width=WIDTH)
+    section = model_section(name, WIDTH, DEPTH, "float32")
     settings = dict(next(iter(section["mixers"].values())))
     mixer = KINDS[settings.pop("kind")](WIDTH, **settings, rngs=nnx.Rngs(0))
     graph, state = nnx.split(mixer, nnx.Param)
@@ -58,9 +58,9 @@ def cell(name: str, length: int) -> dict:
 
     layer = jax.jit(layer).lower(nnx.to_pure_dict(state), x, x).compile()
 
-    step, state, batch = training_step(section, length, batch_size=1)
-    step = jax.jit(step, donate_argnums=0)
-    compiled = step.lower(state, batch).compile()
+    of = language_model(section, length, rows=1)
+    state, batch = of.state(), of.batch()
+    compiled = jax.jit(of.step(), donate_argnums=0).lower(state, batch).compile()
     return_large_memory(compiled.memory_analysis().temp_size_in_bytes)
     result = {
         "mixer": name,
@@ -111,8 +111,8 @@ def main() -> None:
         return
     rows = []
     for name in MIXERS.value:
-        if name not in PRESETS:
-            raise UserError(f"--mixers: {name!r} is not a preset; {nearest(name, PRESETS)}")
+        if name not in NAMES:
+            raise UserError(f"--mixers: {name!r} is not a preset; {nearest(name, NAMES)}")
         for length in map(int, LENGTHS.value):
             if name in ("global", "transformer") and length > QUADRATIC_LENGTH.value:
                 continue

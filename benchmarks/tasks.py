@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 from absl import flags
 from document import replace_table
-from machine import describe_machine
 from task_entries import ENTRIES, Entry
 from task_files import FILES
 from task_panels import OF_BYTES, draw_panels
 
 from seqmodels import cli
 from seqmodels.errors import UserError, nearest
+from seqmodels.experiments.machine import describe_machine
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import Batch, Task, WritingTask
 

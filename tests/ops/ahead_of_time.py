@@ -16,17 +16,13 @@ import time
 from functools import partial
 from typing import Any
 
-os.environ |= {
-    "JAX_PLATFORMS": "cpu",
-    # Otherwise libtpu looks for the machine's TPU, and lets one process at a time do so.
-    "TPU_SKIP_MDS_QUERY": "1",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-}
+from seqmodels.experiments.targets import ENVIRONMENT, read_target
+
+os.environ |= ENVIRONMENT
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh
 
 from seqmodels.config import load_config
@@ -34,34 +30,6 @@ from seqmodels.experiment import build_experiment
 from seqmodels.ops.attention import attention
 from seqmodels.training.sharding import by_row, replicated, traced_under
 from seqmodels.training.step import initial_state, jit_evaluation_step, jit_train_step
-
-H100 = """
-gpu_device_info {
-  cuda_compute_capability { major: 9 minor: 0 }
-  core_count: 132
-  fpus_per_core: 128
-  clock_rate_ghz: 1.98
-  threads_per_warp: 32
-  threads_per_block_limit: 1024
-  threads_per_core_limit: 2048
-  registers_per_block_limit: 65536
-  registers_per_core_limit: 65536
-  shared_memory_per_block: 49152
-  shared_memory_per_block_optin: 232448
-  shared_memory_per_core: 233472
-  l2_cache_size: 52428800
-  device_memory_size: 85899345920
-  memory_bandwidth: 3350000000000
-  block_dim_limit_x: 2147483647
-  block_dim_limit_y: 65535
-  block_dim_limit_z: 65535
-}
-platform_name: "CUDA"
-dnn_version_info { major: 9 minor: 10 patch: 0 }
-device_description_str: "NVIDIA H100 80GB HBM3"
-"""
-"""The card as the compiler knows it: NVIDIA's data sheet of the SXM form, and the limits that
-CUDA's programming guide gives for compute capability 9.0."""
 
 KERNEL = {"tpu": 'custom_call_target="tpu_custom_call"', "cuda": 'custom_call_target="__cudnn$fmha'}
 LENGTHS = {"tpu": (16_384, 32_768, 65_536), "cuda": (8_192, 16_384, 65_536, 131_072)}
@@ -76,11 +44,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 def devices(machine: str) -> list[jax.Device]:
     """Eight H100 or eight v5e chips."""
-    if machine == "tpu":
-        return topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x4").devices
-    return topologies.get_topology_desc(
-        platform="cuda", topology_name="h100", topology="1x1x8", target_config=H100
-    ).devices
+    return read_target("tpu:v5e:2x4" if machine == "tpu" else "gpu:h100:8").devices()
 
 
 def report(machine: str, lower: Any) -> dict[str, Any]:

@@ -1,0 +1,144 @@
+"""A process of its own under limits of memory and time: whatever becomes of it is a result.
+
+The child prints JSON objects, a line each (:func:`say`), and their union is what it found. The
+parent looks at its resident memory and at the clock, and kills it above a limit.
+"""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+LOOK_EVERY = 0.05
+GIB = 2**30
+
+
+class Ending(NamedTuple):
+    """How a child ended."""
+
+    found: dict[str, Any]
+    """The union of what it said."""
+    status: str | None
+    """None if it ended by itself, well; else "does not fit", "too slow" or "failed"."""
+    reason: str | None
+
+
+def run_child(
+    module: str,
+    request: dict[str, Any],
+    memory_gib: float,
+    seconds: float,
+    environment: dict[str, str] | None = None,
+) -> Ending:
+    """Runs ``python -m module REQUEST`` until it ends or exceeds a limit.
+
+    An exception in the parent, Ctrl-C among them, ends the child too, and so does the
+    parent's death.
+
+    Args:
+      module: a module whose main reads JSON from its first argument.
+      request: that argument.
+      memory_gib: the most resident memory.
+      seconds: the longest time.
+      environment: variables to set for it.
+    """
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, json.dumps(request)],
+            stdin=subprocess.PIPE,  # closed when this process is gone: see end_with_parent
+            stdout=output,
+            stderr=errors,
+            env=os.environ | (environment or {}),
+            start_new_session=True,  # the terminal's Ctrl-C comes to the parent alone
+        )
+        try:
+            exceeded = _watch(process, memory_gib, seconds)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
+        output.seek(0)
+        found: dict[str, Any] = {}
+        for line in output:
+            if line.startswith("{") and line.endswith("}\n"):
+                found |= json.loads(line)
+        if exceeded is not None:
+            return Ending(found, *exceeded)
+        if process.returncode == 0:
+            return Ending(found, None, None)
+        errors.seek(0)
+        return Ending(found, "failed", _failure(process.returncode, errors.read()))
+
+
+def _watch(process: subprocess.Popen, memory_gib: float, seconds: float) -> tuple[str, str] | None:
+    """Waits for the end; the status and the reason if a limit was exceeded."""
+    start = time.monotonic()
+    while True:
+        try:
+            process.wait(LOOK_EVERY)
+        except subprocess.TimeoutExpired:
+            pass
+        else:
+            return None
+        resident = resident_bytes(process.pid)
+        if resident > memory_gib * GIB:
+            return (
+                "does not fit",
+                f"was killed at {resident / GIB:,.3g} GiB; the limit is {memory_gib:,.3g} GiB",
+            )
+        if time.monotonic() - start > seconds:
+            return "too slow", f"was not done after {seconds:,.0f} s, the limit"
+
+
+def _failure(code: int, errors: str) -> str:
+    if code < 0:
+        name = signal.Signals(-code).name
+        why = ", perhaps by the system for lack of memory" if name == "SIGKILL" else ""
+        return f"was killed by {name}{why}"
+    last = (errors.strip().splitlines() or ["without a message"])[-1].strip()
+    return f"ended with exit code {code}: {last[:200]}"
+
+
+def resident_bytes(pid: int) -> int:
+    """A process's resident memory; 0 if it is gone."""
+    file = Path(f"/proc/{pid}/statm")
+    try:
+        if file.parent.parent.joinpath("self").exists():
+            return int(file.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        ps = subprocess.run(
+            ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False
+        )
+        return 1024 * int(ps.stdout or 0)
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def say(**found: Any) -> None:
+    """Adds to what this child has found."""
+    print(json.dumps(found), flush=True)
+
+
+def end_with_parent() -> None:
+    """Ends this process once its standard input closes: the parent is gone."""
+
+    def wait() -> None:
+        while os.read(0, 1):  # not sys.stdin, whose lock a thread that waits would keep at the end
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def peak_bytes() -> int:
+    """The most resident memory that this process ever had."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

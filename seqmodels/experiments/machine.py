@@ -1,0 +1,30 @@
+"""What the machine is, for the head of a table."""
+
+import os
+import platform
+from pathlib import Path
+
+import jax
+
+from seqmodels.training.startup import cores
+
+
+def describe_machine() -> dict[str, str | int]:
+    """Processor, cores, memory and versions."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "processor": _processor(),
+        "cores": cores(),
+        "memory_gib": round(memory / 2**30),
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

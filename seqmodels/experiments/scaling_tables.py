@@ -1,0 +1,140 @@
+"""A scaling's results on the terminal: lines, tables and sentences."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from seqmodels.experiments.scaling_results import mixers_of, range_of, value_of
+
+NAMES = {
+    "forward_seconds": "a forward pass",
+    "step_seconds": "a training step",
+    "decode_seconds": "a token",
+    "temporary_bytes": "a step's temporaries",
+    "peak_bytes": "the peak of memory",
+    "step_flops": "a step's FLOPs",
+    "roofline_seconds": "a step's roofline",
+}
+DONE = ("measured", "compiled")
+MIB, GFLOP = 2**20, 1e9
+
+
+def cell_line(cell: dict[str, Any]) -> str:
+    """A cell in a line, as soon as it is done."""
+    place = f"{cell['mixer']} at {cell['length']:,}"
+    if cell["status"] not in DONE:
+        return f"{place}: {cell['status']}: {cell['reason']}"
+    memory = f"{_mib(cell['temporary_bytes'])} MiB of temporaries"
+    if cell["status"] == "compiled":
+        return f"{place}: {memory} a device, at least {_ms(cell['roofline_seconds'])} ms a step"
+    low, high = range_of(cell, "step_seconds")
+    step = f"{_ms(value_of(cell, 'step_seconds'))} ms a step ({_ms(low)} to {_ms(high)})"
+    return f"{place}: {step}, {memory}"
+
+
+def print_scaling(results: dict[str, Any]) -> None:
+    """The table of cells, the exponents, and what follows from them in sentences."""
+    console = Console(soft_wrap=True, highlight=False)
+    if not console.is_terminal:
+        console = Console(soft_wrap=True, highlight=False, width=160)
+    for title, lines in (("Cost", _cells(results)), (_EXPONENTS, _exponents(results))):
+        table = Table(*lines[0], title=title, title_justify="left")
+        for line in lines[1:]:
+            table.add_row(*line)
+        if len(lines) > 1:
+            console.print(table)
+    for sentence in sentences(results):
+        console.print(sentence, markup=False)
+
+
+_EXPONENTS = "Exponents of the length, with their 95% intervals"
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The same for a document."""
+    parts = []
+    for lines in (_cells(results), _exponents(results)):
+        rows = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+        parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows))
+    listed = "\n".join(f"- {sentence}" for sentence in sentences(results))
+    return "\n\n".join([*parts, listed]) + "\n"
+
+
+def _cells(results: dict[str, Any]) -> list[list[str]]:
+    here = results["target"] is None
+    head = ["mixer", "L", "compile s"]
+    head += ["forward ms", "step ms", "token ms"] if here else ["at least ms"]
+    head += ["temporaries MiB", "arguments MiB"] + (["peak MiB"] if here else [])
+    head += ["step GFLOP", "depth", "state KiB"]
+    lines = [head]
+    for cell in results["cells"]:
+        line = [cell["mixer"], f"{cell['length']:,}"]
+        if cell["status"] not in DONE:
+            continue  # it has a sentence
+        line.append(f"{cell['compile_seconds']:.1f}")
+        times = ("forward", "step", "decode") if here else ("roofline",)
+        line += [_ms(value_of(cell, f"{name}_seconds")) for name in times]
+        memory = ("temporary", "argument", "peak") if here else ("temporary", "argument")
+        line += [_mib(cell[f"{name}_bytes"]) for name in memory]
+        line += [_number(cell["step_flops"] / GFLOP), f"{cell['sequential_depth']:,}"]
+        lines.append([*line, _number(cell["state_bytes"] / 1024)])
+    return lines
+
+
+def _exponents(results: dict[str, Any]) -> list[list[str]]:
+    quantities = [name for name in NAMES if any(fit["quantity"] == name for fit in results["fits"])]
+    lines = [["mixer", *(NAMES[name] for name in quantities)]]
+    for mixer in mixers_of(results["cells"]):
+        found = {fit["quantity"]: fit for fit in results["fits"] if fit["mixer"] == mixer}
+        if found:
+            lines.append([mixer, *(_exponent(found.get(name)) for name in quantities)])
+    return lines
+
+
+def _exponent(fit: dict[str, Any] | None) -> str:
+    if fit is None:
+        return ""
+    return f"{fit['exponent']:.2f} ({fit['low']:.2f} to {fit['high']:.2f})"
+
+
+def sentences(results: dict[str, Any]) -> list[str]:
+    """The cells without a time, the crossings, the longest sequences and the qualities."""
+    made = [cell_line(cell) for cell in results["cells"] if cell["status"] not in DONE]
+    for crossing in results["crossovers"]:
+        what, above = NAMES[crossing["quantity"]], crossing["cheaper_above"]
+        verb = "take more memory" if what.endswith("temporaries") else "takes longer"
+        made.append(
+            f"{what[0].upper()}{what[1:]} {verb} with {crossing['cheaper_below']} than with "
+            f"{above} from {_rounded(crossing['length'])} positions on"
+        )
+    for longest in results["longest"]:
+        unit = "GiB" if longest["limit"] == "gib" else "s a step"
+        by = ", by extrapolation" if longest["extrapolated"] else ""
+        reach = f"up to {_rounded(longest['length'])} positions" if longest["length"] else "nothing"
+        made.append(f"Within {longest['value']:g} {unit}, {longest['mixer']}: {reach}{by}")
+    for quality in results["quality"]:
+        if quality["mean"] is None:
+            shown = f"{quality['status']}: {quality['reason']}"
+        else:
+            shown = f"{quality['score'].replace('_', ' ')} {quality['mean']:.3f}"
+        made.append(f"{quality['task']} at {quality['length']:,}, {quality['mixer']}: {shown}")
+    return made
+
+
+def _rounded(length: int) -> str:
+    """To two digits: no more is known."""
+    digits = len(str(length))
+    return f"{round(length, 2 - digits):,}" if digits > 2 else str(length)
+
+
+def _number(value: int | float) -> str:
+    return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _ms(seconds: int | float | None) -> str:
+    return "" if seconds is None else _number(1000 * seconds)
+
+
+def _mib(size: int | None) -> str:
+    return "" if size is None else _number(size / MIB)

@@ -1,0 +1,95 @@
+"""Fits against costs whose law is known."""
+
+import numpy as np
+import pytest
+
+from seqmodels.experiments.fits import (
+    crossover,
+    fit_power_law,
+    fit_two_parts,
+    longest_within,
+)
+
+LENGTHS = [2**power for power in range(8, 17)]
+
+
+def law(exponent, coefficient=1e-6):
+    return {length: coefficient * length**exponent for length in LENGTHS}
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.0, 1.5, 2.0])
+def test_a_power_law_is_found_exactly(exponent):
+    found = fit_power_law(law(exponent), from_length=256)
+    assert found is not None
+    assert found.exponent == pytest.approx(exponent)
+    assert found.coefficient == pytest.approx(1e-6)
+    assert found.high - found.low < 1e-6
+    assert found.lengths == len(LENGTHS)
+    assert found(1000) == pytest.approx(1e-6 * 1000**exponent)
+
+
+def test_only_long_lengths_count():
+    bent = law(2.0) | {256: 1.0, 512: 1.0}
+    found = fit_power_law(bent, from_length=1024)
+    assert found is not None
+    assert found.exponent == pytest.approx(2.0)
+    assert found.lengths == len(LENGTHS) - 2
+    assert fit_power_law(bent, from_length=2**15) is None, "two points have no interval"
+
+
+def test_the_interval_holds_the_exponent_in_95_of_100():
+    random = np.random.default_rng(0)
+    held = 0
+    for _ in range(1000):
+        noisy = {length: cost * np.exp(0.1 * random.normal()) for length, cost in law(1.0).items()}
+        found = fit_power_law(noisy, from_length=2048)
+        assert found is not None
+        held += found.low <= 1.0 <= found.high
+    assert 930 <= held <= 970
+
+
+def test_a_line_and_a_square_are_told_apart():
+    costs = {length: 3e-6 * length + 2e-9 * length**2 for length in LENGTHS}
+    found = fit_two_parts(costs, from_length=256)
+    assert found is not None
+    assert found.linear == pytest.approx(3e-6)
+    assert found.quadratic == pytest.approx(2e-9)
+    assert found.exponent(1500) == pytest.approx(1.5)  # where both are equal
+    assert found.exponent(1e9) == pytest.approx(2.0, abs=1e-3)
+
+
+def test_no_part_is_negative():
+    found = fit_two_parts(law(0.8), from_length=256)
+    assert found is not None
+    assert found.quadratic == 0
+    assert found.linear > 0
+    steep = fit_two_parts(law(2.3), from_length=256)
+    assert steep is not None
+    assert steep.linear == 0
+
+
+def test_a_crossing_is_where_the_laws_meet():
+    linear, square = law(1.0, 3.1), law(2.0, 1e-3)
+    assert crossover(linear, square) == pytest.approx(3100)
+    assert crossover(square, linear) == pytest.approx(3100)
+    assert crossover(linear, law(1.0, 4.0)) is None
+    assert crossover(linear, {}) is None
+    # Lengths that one of them lacks, as it didn't fit there, don't count.
+    assert crossover({length: linear[length] for length in LENGTHS[:3]}, square) is None
+
+
+def test_of_several_crossings_the_last_counts():
+    level = dict.fromkeys(LENGTHS[:6], 1.0)
+    wavy = dict(zip(LENGTHS, [0.5, 2.0, 0.5, 0.5, 2.0, 2.0], strict=False))
+    found = crossover(level, wavy)
+    assert found is not None
+    assert LENGTHS[3] < found < LENGTHS[4]
+
+
+def test_the_longest_sequence_within_a_limit():
+    costs, power = law(2.0, 1e-6), fit_power_law(law(2.0, 1e-6), 256)
+    assert longest_within(costs, 1.0, power) == (1000, False)
+    assert longest_within(costs, 1e-6 * 256**2, power) == (256, False)
+    assert longest_within(costs, 1e-3, power) == (0, False)
+    assert longest_within(costs, 1e6, power) == (1_000_000, True)
+    assert longest_within(costs, 1e6, None) is None
