@@ -11,10 +11,10 @@ one seed; the sweeps of configs/digits.py and configs/recall.py are longer, and 
 from typing import Any
 
 from ml_collections import ConfigDict
-from seqmodels.experiments.points import Point, chain, product
 
 from seqmodels.config import read_arguments
 from seqmodels.errors import ConfigError, nearest
+from seqmodels.experiments.points import Point, chain, product
 from seqmodels.presets import preset
 
 _TASKS: dict[str, dict[str, Any]] = {
