@@ -104,7 +104,7 @@ def _make_group(
     seeds: list[int | None] = []
     seen: set[str] = set()
     first: Experiment | None = None
-    size: dict[str, float] = {}
+    size: dict[str, Any] = {}
     for point in points:
         setting = {key: value for key, value in split(point)[1].items() if key not in common}
         new = {repr(item) for item in setting.items()} - seen

@@ -50,8 +50,9 @@ class Trial:
         content = self.read() or {}
         seconds = (self.results() or {}).get("seconds") if state == "finished" else None
         changed = {"state": state, "reason": reason, "seconds": seconds}
-        attempts = content.get("attempts", 0) + begins
-        write_json(self.folder / "trial.json", {**content, **changed, "attempts": attempts})
+        new = {**content, **changed, "attempts": content.get("attempts", 0) + begins}
+        if new != content:
+            write_json(self.folder / "trial.json", new)
 
     @contextmanager
     def locked(self) -> Iterator[int | None]:

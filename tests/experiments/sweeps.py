@@ -12,7 +12,7 @@ from seqmodels.config import load_config
 from seqmodels.experiments.points import Between, chain, product, zipped
 
 def get_config(arg=""):
-    return load_config("{ROOT}/configs/copy.py:" + ",".join(filter(None, ["length=8", arg])))
+    return load_config("{ROOT}/configs/copy.py:" + ",".join(filter(None, ["length=20", arg])))
 
 def sweep():
     return SWEEP

@@ -85,7 +85,7 @@ def test_a_sweep_runs_each_point_once_and_says_so(tmp_path, capsys):
 
     with pytest.raises(UserError, match=r"holds another sweep: common.seed=absent, now '3'"):
         sweep.run(("seed", "3"))
-    sweep.config.write_text(sweep.config.read_text().replace("length=8", "length=9"))
+    sweep.config.write_text(sweep.config.read_text().replace("length=20", "length=21"))
     (one,) = list(sweep.folder.glob("trials/*"))[:1]
     (one / "config.json").write_text(json.dumps({"seed": 5}))
     with pytest.raises(UserError, match=r"a sweep of another version of .*small.py: run \w+ has"):
@@ -124,7 +124,7 @@ def test_a_plan_is_fair_and_names_runs_by_what_they_are(tmp_path, capsys):
     points = f"product({{'mixer': ('gru', 'lstm')}}, {{'{RATE}': (0.1, 0.2), 'seed': (0, 1)}})"
     sweep = SmallSweep(tmp_path, points)
     match = Match("parameters", 30e3)
-    plan = make_plan(str(sweep.config), [("train.steps", "7")], match, "grid", None)
+    plan = make_plan(str(sweep.config), [("train.log_every", "7")], match, "grid", None)
     assert len(plan.runs) == 8
     tried = [
         {(run.overrides[RATE], run.overrides["seed"]) for run in plan.runs if run.arguments == own}
@@ -134,12 +134,12 @@ def test_a_plan_is_fair_and_names_runs_by_what_they_are(tmp_path, capsys):
     assert [run.arguments["mixer"] for run in plan.runs[:4]] == ["gru", "gru", "lstm", "lstm"]
     for run in plan.runs:
         assert run.size["parameters"] == pytest.approx(30_000, rel=0.03)
-        assert run.overrides["train.steps"] == 7
+        assert run.overrides["train.log_every"] == 7
     widths = {run.arguments["mixer"]: run.overrides["model.width"] for run in plan.runs}
     assert widths["lstm"] < widths["gru"]
-    again = make_plan(str(sweep.config), [("train.steps", "7")], match, "grid", None)
+    again = make_plan(str(sweep.config), [("train.log_every", "7")], match, "grid", None)
     assert [run.name for run in again.runs] == [run.name for run in plan.runs]
-    other = make_plan(str(sweep.config), [("train.steps", "8")], match, "grid", None)
+    other = make_plan(str(sweep.config), [("train.log_every", "8")], match, "grid", None)
     assert not {run.name for run in other.runs} & {run.name for run in plan.runs}
     # An override of the command line wins over a point's own, and doubles are run once.
     assert len(make_plan(str(sweep.config), [("seed", "3")], None, "grid", None).runs) == 4
@@ -171,7 +171,7 @@ def test_the_choice_is_made_on_validation(tmp_path):
             )
             if not failed:
                 validation, test = scores[rate, seed]
-                results = {"validation": {"loss": validation}, "test": {"loss": test}, "seconds": 4}
+                results = {"validation": {"loss": validation}, "test": {"loss": test}, "seconds": 4.0}
                 (folder / "results.json").write_text(json.dumps(results))
             overrides = {RATE: rate, "seed": seed, "model.width": 88, "train.steps": 5}
             points.append(
