@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
-from seqmodels.config import flatten, load_config
+from seqmodels.config import flatten, load_config, load_sweep
 from seqmodels.encoder_decoder import EncoderDecoder
 from seqmodels.errors import ConfigError
 from seqmodels.experiment import TrainSettings, build_experiment
+from seqmodels.experiments.sweep_plan import make_plan
 from seqmodels.mixers import MIXERS
 from seqmodels.model import SequenceModel
 from seqmodels.presets import PRESETS
@@ -180,6 +181,22 @@ def test_every_layout_of_images_builds(name, layout):
 @pytest.mark.parametrize("spec", ["set=imdb_reviews", "set=speech_commands,mixer=tcn"])
 def test_every_other_set_builds(spec):
     build_experiment(with_sets(load_config(str(ROOT / f"configs/tfds.py:{spec},length=64"))))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["configs/digits.py", "configs/recall.py"])
+def test_every_point_of_a_sweep_builds(file):
+    """And its groups differ in their arguments alone: the same keys and seeds are tried in each."""
+    assert {f for f in FILES if "def sweep(" in (ROOT / f).read_text()} == {
+        "configs/digits.py",
+        "configs/recall.py",
+    }
+    plan = make_plan(str(ROOT / file), [], None, "grid", None)
+    assert len(plan.runs) == len(load_sweep(str(ROOT / file)))
+    for group in plan.groups:
+        assert group.settings == plan.groups[0].settings
+        assert group.seeds == plan.groups[0].seeds == [0, 1, 2]
+        assert 80_000 < group.size["parameters"] < 200_000
 
 
 @every_choice

@@ -18,7 +18,7 @@ class Run(NamedTuple):
     """Of ``get_config``."""
     overrides: dict[str, Any]
     """Keys of the config, by dotted path."""
-    size: dict[str, float]
+    size: dict[str, Any]
     """Parameters, FLOPs and bytes of state of its model."""
 
 
@@ -30,7 +30,7 @@ class Group(NamedTuple):
     """What is tuned, without seeds; a value may be a Between."""
     seeds: list[int | None]
     """What each setting is repeated over; None leaves the config's."""
-    size: dict[str, float]
+    size: dict[str, Any]
     """Of the first setting's model."""
     fixed: dict[str, Any]
     """What every run of it sets besides: overrides of the command line, and a matched width."""
@@ -63,7 +63,7 @@ def argument_text(arguments: dict[str, Any]) -> str:
     return ",".join(f"{name}={value}" for name, value in arguments.items())
 
 
-def make_run(arguments: dict[str, Any], overrides: dict[str, Any], size: dict[str, float]) -> Run:
+def make_run(arguments: dict[str, Any], overrides: dict[str, Any], size: dict[str, Any]) -> Run:
     """A run, named by a hash of its arguments and overrides."""
     canonical = json.dumps([arguments, overrides], sort_keys=True)
     name = hashlib.sha256(canonical.encode()).hexdigest()[:12]

@@ -82,9 +82,9 @@ def match_width(experiment: Experiment, config: ConfigDict, match: Match, name: 
             return None
         measured = measure(model, experiment.train.length)
         return {
-            "parameters": measured.parameters,
+            "parameters": float(measured.parameters),
             "flops": measured.flops,
-            "state": measured.state_bytes,
+            "state": float(measured.state_bytes),
         }[match.by]
 
     start = _width_near(size, match.target)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from seqmodels.errors import ConfigError
 
 Point = dict[str, Any]
-Values = Mapping[str, Sequence[Any]]
-"""Names, each with the values that it takes in turn."""
+Values = Mapping[str, Any]
+"""Names, each with a tuple of the values that it takes in turn."""
 
 
 class Between(NamedTuple):

@@ -25,14 +25,7 @@ class SlurmJobs:
     """
 
     def __init__(self, orders: Orders, count: int, partition: str, cluster: str = "slurm"):
-        try:
-            submitit: Any = importlib.import_module("submitit")
-        except ImportError:
-            raise UserError(
-                f"--slurm={partition} needs submitit; pip install 'seqmodels[slurm]'"
-            ) from None
-        if cluster == "slurm" and not submitit.SlurmExecutor.affinity() > 0:
-            raise UserError(f"--slurm={partition}: there is no SLURM here (no srun on the PATH)")
+        submitit = require_slurm(partition, cluster)
         self._orders = orders
         self._count = count
         self._executor = submitit.AutoExecutor(folder=orders.folder / "slurm", cluster=cluster)
@@ -68,6 +61,19 @@ class SlurmJobs:
         for job in self._jobs:
             if not job.done():
                 job.cancel()
+
+
+def require_slurm(partition: str, cluster: str = "slurm") -> Any:
+    """The module submitit, where it is installed and has a cluster."""
+    try:
+        submitit: Any = importlib.import_module("submitit")
+    except ImportError:
+        raise UserError(
+            f"--slurm={partition} needs submitit; pip install 'seqmodels[slurm]'"
+        ) from None
+    if cluster == "slurm" and submitit.SlurmExecutor.affinity() < 1:
+        raise UserError(f"--slurm={partition}: there is no SLURM here (no srun on the PATH)")
+    return submitit
 
 
 def _last_line(text: str | None) -> str:

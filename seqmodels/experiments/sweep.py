@@ -3,6 +3,7 @@
 import shlex
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +11,15 @@ from seqmodels.errors import UserError
 from seqmodels.experiments.groups import Overrides, Run, settings_to_try
 from seqmodels.experiments.local_workers import LocalWorkers
 from seqmodels.experiments.matching import read_match
-from seqmodels.experiments.slurm import SlurmJobs
+from seqmodels.experiments.slurm import SlurmJobs, require_slurm
 from seqmodels.experiments.sweep_display import SweepDisplay, print_plan
-from seqmodels.experiments.sweep_plan import Plan, add_points, make_plan, store_plan
+from seqmodels.experiments.sweep_plan import (
+    Plan,
+    add_points,
+    make_plan,
+    require_sweep_folder,
+    store_plan,
+)
 from seqmodels.experiments.sweep_storage import (
     PATIENCE_SECONDS,
     PatientStorage,
@@ -24,7 +31,6 @@ from seqmodels.experiments.sweep_worker import Orders
 from seqmodels.experiments.trials import folder_lock, read_json
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 
-SEARCHES = ("grid", "random", "tpe")
 LOOK_SECONDS = 1.0
 ROUNDS = 5
 """How often workers are called again for runs that the storage has lost."""
@@ -74,12 +80,17 @@ def run_sweep(
         print(f"{total} runs; none was begun (--dry-run)")
         return
     folder = Path(workdir).absolute()
+    require_sweep_folder(folder)
+    if options.slurm is not None:
+        require_slurm(options.slurm)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--workdir={workdir} can't be made ({error.strerror})") from None
     with Interruption() as interruption:
-        _Sweep(plan, folder, train, options, interruption).run()
+        url = options.storage or f"sqlite:///{folder}/sweep.sqlite3"
+        with closing(PatientStorage(url, options.heartbeat, options.patience)) as storage:
+            _Sweep(plan, folder, train, options, interruption, url, storage).run()
 
 
 class _Sweep:
@@ -92,6 +103,8 @@ class _Sweep:
         train: Path,
         options: SweepOptions,
         interruption: Interruption,
+        url: str,
+        storage: PatientStorage,
     ):
         self.plan = plan
         self.folder = folder
@@ -99,8 +112,6 @@ class _Sweep:
         self.interruption = interruption
         with folder_lock(folder):
             identity = store_plan(plan, folder, _command())
-            url = options.storage or f"sqlite:///{folder}/sweep.sqlite3"
-            storage = PatientStorage(url, options.heartbeat, options.patience)
             stem = Path(plan.config.partition(":")[0]).stem
             names = {f"{stem} {identity} {group.text}": group for group in plan.groups}
             studies = Studies(

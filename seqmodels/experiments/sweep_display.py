@@ -147,7 +147,7 @@ def describe(point: dict[str, Any]) -> str:
 def format_seconds(seconds: float) -> str:
     """A stretch of time.
 
-    >>> format_seconds(42), format_seconds(125), format_seconds(7300)
+    >>> format_seconds(42.0), format_seconds(125.0), format_seconds(7300.0)
     ('42 s', '2 min', '2 h 2 min')
     """
     minutes = round(seconds / 60)
@@ -156,6 +156,6 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _size(size: dict[str, float]) -> str:
+def _size(size: dict[str, Any]) -> str:
     flops, state = size["flops"] / 1e6, size["state_bytes"]
     return f"{size['parameters']:,} parameters, {flops:,.1f} MFLOPs, {state:,} bytes of state"

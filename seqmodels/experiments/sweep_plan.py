@@ -104,7 +104,7 @@ def _make_group(
     seeds: list[int | None] = []
     seen: set[str] = set()
     first: Experiment | None = None
-    size: dict[str, float] = {}
+    size: dict[str, Any] = {}
     for point in points:
         setting = {key: value for key, value in split(point)[1].items() if key not in common}
         new = {repr(item) for item in setting.items()} - seen
@@ -149,6 +149,13 @@ def _build(
     return built
 
 
+def require_sweep_folder(folder: Path) -> None:
+    """Refuses a folder that holds something else than a sweep; an empty or missing one is fine."""
+    if not (folder / "sweep.json").exists() and any(folder.glob("[!.]*")):
+        holds = "a run" if (folder / "config.json").exists() else "other files"
+        raise UserError(f"--workdir={folder} holds {holds} and no sweep; choose another folder")
+
+
 def store_plan(plan: Plan, folder: Path, command: str) -> str:
     """Writes a plan's ``sweep.json``, or adds its new points to the one that is there.
 
@@ -165,9 +172,6 @@ def store_plan(plan: Plan, folder: Path, command: str) -> str:
         "match": {**match, "tolerance": TOLERANCE},
         "search": plan.search,
     }
-    if stored is None and any(file.name != "lock" for file in folder.glob("*")):
-        holds = "a run" if (folder / "config.json").exists() else "other files"
-        raise UserError(f"--workdir={folder} holds {holds} and no sweep; choose another folder")
     if stored is not None:
         old = {key: stored.get(key) for key in described}
         if differing := differing_keys(old, to_dict(described)):

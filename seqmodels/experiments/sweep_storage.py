@@ -28,6 +28,8 @@ from seqmodels.experiments.trials import DIVERGED, Trial
 
 PATIENCE_SECONDS = 60.0
 """For so long a storage that doesn't answer is asked again."""
+FIRST_SECONDS = 10.0
+"""The same, where it has never answered: its URL may be wrong."""
 GRACE = 3
 """Heartbeats missed until a worker counts as dead."""
 _LIVE = (TrialState.WAITING, TrialState.RUNNING)
@@ -57,10 +59,10 @@ class PatientStorage(RDBStorage):
 
     def __init__(self, url: str, heartbeat: int, patience: float = PATIENCE_SECONDS):
         self._shown = shown_url(url)
-        self._patience = patience
         self.heartbeat = heartbeat
         self._asking = threading.local()
         self.lost: StorageLostError | None = None
+        self._patience = min(patience, FIRST_SECONDS)
         waits = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         with warnings.catch_warnings():
@@ -82,6 +84,7 @@ class PatientStorage(RDBStorage):
                 f"--storage={self._shown} needs a driver that is not installed ({error}); for "
                 "PostgreSQL: pip install 'seqmodels[postgresql]'"
             ) from None
+        self._patience = patience
 
     def ask[T](self, question: Callable[[], T]) -> T:
         """The answer to a question, asked again for as long as patience lasts."""
@@ -103,6 +106,11 @@ class PatientStorage(RDBStorage):
                 wait = min(2 * wait, 5.0)
         finally:
             self._asking.now = False
+
+    def close(self) -> None:
+        """Lets go of the connections."""
+        self.scoped_session.remove()
+        self.engine.dispose()
 
     def record_heartbeat(self, trial_id: int) -> None:
         """A sign of life. It is given in a thread: where the storage is lost, ``lost`` says so."""

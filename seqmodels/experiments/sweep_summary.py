@@ -63,7 +63,7 @@ def summarise(folder: Path) -> list[dict[str, Any]]:
 def write_summary(folder: Path) -> None:
     """Writes ``summary.json`` and ``summary.csv``."""
     rows = summarise(folder)
-    write_json(folder / "summary.json", {"rows": rows})
+    write_json(folder / "summary.json", rows)
     flat = [_flat(row) for row in rows]
     columns = list(dict.fromkeys(name for row in flat for name in row))
     text = io.StringIO()

@@ -325,7 +325,8 @@ def work(orders: Orders) -> int:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, note)
-        stopped = worker.work()
+        with contextlib.closing(worker.storage):
+            stopped = worker.work()
         return 128 + stopped if stopped else 0
     except UserError as error:
         print(error, file=sys.stderr, flush=True)

@@ -50,8 +50,9 @@ class Trial:
         content = self.read() or {}
         seconds = (self.results() or {}).get("seconds") if state == "finished" else None
         changed = {"state": state, "reason": reason, "seconds": seconds}
-        attempts = content.get("attempts", 0) + begins
-        write_json(self.folder / "trial.json", {**content, **changed, "attempts": attempts})
+        new = {**content, **changed, "attempts": content.get("attempts", 0) + begins}
+        if new != content:
+            write_json(self.folder / "trial.json", new)
 
     @contextmanager
     def locked(self) -> Iterator[int | None]:
@@ -105,7 +106,7 @@ class Trial:
 @contextmanager
 def folder_lock(sweep: Path) -> Iterator[None]:
     """Waits for, and holds, what a sweep's folder has but one of: its list of points."""
-    with (sweep / "lock").open("w") as file:
+    with (sweep / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -126,7 +127,7 @@ def read_json(file: Path) -> dict[str, Any] | None:
         raise UserError(f"{file} can't be read: {error.strerror}") from None
 
 
-def write_json(file: Path, content: dict[str, Any]) -> None:
+def write_json(file: Path, content: Any) -> None:
     """Writes a JSON file wholly or not at all."""
     temporary = file.with_name(f".{file.name}.{socket.gethostname()}.{os.getpid()}")
     try:

@@ -1,0 +1,54 @@
+"""A PostgreSQL server for a test, where it is installed."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[str]:
+    """Starts a server with its files in a folder, and gives its database's URL; skips without one.
+
+    The server refuses to run as root: a test that does starts it as the user postgres.
+    """
+    places = [*Path("/usr/lib/postgresql").glob("*/bin"), *map(Path, os.get_exec_path())]
+    found = [place for place in places if (place / "initdb").exists()]
+    if not found:
+        pytest.skip("PostgreSQL is not installed (initdb)")
+    user = None
+    if os.getuid() == 0:
+        try:
+            user = pwd.getpwnam("postgres")
+        except KeyError:
+            pytest.skip("PostgreSQL can't be run as root, and there is no user postgres")
+        for parent in (folder, *folder.parents):
+            if not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o001)  # pytest's folders are its user's alone
+        shutil.chown(folder, user.pw_uid, user.pw_gid)
+    owner = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+    def run(*command: str) -> None:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=False, **owner
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data, log = str(folder / "data"), str(folder / "log")
+    run(str(found[0] / "initdb"), "-D", data, "-A", "trust", "-U", "tester", "--no-sync")
+    options = f"-p {port} -h 127.0.0.1 -k {folder} -F"
+    control = str(found[0] / "pg_ctl")
+    run(control, "-D", data, "-l", log, "-o", options, "-w", "start")
+    try:
+        yield f"postgresql://tester@127.0.0.1:{port}/postgres"
+    finally:
+        run(control, "-D", data, "-m", "immediate", "stop")

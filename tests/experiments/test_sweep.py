@@ -1,0 +1,525 @@
+"""Sweeps: planned, run, stopped, killed, gone on with, searched, pruned, summarised."""
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from seqmodels.errors import ConfigError, UserError
+from seqmodels.experiments.matching import Match
+from seqmodels.experiments.slurm import SlurmJobs, require_slurm
+from seqmodels.experiments.sweep_plan import make_plan
+from seqmodels.experiments.sweep_storage import PatientStorage, StorageLostError
+from seqmodels.experiments.sweep_summary import summarise
+from seqmodels.experiments.sweep_worker import Orders
+from seqmodels.experiments.trials import Trial
+from tests.command_line import TINY, finish, read_json, start, wait_until
+from tests.experiments.postgres import postgres
+from tests.experiments.sweeps import CONFIG, ROOT, SmallSweep
+
+RATE = "optimizer.learning_rate"
+SIX = f"product({{'mixer': ('gru', 'rnn')}}, {{'{RATE}': (0.1, 0.2, 0.3)}})"
+
+
+def trials(folder: Path) -> list[dict[str, Any]]:
+    return [read_json(file) for file in sorted(folder.glob("trials/*/trial.json"))]
+
+
+def outputs(folder: Path) -> list[str]:
+    return [file.read_text() for file in sorted(folder.glob("trials/*/output.txt"))]
+
+
+def states(folder: Path) -> Counter[str]:
+    return Counter(trial["state"] for trial in trials(folder))
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_each_point_once_and_says_so(tmp_path, capsys):
+    sweep = SmallSweep(tmp_path, SIX)
+    sweep.run()
+    assert states(sweep.folder) == {"finished": 6}
+    assert all(text.count("finished in") == 1 for text in outputs(sweep.folder))
+    shown = capsys.readouterr().out
+    assert re.search(
+        r"^6/6  mixer=\w+ optimizer.learning_rate=0.3  validation accuracy 0.300", shown, re.M
+    )
+    assert "6 of 6 runs finished, 0 failed, 0 pruned; compared in" in shown
+    described = read_json(sweep.folder / "sweep.json")
+    assert {point["name"] for point in described["points"]} == {
+        path.name for path in sweep.folder.glob("trials/*")
+    }
+    assert described["score"] == "accuracy"
+    assert described["higher_is_better"]
+    assert described["match"] == {"by": None, "target": None, "tolerance": 0.03}
+    gru = read_json(sweep.folder / "summary.json")[0]
+    assert gru["arguments"] == {"mixer": "gru"}
+    assert (gru["chosen"], gru["validation"]["mean"]) == ({RATE: 0.3}, 0.3)
+    assert (gru["seeds"], gru["failed"], gru["trials"], gru["seconds"]) == (1, 0, 3, 2.0)
+    assert (sweep.folder / "summary.csv").read_text().startswith("mixer,parameters,optimizer.le")
+
+    # Added points alone are run; the rest is left as it is, bit for bit.
+    before = {file: file.stat().st_mtime_ns for file in sweep.folder.glob("trials/*/*")}
+    sweep.points(SIX.replace("0.3)", "0.3, 0.666)"))
+    sweep.run()
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    # A run that diverges counts as failed, with its reason, and the others are run.
+    assert states(sweep.folder) == {"finished": 6, "failed": 2}
+    failed = [trial for trial in trials(sweep.folder) if trial["state"] == "failed"]
+    assert {trial["reason"] for trial in failed} == {"the loss is nan at step 7; try less"}
+    assert [row["failed"] for row in read_json(sweep.folder / "summary.json")] == [1, 1]
+    # It would diverge again: it is not run again.
+    sweep.run()
+    assert [trial["attempts"] for trial in trials(sweep.folder)] == [1] * 8
+
+    with pytest.raises(UserError, match=r"holds another sweep: common.seed=absent, now '3'"):
+        sweep.run(("seed", "3"))
+    sweep.config.write_text(sweep.config.read_text().replace("length=20", "length=21"))
+    (one,) = list(sweep.folder.glob("trials/*"))[:1]
+    (one / "config.json").write_text(json.dumps({"seed": 5}))
+    with pytest.raises(UserError, match=r"a sweep of another version of .*small.py: run \w+ has"):
+        sweep.run()
+
+
+def test_a_mistake_shows_before_anything_is_written(tmp_path):
+    wrong = {
+        "product({'mixer': ('gru', 'lstn')})": "mixer=lstn: mixer='lstn' is not a preset; did",
+        "product({'mixr': ('gru',)})": "config argument 'mixr' is not known; did you mean 'mixer'",
+        "product({'model.widht': (8, 16)})": "'model.widht' does not exist; did you mean",
+        "product({'seed': (0, -1)})": "seed=-1 is not at least 0",
+        f"[{{'{RATE}': Between(1e-3, 1e-1)}}]": "is a range; take --search=random or tpe",
+        f"product({{'{RATE}': (0.1, 'high')}})": "wants float",
+    }
+    for points, message in wrong.items():
+        sweep = SmallSweep(tmp_path, points)
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            sweep.run()
+    sweep = SmallSweep(tmp_path, SIX)
+    with pytest.raises(ConfigError, match=r"config key 'train\.step' does not exist"):
+        sweep.run(("train.step", "3"))
+    with pytest.raises(UserError, match="--search=tpe takes --trials=N"):
+        sweep.run(search="tpe")
+    with pytest.raises(UserError, match="--slurm=gpu"):
+        sweep.run(slurm="gpu")
+    assert not sweep.folder.exists()
+    sweep.folder.mkdir()
+    (sweep.folder / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="holds a run and no sweep"):
+        sweep.run()
+    sweep.run(dry_run=True)
+
+
+def test_a_plan_is_fair_and_names_runs_by_what_they_are(tmp_path, capsys):
+    points = f"product({{'mixer': ('gru', 'lstm')}}, {{'{RATE}': (0.1, 0.2), 'seed': (0, 1)}})"
+    sweep = SmallSweep(tmp_path, points)
+    match = Match("parameters", 30e3)
+    plan = make_plan(str(sweep.config), [("train.log_every", "7")], match, "grid", None)
+    assert len(plan.runs) == 8
+    tried = [
+        {(run.overrides[RATE], run.overrides["seed"]) for run in plan.runs if run.arguments == own}
+        for own in ({"mixer": "gru"}, {"mixer": "lstm"})
+    ]
+    assert tried[0] == tried[1] == {(0.1, 0), (0.1, 1), (0.2, 0), (0.2, 1)}
+    assert [run.arguments["mixer"] for run in plan.runs[:4]] == ["gru", "gru", "lstm", "lstm"]
+    for run in plan.runs:
+        assert run.size["parameters"] == pytest.approx(30_000, rel=0.03)
+        assert run.overrides["train.log_every"] == 7
+    widths = {run.arguments["mixer"]: run.overrides["model.width"] for run in plan.runs}
+    assert widths["lstm"] < widths["gru"]
+    again = make_plan(str(sweep.config), [("train.log_every", "7")], match, "grid", None)
+    assert [run.name for run in again.runs] == [run.name for run in plan.runs]
+    other = make_plan(str(sweep.config), [("train.log_every", "8")], match, "grid", None)
+    assert not {run.name for run in other.runs} & {run.name for run in plan.runs}
+    # An override of the command line wins over a point's own, and doubles are run once.
+    assert len(make_plan(str(sweep.config), [("seed", "3")], None, "grid", None).runs) == 4
+
+    sweep.run(dry_run=True, match="parameters", target=30_000.0)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 9
+    assert re.search(r"^\w{12}  mixer=gru .*seed=0 .* [\d,]+ parameters, [\d.]+ MFLOPs", lines[0])
+    assert lines[-1] == "8 runs; none was begun (--dry-run)"
+    assert not sweep.folder.exists()
+
+
+def test_the_choice_is_made_on_validation(tmp_path):
+    """0.2 validates best on average; 0.3 has a better run but lost a seed; 0.1 tests best."""
+    scores = {
+        (0.1, 0): (0.5, 0.99), (0.1, 1): (0.5, 0.97),
+        (0.2, 0): (0.6, 0.50), (0.2, 1): (0.7, 0.60),
+        (0.3, 0): (0.9, 0.95),
+    }  # fmt: skip
+    points = []
+    for rate in (0.1, 0.2, 0.3):
+        for seed in (0, 1):
+            name = f"{rate}-{seed}"
+            folder = tmp_path / "trials" / name
+            folder.mkdir(parents=True)
+            failed = (rate, seed) not in scores
+            (folder / "trial.json").write_text(
+                json.dumps({"state": "failed" if failed else "finished"})
+            )
+            if not failed:
+                validation, test = scores[rate, seed]
+                results = {"validation": {"loss": validation}, "test": {"loss": test}, "seconds": 4.0}
+                (folder / "results.json").write_text(json.dumps(results))
+            overrides = {RATE: rate, "seed": seed, "model.width": 88, "train.steps": 5}
+            points.append(
+                {"name": name, "arguments": {"mixer": "x"}, "overrides": overrides,
+                 "size": {"parameters": 7}}
+            )  # fmt: skip
+    described = {
+        "score": "loss", "higher_is_better": True, "points": points,
+        "common": {"train.steps": "5"}, "match": {"by": "parameters"},
+    }  # fmt: skip
+    (tmp_path / "sweep.json").write_text(json.dumps(described))
+    (row,) = summarise(tmp_path)
+    assert row["chosen"] == {RATE: 0.2}
+    assert row["validation"] == {
+        "mean": pytest.approx(0.65),
+        "deviation": pytest.approx(0.0707, rel=1e-3),
+        "values": [0.6, 0.7],
+    }
+    assert row["test"]["mean"] == pytest.approx(0.55)
+    assert (row["seeds"], row["failed"], row["trials"], row["seconds"]) == (2, 1, 6, 4.0)
+    (tmp_path / "sweep.json").write_text(json.dumps(described | {"higher_is_better": False}))
+    assert summarise(tmp_path)[0]["chosen"] == {RATE: 0.1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("search", ["random", "tpe"])
+def test_a_search_tries_as_many_settings_of_each_group(tmp_path, search):
+    """One group draws from a range, the other has three settings and tries no more."""
+    sweep = SmallSweep(
+        tmp_path,
+        f"chain(product({{'mixer': ('gru',)}}, [{{'{RATE}': Between(0.01, 0.5)}}], "
+        f"{{'seed': (0, 1)}}), product({{'mixer': ('rnn',)}}, {{'{RATE}': (0.1, 0.2, 0.3)}}))",
+    )
+    sweep.run(search=search, trials=4)
+    own = {"gru": [], "rnn": []}
+    for trial in trials(sweep.folder):
+        own[trial["arguments"]["mixer"]].append(trial["overrides"])
+    assert states(sweep.folder) == {"finished": 4 * 2 + 3}
+    assert sorted(overrides[RATE] for overrides in own["rnn"]) == [0.1, 0.2, 0.3]
+    drawn = Counter(overrides[RATE] for overrides in own["gru"])
+    assert set(drawn.values()) == {2}, "each with both seeds"
+    assert all(0.01 <= rate <= 0.5 for rate in drawn)
+    (gru, rnn) = sorted(
+        read_json(sweep.folder / "summary.json"), key=lambda row: row["arguments"]["mixer"]
+    )
+    assert gru["chosen"] == {RATE: max(drawn)}
+    assert (gru["trials"], rnn["trials"]) == (8, 3)
+    sweep.run(search=search, trials=5)
+    assert states(sweep.folder) == {"finished": 5 * 2 + 3}
+
+
+@pytest.mark.slow
+def test_poor_runs_are_pruned_and_others_are_not(tmp_path):
+    rates = "0.90, 0.91, 0.92, 0.93, 0.94, 0.1, 0.95"
+    sweep = SmallSweep(tmp_path, f"product({{'{RATE}': ({rates})}})", pace=0.1)
+    sweep.run(workers=1, prune=True)
+    assert states(sweep.folder) == {"finished": 6, "pruned": 1}
+    (pruned,) = (trial for trial in trials(sweep.folder) if trial["state"] == "pruned")
+    assert pruned["overrides"] == {RATE: 0.1}
+    assert "its accuracy 0.1 is worse than the median of its group" in pruned["reason"]
+    assert "interrupted" in (sweep.folder / "trials" / pruned["name"] / "output.txt").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_each_time_is_given_up(tmp_path):
+    sweep = SmallSweep(tmp_path, f"product({{'{RATE}': (0.777, 0.1)}})")
+    sweep.run()
+    assert states(sweep.folder) == {"finished": 1, "failed": 1}
+    (failed,) = (trial for trial in trials(sweep.folder) if trial["state"] == "failed")
+    assert failed["reason"] == "train.py was killed 3 times; is there enough memory?"
+    assert failed["attempts"] == 3
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_all_and_the_same_command_goes_on(tmp_path):
+    sweep = SmallSweep(tmp_path, SIX, pace=0.2)
+    process = subprocess.Popen(
+        sweep.command(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_until(lambda: len(list(sweep.folder.glob("trials/*/metrics.jsonl"))) == 2, process)
+    holders = [read_json(file) for file in sweep.folder.glob("trials/*/lock")]
+    process.send_signal(signal.SIGINT)
+    code, _, errors = finish(process)
+    assert code == 130
+    assert re.fullmatch(
+        r".*: stopped with 0 of 6 runs finished, the others saved; go on with: python .*\n", errors
+    )
+    for holder in holders:
+        for pid in (holder["worker"], holder["run"]):
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+    assert states(sweep.folder) == {"waiting": 6}
+    stopped = [text for text in outputs(sweep.folder) if text]
+    assert len(stopped) == 2
+    assert all(text.endswith("train.py: interrupted\n") for text in stopped)
+    sweep.run()
+    assert states(sweep.folder) == {"finished": 6}
+    went_on = [text for text in outputs(sweep.folder) if "interrupted" in text]
+    assert len(went_on) == 2
+    assert all(re.search(r"interrupted\nfrom step [1-9]", text) for text in went_on)
+
+
+def kill_a_worker_twice(process: subprocess.Popen[str], folder: Path, saved: str) -> None:
+    """Kills one worker with its run, as a machine dies, then its replacement alone."""
+    killed: set[int] = set()
+
+    def victim() -> tuple[Path, dict[str, int]] | None:
+        for file in folder.glob("trials/*/lock"):
+            text = file.read_text()
+            if not text or (file.parent / "results.json").exists():
+                continue
+            holder = json.loads(text)
+            metrics = file.with_name("metrics.jsonl")
+            begun = metrics.exists() and saved in metrics.read_text()
+            if begun and holder["worker"] not in killed:
+                return file.parent, holder
+        return None
+
+    for also_the_run in (True, False):
+        seen: list[tuple[Path, dict[str, int]]] = []
+
+        def is_found(seen: list = seen) -> bool:
+            one = victim()
+            seen.extend([one] if one else [])
+            return bool(seen)
+
+        wait_until(is_found, process)
+        _, holder = seen[0]
+        killed.add(holder["worker"])
+        os.kill(holder["worker"], signal.SIGKILL)
+        if also_the_run:
+            os.kill(holder["run"], signal.SIGKILL)
+
+
+def assert_none_lost_and_none_twice(folder: Path) -> None:
+    assert states(folder) == {"finished": 12}
+    assert [text.count("finished in") for text in outputs(folder)] == [1] * 12
+    assert sum(trial["attempts"] for trial in trials(folder)) == 13, "one was killed with its run"
+
+
+@pytest.mark.slow
+def test_a_worker_killed_twice_loses_no_trial(tmp_path):
+    """Twelve runs of train.py by two workers."""
+    config = tmp_path / "small.py"
+    rates = "(0.001, 0.003, 0.01, 0.02, 0.03, 0.1)"
+    points = f"product({{'mixer': ('gru', 'rnn')}}, {{'{RATE}': {rates}}})"
+    config.write_text(CONFIG.replace("SWEEP", points))
+    folder = tmp_path / "sweep"
+    flags = [f"--config={config}", f"--workdir={folder}", "--workers=2", "--heartbeat=1"]
+    command = ["sweep.py", *flags, *TINY, "--config.train.steps=400"]
+    process = start(command, tmp_path / "cache")
+    kill_a_worker_twice(process, folder, '"step": 40, "split": "validation"')
+    code, output, errors = finish(process)
+    assert (code, errors) == (0, ""), (code, output, errors)
+    assert_none_lost_and_none_twice(folder)
+    assert "12 of 12 runs finished, 0 failed" in output
+    continued = [text for text in outputs(folder) if "continuing from step" in text]
+    assert len(continued) == 1
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory) -> Iterator[str]:
+    """The URL of an empty database of a PostgreSQL server."""
+    with postgres(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.mark.slow
+def test_a_worker_killed_twice_loses_no_trial_on_postgresql(tmp_path, database):
+    sweep = SmallSweep(tmp_path, f"product({{'{RATE}': tuple(n / 20 for n in range(1, 13))}})", 0.1)
+    process = subprocess.Popen(
+        sweep.command(storage=database),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    kill_a_worker_twice(process, sweep.folder, '"step": 3,')
+    code, output, errors = finish(process)
+    assert (code, errors) == (0, ""), (code, output, errors)
+    assert_none_lost_and_none_twice(sweep.folder)
+    assert not (sweep.folder / "sweep.sqlite3").exists()
+    assert "12 of 12 runs finished" in output
+
+
+class FailingStorage(PatientStorage):
+    """A storage that gives no answer while ``away`` is above 0, and counts it down."""
+
+    away = 0.0
+
+    def ask(self, question):
+        def fail():
+            if FailingStorage.away > 0:
+                FailingStorage.away -= 1
+                raise OperationalError("SELECT", {}, Exception("server closed the connection"))
+            return question()
+
+        return super().ask(fail)
+
+
+def test_a_storage_that_comes_back_is_asked_again(tmp_path):
+    storage = FailingStorage(f"sqlite:///{tmp_path}/x.sqlite3", heartbeat=1, patience=30.0)
+    study = optuna.create_study(storage=storage)
+    FailingStorage.away = 3
+    study.add_trial(optuna.create_trial(value=1.0))
+    assert FailingStorage.away == 0
+    assert study.best_value == 1.0
+    storage.close()
+
+
+def test_a_storage_that_stays_away_ends_in_one_line(tmp_path):
+    storage = FailingStorage(f"sqlite:///{tmp_path}/x.sqlite3", heartbeat=1, patience=0.3)
+    study = optuna.create_study(storage=storage)
+    FailingStorage.away = 10**6
+    try:
+        with pytest.raises(StorageLostError) as caught:
+            study.add_trial(optuna.create_trial(value=1.0))
+        storage.record_heartbeat(0)
+    finally:
+        FailingStorage.away = 0
+    assert "has not answered for 0 s (server closed the connection); no run is lost" in str(
+        caught.value
+    )
+    assert storage.lost is not None
+    storage.close()
+
+
+@pytest.mark.slow
+def test_a_storage_that_goes_away_in_the_middle_loses_nothing(tmp_path):
+    """The file is moved away, which every answer then fails on; the runs save and stop."""
+    sweep = SmallSweep(tmp_path, SIX, pace=0.3)
+    process = subprocess.Popen(
+        sweep.command(patience=1.0), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    wait_until(lambda: len(list(sweep.folder.glob("trials/*/metrics.jsonl"))) == 2, process)
+    database = sweep.folder / "sweep.sqlite3"
+    copy = database.read_bytes()
+    with sqlite3.connect(database) as connection:
+        for table in ("trial_heartbeats", "trial_user_attributes", "trials"):
+            connection.execute(f"ALTER TABLE {table} RENAME TO gone_{table}")
+    code, _, errors = finish(process)
+    assert code == 4
+    assert re.fullmatch(
+        r".*: --storage=sqlite:.* has not answered for 1 s \(.*\); no run is lost.*\n", errors
+    )
+    assert states(sweep.folder)["failed"] == 0
+    database.write_bytes(copy)
+    time.sleep(0.1)
+    sweep.run()
+    assert states(sweep.folder) == {"finished": 6}
+    assert [text.count("finished in") for text in outputs(sweep.folder)] == [1] * 6
+    # And without it: what has finished is known by its folder.
+    database.unlink()
+    sweep.run()
+    assert [text.count("finished in") for text in outputs(sweep.folder)] == [1] * 6
+
+
+def test_a_password_is_not_shown(tmp_path):
+    with pytest.raises(UserError) as caught:
+        PatientStorage("nosql://me:secret@host/x", heartbeat=1)
+    assert "nosql://me:***@host/x" in str(caught.value)
+
+
+def test_slurm_without_submitit_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(
+        UserError, match=r"--slurm=gpu needs submitit; pip install 'seqmodels\[slurm"
+    ):
+        require_slurm("gpu")
+
+
+class FakeJob:
+    job_id = "7"
+
+    def __init__(self, result: int):
+        self._result, self.cancelled = result, False
+
+    def done(self) -> bool:
+        return self._result >= 0
+
+    def result(self) -> int:
+        return self._result
+
+    def exception(self) -> None:
+        return None
+
+    def stderr(self) -> str:
+        return "warning\n--storage=x has not answered\n"
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+def test_slurm_jobs_are_submitted_watched_and_cancelled(tmp_path, monkeypatch):
+    submitted, parameters = [], {}
+
+    class Executor:
+        def __init__(self, folder, cluster):
+            assert cluster == "local"
+
+        def update_parameters(self, **given):
+            parameters.update(given)
+
+        def submit(self, function, orders):
+            submitted.append(FakeJob(-1))
+            return submitted[-1]
+
+    monkeypatch.setitem(sys.modules, "submitit", type(sys)("submitit"))
+    monkeypatch.setattr(sys.modules["submitit"], "AutoExecutor", Executor, raising=False)
+    orders = Orders(
+        folder=tmp_path,
+        config="",
+        storage="",
+        studies={},
+        names=frozenset(),
+        search="grid",
+        trials=None,
+        prune=False,
+        score="accuracy",
+        higher_is_better=True,
+        train=tmp_path,
+        devices=None,
+        cores=None,
+        heartbeat=1,
+        patience=1.0,
+        parent=None,
+    )
+    crew = SlurmJobs(orders, 2, "gpu", cluster="local")
+    crew.start()
+    assert len(submitted) == 2
+    assert crew.look()
+    submitted[0]._result = 0
+    assert crew.look()
+    crew.stop()
+    assert [job.cancelled for job in submitted] == [False, True]
+    submitted[1]._result = StorageLostError.exit_code
+    with pytest.raises(StorageLostError, match="has not answered"):
+        crew.look()
+    submitted[1]._result = 0
+    assert not crew.look()
+
+
+def test_a_trial_is_held_by_one(tmp_path):
+    (tmp_path / "trials/a").mkdir(parents=True)
+    trial = Trial(tmp_path, "a")
+    with trial.locked() as first, trial.locked() as second:
+        assert first is not None
+        assert second is None
+    with trial.locked() as third:
+        assert third is not None
