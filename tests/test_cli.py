@@ -9,6 +9,7 @@ from absl import app, flags
 
 from seqmodels import cli
 from tests.command_line import CONFIG, ROOT, TINY
+from tests.experiments.report.folders import run_folder
 
 COMPILED: list[str] = []
 jax.monitoring.register_event_duration_secs_listener(
@@ -198,3 +199,32 @@ def test_ctrl_c_before_anything_runs(call, tmp_path, monkeypatch):
 
     monkeypatch.setattr(cli, "load_config", interrupted)
     assert call("train.py", CONFIG, f"--workdir={tmp_path}") == (130, "", "train.py: stopped\n")
+
+
+REPORT_MISTAKES = {
+    "no folder": ([], "no folder is named; name those of runs or sweeps: report.py runs/ sweeps/"),
+    "no such folder": (["/nowhere", "--out=x"], "/nowhere: no such folder; name folders of runs"),
+    "nothing in a folder": (["configs"], "configs: no run, sweep or scaling experiment that can"),
+    "misspelt flag after a name": (
+        ["configs", "--uot=x"],
+        "Unknown command line flag 'uot'. Did you mean: out ? (see --help)",
+    ),
+    "no out": (["configs", "--out="], "--out is missing; it names a folder of the page"),
+}
+
+
+@pytest.mark.parametrize("mistake", REPORT_MISTAKES)
+def test_a_mistake_in_asking_for_a_report(call, mistake):
+    arguments, expected = REPORT_MISTAKES[mistake]
+    assert_one_line(call("report.py", *arguments), f"report.py: {expected}")
+
+
+def test_names_and_flags_stand_in_any_order(call, tmp_path):
+    run_folder(tmp_path / "a" / "run", finished=False)
+    broken = run_folder(tmp_path / "b" / "run") / "results.json"
+    broken.write_text("{")
+    out = tmp_path / "report"
+    code, output, errors = call("report.py", f"{tmp_path}/a", f"--out={out}", f"{tmp_path}/b")
+    assert (code, output) == (0, f"1 run; 1 left out.\n{out}/index.html\n")
+    assert errors.startswith(f"warning: {broken} is skipped: it is cut short or no JSON")
+    assert errors.count("\n") == 1

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from seqmodels.experiments.report.figure import Axis, Figure, Point, Series, hover
-from seqmodels.experiments.report.values import Number, shown
+from seqmodels.experiments.report.values import Number, brief, shown
 
 
 def to_plotly(figure: Figure) -> str:
@@ -42,8 +42,8 @@ def to_plotly(figure: Figure) -> str:
 
 
 def _plotly_text(text: str) -> str:
-    """Text that Plotly takes for no markup; it turns the entities back."""
-    return escape(text, quote=False)
+    """Text that Plotly takes for no markup and no template; it turns the entities back."""
+    return escape(text, quote=False).replace("%{", "%&#123;")
 
 
 def _traces(figure: Figure, series: Series) -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ def _traces(figure: Figure, series: Series) -> list[dict[str, Any]]:
     style, points = series.style, series.points
     trace: dict[str, Any] = {
         "type": "scatter",
-        "name": _plotly_text(series.name),
+        "name": _plotly_text(brief(series.name)),
         "x": [point.x for point in points],
         "y": [point.y for point in points],
         "meta": {"light": style.light, "dark": style.dark},

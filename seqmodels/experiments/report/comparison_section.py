@@ -5,6 +5,7 @@ from typing import Any
 
 from seqmodels.experiments.report.comparison import (
     Comparison,
+    Group,
     links,
     mixer_of,
     seed_of,
@@ -56,30 +57,38 @@ def _results(comparison: Comparison, what: str) -> Table:
     columns = [Column("mixer"), *([Column("setting")] if has_setting else [])]
     for split in ("test", "validation"):
         columns += [Column(f"{split} {what}", "number"), Column(f"{split} ±", "number")]
-    columns += [Column("seeds", "count"), Column("failed", "count"), Column("runs tried", "count")]
-    columns += [Column("a run takes", "seconds"), Column("parameters", "count")]
-    columns += [Column("FLOPs", "flops")] if has_flops else []
+    columns += [Column("a run takes", "seconds"), Column("runs", "links")]
+    columns += [Column("parameters", "count"), *([Column("FLOPs", "flops")] if has_flops else [])]
     columns += [Column(f"chosen {_short(key)}", "number") for key in chosen]
-    columns += [Column("runs", "links")]
+    columns += [Column("seeds", "count"), Column("failed", "count"), Column("runs tried", "count")]
     rows = []
-    for group in groups:
+    for group in _best_first(comparison):
         values: tuple[Any, ...] = (group.label, *([group.setting] if has_setting else []))
         for spread in (group.test, group.validation):
             values += (spread.mean, spread.deviation)
-        values += (group.seeds, group.failed, group.trials, group.seconds, group.parameters)
+        values += (group.seconds, links(comparison, group.runs), group.parameters)
         values += (group.flops,) if has_flops else ()
         values += tuple(_plain(group.chosen.get(key)) for key in chosen)
-        rows.append(Row((*values, links(comparison, group.runs))))
-    sign = -1 if comparison.higher_is_better else 1
-    place = [column.title for column in columns].index(f"test {what}")
-    rows.sort(key=lambda row: (row.values[place] is None, sign * (row.values[place] or 0)))
+        rows.append(Row((*values, group.seeds, group.failed, group.trials)))
     return Table(
         f"{comparison.name}-results",
         "Results.",
-        "Mean and, after ±, standard deviation over seeds; the best on test stands first.",
+        "Mean and, after ±, standard deviation over seeds; the best on test stand first.",
         columns,
         rows,
     )
+
+
+def _best_first(comparison: Comparison) -> list[Group]:
+    """By setting, and within it by test score."""
+    settings = list(dict.fromkeys(group.setting for group in comparison.groups))
+    sign = -1 if comparison.higher_is_better else 1
+
+    def place(group: Group) -> tuple[int, bool, float | int]:
+        mean = group.test.mean
+        return settings.index(group.setting), mean is None, sign * (mean or 0)
+
+    return sorted(comparison.groups, key=place)
 
 
 def _short(key: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from seqmodels.experiments.report.chart import log_ticks
 from seqmodels.experiments.report.figure import Axis, Figure, Series
-from seqmodels.experiments.report.values import Number, shown
+from seqmodels.experiments.report.values import Number, brief, shown
 
 
 def draw(figure: Figure, path: Path) -> None:
@@ -38,8 +38,7 @@ def draw(figure: Figure, path: Path) -> None:
 
 def _literal(text: str) -> str:
     """Text that matplotlib takes for no formula and no hidden label."""
-    plain = "".join(c if c.isprintable() else " " for c in text).replace("$", r"\$")
-    plain = plain if len(plain) <= 48 else f"{plain[:47]}…"
+    plain = "".join(c if c.isprintable() else " " for c in brief(text)).replace("$", r"\$")
     return f" {plain}" if plain.startswith("_") else plain
 
 

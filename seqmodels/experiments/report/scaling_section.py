@@ -113,7 +113,7 @@ def _against_length(
     repeats = " Medians; bars from the fastest repeat to the slowest." if kind == "seconds" else ""
     return Figure(
         slug(name, quantity),
-        f"{title.capitalize().replace('flops', 'FLOPs')} against length",
+        f"{title[0].upper()}{title[1:]} against length",
         f"Both axes are logarithmic.{repeats}{without}",
         Axis("length", "count", log=True),
         Axis(title, kind, log=True),
@@ -153,7 +153,7 @@ def _quality(name: str, content: Content, styles: dict[str, Style]) -> list[Figu
         made.append(
             Figure(
                 slug(name, "quality", task, score),
-                f"{what.capitalize()} against length",
+                f"{what[0].upper()}{what[1:]} against length",
                 "Each model was trained at its length for the same budget.",
                 Axis("length", "count", log=True),
                 axis,
@@ -177,7 +177,7 @@ def _quality(name: str, content: Content, styles: dict[str, Style]) -> list[Figu
                 made.append(
                     Figure(
                         slug(name, "quality-cost", task, score, length),
-                        f"{what.capitalize()} against cost, length {length:,}",
+                        f"{what[0].upper()}{what[1:]} against cost, length {length:,}",
                         "Dotted: the Pareto front, beyond which nothing here is both better and "
                         "cheaper.",
                         Axis("time of a training step", "seconds", log=True),

@@ -34,11 +34,13 @@ def middle(cell: Content, quantity: str) -> tuple[Number | None, Number | None, 
 
 
 def listed(content: Content, key: str) -> list[Content]:
+    """The objects of a list in the file; none where there is no list."""
     entries = content.get(key)
     return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
 
 
 def quality_entries(content: Content) -> list[Content]:
+    """The trained cells, those that failed too."""
     return [
         entry
         for entry in listed(content, "quality")
@@ -60,6 +62,7 @@ def _called(quantity: Any) -> str:
 
 
 def cells_table(name: str, scaling: Scaling) -> Table:
+    """A row a cell, with its recipe; a column a quantity that any cell has."""
     cells = scaling.content["cells"]
     present = [q for q in QUANTITIES if any(middle(cell, q)[0] is not None for cell in cells)]
     columns = [Column("mixer"), Column("length", "count"), Column("batch", "count")]
@@ -88,6 +91,7 @@ def _cell_recipe(scaling: Scaling, cell: Content) -> list[tuple[str, str]]:
 
 
 def fits_table(name: str, content: Content) -> Table | None:
+    """The exponents of the fitted power laws."""
     rows = [
         Row(
             (
@@ -108,6 +112,7 @@ def fits_table(name: str, content: Content) -> Table | None:
 
 
 def crossovers_table(name: str, content: Content) -> Table | None:
+    """The lengths from which one mixer costs more than another."""
     rows = [
         Row(
             (
@@ -130,6 +135,7 @@ _TIME: tuple[str, int, Kind] = ("time of a training step", 1, "seconds")
 
 
 def longest_table(name: str, content: Content) -> Table | None:
+    """How far each mixer reaches within a limit."""
     rows = []
     for entry in listed(content, "longest"):
         limit, size, kind = _LIMITS.get(str(entry.get("limit")), _TIME)
@@ -145,6 +151,7 @@ def longest_table(name: str, content: Content) -> Table | None:
 
 
 def quality_table(name: str, content: Content) -> Table | None:
+    """The scores of trained cells."""
     columns = [Column("mixer"), Column("task"), Column("length", "count"), Column("state", "state")]
     columns += [Column("score"), Column("test", "number"), Column("training took", "seconds")]
     rows = []

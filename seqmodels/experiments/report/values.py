@@ -77,6 +77,15 @@ def readable(name: str | os.PathLike[str]) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
+def brief(text: str) -> str:
+    """A text with at most 64 letters, for a legend.
+
+    >>> len(brief("x" * 100)), brief("lstm")
+    (64, 'lstm')
+    """
+    return text if len(text) <= 64 else f"{text[:63]}…"
+
+
 def slug(*names: Any) -> str:
     """Names as a part of a file's name or of an anchor: letters a to z, digits and hyphens.
 

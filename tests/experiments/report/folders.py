@@ -201,7 +201,5 @@ def scaling_folder(folder: Path, lengths: tuple[int, ...] = (256, 512, 1024, 204
     return folder
 
 
-HOSTILE = (
-    """</script><script>window.hacked=1</script><b>x</b>'"|$1${x}%{y}<a href='javascript:0'>"""
-)
+HOSTILE = """</script><script>window.hacked=1</script>'"|$1${x}%{y}<b>x</b><img src=x>"""
 """A name that breaks out of HTML, JSON, Markdown and templates where it is let."""

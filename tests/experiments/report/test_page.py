@@ -36,7 +36,7 @@ def page(tmp_path_factory):
     """A report of a sweep with a failed trial, a scaling experiment and some runs."""
     folder = tmp_path_factory.mktemp("all")
     failed = {0: ("failed", "the loss is nan at step 80")}
-    sweep_folder(folder / "recall", ("lstm", "gru", "global"), states=failed)
+    sweep_folder(folder / "recall", ("lstm", "gru", "global"), (64, 128), states=failed)
     scaling_folder(folder / "scaling")
     run_folder(folder / "runs" / "first", "conv", accuracy=0.5)
     run_folder(folder / "runs" / "second", "conv", seed=1, accuracy=0.6)
@@ -58,10 +58,10 @@ RESULTS = "table-sweep-1-recall-results"
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
 def test_it_opens_offline_without_a_complaint(browser, page, scheme, width):
     browser.open(page, scheme, width)
-    assert browser.draw_all() > 15
+    assert browser.draw_all() > 10
     wait = WebDriverWait(browser.driver, 20)
     drawn = "return document.querySelectorAll('.chart .main-svg .scatterlayer .trace').length"
-    wait.until(lambda _: browser.run(drawn) > 50)
+    wait.until(lambda _: browser.run(drawn) > 30)
     assert browser.messages() == []
     assert browser.requests() == [page.as_uri()]
     assert browser.run("return performance.getEntriesByType('resource').length") == 0
@@ -94,14 +94,16 @@ def test_colours_follow_a_change_of_the_scheme(browser, page):
 def test_a_table_sorts_by_keyboard(browser, page):
     browser.open(page)
     scores = [float(text) for text in column(browser, RESULTS, 2)]
-    assert scores == sorted(scores, reverse=True), "the best stands first"
+    assert column(browser, RESULTS, 1) == ["length 64"] * 3 + ["length 128"] * 3
+    assert scores[:3] == sorted(scores[:3], reverse=True), "the best stands first"
     head = browser.driver.find_elements(By.CSS_SELECTOR, f"#{RESULTS} thead th")[2]
     head.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
     assert head.get_attribute("aria-sort") == "ascending"
     assert [float(text) for text in column(browser, RESULTS, 2)] == sorted(scores)
     head.find_element(By.TAG_NAME, "button").send_keys(Keys.SPACE)
     assert head.get_attribute("aria-sort") == "descending"
-    assert [float(text) for text in column(browser, RESULTS, 2)] == scores
+    reverse = sorted(scores, reverse=True)
+    assert [float(text) for text in column(browser, RESULTS, 2)] == reverse
     words = browser.driver.find_elements(By.CSS_SELECTOR, f"#{RESULTS} thead th")[0]
     words.find_element(By.TAG_NAME, "button").click()
     assert column(browser, RESULTS, 0) == sorted(column(browser, RESULTS, 0))
@@ -129,12 +131,12 @@ def test_a_filter_keeps_the_rows_that_hold_every_word(browser, page):
     output = browser.driver.find_element(
         By.CSS_SELECTOR, f"output[for={field.get_attribute('id')}]"
     )
-    assert output.text == "1 of 9 rows"
+    assert output.text == "1 of 6 rows"
     field.clear()
     field.send_keys("x")
-    assert output.text == "0 of 9 rows"
+    assert output.text == "0 of 6 rows"
     field.send_keys(Keys.BACKSPACE)
-    assert output.text == "9 rows"
+    assert output.text == "6 rows"
 
 
 def test_pointing_at_a_mark_shows_its_values(browser, page):
@@ -142,7 +144,7 @@ def test_pointing_at_a_mark_shows_its_values(browser, page):
     chart = browser.driver.find_element(By.ID, "chart-sweep-1-recall-score-by-length")
     browser.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", chart)
     find = "return arguments[0].querySelectorAll('.scatterlayer .points path').length"
-    WebDriverWait(browser.driver, 20).until(lambda _: browser.run(find, chart) == 9)
+    WebDriverWait(browser.driver, 20).until(lambda _: browser.run(find, chart) == 6)
     mark = chart.find_elements(By.CSS_SELECTOR, ".scatterlayer .points path")[0]
     ActionChains(browser.driver).move_to_element(mark).perform()
     read = "return arguments[0].querySelector('.hoverlayer .hovertext')?.textContent ?? ''"
@@ -183,7 +185,7 @@ def test_each_chart_says_its_data_in_a_table(browser, page):
           && Boolean(told.textContent) && figure.querySelector('details table').tBodies.length > 0
       })"""
     answers = browser.run(script)
-    assert len(answers) > 15
+    assert len(answers) > 10
     assert all(answers)
 
 
@@ -203,7 +205,7 @@ def test_structure_is_there_for_a_screen_reader(browser, page):
 
 def test_names_are_shown_and_never_run(browser, tmp_path):
     folder = tmp_path / HOSTILE.replace("/", "")
-    sweep_folder(folder / "sweep", (HOSTILE, "gru"))
+    sweep_folder(folder / "sweep", (HOSTILE, "gru"), (64, 128), rates=(0.003,))
     run_folder(folder / "run", HOSTILE, finished=False, environment={"command": HOSTILE})
     scaling = scaling_folder(folder / "scaling")
     content = json.loads((scaling / "scaling.json").read_text())
@@ -222,5 +224,5 @@ def test_names_are_shown_and_never_run(browser, tmp_path):
     shown = browser.run("return document.body.textContent")
     assert shown.count(HOSTILE) > 20
     legend = "return [...document.querySelectorAll('.legendtext')].map((e) => e.textContent)"
-    WebDriverWait(browser.driver, 20).until(lambda _: HOSTILE in browser.run(legend))
+    WebDriverWait(browser.driver, 20).until(lambda _: f"{HOSTILE[:63]}…" in browser.run(legend))
     assert browser.run("return document.querySelectorAll('.chart a').length") == 0
