@@ -140,6 +140,8 @@ def _compile_for(target: Target, of: LanguageModel, step_flops: int, dtype: str)
 
 def _out_of_memory(error: Exception) -> str:
     """The one line of a compiler's or allocator's report; other errors are raised again."""
+    if isinstance(error, MemoryError):
+        return "ran out of memory"
     text = str(error)
     if "RESOURCE_EXHAUSTED" not in text and "Ran out of memory" not in text:
         raise error
@@ -178,7 +180,9 @@ def _measure(request: CellRequest, of: LanguageModel) -> None:
         )
     )
     say(decode_seconds=_decode_seconds(of, params, batch.inputs, mesh, request.repeats))
-    say(peak_bytes=peak_bytes(), status="measured", reason=None)
+    on_device = mesh.devices.flat[0].memory_stats()  # None on CPU
+    peak = on_device["peak_bytes_in_use"] if on_device else peak_bytes()
+    say(peak_bytes=peak, status="measured", reason=None)
 
 
 def _seconds(call: Callable[[], Any], repeats: int) -> dict[str, float]:

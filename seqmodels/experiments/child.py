@@ -56,7 +56,7 @@ def run_child(
             stdout=output,
             stderr=errors,
             env=os.environ | (environment or {}),
-            start_new_session=True,  # the terminal's Ctrl-C comes to the parent alone
+            process_group=0,  # the terminal's Ctrl-C comes to the parent alone
         )
         try:
             exceeded = _watch(process, memory_gib, seconds)

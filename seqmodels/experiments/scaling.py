@@ -150,18 +150,17 @@ class _Table:
         self.settings = settings
         self.folder = Workdir(path / "cells")
         self.target = target
-        self.cells: dict[tuple[str, int], dict[str, Any]] = {}
-        done = (
-            ("measured", "compiled")
-            if retry
-            else ("measured", "compiled", "does not fit", "too slow", "failed")
-        )
+        if retry:
+            self._forget_ended()
         stored = [self.folder.read(f"{mixer}-{length}.json") for mixer, length in self._all()]
-        self.cells = {
-            (cell["mixer"], cell["length"]): cell
-            for cell in stored
-            if cell is not None and cell["status"] in done
-        }
+        self.cells = {(cell["mixer"], cell["length"]): cell for cell in stored if cell is not None}
+
+    def _forget_ended(self) -> None:
+        """Deletes the cells that a limit or a crash ended."""
+        for file in self.folder.path.glob("*.json"):
+            cell = self.folder.read(file.name)
+            if cell is not None and cell["status"] not in ("measured", "compiled"):
+                file.unlink()
 
     def _all(self) -> Iterator[tuple[str, int]]:
         """Short lengths first: all mixers soon have some cells."""

@@ -52,13 +52,34 @@ _EXPONENTS = "Exponents of the length, with their 95% intervals"
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """The same for a document."""
-    parts = []
-    for lines in (_cells(results), _exponents(results)):
-        rows = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
-        parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows))
-    listed = "\n".join(f"- {sentence}" for sentence in sentences(results))
-    return "\n\n".join([*parts, listed]) + "\n"
+    """The same for a document: a table a quantity, mixers by lengths."""
+    here = results["target"] is None
+    times = ("step_seconds", "forward_seconds", "decode_seconds") if here else ("roofline_seconds",)
+    parts = [_by_length(results, name) for name in (*times, "temporary_bytes", "step_flops")]
+    lines = _exponents(results)
+    if len(lines) > 1:
+        parts.append(f"{_EXPONENTS}:\n\n{_table(lines)}")
+    parts.append("\n".join(f"- {sentence}" for sentence in sentences(results)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _by_length(results: dict[str, Any], quantity: str) -> str:
+    """A quantity's table, empty where it isn't known."""
+    values = {
+        (cell["mixer"], cell["length"]): value_of(cell, quantity) for cell in results["cells"]
+    }
+    lengths = sorted({length for _, length in values})
+    unit, show = UNITS[quantity.rpartition("_")[2]]
+    title = f"{NAMES[quantity][0].upper()}{NAMES[quantity][1:]}, {unit}"
+    lines = [["mixer", *(f"L = {length:,}" for length in lengths)]]
+    for mixer in mixers_of(results["cells"]):
+        lines.append([mixer, *(show(values.get((mixer, length))) for length in lengths)])
+    return f"{title}:\n\n{_table(lines)}"
+
+
+def _table(lines: list[list[str]]) -> str:
+    rows = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _cells(results: dict[str, Any]) -> list[list[str]]:
@@ -77,7 +98,7 @@ def _cells(results: dict[str, Any]) -> list[list[str]]:
         line += [_ms(value_of(cell, f"{name}_seconds")) for name in times]
         memory = ("temporary", "argument", "peak") if here else ("temporary", "argument")
         line += [_mib(cell[f"{name}_bytes"]) for name in memory]
-        line += [_number(cell["step_flops"] / GFLOP), f"{cell['sequential_depth']:,}"]
+        line += [_gflop(cell["step_flops"]), f"{cell['sequential_depth']:,}"]
         lines.append([*line, _number(cell["state_bytes"] / 1024)])
     return lines
 
@@ -138,3 +159,11 @@ def _ms(seconds: int | float | None) -> str:
 
 def _mib(size: int | None) -> str:
     return "" if size is None else _number(size / MIB)
+
+
+def _gflop(flops: int | None) -> str:
+    return "" if flops is None else _number(flops / GFLOP)
+
+
+UNITS = {"seconds": ("ms", _ms), "bytes": ("MiB a device", _mib), "flops": ("GFLOP", _gflop)}
+"""How values are shown, by the last word of a quantity's name."""

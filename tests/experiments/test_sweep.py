@@ -171,7 +171,11 @@ def test_the_choice_is_made_on_validation(tmp_path):
             )
             if not failed:
                 validation, test = scores[rate, seed]
-                results = {"validation": {"loss": validation}, "test": {"loss": test}, "seconds": 4.0}
+                results = {
+                    "validation": {"loss": validation},
+                    "test": {"loss": test},
+                    "seconds": 4.0,
+                }
                 (folder / "results.json").write_text(json.dumps(results))
             overrides = {RATE: rate, "seed": seed, "model.width": 88, "train.steps": 5}
             points.append(
