@@ -110,14 +110,18 @@ class Worker:
                 self.studies.revive(study)
             study = self._choose()
             if study is not None:
-                # A trial that another worker has told is another's: this one was given up for dead.
-                told = (ValueError, optuna.exceptions.UpdateFinishedTrialError)
-                with contextlib.suppress(*told, _StoppedError):
+                try:
                     study.optimize(
                         lambda trial, study=study: self._run_trial(study, trial),
                         n_trials=1,
                         catch=(_NothingError, _FailedError),
                     )
+                except (_StoppedError, optuna.exceptions.UpdateFinishedTrialError):
+                    pass
+                except ValueError as error:
+                    # This worker was given up for dead, and another has told the trial.
+                    if not str(error).startswith("Cannot tell a"):
+                        raise
             elif any(_count(study, TrialState.RUNNING) for study in self.studies.all):
                 time.sleep(IDLE_SECONDS)
             else:

@@ -5,6 +5,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """Starts a server with its files in a folder, and gives its database's URL; skips without one.
+def postgres() -> Iterator[str]:
+    """Starts a server with its files in a folder of its own, and gives its database's URL.
+
+    Skips where none is installed.
 
     The server refuses to run as root: a test that does starts it as the user postgres.
     """
@@ -28,9 +31,9 @@ def postgres(folder: Path) -> Iterator[str]:
             user = pwd.getpwnam("postgres")
         except KeyError:
             pytest.skip("PostgreSQL can't be run as root, and there is no user postgres")
-        for parent in (folder, *folder.parents):
-            if not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o001)  # pytest's folders are its user's alone
+    # Not below pytest's folder, which is open to its own user alone.
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    if user is not None:
         shutil.chown(folder, user.pw_uid, user.pw_gid)
     owner = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
@@ -52,3 +55,4 @@ def postgres(folder: Path) -> Iterator[str]:
         yield f"postgresql://tester@127.0.0.1:{port}/postgres"
     finally:
         run(control, "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(folder)

@@ -1,5 +1,6 @@
 """Sweeps: planned, run, stopped, killed, gone on with, searched, pruned, summarised."""
 
+import contextlib
 import json
 import os
 import re
@@ -7,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -328,8 +328,8 @@ def test_a_worker_killed_twice_loses_no_trial(tmp_path):
     command = ["sweep.py", *flags, *TINY, "--config.train.steps=400"]
     process = start(command, tmp_path / "cache")
     kill_a_worker_twice(process, folder, '"step": 40, "split": "validation"')
-    code, output, errors = finish(process)
-    assert (code, errors) == (0, ""), (code, output, errors)
+    output, errors = process.communicate(timeout=600)  # many short runs on a shared machine
+    assert (process.returncode, errors) == (0, ""), output
     assert_none_lost_and_none_twice(folder)
     assert "12 of 12 runs finished, 0 failed" in output
     continued = [text for text in outputs(folder) if "continuing from step" in text]
@@ -337,9 +337,9 @@ def test_a_worker_killed_twice_loses_no_trial(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory) -> Iterator[str]:
+def database() -> Iterator[str]:
     """The URL of an empty database of a PostgreSQL server."""
-    with postgres(tmp_path_factory.mktemp("postgres")) as url:
+    with postgres() as url:
         yield url
 
 
@@ -354,8 +354,8 @@ def test_a_worker_killed_twice_loses_no_trial_on_postgresql(tmp_path, database):
         text=True,
     )
     kill_a_worker_twice(process, sweep.folder, '"step": 3,')
-    code, output, errors = finish(process)
-    assert (code, errors) == (0, ""), (code, output, errors)
+    output, errors = process.communicate(timeout=600)  # many short runs on a shared machine
+    assert (process.returncode, errors) == (0, ""), output
     assert_none_lost_and_none_twice(sweep.folder)
     assert not (sweep.folder / "sweep.sqlite3").exists()
     assert "12 of 12 runs finished" in output
@@ -403,9 +403,16 @@ def test_a_storage_that_stays_away_ends_in_one_line(tmp_path):
     storage.close()
 
 
+def rename(database: Path, names: dict[str, str]) -> None:
+    """Renames tables, which a question to the missing ones then fails on."""
+    with contextlib.closing(sqlite3.connect(database, timeout=60)) as connection, connection:
+        for old, new in names.items():
+            connection.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+
 @pytest.mark.slow
 def test_a_storage_that_goes_away_in_the_middle_loses_nothing(tmp_path):
-    """The file is moved away, which every answer then fails on; the runs save and stop."""
+    """Its tables are missing for a while; the runs save and stop, and all goes on after that."""
     sweep = SmallSweep(tmp_path, SIX, pace=0.3)
     process = subprocess.Popen(
         sweep.command(patience=1.0), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -413,18 +420,15 @@ def test_a_storage_that_goes_away_in_the_middle_loses_nothing(tmp_path):
     )  # fmt: skip
     wait_until(lambda: len(list(sweep.folder.glob("trials/*/metrics.jsonl"))) == 2, process)
     database = sweep.folder / "sweep.sqlite3"
-    copy = database.read_bytes()
-    with sqlite3.connect(database) as connection:
-        for table in ("trial_heartbeats", "trial_user_attributes", "trials"):
-            connection.execute(f"ALTER TABLE {table} RENAME TO gone_{table}")
+    tables = ("trial_heartbeats", "trial_user_attributes", "trials")
+    rename(database, {table: f"gone_{table}" for table in tables})
     code, _, errors = finish(process)
-    assert code == 4
+    assert code == 4, errors
     assert re.fullmatch(
         r".*: --storage=sqlite:.* has not answered for 1 s \(.*\); no run is lost.*\n", errors
     )
     assert states(sweep.folder)["failed"] == 0
-    database.write_bytes(copy)
-    time.sleep(0.1)
+    rename(database, {f"gone_{table}": table for table in tables})
     sweep.run()
     assert states(sweep.folder) == {"finished": 6}
     assert [text.count("finished in") for text in outputs(sweep.folder)] == [1] * 6
