@@ -101,7 +101,8 @@ class PatientStorage(RDBStorage):
                     raise UserError(f"--storage={self._shown} {why}") from None
                 except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
                     if time.monotonic() - begun + wait > self._patience:
-                        raise self._give_up(error) from None
+                        self.lost = self._give_up(error)
+                        raise self.lost from None
                 time.sleep(wait)
                 wait = min(2 * wait, 5.0)
         finally:
@@ -114,10 +115,8 @@ class PatientStorage(RDBStorage):
 
     def record_heartbeat(self, trial_id: int) -> None:
         """A sign of life. It is given in a thread: where the storage is lost, ``lost`` says so."""
-        try:
+        with contextlib.suppress(StorageLostError):
             self.ask(lambda: RDBStorage.record_heartbeat(self, trial_id))
-        except StorageLostError as error:
-            self.lost = error
 
     def _give_up(self, error: Exception) -> StorageLostError:
         cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error

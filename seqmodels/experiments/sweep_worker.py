@@ -122,6 +122,10 @@ class Worker:
                     # This worker was given up for dead, and another has told the trial.
                     if not str(error).startswith("Cannot tell a"):
                         raise
+                except UnboundLocalError:
+                    # What Optuna ends with where it can't tell a trial: its storage is lost.
+                    self._raise_if_lost()
+                    raise
             elif any(_count(study, TrialState.RUNNING) for study in self.studies.all):
                 time.sleep(IDLE_SECONDS)
             else:

@@ -290,6 +290,9 @@ def kill_a_worker_twice(process: subprocess.Popen[str], folder: Path, saved: str
             holder = json.loads(text)
             metrics = file.with_name("metrics.jsonl")
             begun = metrics.exists() and saved in metrics.read_text()
+            # The save that goes with a validation ends after its line is written.
+            kept = file.parent / "checkpoints"
+            begun &= not kept.exists() or any(path.name.isdigit() for path in kept.iterdir())
             if begun and holder["worker"] not in killed:
                 return file.parent, holder
         return None

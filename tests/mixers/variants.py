@@ -75,7 +75,7 @@ VARIANTS: Variants = {
     "attention-randomised": ("attention", {"position_range": 400}),
     "attention-relative-randomised": (
         "attention",
-        {"positions": "relative", "position_range": 400},
+        {"positions": "relative", "position_range": 260},
     ),
     "attention-plain": ("attention", {"plain": True}),
     "attention-global": ("attention", {}),
