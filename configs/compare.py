@@ -2,7 +2,7 @@
 
 make compare
 python sweep.py --config=configs/compare.py --workdir=sweeps/compare --match=parameters
---target=40000
+--target=75300
 
 Each model gets the same two learning rates, chosen between on validation. These are short runs of
 one seed; the sweeps of configs/digits.py and configs/recall.py are longer, and of several.
@@ -20,7 +20,7 @@ from seqmodels.presets import preset
 _TASKS: dict[str, dict[str, Any]] = {
     "digits": {"shift": 1.0, "rotation": 10.0, "scaling": 0.1, "layout": "sequence"},
     "recall": {
-        "vocabulary": 64,
+        "vocabulary": 80,
         "pairs": 4,
         "power": 0.01,
         "filler": "blank",
@@ -53,12 +53,15 @@ def get_config(arg: str = "") -> ConfigDict:
     config.task = {"kind": arguments.task, **_TASKS[arguments.task]}
     config.model = preset(
         arguments.mixer,
-        parameters=40_000,
+        parameters=75_000,
         depth=2,
         causal=not reads,
         pooling="mean" if reads else None,
         positions="sinusoidal" if reads else "none",
     )
+    for mixer in config.model["mixers"].values():
+        if "heads" in mixer:
+            mixer["heads"] = 2  # widths in steps of 4, so that all sizes meet
     config.optimizer = {
         "learning_rate": 4e-3,
         "warmup_steps": 50,
