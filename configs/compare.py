@@ -4,7 +4,7 @@ make compare
 python sweep.py --config=configs/compare.py --workdir=sweeps/compare --match=parameters
 --target=75300
 
-Each model gets the same two learning rates, chosen between on validation. These are short runs of
+Each model gets the same three learning rates, chosen between on validation. These are short runs of
 one seed; the sweeps of configs/digits.py and configs/recall.py are longer, and of several.
 """
 
@@ -28,11 +28,11 @@ _TASKS: dict[str, dict[str, Any]] = {
     },
 }
 _MIXERS = ("rnn", "lstm", "gru", "conv", "local", "global", "transformer")
-_RATES = (1e-3, 4e-3)
+_RATES = (1e-3, 3e-3, 1e-2)
 
 
 def sweep() -> list[Point]:
-    """Every mixer on digits, and on recall at three lengths, at two learning rates."""
+    """Every mixer on digits, and on recall at three lengths, at three learning rates."""
     compared = {"mixer": _MIXERS, "optimizer.learning_rate": _RATES}
     return chain(
         product({"task": ("digits",), "length": (64,)}, compared),
@@ -63,7 +63,7 @@ def get_config(arg: str = "") -> ConfigDict:
         if "heads" in mixer:
             mixer["heads"] = 2  # widths in steps of 4, so that all sizes meet
     config.optimizer = {
-        "learning_rate": 4e-3,
+        "learning_rate": 3e-3,
         "warmup_steps": 50,
         "final_learning_rate": 0.0,
         "weight_decay": 0.05,
@@ -72,12 +72,12 @@ def get_config(arg: str = "") -> ConfigDict:
         "clip_norm": 1.0,
     }
     config.train = {
-        "steps": 400,
+        "steps": 600,
         "batch_size": 32,
         "length": arguments.length,
         "accumulate": 1,
         "log_every": 50,
-        "evaluate_every": 200,
+        "evaluate_every": 150,
         "truncate": None,
         "lengths": None,
         "shortest": None,
