@@ -20,23 +20,29 @@ class ComparisonFigures:
     def _name(self, *words: str) -> str:
         return slug(self.comparison.name, *words)
 
-    def by_length(self) -> Figure | None:
-        """Test scores of models that were each trained at the length."""
+    def by_length(self) -> list[Figure]:
+        """Test scores of models that were each trained at the length, a figure a setting."""
         groups = [g for g in self.comparison.groups if g.length and g.test.mean is not None]
-        if len({group.length for group in groups}) < 2:
-            return None
+        places = {(group.label, group.length) for group in groups}
+        # One setting a label and length: what else is set goes with the length.
+        one = len(places) == len(groups)
+        figures = []
+        for setting in [""] if one else dict.fromkeys(map(_without_length, groups)):
+            own = [g for g in groups if one or _without_length(g) == setting]
+            if len({group.length for group in own}) > 1:
+                figures.append(self._by_length(own, setting))
+        return figures
+
+    def _by_length(self, groups: list[Group], setting: str) -> Figure:
         series = []
         for label in dict.fromkeys(group.label for group in groups):
             own = [group for group in groups if group.label == label]
-            alone = len({group.length for group in own}) == len(own)
-            for name in [""] if alone else dict.fromkeys(_without_length(g) for g in own):
-                chosen = [g for g in own if alone or _without_length(g) == name]
-                points = [self._point(g, g.length, g.setting) for g in chosen]
-                points.sort(key=lambda point: point.x)
-                series.append(Series(f"{label} {name}".strip(), self.styles[label], points))
+            points = [self._point(group, group.length, group.setting) for group in own]
+            points.sort(key=lambda point: point.x)
+            series.append(Series(label, self.styles[label], points))
         return Figure(
-            self._name("score", "by", "length"),
-            f"{self.what.capitalize()} against length",
+            self._name("score", "by", "length", setting),
+            _at(f"{self.what.capitalize()} against length", setting),
             "Each model was trained and tested at its length. Mean over seeds; bars from the "
             "lowest seed to the highest.",
             Axis("length", "count", log=True),

@@ -31,7 +31,7 @@ def comparison_section(comparison: Comparison, styles: dict[str, Style]) -> Sect
         "a sweep the learning rate, are chosen on validation and scored once on test."
     )
     drawn = ComparisonFigures(comparison, styles, what)
-    figures = [drawn.by_length(), drawn.beyond_training()]
+    figures = [*drawn.by_length(), drawn.beyond_training()]
     for setting in dict.fromkeys(group.setting for group in comparison.groups):
         groups = [group for group in comparison.groups if group.setting == setting]
         figures.append(drawn.cost(groups, "seconds", "training time of a run", "seconds"))

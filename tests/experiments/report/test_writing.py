@@ -53,6 +53,40 @@ def test_each_figure_and_table_has_its_files(tmp_path, capsys):
     assert 'src="http' not in text
 
 
+@pytest.mark.parametrize(
+    ("arguments", "drawn"),
+    [
+        (
+            {
+                64: {"length": 64, "task": "recall"},
+                128: {"length": 128, "task": "recall"},
+                256: {"length": 64, "task": "set"},
+            },
+            {"Accuracy against length, task recall": {64, 128}},
+        ),
+        (
+            {length: {"length": length, "pairs": length // 16} for length in (64, 128, 256)},
+            {"Accuracy against length": {64, 128, 256}},
+        ),
+    ],
+    ids=["another task at one length", "pairs go with the length"],
+)
+def test_tasks_have_their_own_figures_by_length(tmp_path, arguments, drawn):
+    folder = sweep_folder(tmp_path / "sweep", ("gru", "lstm"))
+    for file in (folder / "sweep.json", folder / "summary.json", *folder.rglob("trial.json")):
+        text = file.read_text()
+        for length, new in arguments.items():
+            text = text.replace(f'"length": {length}}}', json.dumps(new)[1:])
+        file.write_text(text)
+    found = {
+        figure.title: {point.x for one in figure.series for point in one.points}
+        for section in sections_of(folder)
+        for figure in section.figures
+        if "against length" in figure.title
+    }
+    assert found == drawn
+
+
 def test_the_issue_s_figures_are_there(tmp_path):
     sweep_folder(tmp_path / "recall", ("gru", "lstm"))
     scaling_folder(tmp_path / "scaling")
