@@ -35,7 +35,7 @@ from seqmodels.experiments.sweep_storage import (
     enter_again,
     run_attributes,
 )
-from seqmodels.experiments.trials import Trial
+from seqmodels.experiments.trials import Trial, folder_lock
 
 POLL_SECONDS = 0.2
 IDLE_SECONDS = 1.0
@@ -159,7 +159,8 @@ class Worker:
             if run.name not in self.orders.names and "setting" not in attributes:
                 raise _NothingError
         else:
-            run = self._propose(study, trial)
+            with folder_lock(self.orders.folder):  # else two workers might propose the last one
+                run = self._propose(study, trial)
         folder = Trial(self.orders.folder, run.name)
         folder.prepare(run)
         if attributes.get("deaths", 0) >= DEATHS:
@@ -175,8 +176,8 @@ class Worker:
     def _propose(self, study: optuna.Study, trial: optuna.Trial) -> Run:
         """Draws a setting; returns its run with the first seed and enters those with the others."""
         group = self.orders.studies[study.study_name]
-        earlier = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
-        if not self._may_propose(study, earlier):
+        others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
+        if not self._may_propose(study, others):
             raise _NothingError
         index = trial.suggest_categorical("setting", list(range(len(group.settings))))
         setting = dict(group.settings[index])
@@ -184,7 +185,7 @@ class Worker:
             if isinstance(value, Between):
                 setting[key] = trial.suggest_float(key, value.low, value.high, log=True)
         text = json.dumps(setting, sort_keys=True)
-        taken = {t.user_attrs.get("setting") for t in earlier}
+        taken = {t.user_attrs.get("setting") for t in others}
         if text in taken:
             free = [
                 other
@@ -195,9 +196,9 @@ class Worker:
                 study.enqueue_trial({"setting": random.choice(free)})
             raise _NothingError
         trial.set_user_attr("setting", text)
-        first, *others = group.runs(setting)
+        first, *repeated = group.runs(setting)
         frozen = study.get_trials(deepcopy=False)[trial.number]
-        for run in others:
+        for run in repeated:
             study.add_trial(
                 optuna.create_trial(
                     state=TrialState.WAITING,

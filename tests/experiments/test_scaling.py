@@ -202,6 +202,8 @@ def alive(pid: int) -> bool:
 def test_a_stopped_table_leaves_no_process_and_goes_on(number, tmp_path, fake):
     """The first cell is done, the second would wait for a minute."""
     program = (
+        # A shell's background job ignores SIGINT, and so would what it starts.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         f"import sys; sys.argv = ['scaling.py', '--config={FILE}', '--workdir={tmp_path}',"
         "'--config.mixers=rnn,local', '--config.lengths=256', '--config.width=8'];"
         f"import seqmodels.experiments.scaling as s; s.CELL = '{FAKE}'; import scaling;"

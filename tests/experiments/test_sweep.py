@@ -228,6 +228,15 @@ def test_a_search_tries_as_many_settings_of_each_group(tmp_path, search):
 
 
 @pytest.mark.slow
+def test_workers_that_draw_at_once_try_no_more_than_wanted(tmp_path):
+    """Many begin together on a search of one setting; each draws before its run ends."""
+    points = f"product({{'mixer': ('gru',)}}, [{{'{RATE}': Between(0.01, 0.5)}}])"
+    sweep = SmallSweep(tmp_path, points, pace=0.05)
+    sweep.run(search="random", trials=1, workers=6)
+    assert states(sweep.folder) == {"finished": 1}
+
+
+@pytest.mark.slow
 def test_poor_runs_are_pruned_and_others_are_not(tmp_path):
     rates = "0.90, 0.91, 0.92, 0.93, 0.94, 0.1, 0.95"
     sweep = SmallSweep(tmp_path, f"product({{'{RATE}': ({rates})}})", pace=0.1)
