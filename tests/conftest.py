@@ -2,11 +2,12 @@
 
 Eight simulated CPU devices, so that a mesh can have any number up to that many
 (``jax.devices()[:n]``); shape and type annotations checked at run time; no
-implicit rank promotion; nothing read from or written to a compilation cache.
+implicit rank promotion; programs compiled quickly and kept (tests/compiled.py).
 All of it is set in this process and not in the environment: a script that a test
 starts finds the machine as a user's would.
 """
 
+from collections import Counter
 from pathlib import Path
 
 import jax
@@ -15,11 +16,42 @@ import PIL.Image
 import pytest
 from jaxtyping import install_import_hook
 
+from tests.compiled import keep_programs
+
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_enable_compilation_cache", False)
+jax.config.update("jax_disable_most_optimizations", True)
+keep_programs()
 
 install_import_hook("seqmodels", "beartype.beartype")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Compiles as users' programs are what a test marked ``optimised`` needs fast or exact."""
+    quickly = item.get_closest_marker("optimised") is None
+    jax.config.update("jax_disable_most_optimizations", quickly)
+
+
+@pytest.hookimpl(tryfirst=True)  # a plugin that shuffles the tests comes after it
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share programs or folders stay in one worker: a mixer's variant, else a file.
+
+    ``@pytest.mark.xdist_group`` says it otherwise. The longest groups come first, so that the
+    workers end together.
+    """
+    groups = {item: _group(item) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group), append=False)
+    slow = Counter(groups[item] for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: (-slow[groups[item]], groups[item]))
+
+
+def _group(item: pytest.Item) -> str:
+    if own := item.get_closest_marker("xdist_group"):
+        return own.args[0]
+    variant = getattr(item, "callspec", None) and item.callspec.params.get("name")
+    folder = item.path.parent.name
+    return f"{folder}/{variant}" if folder == "mixers" and variant else item.path.name
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,94 @@
+"""Compiled programs, kept between tests, workers, and runs of the suite.
+
+Most of the suite's time is compilation. So every program is compiled without LLVM's expensive
+passes, but for the tests marked ``optimised``, and is kept in one folder outside of the clone,
+which all workers share: ``~/.cache/seqmodels-tests``, or what SEQMODELS_TEST_CACHE names (empty:
+none is kept). It may be deleted at any time.
+
+Nothing in it is trusted: its name holds all that a program depends on besides what JAX puts in its
+key, it must belong to this user, and each entry begins with the digest of the rest. What doesn't
+fit is compiled again.
+"""
+
+import hashlib
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import jax
+from jax._src import compilation_cache
+from jax._src.compilation_cache_interface import CacheInterface
+
+DIGEST_BYTES = 32
+
+
+class CheckedPrograms(CacheInterface):
+    """A folder of programs by key; what is damaged counts as missing.
+
+    JAX's own reads what another process has half written, and loads what is damaged.
+    """
+
+    def __init__(self, folder: Path):
+        self._path = folder
+
+    def get(self, key: str) -> bytes | None:
+        """The program of a key, or None."""
+        try:
+            entry = (self._path / key).read_bytes()
+        except OSError:
+            return None
+        digest, program = entry[:DIGEST_BYTES], entry[DIGEST_BYTES:]
+        return program if hashlib.sha256(program).digest() == digest else None
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keeps a program, whole or not at all."""
+        temporary = self._path / f".{key}.{os.getpid()}"
+        try:
+            temporary.write_bytes(hashlib.sha256(value).digest() + value)
+            temporary.replace(self._path / key)
+        except OSError:  # a full or read-only disk: it is compiled again next time
+            temporary.unlink(missing_ok=True)
+
+
+def keep_programs() -> Path | None:
+    """Makes JAX look into the folder and fill it; returns it, or None where there is none."""
+    folder = _own_folder()
+    if folder is None:
+        jax.config.update("jax_enable_compilation_cache", False)
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    compilation_cache._cache = CheckedPrograms(folder)
+    compilation_cache._cache_initialized = True
+    return folder
+
+
+def _own_folder() -> Path | None:
+    """The folder for this machine, JAX and user, made if it is missing."""
+    named = os.environ.get("SEQMODELS_TEST_CACHE")
+    if named == "":
+        return None
+    try:
+        parent = Path(named) if named else Path.home() / ".cache" / "seqmodels-tests"
+        folder = parent / _machine()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except (OSError, RuntimeError):  # a home that is missing or can't be written to
+        return None
+    is_own = status.st_uid == os.getuid() and not status.st_mode & 0o022
+    return folder if is_own and os.access(folder, os.W_OK) else None
+
+
+def _machine() -> str:
+    """A digest of the processor and of what compiles for it."""
+    processor = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = "\n".join(
+            sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
+        )
+    versions = [f"{name} {metadata.version(name)}" for name in ("jax", "jaxlib")]
+    said = [processor, platform.platform(), sys.version, *versions]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
