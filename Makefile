@@ -7,7 +7,7 @@ BIN := .venv/bin
 ARGS ?=
 # Test processes. JAX has threads of its own, so more of them than cores gain nothing.
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist=loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
 
 # Otherwise pyright asks the package registry for a newer version at each run.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1

@@ -17,6 +17,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 from tests.compiled import keep_programs
+from tests.workers import group_of, pytest_xdist_make_scheduler  # noqa: F401
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -32,26 +33,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     jax.config.update("jax_disable_most_optimizations", quickly)
 
 
-@pytest.hookimpl(tryfirst=True)  # a plugin that shuffles the tests comes after it
+@pytest.hookimpl(tryfirst=True)  # what shuffles the tests comes after it
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share programs or folders stay in one worker: a mixer's variant, else a file.
-
-    ``@pytest.mark.xdist_group`` says it otherwise. The longest groups come first, so that the
-    workers end together.
-    """
-    groups = {item: _group(item) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group), append=False)
+    """The files and variants with the most slow tests first, so that the workers end together."""
+    groups = {item: group_of(item.nodeid) for item in items}
     slow = Counter(groups[item] for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: (-slow[groups[item]], groups[item]))
-
-
-def _group(item: pytest.Item) -> str:
-    if own := item.get_closest_marker("xdist_group"):
-        return own.args[0]
-    variant = getattr(item, "callspec", None) and item.callspec.params.get("name")
-    folder = item.path.parent.name
-    return f"{folder}/{variant}" if folder == "mixers" and variant else item.path.name
 
 
 @pytest.fixture(scope="session")
