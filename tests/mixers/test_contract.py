@@ -1,8 +1,13 @@
 """What seqmodels/mixers/base.py promises, for every mixer.
 
 A mixer is tested from the moment that it stands in MIXERS, with its default
-settings; a line in tests/mixers/variants.py gives it others.
+settings; a line in tests/mixers/variants.py gives it others. What is compiled for
+a variant is compiled once, and its outputs, gradients and states are then compared in
+many ways; what other lengths, dtypes and devices need is compiled once a kind.
 """
+
+import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,24 +18,27 @@ from seqmodels.mixers import MIXERS
 from seqmodels.training.sharding import by_row, make_mesh, replicated
 from tests.mixers.variants import (
     CASES,
-    CAUSAL,
     LENGTH,
     VARIANTS,
     WIDTH,
     all_variants,
     build,
+    every_causal_kind,
     every_causal_mixer,
+    every_kind,
     every_mixer,
     normal,
     parameters,
-    parametrize,
 )
 
+ROWS = 8  # of every whole call: one a simulated device
+SHORT, ABSENT = 107, 23
+"""Lengths of calls without a mask, and of what padding leaves out of the others."""
 
-def random_splits(seed: int) -> list[int]:
-    """The lengths of four chunks that make up LENGTH."""
-    cuts = np.sort(1 + np.random.default_rng(seed).choice(LENGTH - 1, size=3, replace=False))
-    return np.diff(cuts, prepend=0, append=LENGTH).tolist()
+
+def in_random_order(seed: int) -> list[int]:
+    """Chunks of two lengths, shuffled, that make up LENGTH: of others each would be compiled."""
+    return np.random.default_rng(seed).permutation([1] * 31 + [33] * 3).tolist()
 
 
 def masks(length: int) -> np.ndarray:
@@ -38,16 +46,73 @@ def masks(length: int) -> np.ndarray:
     places = np.arange(length)
     rows = [
         places >= 0,
-        places < length - 23,
-        places >= 23,
+        places < length - ABSENT,
+        places >= ABSENT,
         (places < 20) | (places >= 31),
         np.random.default_rng(0).random(length) < 0.5,
         places < 0,
+        places >= 0,
+        places >= 0,
     ]
     return np.stack(rows)
 
 
-def relative_error(actual: jax.Array, expected: jax.Array) -> float:
+class Whole(NamedTuple):
+    """What a variant makes of whole sequences, with masks, and the gradients of a weighed sum."""
+
+    x: np.ndarray
+    mask: np.ndarray
+    outputs: np.ndarray
+    by_params: dict
+    by_inputs: np.ndarray
+
+
+@functools.cache
+def with_gradients(name: str):
+    """The jitted outputs and gradients of a sum that weighs every valid output differently."""
+    mixer = build(name)
+
+    def loss(params, x, mask):
+        outputs = mixer.call(params, x, mask)
+        weighted = outputs.astype(jnp.float32) * normal(outputs.shape, seed=2)
+        return jnp.sum(jnp.where(mask[:, :, None], weighted, 0.0)), outputs
+
+    return jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))
+
+
+@functools.cache
+def whole(name: str) -> Whole:
+    """A variant's, of LENGTH positions in float32."""
+    mask = masks(LENGTH)
+    x = normal((*mask.shape, WIDTH))
+    (by_params, by_inputs), outputs = with_gradients(name)(parameters(name), x, mask)
+    return Whole(x, mask, np.asarray(outputs), by_params, np.asarray(by_inputs))
+
+
+@functools.cache
+def in_bfloat16(name: str) -> np.ndarray:
+    """A variant's outputs for the same inputs in bfloat16."""
+    x = whole(name).x.astype(jnp.bfloat16)
+    return np.asarray(build(name).call(parameters(name), x, whole(name).mask))
+
+
+def without_mask(name: str, *rows: np.ndarray) -> np.ndarray:
+    """The outputs of some rows [SHORT, D], computed in one batch of ROWS."""
+    x = np.stack([*rows, *[rows[0]] * (ROWS - len(rows))])
+    return np.asarray(build(name).call(parameters(name), x))[: len(rows)]
+
+
+def in_chunks(name: str, x: np.ndarray, lengths: list[int]):
+    """Two rows' outputs and last state, extended by chunks of such lengths."""
+    mixer = build(name)
+    state, outputs = mixer.mixer.initial_state(len(x), LENGTH), []
+    for chunk in np.split(x, np.cumsum(lengths)[:-1], axis=1):
+        output, state = mixer.extend(parameters(name), chunk, state)
+        outputs.append(np.asarray(output))
+    return np.concatenate(outputs, axis=1), state
+
+
+def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
     """The norm of the difference, over the norm of what is expected."""
     a, b = (np.asarray(x, np.float32) for x in (actual, expected))
     return float(np.linalg.norm(a - b) / np.linalg.norm(b))
@@ -64,33 +129,43 @@ def test_every_mixer_is_covered():
 
 
 @every_mixer
-@parametrize("length", {str(n): n for n in (1, 7, 63, 64, LENGTH)}, fast=["130"])
-def test_shape_dtype_and_finite(name, length):
-    mixer, params = build(name), parameters(name)
-    x = normal((2, length, WIDTH))
-    full = mixer.call(params, x)
-    half = mixer.call(params, x.astype(jnp.bfloat16))
-    assert (full.shape, full.dtype) == (x.shape, jnp.float32)
-    assert (half.shape, half.dtype) == (x.shape, jnp.bfloat16)
+def test_shape_dtype_and_finite(name):
+    full, half = whole(name).outputs, in_bfloat16(name)
+    assert (full.shape, full.dtype) == (whole(name).x.shape, jnp.float32)
+    assert (half.shape, half.dtype) == (whole(name).x.shape, jnp.bfloat16)
     assert np.isfinite(full).all()
+    assert np.isfinite(half.astype(np.float32)).all()
     # bfloat16 has 8 bits: the same function, within a few roundings.
-    assert relative_error(half, full) < 0.03
+    valid = whole(name).mask
+    assert relative_error(half[valid], full[valid]) < 0.03
+
+
+@every_kind
+def test_every_length_and_dtype(name):
+    mixer, params = build(name), parameters(name)
+    for length in (1, 7, 64):
+        x = normal((2, length, WIDTH))
+        full = mixer.call(params, x)
+        half = mixer.call(params, x.astype(jnp.bfloat16))
+        assert (full.shape, full.dtype) == (x.shape, jnp.float32)
+        assert (half.shape, half.dtype) == (x.shape, jnp.bfloat16)
+        assert np.isfinite(full).all()
+        assert relative_error(half, full) < 0.03
 
 
 @every_mixer
 def test_causal_or_not(name):
-    mixer, params = build(name), parameters(name)
-    x = normal((2, LENGTH, WIDTH))
-    before = np.asarray(mixer.call(params, x))
-    for place in (10, 64, 100):
-        perturbed = x.copy()
-        perturbed[:, place] += 1
-        after = np.asarray(mixer.call(params, perturbed))
-        assert (before != after)[:, place + 1 :].any()
-        if mixer.mixer.causal:
-            np.testing.assert_array_equal(after[:, :place], before[:, :place])
+    mixer = build(name).mixer
+    x = normal((SHORT, WIDTH))
+    places = (10, 64, 88)
+    moved = [x + (np.arange(SHORT) == place)[:, None].astype(np.float32) for place in places]
+    before, *after = without_mask(name, x, *moved)
+    for place, outputs in zip(places, after, strict=True):
+        assert (before != outputs)[place + 1 :].any()
+        if mixer.causal:
+            np.testing.assert_array_equal(outputs[:place], before[:place])
         else:
-            assert (before != after)[:, :place].any()
+            assert (before != outputs)[:place].any()
 
 
 # How many positions before and after its own an output sees.
@@ -108,66 +183,53 @@ VIEWS = {
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_view_ends_where_kernel_and_window_do(name):
-    mixer, params = build(name), parameters(name)
     before, after = VIEWS[name]
-    x = normal((1, LENGTH, WIDTH))
-    expected = mixer.call(params, x)[0, 60]
-    far, near = x.copy(), {60 - before: x.copy(), 60 + after: x.copy()}
-    far[:, : 60 - before] += 1
-    far[:, 60 + after + 1 :] += 1
-    np.testing.assert_allclose(mixer.call(params, far)[0, 60], expected, rtol=1e-5, atol=1e-6)
-    for place, moved in near.items():
-        moved[:, place] += 1
-        assert np.abs(mixer.call(params, moved)[0, 60] - expected).max() > 1e-3
+    x, middle = normal((SHORT, WIDTH)), 60
+    far = x.copy()
+    far[: middle - before] += 1
+    far[middle + after + 1 :] += 1
+    first, last = x.copy(), x.copy()
+    first[middle - before] += 1
+    last[middle + after] += 1
+    expected, *seen = without_mask(name, x, far, first, last)[:, middle]
+    np.testing.assert_allclose(seen[0], expected, rtol=1e-5, atol=1e-6)
+    assert np.abs(seen[1] - expected).max() > 1e-3
+    assert np.abs(seen[2] - expected).max() > 1e-3
+
+
+FULL = [0, 6]  # two rows that are padded nowhere
 
 
 @every_causal_mixer
-@parametrize(
-    "lengths",
-    {"tokens": [1] * LENGTH, "four": random_splits(0), "other-four": random_splits(1)},
-    fast=["tokens"],
-)
-def test_extend_in_pieces_equals_one_call(name, lengths):
-    mixer, params = build(name), parameters(name)
-    x = normal((2, LENGTH, WIDTH))
-    start = mixer.mixer.initial_state(2, LENGTH)
-    state, outputs = start, []
-    for piece in np.split(x, np.cumsum(lengths)[:-1], axis=1):
-        output, state = mixer.extend(params, piece, state)
-        outputs.append(output)
-    expected = mixer.call(params, x)
-    np.testing.assert_allclose(np.concatenate(outputs, axis=1), expected, rtol=1e-4, atol=1e-5)
-    _, expected_state = mixer.extend(params, x, start)
-    assert_trees_close(state, expected_state, rtol=1e-4, atol=1e-5)
+def test_extend_in_pieces_equals_one_call(name):
+    x, expected = whole(name).x[FULL], whole(name).outputs[FULL]
+    states = []
+    for lengths in ([1] * LENGTH, in_random_order(0), in_random_order(1)):
+        outputs, state = in_chunks(name, x, lengths)
+        np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+        states.append(state)
+    for state in states[1:]:
+        assert_trees_close(state, states[0], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CAUSAL)
+@every_causal_mixer
 def test_rows_of_a_state_may_have_seen_different_lengths(name):
-    mixer, params = build(name), parameters(name)
-    x = normal((2, 60, WIDTH))
-    states, chunks = [], []
-    for row, seen in enumerate((3, 33)):
-        start = mixer.mixer.initial_state(1, 60)
-        states.append(mixer.extend(params, x[row : row + 1, :seen], start)[1])
-        chunks.append(x[row, seen : seen + 20])
-    state = jax.tree.map(lambda *rows: np.concatenate(rows), *states)
-    outputs, _ = mixer.extend(params, np.stack(chunks), state)
-    whole = np.asarray(mixer.call(params, x))
-    expected = np.stack([whole[0, 3:23], whole[1, 33:53]])
+    x, expected = whole(name).x[FULL], whole(name).outputs[FULL]
+    few = in_chunks(name, x[:, :3], [1, 1, 1])[1]
+    many = in_chunks(name, x[:, :33], [33])[1]
+    state = jax.tree.map(lambda a, b: np.stack([a[0], b[1]]), few, many)
+    chunk = np.stack([x[0, 3:36], x[1, 33:66]])
+    outputs, _ = build(name).extend(parameters(name), chunk, state)
+    expected = np.stack([expected[0, 3:36], expected[1, 33:66]])
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CAUSAL)
+@every_causal_kind
 def test_extend_in_bfloat16(name):
-    mixer, params = build(name), parameters(name)
-    x = normal((2, LENGTH, WIDTH)).astype(jnp.bfloat16)
-    first, state = mixer.extend(params, x[:, :70], mixer.mixer.initial_state(2, LENGTH))
-    second, _ = mixer.extend(params, x[:, 70:], state)
-    assert first.dtype == second.dtype == jnp.bfloat16
-    outputs = np.concatenate([first, second], axis=1)
-    assert relative_error(outputs, mixer.call(params, x)) < 0.01
+    x = whole(name).x[FULL].astype(jnp.bfloat16)
+    outputs, _ = in_chunks(name, x[:, :99], [33] * 3)
+    assert outputs.dtype == jnp.bfloat16
+    assert relative_error(outputs, in_bfloat16(name)[FULL, :99]) < 0.01
 
 
 @every_causal_mixer
@@ -182,60 +244,47 @@ def test_state_has_rows_first_and_keeps_its_form(name):
 
 
 @every_mixer
-@parametrize("length", {"63": 63, "130": LENGTH}, fast=["63"])
-def test_padding_changes_nothing(name, length):
-    mixer, params = build(name), parameters(name)
-    mask = masks(length)
-    x = normal((len(mask), length, WIDTH))
-    outputs = np.asarray(mixer.call(params, x, mask))
-    assert np.isfinite(outputs).all()
+def test_padding_changes_nothing(name):
+    """What stands in padding doesn't matter, and a padded row is a shorter one."""
+    padded = whole(name)
+    x, mask = padded.x, padded.mask
+    filled = np.where(mask[:, :, None], x, 100 * normal(x.shape, seed=1))
+    _, again = with_gradients(name)(parameters(name), filled, mask)
+    np.testing.assert_array_equal(np.asarray(again)[mask], padded.outputs[mask])
+    end, start = without_mask(name, x[1, :SHORT], x[2, ABSENT:])
+    np.testing.assert_allclose(padded.outputs[1, :SHORT], end, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(padded.outputs[2, ABSENT:], start, rtol=1e-4, atol=1e-5)
 
+
+@every_kind
+def test_a_mask_that_leaves_nothing_out_is_no_mask(name):
+    expected = np.asarray(build(name).call(parameters(name), whole(name).x))
+    np.testing.assert_allclose(whole(name).outputs[FULL], expected[FULL], rtol=1e-5, atol=1e-6)
+
+
+@every_kind
+def test_padding_changes_nothing_at_an_odd_length(name):
+    mixer, params, mask = build(name), parameters(name), masks(63)
+    x = normal((*mask.shape, WIDTH))
+    outputs = np.asarray(mixer.call(params, x, mask))
     filled = np.where(mask[:, :, None], x, 100 * normal(x.shape, seed=1))
     again = np.asarray(mixer.call(params, filled, mask))
     np.testing.assert_array_equal(again[mask], outputs[mask])
-
-    absent = mixer.call(params, x)[0]
-    np.testing.assert_allclose(outputs[0], absent, rtol=1e-5, atol=1e-6)
-    shorter = np.stack([x[1, : length - 23], x[2, 23:]])
-    end, start = mixer.call(params, shorter)
-    np.testing.assert_allclose(outputs[1, : length - 23], end, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(outputs[2, 23:], start, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
-def test_rows_do_not_depend_on_their_place_in_the_batch(name):
-    mixer, params = build(name), parameters(name)
-    mask = masks(63)
-    x = normal((len(mask), 63, WIDTH))
-    outputs = mixer.call(params, x, mask)
-    rolled = mixer.call(params, np.roll(x, 2, axis=0), np.roll(mask, 2, axis=0))
-    np.testing.assert_allclose(rolled, np.roll(outputs, 2, axis=0), rtol=1e-5, atol=1e-6)
-
-
-def with_gradients(name: str):
-    """The jitted outputs and gradients of a sum that weighs every valid output differently."""
-    mixer = build(name)
-
-    def loss(params, x, mask):
-        outputs = mixer.call(params, x, mask)
-        weighted = outputs.astype(jnp.float32) * normal(outputs.shape, seed=2)
-        return jnp.sum(jnp.where(mask[:, :, None], weighted, 0.0)), outputs
-
-    return jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))
+    end, start = mixer.call(params, np.stack([x[1, :-ABSENT], x[2, ABSENT:]]))
+    np.testing.assert_allclose(outputs[1, :-ABSENT], end, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outputs[2, ABSENT:], start, rtol=1e-4, atol=1e-5)
 
 
 @every_mixer
-@parametrize(
-    "length_and_dtype",
-    {"63": (63, "float32"), "130": (130, "float32"), "bfloat16": (63, "bfloat16")},
-    fast=["63"],
-)
-def test_gradients_are_finite_and_not_zero(name, length_and_dtype):
-    length, dtype = length_and_dtype
-    mask = masks(length)
-    x = normal((len(mask), length, WIDTH)).astype(dtype)
-    by_params, by_inputs = with_gradients(name)(parameters(name), x, mask)[0]
+def test_rows_do_not_depend_on_their_place_in_the_batch(name):
+    padded = whole(name)
+    rolled = [np.roll(array, 2, axis=0) for array in (padded.x, padded.mask, padded.outputs)]
+    _, outputs = with_gradients(name)(parameters(name), *rolled[:2])
+    np.testing.assert_allclose(outputs, rolled[2], rtol=1e-5, atol=1e-6)
+
+
+def assert_live(by_params, by_inputs, mask: np.ndarray) -> None:
+    """Every gradient is finite and not zero, but for those by what is padding."""
     for path, leaf in jax.tree.leaves_with_path((by_params, by_inputs)):
         gradient = np.asarray(leaf, np.float32)
         assert np.isfinite(gradient).all(), path
@@ -244,18 +293,29 @@ def test_gradients_are_finite_and_not_zero(name, length_and_dtype):
     assert {leaf.dtype for leaf in jax.tree.leaves(by_params)} == {jnp.dtype("float32")}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
-def test_gradients_are_those_of_small_steps(name):
-    mixer, point = build(name), (parameters(name), normal((6, 63, WIDTH)))
+@every_mixer
+def test_gradients_are_finite_and_not_zero(name):
+    assert_live(whole(name).by_params, whole(name).by_inputs, whole(name).mask)
+
+
+@every_kind
+def test_gradients_in_bfloat16_are_finite_and_not_zero(name):
     mask = masks(63)
-    gradient = with_gradients(name)(*point, mask)[0]
+    x = normal((*mask.shape, WIDTH)).astype(jnp.bfloat16)
+    assert_live(*with_gradients(name)(parameters(name), x, mask)[0], mask)
+
+
+@every_mixer
+def test_gradients_are_those_of_small_steps(name):
+    found = whole(name)
+    point = parameters(name), found.x
+    gradient = found.by_params, found.by_inputs
     direction = jax.tree.map(lambda a: normal(a.shape, seed=a.size), point)
 
     def loss(step):
         params, x = jax.tree.map(lambda a, b: a + np.float32(step) * b, point, direction)
-        outputs = np.asarray(mixer.call(params, x, mask), np.float64)
-        return np.sum((outputs * normal(outputs.shape, seed=2))[mask])
+        outputs = np.asarray(with_gradients(name)(params, x, found.mask)[1], np.float64)
+        return np.sum((outputs * normal(outputs.shape, seed=2))[found.mask])
 
     step = 2e-4  # large enough for float32, small enough to cross no kink of a relu
     slope = (loss(step) - loss(-step)) / (2 * step)
@@ -265,14 +325,14 @@ def test_gradients_are_those_of_small_steps(name):
     assert abs(slope - sum(jax.tree.leaves(products))) < 0.01 * size
 
 
-@every_mixer
+@every_kind
 def test_one_device_equals_eight(name):
-    run, params = with_gradients(name), parameters(name)
-    mask = np.concatenate([masks(63), np.ones((2, 63), bool)])
-    x = normal((len(mask), 63, WIDTH))
-    mesh = make_mesh()
-    rows = jax.device_put((x, mask), by_row(mesh))
-    gradients, outputs = run(jax.device_put(params, replicated(mesh)), *rows)
+    found, mesh = whole(name), make_mesh()
+    rows = jax.device_put((found.x, found.mask), by_row(mesh))
+    gradients, outputs = with_gradients(name)(
+        jax.device_put(parameters(name), replicated(mesh)), *rows
+    )
     for array in (*rows, outputs):
-        assert [len(shard.data) for shard in array.addressable_shards] == [1] * 8
-    assert_trees_close((gradients, outputs), run(params, x, mask), rtol=1e-4, atol=1e-5)
+        assert [len(shard.data) for shard in array.addressable_shards] == [1] * ROWS
+    expected = (found.by_params, found.by_inputs), found.outputs
+    assert_trees_close((gradients, outputs), expected, rtol=1e-4, atol=1e-5)

@@ -1,7 +1,7 @@
 """The mixers under test: every key of MIXERS, with the settings that change what it does."""
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +16,6 @@ LENGTH = 130  # past a block of 128, and far past every window and kernel below
 
 Variants = dict[str, tuple[str, dict[str, Any]]]
 
-# The first variant of a kind also runs without the slow tests, but for SLOW_KINDS.
 VARIANTS: Variants = {
     "rnn-tanh": ("rnn", {"activation": "tanh"}),
     "rnn-relu": ("rnn", {"activation": "relu"}),
@@ -148,21 +147,19 @@ def normal(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def parametrize(
-    argument: str, values: Mapping[str, Any], fast: Collection[str]
-) -> pytest.MarkDecorator:
-    """Parametrizes a test by named values; those that are not fast are slow tests."""
-    marks = {name: () if name in fast else pytest.mark.slow for name in values}
-    params = [pytest.param(v, id=name, marks=marks[name]) for name, v in values.items()]
-    return pytest.mark.parametrize(argument, params)
-
-
-def _parametrize_mixers(names: list[str]) -> pytest.MarkDecorator:
-    first_of_kind = {CASES[name][0]: name for name in reversed(names)}
-    fast = [name for kind, name in first_of_kind.items() if kind not in SLOW_KINDS]
-    return parametrize("name", {name: name for name in names}, fast)
-
-
 CAUSAL = [name for name, (kind, settings) in CASES.items() if make(kind, settings).causal]
-every_mixer = _parametrize_mixers(list(CASES))
-every_causal_mixer = _parametrize_mixers(CAUSAL)
+FIRST = list({kind: name for name, (kind, _) in reversed(CASES.items())}.values())
+"""A variant of each kind, which also runs without the slow tests, but for SLOW_KINDS."""
+
+
+def _parametrize(names: list[str]) -> pytest.MarkDecorator:
+    fast = [name for name in FIRST if CASES[name][0] not in SLOW_KINDS]
+    marks = [() if name in fast else pytest.mark.slow for name in names]
+    params = [pytest.param(n, id=n, marks=m) for n, m in zip(names, marks, strict=True)]
+    return pytest.mark.parametrize("name", params)
+
+
+every_mixer = _parametrize(list(CASES))
+every_causal_mixer = _parametrize(CAUSAL)
+every_kind = _parametrize(FIRST)
+every_causal_kind = _parametrize([name for name in FIRST if name in CAUSAL])
