@@ -15,7 +15,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 # Runs of a sweep that go on at once, each on a core of its own.
 SWEEP_WORKERS ?= 2
 
-.PHONY: help setup train compare test test-fast bench lint format lock clean
+.PHONY: help setup train compare test test-fast mutants bench lint format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ test: setup ## Run all tests and doctests
 
 test-fast: setup ## Run the tests that take a few seconds at most
 	$(PYTEST) -m "not slow" $(ARGS)
+
+mutants: setup ## Plant faults, one at a time, and see that the tests catch each (an hour)
+	$(BIN)/python tests/mutants/run.py --jobs=$(WORKERS) $(ARGS)
 
 bench: setup ## Time every layer against PyTorch and measure memory, into docs/performance/
 	@sh tools/setup-torch.sh

@@ -1,5 +1,6 @@
 """What a mistake on the command line costs: one line, and nothing else."""
 
+import inspect
 import runpy
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 from absl import app, flags
 
 from seqmodels import cli
+from seqmodels.experiments import generation
 from tests.command_line import CONFIG, ROOT, TINY
 from tests.experiments.report.folders import run_folder
 
@@ -117,6 +119,10 @@ MISTAKES = {
         ["--config=configs/copy.py:mixer=local", "--config.model.mixers.local.window=0"],
         "model.mixers.local.window=0 is below 1; a window of 1 is the position itself, None is ",
     ),
+    "value with an equals sign": (
+        ["--config=configs/text.py", "--config.task.files=/nowhere/a=b/*.txt"],
+        "task.files='/nowhere/a=b/*.txt' matches nothing; at least 3 files are needed, one for ",
+    ),
     "glob that matches nothing": (
         ["--config=configs/text.py", "--config.task.files=/nowhere/*.txt"],
         "task.files='/nowhere/*.txt' matches nothing; at least 3 files are needed, one for each ",
@@ -191,6 +197,22 @@ def test_help(call, script):
     code, output, errors = call(script, "--help")
     assert (code, errors) == (0, "")
     assert (ROOT / script).read_text().startswith(f'"""{output.splitlines()[0]}\n')
+
+
+def test_flags_reach_what_they_are_for(call, monkeypatch):
+    """Also where they are written with hyphens."""
+    asked = {}
+    signature = inspect.signature(generation.generate_run)
+
+    def note(*arguments, **keywords):
+        asked.update(signature.bind(*arguments, **keywords).arguments)
+
+    monkeypatch.setattr(generation, "generate_run", note)
+    chosen = {"temperature": 0.5, "top_k": 3, "top_p": 0.75, "beams": 2, "seed": 7, "prompt": "x"}
+    chosen |= {"workdir": "runs/a-b", "checkpoint": "latest"}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
+    assert call("evaluate.py", *flags, "--generate=5") == (0, "", "")
+    assert asked == chosen | {"count": 5}
 
 
 def test_ctrl_c_before_anything_runs(call, tmp_path, monkeypatch):

@@ -198,6 +198,12 @@ def test_construct_refuses(section, message):
     assert refusal(part, **section).startswith(f"model.part.{message}")
 
 
+def test_of_several_missing_keys_the_first_is_named():
+    assert (
+        refusal(construct, Part, {}, "model.part") == "model.part.owner is missing; Part needs it"
+    )
+
+
 def test_kinds_are_chosen_from_a_table():
     assert (
         construct_kind({"part": Part}, {"kind": "part", "count": 1}, "m", owner="x").given[1] == 1

@@ -11,7 +11,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from seqmodels import experiment as experiments
-from seqmodels.config import construct_kind, flatten, load_config, load_sweep
+from seqmodels.config import construct_kind, flatten, load_config, load_sweep, read_arguments
 from seqmodels.encoder_decoder import EncoderDecoder
 from seqmodels.errors import ConfigError
 from seqmodels.experiment import TrainSettings, build_experiment
@@ -136,6 +136,29 @@ def test_there_are_configs():
 def test_only_what_has_no_task_is_tested_elsewhere():
     without = {file for file in ALL_FILES if "task" not in load_config(str(ROOT / file))}
     assert without == NOT_TRAINED
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_choice_describes_something_else(file):
+    words = MIXER_WORDS.get(file, PRESETS)
+    described = {str(load_config(f"{ROOT / file}:mixer={word}").to_dict()) for word in words}
+    assert len(described) == len(words)
+
+
+@pytest.mark.parametrize("file", ALL_FILES)
+def test_every_number_that_is_asked_for_is_heeded(file, monkeypatch):
+    """Each argument of a config that is a number sets something."""
+    defaults: dict[str, Any] = {}
+
+    def note(text: str, **given: Any) -> ConfigDict:
+        defaults.update(given)
+        return read_arguments(text, **given)
+
+    monkeypatch.setattr("seqmodels.config.read_arguments", note)
+    plain = flatten(load_config(str(ROOT / file)))
+    numbers = {name: value for name, value in defaults.items() if isinstance(value, int)}
+    for name, value in numbers.items():
+        assert flatten(load_config(f"{ROOT / file}:{name}={value + 1}")) != plain, name
 
 
 # What an encoder-decoder gives to both of its stacks.

@@ -131,6 +131,15 @@ def test_tokens_are_drawn_by_their_probabilities(temperature):
     assert shares[3] == 0
 
 
+def test_each_token_is_drawn_anew():
+    """Of four equally likely tokens two that follow one another agree in a fourth of the cases."""
+    model = build_model({"width": 8} | GRU, LANGUAGE)
+    params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0)))
+    state, first = model.initial_state(100, 9), np.zeros((100, 1), np.int32)
+    tokens = decode(model, params, state, first, 8, Sampling(1.0), jax.random.key(0))
+    assert 0.17 < np.mean(tokens[:, 1:] == tokens[:, :-1]) < 0.33  # 5 deviations
+
+
 def test_one_best_token_is_greedy():
     key = jax.random.key(0)
     greedy = sample(jnp.asarray(SCORES), Sampling(), key)

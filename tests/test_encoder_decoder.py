@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from seqmodels.errors import ConfigError
 from seqmodels.experiment import build_experiment
+from seqmodels.experiments.flops import matmul_flops
 from seqmodels.model import build_model
 from seqmodels.tasks.base import Batch, TaskSpec
 from seqmodels.training.sharding import make_mesh, put_batch, replicated
@@ -36,10 +37,10 @@ WRITERS = {
     "local-attention": stack("local_attention", kernel=3, heads=2),
 }
 WAYS = {
-    "summary": {"pooling": "last"},
+    "summary": {"pooling": "last", "positions": "learned", "max_length": 10},
     "additive": {"cross": "additive", "cross_heads": 1},
     "scaled-dot-and-summary": {"cross": "scaled_dot", "cross_heads": 2, "pooling": "mean"},
-    "dot": {"cross": "dot", "cross_heads": 2},
+    "dot": {"cross": "dot", "cross_heads": 2, "positions": "sinusoidal"},
 }
 
 
@@ -106,6 +107,29 @@ def test_what_is_written_depends_on_the_source_and_not_on_its_padding(reader, wa
     moved = np.where(batch.mask, (batch.inputs + 1) % 5, 0).astype(np.int32)
     changed = np.asarray(apply(params, batch._replace(inputs=moved)))
     assert (np.abs(changed - scores).max(axis=(1, 2)) > 1e-4).all()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_cost_counts_the_products_of_both_sides(way):
+    """From both sides: nothing is left out, and nothing counted that isn't there."""
+    model = build(**({"pooling": None, "mlp": "gelu", "mlp_expansion": 2.0} | WAYS[way]))
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    counted = matmul_flops(lambda p: model.apply(p, batch_of(rows=1, length=6)), shapes)
+    assert counted == model.cost(6).flops
+
+
+def test_every_dropout_has_a_key_of_its_own(monkeypatch):
+    used = []
+    monkeypatch.setattr("seqmodels.block.dropout", lambda x, rate, key: used.append(key) or x)
+    model = build(cross="dot", cross_heads=2, mlp="gelu", mlp_expansion=2.0)
+
+    @jax.jit
+    def keys():
+        model.apply(model.init(jax.random.key(0)), batch_of(), jax.random.key(1))
+        return jnp.stack([jax.random.key_data(key) for key in used])
+
+    # Two blocks that read, with two dropouts each, and two that write, with three.
+    assert len(np.unique(keys(), axis=0)) == len(used) == 2 * 2 + 2 * 3
 
 
 def test_outputs_depend_on_earlier_targets_alone():

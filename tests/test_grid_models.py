@@ -97,6 +97,12 @@ REFUSED = {
         {},
         "kernel=(2, 2) has no centre on axis 1",
     ),
+    "kernel-that-is-wrong-on-the-second-axis": (
+        PLANE,
+        CONVOLUTION | {"kernel": (3, -1)},
+        {},
+        "model.mixers.one.kernel=(3, -1) is below 1",
+    ),
     "too-many-axes": (
         PLANE,
         CONVOLUTION | {"kernel": (1, 1, 1, 1)},

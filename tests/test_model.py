@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqmodels.experiments.flops import matmul_flops
 from seqmodels.model import build_model
 from seqmodels.presets import PRESETS, preset
 from seqmodels.tasks.base import Batch, TaskSpec
@@ -124,6 +125,18 @@ def test_scores_are_what_the_equations_say(norm, norm_position, mlp, positions):
     assert scores.shape == (2, 7, 5)
     expected = numpy_model(params, inputs, norm, norm_position, mlp, positions)
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", [None, "mean"])
+@pytest.mark.parametrize("mlp", ["none", "gelu", "gated"])
+def test_cost_counts_the_products(mlp, pooling):
+    """Exactly, with a head that scores each position or one summary."""
+    spec = MANY_TO_MANY if pooling is None else MANY_TO_ONE
+    config = section(mlp=mlp, mlp_expansion=None if mlp == "none" else 1.5, pooling=pooling)
+    model = build_model(config, spec)
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    counted = matmul_flops(lambda p: model.apply(p, batch(tokens(1, 7))), shapes)
+    assert counted == model.cost(7).flops
 
 
 def test_the_pattern_is_tiled_over_the_depth():

@@ -30,6 +30,14 @@ def test_causal_decides_for_every_mixer(name, causal):
     assert build_model(preset(name, **sizes), DIGITS).causal == (causal or recurrent)
 
 
+def test_dilations_double():
+    """As in Bai et al. 2018: five blocks see 1 + 2 * (1 + 2 + 4 + 8 + 16) positions."""
+    config = preset("tcn", parameters=10_000, depth=5, causal=True, pooling="last")
+    mixers = [config["mixers"][name] for name in config["pattern"]]
+    assert [mixer["dilation"] for mixer in mixers] == [1, 2, 4, 8, 16]
+    assert {mixer["kernel"] for mixer in mixers} == {3}
+
+
 def test_changes_replace_keys_that_exist():
     sizes = {"parameters": 10_000, "depth": 2, "causal": True, "pooling": None}
     assert preset("gru", **sizes, dropout=0.1)["dropout"] == 0.1

@@ -16,6 +16,7 @@ from seqmodels.errors import ConfigError, UserError
 from seqmodels.experiments import scaling
 from seqmodels.experiments.child import run_child
 from seqmodels.experiments.scaling import scale
+from seqmodels.experiments.scaling_results import QUANTITIES, summarise
 from seqmodels.experiments.scaling_settings import read_settings
 from seqmodels.experiments.scaling_tables import markdown
 from tests.command_line import ROOT, finish, read_json, start, wait_until
@@ -104,6 +105,38 @@ def test_fits_crossings_and_limits_are_stored_and_told(fake, tmp_path, capsys):
     assert {row["status"] for row in rows} == {"measured", "does not fit"}
 
 
+def cells_of(mixer: str, seconds: dict[int, tuple[float, float]], gib: float = 0.0) -> list[dict]:
+    """Measured cells: by length the lowest and the highest time of a step; bytes a position."""
+    cells = []
+    for length, (low, high) in seconds.items():
+        times = {"median": (low + high) / 2, "low": low, "high": high}
+        share = int(gib * length * 2**30)
+        cells.append(
+            dict.fromkeys(QUANTITIES)
+            | {"mixer": mixer, "length": length, "step_seconds": times}
+            | {"temporary_bytes": share, "argument_bytes": 3 * share}
+        )
+    return cells
+
+
+@pytest.mark.parametrize(("high", "crosses"), [(5.0, True), (9.0, False)])
+def test_a_crossing_shows_at_both_ends(high, crosses):
+    """Where what was measured overlaps at one end, the two are not told apart there."""
+    level = cells_of("level", {256: (4.0, 4.2), 512: (5.9, 6.1), 1024: (7.9, 8.1)})
+    steep = cells_of("steep", {256: (2.0, 2.2), 512: (6.1, 6.3), 1024: (8.0, 8.4)})
+    steep[-1]["step_seconds"] |= {"median": 9.5, "low": 13.5 - high, "high": 10.0}
+    found = summarise(level + steep, 256, {})["crossovers"]
+    assert [one["cheaper_below"] for one in found] == ["steep"] * crosses
+
+
+def test_memory_is_that_of_temporaries_and_arguments():
+    """A thousandth of a GiB a position, and three of arguments: 16 GiB hold 4,000 positions."""
+    cells = cells_of("rnn", dict.fromkeys((1000, 2000, 8000), (1.0, 1.0)), gib=1e-3)
+    (found,) = summarise(cells, 1000, {"gib": 16.0})["longest"]
+    assert found["length"] == pytest.approx(4000, abs=1)
+    assert not found["extrapolated"]
+
+
 def test_done_cells_are_not_measured_again(fake, tmp_path):
     scale(config(mixers="rnn,plain", lengths="512,1024"), FILE, str(tmp_path))
     assert fake == [("rnn", 512), ("plain", 512), ("rnn", 1024), ("plain", 1024)]
@@ -146,6 +179,8 @@ def test_other_folders_are_refused_in_one_line(fake, tmp_path):
         ({"lengths": "()"}, "config.lengths=() names none"),
         ({"lengths": "256,256"}, "names one twice"),
         ({"lengths": "0,256"}, "0 is below 1"),
+        ({"lengths": "256,0"}, "0 is below 1"),
+        ({"mixers": "rnn,lstn"}, "config.mixers: 'lstn' can't be scaled; did you mean 'lstm'?"),
         ({"lengths": "a,b"}, "config.lengths=('a', 'b')"),
         ({"width": 10, "mixers": "rnn,global"}, "global of width=10"),
         ({"dtype": "float16"}, "config.dtype='float16' is not one of float32, bfloat16"),

@@ -15,9 +15,12 @@ from typing import Any
 
 import optuna
 import pytest
+from ml_collections import ConfigDict
 from sqlalchemy.exc import OperationalError
 
+from seqmodels.config import override
 from seqmodels.errors import ConfigError, UserError
+from seqmodels.experiments.groups import override_texts
 from seqmodels.experiments.matching import Match
 from seqmodels.experiments.slurm import SlurmJobs, require_slurm
 from seqmodels.experiments.sweep_plan import make_plan
@@ -100,6 +103,7 @@ def test_a_mistake_shows_before_anything_is_written(tmp_path):
         "product({'seed': (0, -1)})": "seed=-1 is not at least 0",
         f"[{{'{RATE}': Between(1e-3, 1e-1)}}]": "is a range; take --search=random or tpe",
         f"product({{'{RATE}': (0.1, 'high')}})": "wants float",
+        "[{'model.dropout': Between(0.1, 1.5)}]": "model.dropout=1.5 is not at least 0 and below",
     }
     for points, message in wrong.items():
         sweep = SmallSweep(tmp_path, points)
@@ -150,6 +154,15 @@ def test_a_plan_is_fair_and_names_runs_by_what_they_are(tmp_path, capsys):
     assert re.search(r"^\w{12}  mixer=gru .*seed=0 .* [\d,]+ parameters, [\d.]+ MFLOPs", lines[0])
     assert lines[-1] == "8 runs; none was begun (--dry-run)"
     assert not sweep.folder.exists()
+
+
+def test_a_tuple_of_a_point_is_one_again_after_json():
+    point = {"model.pattern": ("gru", "local"), RATE: 0.1, "seed": 0}
+    stored = json.loads(json.dumps(point))
+    assert override_texts(stored) == override_texts(point)
+    config = ConfigDict({"model": {"pattern": ("gru",)}})
+    override(config, *override_texts(stored)[0])
+    assert config.model.pattern == ("gru", "local")
 
 
 def test_the_choice_is_made_on_validation(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqmodels.experiments.flops import matmul_flops
-from tests.mixers.variants import CASES, LENGTH, WIDTH, build, make
+from tests.mixers.variants import CASES, LENGTH, WIDTH, build, make, pure
 
 # Masked scores are computed too, and thrown away: no more of them than without masks.
 COMPUTED = {"attention": {"causal": False, "window": None}}
@@ -41,6 +41,30 @@ def test_attention_costs_what_its_pairs_do(length, window, causal):
     cost = make("attention", {"window": window, "causal": causal}).cost(length)
     projections = length * 4 * 2 * WIDTH * WIDTH
     assert cost.flops == projections + seen.sum() * 2 * 2 * WIDTH
+
+
+ALL_PAIRS = {"plain": True, "causal": False, "window": None}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"kv_heads": 2},
+        {"kv_heads": 1, "qk_norm": True},
+        {"score": "dot", "heads": 2},
+        {"score": "additive", "positions": "none", "kv_heads": 2},
+        {"positions": "alibi"},
+        {"positions": "relative"},
+        {"positions": "relative", "heads": 2, "kv_heads": 1},
+    ],
+    ids=str,
+)
+def test_attention_costs_what_it_multiplies(settings):
+    """Exactly, where no pair is masked: from both sides, which the masked ones are not."""
+    mixer = pure("attention", settings | ALL_PAIRS)
+    x = jax.ShapeDtypeStruct((1, 33, WIDTH), jnp.float32)
+    assert matmul_flops(mixer.call, mixer.shapes, x) == mixer.mixer.cost(33).flops
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -62,6 +62,7 @@ GRIDS = {
     "strided": ((9, 12), (3, 4), 1, 2, 2),
     "dilated-and-strided": ((9, 7), (2, 3), 3, 3, 1),
     "volume": ((5, 4, 6), (2, 1, 3), 1, 1, 3),
+    "dilated-volume": ((7, 5, 4), (3, 2, 1), 2, 1, 2),
     "strided-volume": ((5, 4, 7), (3, 2, 3), 1, 2, 1),
     "strided-sequence": ((23,), (4,), 2, 3, 2),
 }

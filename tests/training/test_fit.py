@@ -3,17 +3,20 @@
 tests/test_train.py does the same to whole processes, at moments that it can't choose.
 """
 
+import math
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from seqmodels.errors import UserError
+from seqmodels.errors import DivergedError, UserError
+from seqmodels.experiment import build_experiment
 from seqmodels.tasks import Copy
 from seqmodels.training.checkpoint import Checkpoints
-from seqmodels.training.fit import fit
+from seqmodels.training.fit import _Run, fit
 from seqmodels.training.interruption import RunInterruptedError
 from seqmodels.training.profiling import StepTrace
 from seqmodels.training.programs import Programs
@@ -146,11 +149,25 @@ def test_the_metrics_are_the_means_since_the_last_event(undisturbed, tmp_path):
     """Logged at every step and at every second one."""
     fit(tiny_config(steps=STEPS, evaluate_every=12, log_every=1), tmp_path)
     single, double = events(tmp_path, "train"), events(undisturbed, "train")
+    # Those that the updates had: the first step of a warm-up has none.
+    rate = build_experiment(tiny_config(steps=STEPS)).optimizer.learning_rate
+    rates = [float(rate(step)) for step in range(STEPS)]
+    assert [event["learning_rate"] for event in single] == rates
+    assert rates[0] == 0 < rates[1]
     assert [event["step"] for event in double] == [2, 4, 6, 8, 10, 12]
     for event, first, second in zip(double, single[::2], single[1::2], strict=True):
         for name in ("loss", "accuracy", "gradient_norm"):
             assert event[name] == pytest.approx((first[name] + second[name]) / 2, rel=1e-5)
         assert event["learning_rate"] == second["learning_rate"]
+
+
+def test_the_latest_checkpoint_is_the_last_good_one():
+    """In the message of a run that diverges, of which the first would be far behind."""
+    checkpoints = SimpleNamespace(wait=lambda: None, steps=lambda: [4, 8])
+    run = SimpleNamespace(checkpoints=checkpoints, workdir=Workdir("runs/x"))
+    message = r"^the loss is nan at step 9; the last good checkpoint is step 8 \(runs/x/checkpoints"
+    with pytest.raises(DivergedError, match=message):
+        _Run._require_finite(run, 9, "loss", math.nan)
 
 
 def test_results_are_those_of_the_best_checkpoint(undisturbed):

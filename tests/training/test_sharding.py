@@ -74,7 +74,12 @@ def test_devices_that_processes_can_not_share(two_processes):
     [
         (1, 9, "--devices=9 is not from 1 to the 8 there are"),
         (1, 3, "train.batch_size=64 can't be shared equally among 1 micro-batches on 3 devices; "),
-        (32, 4, "train.batch_size=64 can't be shared equally among 32 micro-batches on 4 devices;"),
+        (
+            32,
+            4,
+            "train.batch_size=64 can't be shared equally among 32 micro-batches on 4 devices; "
+            "choose a multiple of 128, or other --devices$",
+        ),
     ],
 )
 def test_refused(accumulate, devices, message):

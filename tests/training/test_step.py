@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.model import build_model
 from seqmodels.tasks.base import Batch, TaskSpec, classification_metrics
-from seqmodels.training.sharding import put_batch, replicated
+from seqmodels.training.sharding import make_mesh, put_batch, replicated
 from seqmodels.training.step import (
     StepReport,
     TrainState,
@@ -176,6 +176,30 @@ def test_dropout_follows_from_seed_and_step():
     assert len(set(norms)) == 4
 
 
+def test_every_micro_batch_drops_by_itself(of):
+    """Independent draws add up like their squares; the same one k times like k squared."""
+    size, k = 10_000, 4
+    draw = lambda params, batch, key: params["w"] * jax.random.normal(key, (size,))  # noqa: E731
+    model = of.model._replace(init=lambda key: {"w": jnp.ones(size)}, apply=draw)
+    state = initial_state(model, of.optimizer, 0)
+    step = jax.jit(make_train_step(model, Sum(), of.optimizer, k, 0))
+    batch = Batch(*(np.zeros((k, 1), dtype) for dtype in (np.int32, np.int32, np.float32)))
+    norm, _ = step(state, batch)[1].read()["gradient_norm"]
+    assert norm**2 / size == pytest.approx(k, rel=0.1)
+
+
+@pytest.mark.slow
+def test_a_device_keeps_its_rows_in_every_micro_batch(of):
+    """Gradients are added up between devices; no row of a batch goes from one to another."""
+    mesh = make_mesh(2)
+    step = jit_train_step(of.model, of.task, of.optimizer, 2, 0, mesh)
+    state = jax.eval_shape(partial(initial_state, of.model, of.optimizer, 0))
+    program = step.lower(state, of.task.batch("train", 0, 16, 16)).compile().as_text()
+    assert "all-reduce" in program
+    moves = [name for name in ("all-to-all", "all-gather", "collective-permute") if name in program]
+    assert moves == []
+
+
 @pytest.mark.slow
 def test_the_update_is_clipped_and_moves_every_parameter(of, expected):
     before = initial_state(of.model, of.optimizer, of.seed)
@@ -202,6 +226,13 @@ class NextToken:
 
     def metrics(self, outputs, batch):
         return classification_metrics(outputs, batch)
+
+
+class Sum(NextToken):
+    """A task whose loss is the sum of what the model says, of one batch in all."""
+
+    def metrics(self, outputs, batch):
+        return {"loss": (jnp.sum(outputs), jnp.float32(len(batch.inputs) / 4))}
 
 
 def truncated_and_by_hand(length: int | None, segments: int):

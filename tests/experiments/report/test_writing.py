@@ -7,6 +7,7 @@ import matplotlib.image
 import pytest
 
 from seqmodels.errors import UserError
+from seqmodels.experiments.report.figure import Point, pareto
 from seqmodels.experiments.report.reading import find
 from seqmodels.experiments.report.writing import report_sections, write_report
 from tests.experiments.report.folders import (
@@ -87,6 +88,36 @@ def test_tasks_have_their_own_figures_by_length(tmp_path, arguments, drawn):
     assert found == drawn
 
 
+@pytest.mark.parametrize("higher_is_better", [True, False])
+def test_the_best_on_test_stands_first(tmp_path, higher_is_better):
+    folder = sweep_folder(tmp_path / "sweep", ("gru", "lstm", "conv"), (64,))
+    content = json.loads((folder / "sweep.json").read_text())
+    write_json(folder / "sweep.json", content | {"higher_is_better": higher_is_better})
+    (section,) = sections_of(folder)
+    results = next(table for table in section.tables if table.name.endswith("results"))
+    place = [column.title for column in results.columns].index("test accuracy")
+    scores = [row.values[place] for row in results.rows]
+    assert scores == sorted(scores, reverse=higher_is_better)
+    assert len(set(scores)) == 3
+
+
+def test_curves_are_means_over_seeds(tmp_path):
+    """A seed more is 0.01 less accuracy on the way."""
+    folder = sweep_folder(tmp_path / "sweep", ("gru",), (64,), accuracy=0.6)
+    (section,) = sections_of(folder)
+    (curve,) = [f for f in section.figures if f.name.startswith("sweep-1-sweep-curves-validation")]
+    ((first, *_),) = [series.points for series in curve.series]
+    low, high = 0.61 * 0.64 - 0.01, 0.6 * 0.64
+    assert (first.low, first.high) == pytest.approx((low, high))
+    assert first.y == pytest.approx((low + high) / 2)
+
+
+def test_the_front_is_of_the_less_where_less_is_better():
+    points = [Point(1, 0.5), Point(2, 0.4), Point(3, 0.9), Point(4, 0.4)]
+    assert [point.x for point in pareto(points, higher_is_better=False)] == [1, 2]
+    assert [point.x for point in pareto(points, higher_is_better=True)] == [1, 3]
+
+
 def test_the_issue_s_figures_are_there(tmp_path):
     sweep_folder(tmp_path / "recall", ("gru", "lstm"))
     scaling_folder(tmp_path / "scaling")
@@ -95,7 +126,8 @@ def test_the_issue_s_figures_are_there(tmp_path):
         str(length): {"metrics": {"accuracy": {"mean": 0.9, "low": 0.8, "high": 0.95}}}
         for length in (64, 128, 1024)
     }
-    write_json(run / "lengths.json", {"100": {"test": {}}, "200": {"test": scores}})
+    older = {"64": {"metrics": {"accuracy": {"mean": 0.1}}}}
+    write_json(run / "lengths.json", {"99": {"test": older}, "200": {"test": scores}})
     sweep, runs, scaling = sections_of(tmp_path)
     by_name = {figure.name: figure for figure in sweep.figures}
     assert by_name["sweep-1-recall-score-by-length"].x.log

@@ -1,0 +1,51 @@
+"""What single settings of mixers mean, where neither the contract nor the goldens can tell."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from seqmodels.mixers import LSTM, Attention, CrossAttention
+from tests.mixers.variants import WIDTH, normal
+
+
+def scaled(linear, columns: slice, factor: float) -> None:
+    """Multiplies some outputs of a projection."""
+    linear.weights[...] = linear.weights[...].at[:, columns].multiply(factor)
+    linear.bias[...] = linear.bias[...].at[columns].multiply(factor)
+
+
+def test_the_forget_gate_starts_open():
+    """Of the gates i, f, g, o it alone has a bias at the start: 1."""
+    bias = LSTM(WIDTH, rngs=nnx.Rngs(0)).inputs.bias[...].reshape(4, WIDTH)
+    np.testing.assert_array_equal(bias, np.repeat([[0], [1], [0], [0]], WIDTH, axis=1))
+
+
+@pytest.mark.parametrize("crosses", [False, True], ids=["to itself", "to a source"])
+def test_a_scaled_product_is_the_plain_one_of_smaller_queries(crosses):
+    """q . k / sqrt(K) is (q / sqrt(K)) . k, with 2 heads of width 4."""
+    x, source = normal((2, 6, WIDTH)), jnp.asarray(normal((2, 9, WIDTH), seed=1))
+
+    def outputs(score: str, factor: float) -> jax.Array:
+        if crosses:
+            mixer = CrossAttention(WIDTH, 2, score, rngs=nnx.Rngs(0))
+            scaled(mixer.queries, slice(None), factor)
+            return mixer(jnp.asarray(x), mixer.project(source, None))
+        mixer = Attention(WIDTH, 2, positions="none", score=score, rngs=nnx.Rngs(0))
+        scaled(mixer.inputs, slice(WIDTH), factor)
+        return mixer(jnp.asarray(x))
+
+    expected = outputs("scaled_dot", 1.0)
+    np.testing.assert_allclose(outputs("dot", 0.5), expected, rtol=1e-5, atol=1e-6)
+    assert np.abs(outputs("dot", 1.0) - expected).max() > 1e-3
+
+
+@pytest.mark.parametrize("part", ["queries", "keys"])
+def test_normalised_queries_and_keys_have_no_size(part):
+    mixer = Attention(WIDTH, 2, positions="none", qk_norm=True, rngs=nnx.Rngs(0))
+    x = jnp.asarray(normal((2, 6, WIDTH)))
+    expected = mixer(x)
+    first = {"queries": 0, "keys": WIDTH}[part]
+    scaled(mixer.inputs, slice(first, first + WIDTH), 10.0)
+    np.testing.assert_allclose(mixer(x), expected, rtol=1e-4, atol=1e-5)
