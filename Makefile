@@ -15,7 +15,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 # Runs of a sweep that go on at once, each on a core of its own.
 SWEEP_WORKERS ?= 2
 
-.PHONY: help setup train compare test test-fast mutants bench lint format lock clean
+.PHONY: help setup train compare test test-fast soak mutants bench lint format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ test: setup ## Run all tests and doctests
 
 test-fast: setup ## Run the tests that take a few seconds at most
 	$(PYTEST) -m "not slow" $(ARGS)
+
+soak: setup ## Run the checks that take long (an hour)
+	$(BIN)/python -m pytest tests/soak/soak_*.py $(ARGS)
 
 mutants: setup ## Plant faults, one at a time, and see that the tests catch each (an hour)
 	$(BIN)/python tests/mutants/run.py --jobs=$(WORKERS) $(ARGS)

@@ -1,0 +1,100 @@
+"""The one place that reads and writes JSON: each kind of file has one schema, checked whole.
+
+A schema is a type that msgspec converts to: a ``TypedDict`` or dataclass, with containers and
+unions of them. It stands beside what writes the file. Unknown keys are left out,
+so that a later version's file is still read.
+"""
+
+import json
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from seqmodels.errors import UserError
+
+LARGEST = 2**28
+"""Bytes of the largest file that is read; ours are thousands of times smaller."""
+
+
+class UnreadableError(UserError):
+    """A file that is cut short or holds something else, in one line."""
+
+
+def read_json[T](file: Path, schema: type[T]) -> T | None:
+    """The content of a file, of the schema's type; None where there is no file.
+
+    Raises:
+      UnreadableError: it is no JSON, holds something else, or can't be read.
+    """
+    content = _read(file)
+    return None if content is None else parse_json(content, schema, str(file))
+
+
+def read_json_lines[T](file: Path, schema: type[T]) -> Iterator[tuple[str, T | UnreadableError]]:
+    """Each line of a file, with its content or what is wrong with it; none where there is no file.
+
+    The last line of a file that does not end in a newline was cut short, and is left out.
+    """
+    lines = (_read(file) or b"").split(b"\n")[:-1]
+    for number, line in enumerate(lines, 1):
+        text = line.decode(errors="replace")
+        try:
+            yield text, parse_json(line, schema, f"{file}, line {number},")
+        except UnreadableError as error:
+            yield text, error
+
+
+def parse_json[T](text: bytes | str, schema: type[T], name: str) -> T:
+    """What a text says, of the schema's type; ``name`` is what messages call the text.
+
+    Raises:
+      UnreadableError: it is no JSON, or holds something else.
+    """
+    try:
+        return msgspec.convert(json.loads(text), schema)
+    except msgspec.ValidationError as error:
+        raise UnreadableError(f"{name} holds something else: {error}") from None
+    except RecursionError:
+        raise UnreadableError(f"{name} holds something else: it is nested too deeply") from None
+    except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
+        raise UnreadableError(f"{name} is cut short or no JSON ({error})") from None
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Writes a file wholly or not at all, and returns when it is on the disk.
+
+    Raises:
+      UserError: it can't be written.
+    """
+    temporary = file.with_name(f".{file.name}.{socket.gethostname()}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as opened:
+            opened.write(json.dumps(content, indent=2) + "\n")
+            opened.flush()
+            os.fsync(opened.fileno())
+        temporary.replace(file)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{file} can't be written ({error.strerror})") from None
+
+
+def _read(file: Path) -> bytes | None:
+    try:
+        # Without waiting for the other end of a pipe.
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+        with open(descriptor, "rb") as opened:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise UnreadableError(f"{file} is no regular file")
+            if status.st_size > LARGEST:
+                raise UnreadableError(f"{file} has {status.st_size:,} bytes, above {LARGEST:,}")
+            return opened.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UnreadableError(f"{file} can't be read: {error.strerror}") from None
