@@ -11,7 +11,7 @@ tests/seconds.json, which has each file's share of the main job's seconds and is
 import argparse
 import json
 import sys
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -23,10 +23,10 @@ GREW = 0.25
 """A file has grown when it takes this much of the main job's seconds more than it did."""
 
 
-def read_tests(file: Path) -> tuple[float, Counter[str], Counter[str]]:
+def read_tests(file: Path) -> tuple[float, dict[str, float], dict[str, float]]:
     """The seconds of the whole session, of each file's tests and of each test."""
     root = ElementTree.parse(file).getroot()
-    files, tests = Counter[str](), Counter[str]()
+    files, tests = defaultdict[str, float](float), defaultdict[str, float](float)
     for case in root.iter("testcase"):
         seconds = float(case.attrib["time"])
         files[case.attrib["classname"]] += seconds
@@ -36,7 +36,7 @@ def read_tests(file: Path) -> tuple[float, Counter[str], Counter[str]]:
 
 def main() -> int:
     """Prints the figures; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(description="Holds the tests' time against the main job's.")
     parser.add_argument("tests", type=Path, help="what pytest --junitxml wrote")
     parser.add_argument("results", type=Path, help="results.json of the main job's run")
     parser.add_argument("--write", action="store_true", help="keep these shares as the known ones")
@@ -48,16 +48,16 @@ def main() -> int:
         KNOWN.write_text(json.dumps(shares, indent=2) + "\n")
     print(f"make train {main_job:.1f} s, make test {total:.0f} s: ", end="")
     print(f"{total / main_job:.1f} times, of a budget of {BUDGET:g}")
-    for test, seconds in tests.most_common(10):
+    for test, seconds in sorted(tests.items(), key=lambda item: -item[1])[:10]:
         print(f"{seconds:7.1f} s  {test}")
     if total <= BUDGET * main_job:
         return 0
     known = json.loads(KNOWN.read_text())
-    grown = Counter({file: share - known.get(file, 0.0) for file, share in shares.items()})
+    grown = sorted(shares, key=lambda file: known.get(file, 0.0) - shares[file])
     named = [
         f"{file} {known.get(file, 0.0) * main_job:.0f} -> {shares[file] * main_job:.0f} s"
-        for file, more in grown.most_common(8)
-        if more > GREW
+        for file in grown[:8]
+        if shares[file] - known.get(file, 0.0) > GREW
     ]
     failed = total > TOLERANCE * BUDGET * main_job
     print(f"{'error' if failed else 'warning'}: the tests are over their budget; ", end="")
