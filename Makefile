@@ -2,6 +2,7 @@
 #   make train ARGS=--config.seed=1          flags for train.py
 #   make test ARGS="tests/test_x.py -x"      arguments for pytest
 #   make setup PYTHON=/path/to/python3.13    the Python that a new .venv is made with
+#   make setup EXTRA=cuda                    with what JAX needs for NVIDIA GPUs (tpu: for TPUs)
 
 BIN := .venv/bin
 ARGS ?=
@@ -58,11 +59,18 @@ format: setup ## Format the code, and mend what ruff can mend
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-lock: setup ## Make requirements.lock from pyproject.toml (ARGS=--upgrade: the newest versions)
+lock: setup ## Make the lock files from pyproject.toml (ARGS=--upgrade: the newest versions)
 	$(BIN)/python -m pip install -qq --disable-pip-version-check uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --output-file requirements.lock \
 		--universal --python-version 3.12 --generate-hashes \
 		--no-emit-index-url --no-header --no-config --quiet $(ARGS)
+	for extra in cuda tpu; do \
+		sed -n "s/^$$extra = \[\"\(.*\)\"\]/\1/p" pyproject.toml | \
+		$(BIN)/uv pip compile - --constraint requirements.lock \
+			--output-file requirements-$$extra.lock \
+			--universal --python-version 3.12 --generate-hashes \
+			--no-emit-index-url --no-header --no-config --quiet $(ARGS) || exit 1; \
+	done
 
 clean: ## Remove caches and build leftovers (not .venv, not runs/)
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

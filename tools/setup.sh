@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes .venv from requirements.lock, with seqmodels in editable form.
+# Makes .venv from requirements.lock, with seqmodels in editable form. With EXTRA=cuda or tpu it
+# adds what an accelerator needs, from requirements-EXTRA.lock, and keeps it at later calls.
 #
 # .venv/stamp is written last and says what .venv was made from. While it says the same as
 # today, nothing is done. When only the lock or pyproject.toml has changed, .venv is updated.
@@ -9,7 +10,15 @@ set -eu
 cd "$(dirname "$0")/.."
 
 folder=$(pwd -P)
-wanted=$(echo "$folder" && cksum requirements.lock pyproject.toml)
+extra=${EXTRA:-$(cat .venv/extra 2>/dev/null || true)}
+if [ -n "$extra" ] && [ ! -f "requirements-$extra.lock" ]; then
+    echo "EXTRA=$extra is not one of: $(ls requirements-*.lock | sed 's/requirements-//; s/.lock//' |
+        tr '\n' ' ')" >&2
+    exit 1
+fi
+locks="requirements.lock ${extra:+requirements-$extra.lock}"
+# shellcheck disable=SC2086  # they are two names
+wanted=$(echo "$folder" && cksum $locks pyproject.toml)
 stamp=$(cat .venv/stamp 2>/dev/null || true)
 
 python_runs() {
@@ -43,5 +52,9 @@ awk '/^setuptools==/ { found = 1 } found { print } found && !/\\$/ { exit }' req
 install --require-hashes --only-binary :all: -r .venv/setuptools.txt
 install --require-hashes --only-binary :all: --no-binary promise --no-build-isolation \
     -r requirements.lock
+if [ -n "$extra" ]; then
+    install --require-hashes --only-binary :all: -r "requirements-$extra.lock"
+fi
 install --no-build-isolation --no-deps --editable .
+echo "$extra" >.venv/extra
 echo "$wanted" >.venv/stamp
