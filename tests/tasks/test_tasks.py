@@ -194,6 +194,7 @@ def test_metrics_are_sums_and_counts_over_rows_that_count(name):
     random = np.random.default_rng(0)
     outputs = random.normal(size=(*batch.targets.shape, task.spec.outputs)).astype(np.float32)
     outputs[0] = 20 * np.eye(task.spec.outputs)[batch.targets[0]]  # one row wholly right
+    outputs[0][batch.weights[0] == 0] *= -1  # as far as it counts
     losses, right, exact = [], [], []
     for scores, targets, weights in zip(
         outputs[rows], batch.targets[rows], batch.weights[rows], strict=True
