@@ -1,18 +1,25 @@
 """Runs train.py and evaluate.py as a user does, on a model that takes seconds."""
 
+import contextlib
+import io
 import json
 import os
+import runpy
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest import mock
 
 import jax
 import numpy as np
+import pytest
+from absl import app, flags
 from ml_collections import ConfigDict
 
+from seqmodels import cli
 from seqmodels.config import load_config
 from seqmodels.experiment import build_experiment
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
@@ -36,6 +43,12 @@ TINY = (
     f"--config.train.evaluate_every={EVALUATE_EVERY}",
 )
 
+QUICKLY = {
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+}
+"""Settings of a process that compiles as the tests do and keeps every program."""
+
 
 def tiny_config(**train: int) -> ConfigDict:
     """The config of the tiny model, with other settings of its train section."""
@@ -50,14 +63,39 @@ def train_command(workdir: Path, *more: str) -> list[str]:
     return ["train.py", CONFIG, f"--workdir={workdir}", *TINY, *more]
 
 
-def start(command: list[str], cache: Path) -> subprocess.Popen[str]:
-    """Starts a script in the repository's root, with next to nothing of our environment."""
-    kept = ("HOME", "PATH", "LD_LIBRARY_PATH", "JAX_PLATFORMS")
+def call(script: str, *arguments: str) -> tuple[int, str, str]:
+    """Runs a script in this process: its exit code, standard output and standard error."""
+    output, errors = io.StringIO(), io.StringIO()
+    app.define_help_flags()
+    before = set(flags.FLAGS)
+    try:
+        with (
+            contextlib.chdir(ROOT),
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(errors),
+            mock.patch.object(sys, "argv", [script, *arguments]),
+            mock.patch.object(cli, "_overrides", []),
+            pytest.raises(SystemExit) as caught,
+        ):
+            runpy.run_path(script, run_name="__main__")
+    finally:
+        for name in set(flags.FLAGS) - before:
+            delattr(flags.FLAGS, name)
+        flags.FLAGS.unparse_flags()
+    return caught.value.code or 0, output.getvalue(), errors.getvalue()
+
+
+def start(command: list[str], cache: Path, **settings: str) -> subprocess.Popen[str]:
+    """Starts a script in the repository's root, with next to nothing of our environment.
+
+    The settings are added to its environment.
+    """
+    kept = ("HOME", "PATH", "LD_LIBRARY_PATH", "JAX_PLATFORMS", "SEQMODELS_TEST_CACHE")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     return subprocess.Popen(
         [sys.executable, *command],
         cwd=ROOT,
-        env=environment | {"XDG_CACHE_HOME": str(cache)},
+        env=environment | {"XDG_CACHE_HOME": str(cache)} | settings,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -67,13 +105,13 @@ def start(command: list[str], cache: Path) -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Waits for the exit code, and what was written to standard output and error."""
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=600)
     return process.returncode, output, errors
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     """Looks every millisecond; the process must be alive when the condition comes true."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not condition():
         assert process.poll() is None, f"it ended: {process.communicate()}"
         assert time.monotonic() < deadline
@@ -101,19 +139,36 @@ def last_state(workdir: Path) -> tuple[int, list[np.ndarray]]:
     checkpoints = Checkpoints(run.checkpoints, "accuracy", True, print, read_only=True)
     like = abstract_state(
         lambda: initial_state(experiment.model, experiment.optimizer, experiment.seed),
-        replicated(make_mesh()),
+        replicated(make_mesh(1)),
     )
     step, state = checkpoints.restore("latest", like)
     checkpoints.close()
     return step, jax.device_get(jax.tree.leaves(state))
 
 
-def assert_same_end(workdir: Path, other: Path) -> None:
-    """Two runs ended with bitwise the same state, scores and validation events."""
-    (step, state), (other_step, other_state) = last_state(workdir), last_state(other)
-    assert step == other_step
-    assert [leaf.tobytes() for leaf in state] == [leaf.tobytes() for leaf in other_state]
-    results, other_results = (read_json(w / "results.json") for w in (workdir, other))
-    assert results | {"seconds": 0} == other_results | {"seconds": 0}
-    for split in ("validation", "test"):
-        assert events(workdir, split) == events(other, split)
+class End(NamedTuple):
+    """All in which two runs of a config agree, bit by bit, whatever came between."""
+
+    step: int
+    state: list[bytes]
+    results: dict[str, Any]
+    validations: list[dict[str, Any]]
+    tests: list[dict[str, Any]]
+
+
+def end_of(workdir: Path) -> End:
+    """How a run ended."""
+    step, state = last_state(workdir)
+    results = read_json(workdir / "results.json") | {"seconds": 0}
+    scores = [events(workdir, split) for split in ("validation", "test")]
+    return End(step, [leaf.tobytes() for leaf in state], results, *scores)
+
+
+def assert_same_end(workdir: Path, end: End) -> None:
+    """A run ended with bitwise the same state, scores and validation events."""
+    found = end_of(workdir)
+    assert found.step == end.step
+    assert found.state == end.state
+    assert found.results == end.results
+    assert found.validations == end.validations
+    assert found.tests == end.tests

@@ -1,44 +1,19 @@
 """What a mistake on the command line costs: one line, and nothing else."""
 
 import inspect
-import runpy
-import sys
 
 import jax
 import pytest
-from absl import app, flags
 
 from seqmodels import cli
 from seqmodels.experiments import generation
-from tests.command_line import CONFIG, ROOT, TINY
+from tests.command_line import CONFIG, ROOT, TINY, call
 from tests.experiments.report.folders import run_folder
 
 COMPILED: list[str] = []
 jax.monitoring.register_event_duration_secs_listener(
     lambda event, seconds, **_: COMPILED.append(event) if "backend_compile" in event else None
 )
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Runs a script in this process: its exit code, standard output and standard error."""
-
-    def call_(script: str, *arguments: str) -> tuple[int, str, str]:
-        monkeypatch.chdir(ROOT)
-        monkeypatch.setattr(sys, "argv", [script, *arguments])
-        monkeypatch.setattr(cli, "_overrides", [])
-        app.define_help_flags()
-        before = set(flags.FLAGS)
-        try:
-            with pytest.raises(SystemExit) as caught:
-                runpy.run_path(script, run_name="__main__")
-        finally:
-            for name in set(flags.FLAGS) - before:
-                delattr(flags.FLAGS, name)
-            flags.FLAGS.unparse_flags()
-        return (caught.value.code or 0, *capsys.readouterr())
-
-    return call_
 
 
 def assert_one_line(result: tuple[int, str, str], expected: str) -> None:
@@ -137,7 +112,7 @@ def test_the_count_of_compilations_counts():
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_in_a_config_costs_one_line(call, tmp_path, name):
+def test_a_mistake_in_a_config_costs_one_line(tmp_path, name):
     arguments, message = MISTAKES[name]
     compiled = len(COMPILED)
     result = call("train.py", *arguments, f"--workdir={tmp_path / 'run'}")
@@ -146,13 +121,13 @@ def test_a_mistake_in_a_config_costs_one_line(call, tmp_path, name):
     assert not (tmp_path / "run").exists()
 
 
-def test_no_workdir(call):
+def test_no_workdir():
     message = "train.py: --workdir is missing; it names a folder of the run; made if missing\n"
     assert_one_line(call("train.py", CONFIG), message)
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/nothing"])
-def test_a_workdir_that_can_not_be_written(call, tmp_path, place):
+def test_a_workdir_that_can_not_be_written(tmp_path, place):
     (tmp_path / "file").write_text("precious")
     compiled, workdir = len(COMPILED), tmp_path / place
     result = call("train.py", CONFIG, *TINY, f"--workdir={workdir}")
@@ -161,7 +136,7 @@ def test_a_workdir_that_can_not_be_written(call, tmp_path, place):
     assert (tmp_path / "file").read_text() == "precious"
 
 
-def test_a_workdir_that_holds_another_run(call, tmp_path):
+def test_a_workdir_that_holds_another_run(tmp_path):
     (tmp_path / "config.json").write_text('{"seed": 5, "train": {"steps": 3}}')
     (tmp_path / "results.json").write_text("{}")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -185,7 +160,7 @@ def test_a_workdir_that_holds_another_run(call, tmp_path):
         (["--workdir=RUN", "--config.seed=1"], "Unknown command line flag 'config.seed'"),
     ],
 )
-def test_a_mistake_in_an_evaluation_costs_one_line(call, tmp_path, arguments, message):
+def test_a_mistake_in_an_evaluation_costs_one_line(tmp_path, arguments, message):
     run = str(tmp_path / "run")
     result = call("evaluate.py", *(argument.replace("RUN", run) for argument in arguments))
     assert_one_line(result, "evaluate.py: " + message.replace("RUN", run))
@@ -193,13 +168,13 @@ def test_a_mistake_in_an_evaluation_costs_one_line(call, tmp_path, arguments, me
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in ROOT.glob("*.py")))
-def test_help(call, script):
+def test_help(script):
     code, output, errors = call(script, "--help")
     assert (code, errors) == (0, "")
     assert (ROOT / script).read_text().startswith(f'"""{output.splitlines()[0]}\n')
 
 
-def test_flags_reach_what_they_are_for(call, monkeypatch):
+def test_flags_reach_what_they_are_for(monkeypatch):
     """Also where they are written with hyphens."""
     asked = {}
     signature = inspect.signature(generation.generate_run)
@@ -215,7 +190,7 @@ def test_flags_reach_what_they_are_for(call, monkeypatch):
     assert asked == chosen | {"count": 5}
 
 
-def test_ctrl_c_before_anything_runs(call, tmp_path, monkeypatch):
+def test_ctrl_c_before_anything_runs(tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
@@ -236,12 +211,12 @@ REPORT_MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", REPORT_MISTAKES)
-def test_a_mistake_in_asking_for_a_report(call, mistake):
+def test_a_mistake_in_asking_for_a_report(mistake):
     arguments, expected = REPORT_MISTAKES[mistake]
     assert_one_line(call("report.py", *arguments), f"report.py: {expected}")
 
 
-def test_names_and_flags_stand_in_any_order(call, tmp_path):
+def test_names_and_flags_stand_in_any_order(tmp_path):
     run_folder(tmp_path / "a" / "run", finished=False)
     broken = run_folder(tmp_path / "b" / "run") / "results.json"
     broken.write_text("{")

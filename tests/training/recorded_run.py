@@ -17,6 +17,7 @@ import numpy as np
 
 from seqmodels.training import fit
 from seqmodels.training.batches import Batches
+from tests.compiled import keep_programs
 
 
 def rows_of(batch: Any) -> dict[int, str]:
@@ -55,5 +56,6 @@ if __name__ == "__main__":
     import train
     from seqmodels import cli
 
+    keep_programs()
     fit.Batches = recording(Path(sys.argv.pop(1)))
     cli.run(train.main, takes_config=True)

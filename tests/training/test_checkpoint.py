@@ -1,8 +1,10 @@
 """Checkpoints: what is saved comes back bit by bit, and damage costs one checkpoint at most."""
 
+import gc
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,15 +18,15 @@ from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import TrainState
 
-SIZE = 200_000
+SIZE, LARGE = 2_000, 200_000
 
 
-def new_state(number: int = 0) -> TrainState:
-    """A state of some megabytes that depends on a number everywhere."""
-    weights = jnp.arange(SIZE) * 1e-3 + number
-    params = {"a": {"weights": weights}, "b": jnp.full((3, 4), number, "f")}
-    moments = (jnp.full(SIZE, 1.0 / (1 + number)), {"count": jnp.int32(number)})
-    return TrainState(jnp.int32(number), params, moments)
+def new_state(number: int = 0, size: int = SIZE) -> TrainState:
+    """A state that depends on a number everywhere."""
+    weights = (np.arange(size) * 1e-3 + number).astype("f")
+    params = {"a": {"weights": weights}, "b": np.full((3, 4), number, "f")}
+    moments = (np.full(size, 1.0 / (1 + number), "f"), {"count": np.int32(number)})
+    return jax.tree.map(jnp.asarray, TrainState(np.int32(number), params, moments))
 
 
 def copied(state: TrainState) -> TrainState:
@@ -34,6 +36,15 @@ def copied(state: TrainState) -> TrainState:
 def equal(a: TrainState, b: TrainState) -> bool:
     pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
     return all(np.asarray(x).tobytes() == np.asarray(y).tobytes() for x, y in pairs)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_to_collect():
+    """Each restore collects garbage; it need not look through all modules again each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +91,11 @@ def test_what_is_saved_comes_back(open_checkpoints, like, everywhere):
 
 @pytest.mark.parametrize("devices", [1, 8])
 def test_steps_that_reuse_the_buffers_do_not_reach_a_save(open_checkpoints, devices):
-    """The loop goes on, and donates the state, while the checkpoint is being written."""
+    """The loop goes on, and donates the state, while the checkpoint is being written.
+
+    The state has some megabytes.
+    """
+    new_large = partial(new_state, size=LARGE)
     mesh = jax.make_mesh((devices,), ("data",), devices=jax.devices()[:devices])
     sharding = replicated(mesh)
     step = jax.jit(
@@ -89,7 +104,7 @@ def test_steps_that_reuse_the_buffers_do_not_reach_a_save(open_checkpoints, devi
         out_shardings=sharding,
     )
     checkpoints = open_checkpoints()
-    state = step(jax.device_put(new_state(), sharding))
+    state = step(jax.device_put(new_large(), sharding))
     for number in (1, 2):
         expected = copied(state)
         checkpoints.save(state, number, None)
@@ -97,7 +112,7 @@ def test_steps_that_reuse_the_buffers_do_not_reach_a_save(open_checkpoints, devi
             state = step(state)
         jax.block_until_ready(state)
         checkpoints.wait()
-        restored = checkpoints.restore(number, abstract_state(new_state, sharding))[1]
+        restored = checkpoints.restore(number, abstract_state(new_large, sharding))[1]
         assert equal(restored, expected)
         assert not equal(restored, state)
 
@@ -115,7 +130,7 @@ def test_the_latest_two_and_the_best_are_kept(open_checkpoints, resumed, higher_
         if resumed:
             checkpoints = open_checkpoints(higher_is_better)
         signed = {"score": score if higher_is_better else -score} if score is not None else None
-        checkpoints.save({"a": jnp.zeros(2)}, step, signed)
+        checkpoints.save({"a": jnp.asarray(np.zeros(2, "f"))}, step, signed)
         checkpoints.wait()
         assert set(checkpoints.steps()) == kept
         assert checkpoints.best_step() == (step if step < 4 else 3)

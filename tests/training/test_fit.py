@@ -1,9 +1,11 @@
 """The loop when it is disturbed, each time at a moment that the test chooses.
 
-tests/test_train.py does the same to whole processes, at moments that it can't choose.
+tests/test_train.py does the same to whole processes.
 """
 
 import math
+import re
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -21,15 +23,18 @@ from seqmodels.training.interruption import RunInterruptedError
 from seqmodels.training.profiling import StepTrace
 from seqmodels.training.programs import Programs
 from seqmodels.training.workdir import Workdir
-from tests.command_line import assert_same_end, events, read_json, tiny_config
+from tests.command_line import End, assert_same_end, end_of, events, read_json, tiny_config
 
 pytestmark = pytest.mark.slow
 
 STEPS = 12
 
 
-def train(folder: Path) -> dict:
-    return fit(tiny_config(steps=STEPS, evaluate_every=4, log_every=2), folder)
+def train(folder: Path, log_every: int = 2) -> dict:
+    """Two batches make a split; no step is logged, or evaluated, at which a signal stops."""
+    config = tiny_config(steps=STEPS, evaluate_every=3, log_every=log_every)
+    config.task.evaluation_examples = 16
+    return fit(config, folder)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +42,11 @@ def undisturbed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     train(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def end(undisturbed) -> End:
+    return end_of(undisturbed)
 
 
 @pytest.fixture
@@ -73,81 +83,105 @@ def in_save(step: int) -> tuple:
 
 MOMENTS = {
     "before it compiles": (in_batch("train", 0), 1),
-    "while it compiles": ((Programs, "compile", lambda state, of: True), 1),
-    "in a step": (in_step(5), 6),
-    "in a step that is evaluated next": (in_step(3), 4),
-    "in an evaluation": (in_batch("validation", 3), 5),
-    "in a save": (in_save(4), 5),
-    "in the last save": (in_save(STEPS), None),
-    "while it scores the best checkpoint": (in_batch("test", 0), None),
+    "while it compiles": ((Programs, "compile", lambda state, of: True), 2),
+    "in a step that is evaluated next": (in_step(2), 3),
+    "in a step": (in_step(4), 5),
+    "in a save": (in_save(6), 7),
+    "in an evaluation": (in_batch("validation", 1), 10),
 }
-"""When the signal comes, and the step that the run stops at; None where it finishes first."""
+"""When the signal comes to a run that goes on from the moment before, and where it stops."""
+
+LAST_MOMENTS = {
+    "in the last save": in_save(STEPS),
+    "while it scores the best checkpoint": in_batch("test", 0),
+}
+"""When a signal comes too late to stop it."""
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_signal_loses_nothing(disturb, undisturbed, tmp_path, moment):
-    where, stops_at = MOMENTS[moment]
+def test_a_signal_at_any_moment_loses_nothing(disturb, end, tmp_path):
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    disturb(*where, lambda: signal.raise_signal(signal.SIGTERM))
-    if stops_at is not None:
-        with pytest.raises(RunInterruptedError, match=f"^interrupted at step {stops_at}, which is"):
-            train(tmp_path)
-        assert not (tmp_path / "results.json").exists()
-        assert (tmp_path / f"checkpoints/{stops_at}").is_dir()
-    assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    train(tmp_path)
-    assert_same_end(tmp_path, undisturbed)
+
+    def train_with_a_signal(folder: Path, where: tuple) -> None:
+        disturb(*where, lambda: signal.raise_signal(signal.SIGTERM))
+        try:
+            train(folder)
+        finally:
+            after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+            assert handlers == after
+
+    stopped = tmp_path / "stopped"
+    for moment, (where, stops_at) in MOMENTS.items():
+        with pytest.raises(RunInterruptedError) as stop:
+            train_with_a_signal(stopped, where)
+        assert str(stop.value).startswith(f"interrupted at step {stops_at}, which is"), moment
+        assert not (stopped / "results.json").exists(), moment
+        assert (stopped / f"checkpoints/{stops_at}").is_dir(), moment
+    for moment, where in LAST_MOMENTS.items():
+        folder = Path(shutil.copytree(stopped, tmp_path / moment))
+        train_with_a_signal(folder, where)
+        assert_same_end(folder, end)
+        train(folder)
+        assert_same_end(folder, end)
 
 
-def test_a_second_signal_stops_at_once(disturb, undisturbed, tmp_path):
-    def twice():
+def interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+def checkpoints_of(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+
+
+def test_what_is_lost_is_done_again(disturb, monkeypatch, undisturbed, end, tmp_path, capsys):
+    """One run that goes wrong in four ways, and ends as if it had not."""
+
+    def go_on() -> None:
+        train(tmp_path, log_every=1)
+
+    def signalled_twice() -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    disturb(*in_step(6), twice)
+    # A second signal stops at once.
+    disturb(*in_step(4), signalled_twice)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path)
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["4"]
-    train(tmp_path)
-    assert_same_end(tmp_path, undisturbed)
+        go_on()
+    assert checkpoints_of(tmp_path) == ["3"]
 
-
-def test_an_error_in_the_background_comes_as_its_own_line(monkeypatch, undisturbed, tmp_path):
-    """When its step is due, so that what is saved before stays; and no thread is left over."""
+    # An error in the background comes as its own line when its step is due, so that what is saved
+    # before stays; and no thread is left over.
     batch = Copy.batch
 
     def missing(self, split, step, *arguments):
-        if (split, step) == ("train", 6):
-            raise UserError("rows/6.npy is missing")
+        if (split, step) == ("train", 7):
+            raise UserError("rows/7.npy is missing")
         return batch(self, split, step, *arguments)
 
     with monkeypatch.context() as patched:
         patched.setattr(Copy, "batch", missing)
-        with pytest.raises(UserError, match=r"^rows/6.npy is missing$"):
-            train(tmp_path)
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["4"]
+        with pytest.raises(UserError, match=r"^rows/7.npy is missing$"):
+            go_on()
+    assert checkpoints_of(tmp_path) == ["3", "6"]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
-    train(tmp_path)
-    assert_same_end(tmp_path, undisturbed)
 
-
-def test_killed_just_before_the_results(disturb, undisturbed, tmp_path):
-    """The score is written down twice then, and must stand there once."""
-
-    def killed():
-        raise KeyboardInterrupt
-
-    disturb(Workdir, "write", lambda name, content: name == "results.json", killed)
+    # Damage to the latest checkpoint costs the steps since the one before. Killed just before the
+    # results, the run writes its score down twice, and it must stand there once.
+    for file in (tmp_path / "checkpoints/6/default/d").iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+    disturb(Workdir, "write", lambda name, content: name == "results.json", interrupted)
+    capsys.readouterr()
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path)
+        go_on()
+    output = capsys.readouterr().out
+    assert re.search(r"^warning: checkpoint 6 is damaged \(.*\)$", output, re.MULTILINE)
+    assert "\nwarning: falling back to checkpoint 3\ncontinuing from step 3 in " in output
+    assert (tmp_path / "damaged-checkpoints/6").is_dir()
     assert len(events(tmp_path, "test")) == 1
-    train(tmp_path)
-    assert_same_end(tmp_path, undisturbed)
 
+    go_on()
+    assert_same_end(tmp_path, end)
 
-def test_the_metrics_are_the_means_since_the_last_event(undisturbed, tmp_path):
-    """Logged at every step and at every second one."""
-    fit(tiny_config(steps=STEPS, evaluate_every=12, log_every=1), tmp_path)
+    # Logged at every step here and at every second one there: the means since the last event.
     single, double = events(tmp_path, "train"), events(undisturbed, "train")
     # Those that the updates had: the first step of a warm-up has none.
     rate = build_experiment(tiny_config(steps=STEPS)).optimizer.learning_rate

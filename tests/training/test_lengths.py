@@ -16,7 +16,7 @@ from seqmodels.training.fit import fit
 from seqmodels.training.interruption import RunInterruptedError
 from seqmodels.training.lengths import Lengths
 from seqmodels.training.profiling import StepTrace
-from tests.command_line import ROOT, assert_same_end, events, tiny_config
+from tests.command_line import ROOT, assert_same_end, end_of, events, tiny_config
 
 KINDS = ("uniform", "powers", "curriculum")
 
@@ -106,8 +106,9 @@ def test_no_power_in_the_range():
         Lengths(TASKS["parity"](seed=0), 0, 4, 7, "powers", 5)
 
 
-def config(steps: int = 24, **train) -> ConfigDict:
-    tiny = tiny_config(steps=steps, length=16, evaluate_every=12, log_every=8).unlock()
+def config(**train) -> ConfigDict:
+    tiny = tiny_config(steps=12, length=16, evaluate_every=6, log_every=4).unlock()
+    tiny.task.evaluation_examples = 16
     with tiny.train.ignore_type():
         tiny.train.update({"lengths": "uniform", "shortest": 5, **train})
     return tiny.lock()
@@ -124,8 +125,8 @@ def config(steps: int = 24, **train) -> ConfigDict:
         ({"lengths": "curriculum"}, "curriculum_steps=None; lengths='curriculum' needs it"),
         ({"curriculum_steps": 5}, "curriculum_steps=5 is never read with lengths='uniform'"),
         (
-            {"lengths": "curriculum", "curriculum_steps": 25},
-            "curriculum_steps=25 is above steps=24: the greatest length would never be reached",
+            {"lengths": "curriculum", "curriculum_steps": 13},
+            "curriculum_steps=13 is above steps=12: the greatest length would never be reached",
         ),
         ({"truncate": 5}, "lengths='uniform' can't be cut into segments of truncate=5; set one "),
     ],
@@ -180,15 +181,15 @@ def test_a_run_compiles_a_program_for_each_bucket(compilations, capsys, tmp_path
     assert compilations.count("jit(step)") == 3
     lines = (tmp_path / "whole/metrics.jsonl").read_text().splitlines()
     logged = [event for event in map(json.loads, lines) if event["split"] == "train"]
-    for event, first in zip(logged, (0, 8, 16), strict=True):
-        tokens = 8 * sum(of.at(step) for step in range(first, first + 8))
+    for event, first in zip(logged, (0, 4, 8), strict=True):
+        tokens = 8 * sum(of.at(step) for step in range(first, first + 4))
         ratio = event["tokens_per_second"] / event["steps_per_second"]
-        assert ratio == pytest.approx(tokens / 8)
+        assert ratio == pytest.approx(tokens / 4)
 
     before = StepTrace.before
 
     def interrupt(trace: StepTrace, step: int) -> None:
-        if step == 13:
+        if step == 6:
             signal.raise_signal(signal.SIGTERM)
         before(trace, step)
 
@@ -197,5 +198,5 @@ def test_a_run_compiles_a_program_for_each_bucket(compilations, capsys, tmp_path
         with pytest.raises(RunInterruptedError):
             fit(config(), tmp_path / "stopped")
     fit(config(), tmp_path / "stopped")
-    assert_same_end(tmp_path / "stopped", tmp_path / "whole")
+    assert_same_end(tmp_path / "stopped", end_of(tmp_path / "whole"))
     assert events(tmp_path / "stopped", "train")[-1] == events(tmp_path / "whole", "train")[-1]

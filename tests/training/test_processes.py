@@ -16,6 +16,7 @@ from seqmodels.training.interruption import RunInterruptedError
 from seqmodels.training.processes import join_processes, largest
 from seqmodels.training.profiling import StepTrace
 from tests.command_line import (
+    QUICKLY,
     events,
     finish,
     last_state,
@@ -26,8 +27,9 @@ from tests.command_line import (
 )
 from tests.training.recorded_run import recording
 
-STEPS = 24
-SETTINGS: dict = {"steps": STEPS, "log_every": 1, "evaluate_every": 12, "length": 16}
+STEPS = 16
+SETTINGS: dict = {"steps": STEPS, "log_every": 1, "evaluate_every": 8, "length": 16}
+EXAMPLES = 16
 DRAWN = {"lengths": "uniform", "shortest": 9}
 
 
@@ -44,6 +46,7 @@ def recorded(file: Path) -> dict[int, dict[str, str]]:
 def train(folder: Path, record: Path, monkeypatch, stop: int | None = None) -> None:
     """Trains in this process on two devices; up to a step, if one is given."""
     config = tiny_config(**SETTINGS).unlock()
+    config.task.evaluation_examples = EXAMPLES
     with config.train.ignore_type():
         config.train.update(DRAWN)
     before = StepTrace.before
@@ -85,6 +88,7 @@ def test_a_run_goes_on_with_one_process_and_then_with_two(tmp_path, monkeypatch)
         assert events(broken, "train")[-1][name] == value, "bitwise on as many devices"
 
     flags = [f"--config.train.{key}={value}" for key, value in (SETTINGS | DRAWN).items()]
+    flags.append(f"--config.task.evaluation_examples={EXAMPLES}")
     coordinator = f"--coordinator=127.0.0.1:{free_port()}"
     records = [tmp_path / f"process-{process}.jsonl" for process in (0, 1)]
     processes = [
@@ -95,6 +99,7 @@ def test_a_run_goes_on_with_one_process_and_then_with_two(tmp_path, monkeypatch)
                 *(coordinator, "--devices=2"),
             ],
             tmp_path / "cache",
+            **QUICKLY,
         )
         for process in (0, 1)
     ]

@@ -1,37 +1,72 @@
 """train.py --profile: a trace of the steps asked for, and a run that ends as without it."""
 
 import gzip
+import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from seqmodels.training.fit import fit
+from seqmodels.training.profiling import StepTrace
 from tests.command_line import tiny_config
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("steps", "first", "last"), [(2, 3, 4), (100, 3, 12)])
-def test_traces_steps_and_says_how_to_open_them(tmp_path, capsys, steps, first, last):
-    plain = fit(tiny_config(steps=12, evaluate_every=4), tmp_path / "plain")
-    traced = fit(tiny_config(steps=12, evaluate_every=4), tmp_path / "traced", profile_steps=steps)
-    assert traced["test"] == plain["test"]
-    (trace,) = (tmp_path / "traced" / "profile").rglob("perfetto_trace.json.gz")
+def train(folder: Path, profile_steps: int = 0) -> dict:
+    config = tiny_config(steps=12, evaluate_every=8)
+    config.task.evaluation_examples = 16
+    return fit(config, folder, profile_steps=profile_steps)
+
+
+def trace_in(folder: Path) -> Path:
+    """The one trace of a run's folder."""
+    (trace,) = (folder / "profile").rglob("perfetto_trace.json.gz")
     assert b"traceEvents" in gzip.decompress(trace.read_bytes())
-    shown = "".join(capsys.readouterr().out.split())
-    assert f"steps{first}to{last}aretraced" in shown
-    assert str(trace) in shown
+    return trace
 
 
-def test_no_trace_without_being_asked(tmp_path):
-    fit(tiny_config(steps=12, evaluate_every=4), tmp_path)
-    assert not (tmp_path / "profile").exists()
+def test_traces_steps_and_says_how_to_open_them(tmp_path, capsys):
+    """Some steps of a run, and all the steps that are left of one."""
 
+    def assert_says(first: int, last: int, folder: Path) -> None:
+        shown = capsys.readouterr().out
+        assert "traces nothing" not in shown
+        shown = "".join(shown.split())
+        assert f"steps{first}to{last}aretraced" in shown
+        assert str(trace_in(folder)) in shown
 
-def test_a_run_that_is_too_short_for_a_trace_says_so(tmp_path, capsys):
-    fit(tiny_config(steps=12, evaluate_every=4), tmp_path, profile_steps=5)
-    assert "traces nothing" not in capsys.readouterr().out
-    (tmp_path / "results.json").unlink()
-    fit(tiny_config(steps=12, evaluate_every=4), tmp_path, profile_steps=5)
+    whole = tmp_path / "whole"
+    traced = train(whole, 2)
+    assert_says(3, 4, whole)
+
+    again = Path(shutil.copytree(whole, tmp_path / "again"))
+    for part in ("profile", "checkpoints/12"):
+        shutil.rmtree(again / part)
+    (again / "results.json").unlink()
+    plain = train(Path(shutil.copytree(again, tmp_path / "plain")))
+    assert not (tmp_path / "plain/profile").exists(), "no trace without being asked"
+    capsys.readouterr()
+    traced_to_the_end = train(again, 100)
+    assert_says(11, 12, again)
+    assert traced["test"] == plain["test"] == traced_to_the_end["test"]
+
+    (whole / "results.json").unlink()
+    train(whole, 5)
     shown = capsys.readouterr().out
     assert "warning: --profile=5 traces nothing: the first 2 steps of a process are" in shown
     assert "this one has 0 to do" in shown
+
+
+@pytest.mark.parametrize(("steps", "first", "last"), [(2, 3, 4), (100, 3, 12)])
+def test_a_trace_ends_with_the_run_at_the_latest(tmp_path, steps, first, last):
+    trace = StepTrace(tmp_path / "profile", 0, steps, 12)
+    assert trace.refusal is None
+    said = {}
+    for step in range(12):
+        trace.before(step)
+        said[step + 1] = trace.after(step + 1, np.zeros(1))
+    assert [step for step, message in said.items() if message] == [last]
+    assert said[last].startswith(f"steps {first} to {last} are traced; open {trace_in(tmp_path)} ")
+    trace.close()

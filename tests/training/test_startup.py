@@ -1,7 +1,6 @@
 """What start_jax sets, each looked at from a process of its own."""
 
 import sys
-from pathlib import Path
 
 import jax
 import pytest
@@ -16,21 +15,43 @@ import jax.numpy as jnp
 
 step = jax.jit(lambda x: jnp.cumsum(x[::-1] * 2)[::-1] + 1)  # 64 MiB in, and as much again
 x = jnp.ones(2**24)
-for i in range(20):
-    if i == 10:
+for i in range(6):
+    if i == 3:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     step(x).block_until_ready()
-print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 10)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 3)
 """
 
 
-def output_of(program: str, cache: Path, **environment: str) -> str:
-    """What a program prints that calls start_jax first."""
-    begin = f"import os; os.environ |= {environment}; import jax\n"
-    begin += "from seqmodels.training.startup import start_jax; start_jax()\n"
-    code, output, errors = finish(start(["-c", begin + program], cache))
-    assert (code, errors) == (0, "")
-    return output.strip()
+LARGE = """
+from seqmodels.training.startup import return_large_memory
+
+return_large_memory(2**32)
+"""
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory) -> dict[str, list[str]]:
+    """What three programs print that call start_jax first: how many devices, and how many faults.
+
+    As it is; with what a user may set in its environment; and after a step that takes a lot.
+    """
+    flags = "--xla_force_host_platform_device_count=3"
+    programs = {
+        "plain": ({}, ""),
+        "set": ({"MALLOC_ARENA_MAX": "8", "XLA_FLAGS": flags}, ""),
+        "large": ({}, LARGE),
+    }
+    begin = "import jax\nfrom seqmodels.training.startup import start_jax; start_jax()\n"
+    begin += "print(jax.device_count())\n"
+    cache = tmp_path_factory.mktemp("cache")
+    processes = {
+        name: start(["-c", begin + extra + FAULTS], cache, **environment)
+        for name, (environment, extra) in programs.items()
+    }
+    ends = {name: finish(process) for name, process in processes.items()}
+    assert [(code, errors) for code, _, errors in ends.values()] == [(0, "")] * 3
+    return {name: output.split() for name, (_, output, _) in ends.items()}
 
 
 def test_a_program_that_uses_jax_keeps_its_devices():
@@ -39,17 +60,14 @@ def test_a_program_that_uses_jax_keeps_its_devices():
     assert jax.device_count() == 8
 
 
-def test_each_core_is_offered_as_a_device(tmp_path):
-    assert int(output_of("print(jax.device_count())", tmp_path)) == cores()
-    flags = "--xla_force_host_platform_device_count=3"
-    assert output_of("print(jax.device_count())", tmp_path, XLA_FLAGS=flags) == "3"
+def test_each_core_is_offered_as_a_device(outputs):
+    assert int(outputs["plain"][0]) == cores()
+    assert outputs["set"][0] == "3"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it is glibc that gives memory back")
-def test_memory_is_kept_from_step_to_step(tmp_path):
+def test_memory_is_kept_from_step_to_step(outputs):
     """A step allocates 132 MiB: 33,862 pages, a fault each, unless freed memory is kept."""
-    kept = int(output_of(FAULTS, tmp_path))
-    returned = int(output_of(FAULTS, tmp_path, MALLOC_ARENA_MAX="8"))
+    kept, returned, large = (int(outputs[name][1]) for name in ("plain", "set", "large"))
     assert kept < max(returned / 3, 1000)  # with huge pages there are few either way
-    large = "from seqmodels.training.startup import return_large_memory as f; f(2**32)\n"
-    assert int(output_of(large + FAULTS, tmp_path)) > returned / 3
+    assert large > returned / 3

@@ -1,14 +1,17 @@
 """The training step: one golden value, and the same step in other shapes."""
 
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from seqmodels.arrays import Params
 from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.model import build_model
 from seqmodels.tasks.base import Batch, TaskSpec, classification_metrics
@@ -58,34 +61,62 @@ def experiment(**model) -> Experiment:
     )
 
 
-def one_step(
-    of: Experiment, devices: int = 1, accumulate: int = 1, batch: Batch | None = None
-) -> tuple[TrainState, StepReport]:
-    """The first step of training."""
-    mesh = jax.make_mesh(
-        (devices,),
-        ("data",),
-        axis_types=(jax.sharding.AxisType.Auto,),
-        devices=jax.devices()[:devices],
-    )
-    step = jit_train_step(of.model, of.task, of.optimizer, accumulate, of.seed, mesh)
-    new_state = partial(initial_state, of.model, of.optimizer, of.seed)
-    state = jax.jit(new_state, out_shardings=replicated(mesh))()
-    batch = batch or of.task.batch("train", 0, of.train.batch_size, of.train.length)
-    after, report = step(state, put_batch(batch, mesh))
-    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state)), "donated, not copied"
-    return after, report
-
-
 @pytest.fixture(scope="module")
 def of() -> Experiment:
     return experiment()
 
 
 @pytest.fixture(scope="module")
-def expected(of) -> tuple[TrainState, StepReport]:
+def before(of) -> TrainState:
+    """The state before the first step, on the host; dropout adds nothing to it."""
+    new_state = partial(initial_state, of.model, of.optimizer, of.seed)
+    return jax.device_get(jax.jit(new_state)())
+
+
+@pytest.fixture(scope="module")
+def one_step(of, before) -> Callable[..., tuple[TrainState, StepReport]]:
+    """The first step of training; each number of devices and micro-batches is compiled once."""
+
+    @cache
+    def compiled(devices: int, accumulate: int) -> tuple[Mesh, Callable]:
+        mesh = jax.make_mesh(
+            (devices,),
+            ("data",),
+            axis_types=(jax.sharding.AxisType.Auto,),
+            devices=jax.devices()[:devices],
+        )
+        return mesh, jit_train_step(of.model, of.task, of.optimizer, accumulate, of.seed, mesh)
+
+    def one_step_(
+        devices: int = 1, accumulate: int = 1, batch: Batch | None = None
+    ) -> tuple[TrainState, StepReport]:
+        mesh, step = compiled(devices, accumulate)
+        state = jax.device_put(jax.tree.map(np.copy, before), replicated(mesh))
+        batch = batch or of.task.batch("train", 0, of.train.batch_size, of.train.length)
+        after, report = step(state, put_batch(batch, mesh))
+        assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state)), "donated, not copied"
+        return after, report
+
+    return one_step_
+
+
+@pytest.fixture(scope="module")
+def expected(one_step) -> tuple[TrainState, StepReport]:
     """The first step in its simplest form: one device, one micro-batch."""
-    return one_step(of)
+    return one_step()
+
+
+@pytest.fixture(scope="module")
+def step_with_dropout(before) -> Callable[[int, int], tuple[TrainState, StepReport]]:
+    """A step on the first batch, by its seed and its number."""
+    of = experiment(dropout=0.25)
+    batch = of.task.batch("train", 0, of.train.batch_size, of.train.length)
+
+    @cache
+    def compiled(seed: int) -> Callable:
+        return jax.jit(make_train_step(of.model, of.task, of.optimizer, 1, seed))
+
+    return lambda seed, number: compiled(seed)(before._replace(step=np.int32(number)), batch)
 
 
 GOLDEN = {
@@ -103,9 +134,9 @@ def checksum(tree) -> float:
     return float(np.cos(np.arange(flat.size)) @ flat)
 
 
-def test_golden_step():
+def test_golden_step(step_with_dropout):
     """Fixed seed, dropout on: the loss, the gradient and the update are what they were."""
-    state, report = one_step(experiment(dropout=0.25))
+    state, report = step_with_dropout(0, 0)
     metrics = report.read()
     total, count = metrics["loss"]
     found = {
@@ -141,39 +172,34 @@ def assert_same_step(a, b):
 
 
 @pytest.mark.slow
-def test_four_micro_batches_are_one_batch(of, expected):
-    assert_same_step(one_step(of, accumulate=4), expected)
+def test_four_micro_batches_are_one_batch(one_step, expected):
+    assert_same_step(one_step(accumulate=4), expected)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_eight_devices_are_one(of, expected, accumulate):
-    assert_same_step(one_step(of, devices=8, accumulate=accumulate), expected)
+def test_eight_devices_are_one(one_step, expected, accumulate):
+    assert_same_step(one_step(devices=8, accumulate=accumulate), expected)
 
 
 @pytest.mark.slow
-def test_rows_without_weight_count_nowhere(of):
+def test_rows_without_weight_count_nowhere(of, one_step):
     """A batch of which the last rows fill up: on 8 devices, some have nothing but those."""
     full = of.task.batch("train", 0, 16, 16)
     weights = np.where(np.arange(16)[:, None] < 5, full.weights, 0)
     other = full._replace(weights=weights, inputs=np.where(weights[:, :1] > 0, full.inputs, 3))
-    simple = one_step(of, batch=full._replace(weights=weights))
+    simple = one_step(batch=full._replace(weights=weights))
     assert simple[1].read()["loss"][1] == 10
-    assert_same_step(one_step(of, devices=8, accumulate=2, batch=other), simple)
+    assert_same_step(one_step(devices=8, accumulate=2, batch=other), simple)
 
 
-@pytest.mark.slow
-def test_dropout_follows_from_seed_and_step():
-    of = experiment(dropout=0.5)
-    state, batch = initial_state(of.model, of.optimizer, 0), of.task.batch("train", 0, 16, 16)
-    norms = []
-    for seed in (0, 1):
-        step = jax.jit(make_train_step(of.model, of.task, of.optimizer, 1, seed))
-        for number in (0, 1, 0):
-            report = step(state._replace(step=jnp.int32(number)), batch)[1]
-            norms.append(report.read()["gradient_norm"][0])
-    assert norms[0] == norms[2]
-    assert len(set(norms)) == 4
+def test_dropout_follows_from_seed_and_step(step_with_dropout):
+    norms = [
+        [step_with_dropout(seed, number)[1].read()["gradient_norm"][0] for number in (0, 1, 0)]
+        for seed in (0, 1)
+    ]
+    assert [first for first, _, _ in norms] == [again for _, _, again in norms]
+    assert len({norm for of_seed in norms for norm in of_seed}) == 4
 
 
 def test_every_micro_batch_drops_by_itself(of):
@@ -200,16 +226,14 @@ def test_a_device_keeps_its_rows_in_every_micro_batch(of):
     assert moves == []
 
 
-@pytest.mark.slow
-def test_the_update_is_clipped_and_moves_every_parameter(of, expected):
-    before = initial_state(of.model, of.optimizer, of.seed)
+def test_the_update_is_clipped_and_moves_every_parameter(before, expected):
     after, report = expected
     assert report.read()["gradient_norm"][0] > 1
     first_moments = optax.tree.get(after.optimizer, "mu")
-    norm = jnp.sqrt(sum(jnp.sum(m**2) for m in jax.tree.leaves(first_moments)))
+    norm = np.sqrt(sum(np.sum(np.square(m)) for m in jax.tree.leaves(first_moments)))
     assert norm == pytest.approx(0.1, rel=1e-4)  # (1 - beta1) * clip_norm
     assert after.step == 1
-    moved = jax.tree.map(lambda a, b: bool((a != b).any()), after.params, before.params)
+    moved = jax.tree.map(lambda a, b: bool((np.asarray(a) != b).any()), after.params, before.params)
     assert all(jax.tree.leaves(moved)), moved
 
 
@@ -235,48 +259,67 @@ class Sum(NextToken):
         return {"loss": (jnp.sum(outputs), jnp.float32(len(batch.inputs) / 4))}
 
 
-def truncated_and_by_hand(length: int | None, segments: int):
-    """The state after one step, and after one with gradients of stop_gradient's making."""
-    of = experiment()
-    model = build_model(
-        {"width": 8, "depth": 2, "pattern": ("gru",), "mixers": {"gru": {"kind": "gru"}}},
-        NextToken.spec,
-    )
-    random = np.random.default_rng(0)
-    inputs, targets = random.integers(0, 16, (2, 4, 12)).astype(np.int32)
-    batch = Batch(inputs, targets, np.ones((4, 12), np.float32))
-    before = initial_state(model, of.optimizer, 0)
-    step = make_train_step(model, NextToken(), of.optimizer, 1, 0, length)
-    after, report = jax.jit(step)(before, batch)
+class Truncated:
+    """Two layers of GRU on twelve positions, and what one step makes of their parameters."""
 
-    def loss(params):
-        state, total = model.initial_state(4, 12), 0.0
-        for part in np.split(np.arange(12), segments):
-            segment = jax.tree.map(lambda x, part=part: x[:, part], batch)
-            outputs, state = model.extend(params, segment.inputs, jax.lax.stop_gradient(state))
-            total += classification_metrics(outputs, segment)["loss"][0] / batch.weights.sum()
-        return total
+    def __init__(self):
+        self.optimizer = experiment().optimizer
+        mixers = {"pattern": ("gru",), "mixers": {"gru": {"kind": "gru"}}}
+        self.model = build_model({"width": 8, "depth": 2, **mixers}, NextToken.spec)
+        random = np.random.default_rng(0)
+        inputs, targets = random.integers(0, 16, (2, 4, 12)).astype(np.int32)
+        self.batch = Batch(inputs, targets, np.ones((4, 12), np.float32))
+        self.before = jax.jit(lambda: initial_state(self.model, self.optimizer, 0))()
+        self.after = cache(self._after)
 
-    value, gradients = jax.value_and_grad(loss)(before.params)
-    updates, _ = of.optimizer.transformation.update(gradients, before.optimizer, before.params)
-    by_hand = optax.apply_updates(before.params, updates)
-    total, count = report.read()["loss"]
-    np.testing.assert_allclose(total / count, value, rtol=1e-6)
-    return after.params, by_hand
+    def _after(self, length: int | None) -> tuple[Params, float]:
+        """The parameters after one step that truncates at a length, and the loss."""
+        step = make_train_step(self.model, NextToken(), self.optimizer, 1, 0, length)
+        after, report = jax.jit(step)(self.before, self.batch)
+        total, count = report.read()["loss"]
+        return jax.device_get(after.params), total / count
+
+    def by_hand(self, segments: int) -> tuple[Params, float]:
+        """The same, with gradients of stop_gradient's making."""
+
+        def loss(params):
+            state, total = self.model.initial_state(4, 12), 0.0
+            for part in np.split(np.arange(12), segments):
+                segment = jax.tree.map(lambda x, part=part: x[:, part], self.batch)
+                outputs, state = self.model.extend(
+                    params, segment.inputs, jax.lax.stop_gradient(state)
+                )
+                of_segment = classification_metrics(outputs, segment)["loss"][0]
+                total += of_segment / self.batch.weights.sum()
+            return total
+
+        @jax.jit
+        def update(before):
+            value, gradients = jax.value_and_grad(loss)(before.params)
+            updates, _ = self.optimizer.transformation.update(
+                gradients, before.optimizer, before.params
+            )
+            return optax.apply_updates(before.params, updates), value
+
+        return jax.device_get(update(self.before))
+
+
+@pytest.fixture(scope="module")
+def truncated() -> Truncated:
+    return Truncated()
 
 
 @pytest.mark.parametrize("segments", [1, 3])
-def test_truncated_gradient_stops_between_segments(segments):
-    after, by_hand = truncated_and_by_hand(12 // segments, segments)
+def test_truncated_gradient_stops_between_segments(truncated, segments):
+    (after, loss), (by_hand, value) = truncated.after(12 // segments), truncated.by_hand(segments)
+    np.testing.assert_allclose(loss, value, rtol=1e-6)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), after, by_hand
     )
 
 
-def test_truncation_changes_the_gradient_and_a_whole_segment_does_not():
-    whole, one_segment, three = (
-        truncated_and_by_hand(*of)[0] for of in ((None, 1), (12, 1), (4, 3))
-    )
+def test_truncation_changes_the_gradient_and_a_whole_segment_does_not(truncated):
+    whole, one_segment, three = (truncated.after(length)[0] for length in (None, 12, 4))
     leaves = [jax.tree.leaves(x) for x in (whole, one_segment, three)]
     for a, b in zip(leaves[0], leaves[1], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,110 @@
+"""Runs of train.py that are killed, stopped and damaged from outside, at moments nobody chose.
+
+tests/test_train.py has them at chosen moments.
+"""
+
+import random
+import re
+import shlex
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import (
+    EVALUATE_EVERY,
+    STEPS,
+    End,
+    assert_same_end,
+    end_of,
+    finish,
+    last_state,
+    start,
+    train_command,
+    wait_until,
+)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    """For compiled programs: the first run fills it, the others read it."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def end(tmp_path_factory, cache) -> End:
+    """How a run ends that nothing disturbs."""
+    workdir = tmp_path_factory.mktemp("runs") / "undisturbed"
+    code, _, errors = finish(start(train_command(workdir), cache))
+    assert (code, errors) == (0, "")
+    return end_of(workdir)
+
+
+def test_a_run_killed_five_times_ends_as_if_never_killed(end, cache, tmp_path):
+    """While it compiles, while a checkpoint is half written, and at three random moments."""
+    workdir, chance = tmp_path / "killed", random.Random(2026)
+    checkpoints, metrics = workdir / "checkpoints", workdir / "metrics.jsonl"
+
+    def has_reached(step: int) -> bool:
+        return metrics.exists() and f'"step": {step},' in metrics.read_text()
+
+    def is_saving() -> bool:
+        return any("tmp" in path.name for path in checkpoints.glob("*"))
+
+    moments = [lambda: (workdir / "config.json").exists(), is_saving]
+    moments += [
+        lambda step=step: has_reached(step)
+        for step in sorted(chance.sample(range(30, STEPS - 40, 5), k=3))
+    ]
+    for moment in moments:
+        process = start(train_command(workdir), cache)
+        wait_until(moment, process)
+        time.sleep(chance.uniform(0, 0.05) if moment is not is_saving else 0)
+        process.kill()
+        assert finish(process)[0] == -signal.SIGKILL
+        assert not (workdir / "results.json").exists()
+    code, output, errors = finish(start(train_command(workdir), cache))
+    assert (code, errors) == (0, "")
+    assert re.search(r"^continuing from step \d+ in ", output, re.MULTILINE)
+    assert "warning" not in output
+    assert_same_end(workdir, end)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_saves_and_says_how_to_continue(end, cache, tmp_path, number):
+    workdir = tmp_path / "stopped run"
+    process = start(train_command(workdir), cache)
+    metrics = workdir / "metrics.jsonl"
+    wait_until(lambda: metrics.exists() and '"step": 65,' in metrics.read_text(), process)
+    process.send_signal(number)
+    code, _, errors = finish(process)
+    assert code == 128 + number
+    said = re.fullmatch(
+        r"train.py: interrupted at step (\d+), which is saved; continue with: python (.*)\n", errors
+    )
+    assert said is not None, errors
+    assert last_state(workdir)[0] == int(said[1])
+    code, output, errors = finish(start(shlex.split(said[2]), cache))
+    assert (code, errors) == (0, "")
+    assert f"continuing from step {said[1]} in {workdir}" in output
+    assert_same_end(workdir, end)
+
+
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(end, cache, tmp_path):
+    workdir = tmp_path / "damaged"
+    process = start(train_command(workdir), cache)
+    wait_until((workdir / "checkpoints/100").exists, process)
+    process.kill()
+    finish(process)
+    latest = max((workdir / "checkpoints").glob("[0-9]*[0-9]"), key=lambda path: int(path.name))
+    for file in (latest / "default/d").iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+    code, output, errors = finish(start(train_command(workdir), cache))
+    assert (code, errors) == (0, "")
+    before = int(latest.name) - EVALUATE_EVERY
+    assert re.search(rf"^warning: checkpoint {latest.name} is damaged \(.*\)$", output, re.M)
+    fallback = f"\nwarning: falling back to checkpoint {before}\ncontinuing from step {before} in "
+    assert fallback in output
+    assert (workdir / "damaged-checkpoints" / latest.name).is_dir()
+    assert_same_end(workdir, end)
