@@ -6,7 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -15,7 +19,7 @@ from seqmodels.experiments import sweep, sweep_worker
 from seqmodels.experiments.local_workers import LocalWorkers
 from seqmodels.experiments.sweep import SweepOptions, run_sweep
 from seqmodels.experiments.sweep_worker import Worker
-from tests.command_line import read_json, wait_until
+from tests.command_line import read_json
 
 ROOT = Path(__file__).parents[2]
 
@@ -116,7 +120,7 @@ class SmallSweep:
         self.config.write_text(CONFIG.replace("SWEEP", points))
 
     def run(self, *overrides: tuple[str, str], crew: Any = WorkerHere, **options: Any) -> None:
-        """Runs it in this process, its worker too."""
+        """Runs it in this process, and its worker too but for another crew."""
         chosen = SweepOptions(**{"workers": 1, "heartbeat": 60, **options})
         with (
             patch.object(sweep, "LocalWorkers", crew),
@@ -124,19 +128,45 @@ class SmallSweep:
         ):
             run_sweep(str(self.config), list(overrides), str(self.folder), self.train, chosen)
 
-    def start(self, **options: Any) -> subprocess.Popen[str]:
+    def run_while(self, meanwhile: Callable[[Callable[[], bool]], None], **options: Any) -> None:
+        """Runs it with two workers in their own processes, while a thread does something to them.
+
+        Runs stay in their midst until it is done.
+
+        Args:
+          meanwhile: what the thread does; it is given a function that says whether the sweep goes
+            on.
+          options: of the sweep.
+        """
+        self.hold.touch()
+        ended = threading.Event()
+
+        def act() -> None:
+            try:
+                meanwhile(lambda: not ended.is_set())
+            finally:
+                self.hold.unlink()
+
+        chosen = {"workers": 2, "heartbeat": 1, **options}
+        with ThreadPoolExecutor(1) as thread:
+            acted = thread.submit(act)
+            try:
+                self.run(crew=LocalWorkers, **chosen)
+            finally:
+                ended.set()
+                acted.result()
+
+    def start(self) -> subprocess.Popen[str]:
         """Starts the same in a process of its own, with two workers in theirs.
 
         Runs stay in their midst until ``hold`` is deleted.
         """
         self.hold.touch()
-        chosen = {"workers": 2, "heartbeat": 1, **options}
-        flags = ", ".join(f"{name}={value!r}" for name, value in chosen.items())
         code = (
             "from pathlib import Path\nfrom seqmodels import cli\n"
             "from seqmodels.experiments.sweep import SweepOptions, run_sweep\n"
             f"cli.run(lambda: run_sweep({str(self.config)!r}, [], {str(self.folder)!r}, "
-            f"Path({str(self.train)!r}), SweepOptions({flags})))"
+            f"Path({str(self.train)!r}), SweepOptions(workers=2, heartbeat=1)))"
         )
         return subprocess.Popen(
             [sys.executable, "-c", code],
@@ -159,6 +189,15 @@ def states(folder: Path) -> Counter[str]:
     return Counter(trial["state"] for trial in trials(folder))
 
 
+def wait_for(condition: Callable[[], bool], goes_on: Callable[[], bool]) -> None:
+    """Looks now and then, as each look reads all trials; what is waited for must go on so long."""
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert goes_on(), "it has ended"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def in_progress(folder: Path, saved: str) -> list[dict[str, int]]:
     """Who holds the unfinished runs that have written ``saved`` into their metrics."""
     holders = []
@@ -176,7 +215,11 @@ def in_progress(folder: Path, saved: str) -> list[dict[str, int]]:
     return holders
 
 
-def kill_a_worker_twice(process: subprocess.Popen[str], folder: Path, saved: str) -> None:
+def lives(process: subprocess.Popen[str]) -> Callable[[], bool]:
+    return lambda: process.poll() is None
+
+
+def kill_a_worker_twice(goes_on: Callable[[], bool], folder: Path, saved: str) -> None:
     """Kills one worker with its run, as a machine dies, then another, its replacement maybe, alone.
 
     Each when its run has written ``saved``.
@@ -193,7 +236,7 @@ def kill_a_worker_twice(process: subprocess.Popen[str], folder: Path, saved: str
             found.extend(victims())
             return bool(found)
 
-        wait_until(is_found, process)
+        wait_for(is_found, goes_on)
         holder = found[0]
         killed.add(holder["worker"])
         os.kill(holder["worker"], signal.SIGKILL)

@@ -1,22 +1,26 @@
 """The scaling table: whatever a cell does, the rest goes on; what is done is not done again."""
 
 import csv
+import importlib
 import json
 import os
 import signal
 import time
 from pathlib import Path
+from unittest.mock import patch
 
+import jax
 import pytest
 
 from seqmodels.config import flatten, load_config
 from seqmodels.errors import ConfigError, UserError
-from seqmodels.experiments import child, scaling
-from seqmodels.experiments.child import run_child
+from seqmodels.experiments import child, quality, scaling
+from seqmodels.experiments.child import Ending, run_child
 from seqmodels.experiments.scaling import scale
 from seqmodels.experiments.scaling_settings import read_settings
 from seqmodels.experiments.scaling_tables import markdown
-from tests.command_line import ROOT, finish, read_json, start, wait_until
+from tests.command_line import ROOT, finish, read_json, start
+from tests.experiments.sweeps import lives, wait_for
 
 FILE = f"{ROOT}/configs/scaling.py"
 FAKE = "tests.experiments.fake_cell"
@@ -172,8 +176,9 @@ def test_a_bad_config_is_refused_in_one_line(changes, message):
 
 
 def test_every_leaf_of_the_config_is_read():
-    for path in flatten(config()):
-        absurd = config().unlock()
+    whole = config()
+    for path in flatten(whole):
+        absurd = whole.copy_and_resolve_references().unlock()
         *sections, leaf = path.split(".")
         section = absurd
         for name in sections:
@@ -224,7 +229,7 @@ def test_a_stopped_table_leaves_no_process_and_goes_on(number, tmp_path, tmp_pat
     )
     process = start(["-c", program], tmp_path / "cache")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    wait_until(waiting.exists, process)
+    wait_for(waiting.exists, lives(process))
     assert (tmp_path / "cells/rnn-256.json").exists()
     (started,) = map(int, children.read_text().split())
     os.kill(process.pid, number)
@@ -241,33 +246,54 @@ def test_a_stopped_table_leaves_no_process_and_goes_on(number, tmp_path, tmp_pat
     assert fake == [("global", 256)]
 
 
+def child_here(module, request, memory, seconds, environment=None):
+    """As run_child, in this process and without its limits."""
+    del memory, seconds, environment
+    found, program = {}, importlib.import_module(module)
+    keeps_programs = jax.config.jax_enable_compilation_cache
+    with (
+        patch.object(program, "end_with_parent", lambda: None),
+        patch.object(program, "say", lambda **said: found.update(said)),
+    ):
+        try:
+            program.main(json.dumps(request))
+        finally:
+            jax.config.update("jax_enable_compilation_cache", keeps_programs)
+    return Ending(found, None, None)
+
+
 @pytest.mark.slow
-def test_the_command_measures_refuses_and_trains(tmp_path):
-    """Two small cells, of which one needs more than there is."""
-    flags = [
-        "--config=configs/scaling.py",
-        "--config.mixers=gru,plain",
-        "--config.lengths=2048",
-        "--config.batch_size=8",
-        "--config.width=8",
-        "--config.depth=1",
-        "--config.repeats=2",
-        "--config.limits.memory_gib=1.0",
-        "--config.quality.steps=2",
-        "--config.quality.batch_size=2",
-        "--config.quality.examples=2",
-        "--config.quality.longest=2048",
-    ]
+def test_a_table_is_measured_refused_and_trained(tmp_path, monkeypatch, capsys):
+    """Two small cells, of which one needs more than there is.
+
+    The one that fits is the command's, in processes of its own; this process adds the other.
+    """
+    small = {
+        "mixers": "gru",
+        "lengths": "2048",
+        "batch_size": "8",
+        "width": "8",
+        "depth": "1",
+        "repeats": "2",
+        "limits.memory_gib": "1.0",
+        "quality.steps": "2",
+        "quality.batch_size": "2",
+        "quality.examples": "2",
+        "quality.longest": "2048",
+    }
+    flags = [f"--config={FILE}", f"--workdir={tmp_path}", "--quality=needle"]
+    flags += [f"--config.{key}={value}" for key, value in small.items()]
     program = (
         "import os, sys; os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = 'true'; import scaling;"
-        f"sys.argv = {['scaling.py', *flags, f'--workdir={tmp_path}', '--quality=needle']};"
-        "scaling.cli.run(scaling.main, takes_config=True)"
+        "import seqmodels.experiments.scaling as s;"
+        "s.measure_quality = lambda *given: print('to train on', given[3]) or [];"
+        f"sys.argv = {['scaling.py', *flags]}; scaling.cli.run(scaling.main, takes_config=True)"
     )
     code, output, errors = finish(start(["-c", program], tmp_path / "cache"))
     assert (code, errors) == (0, "")
-    stored = read_json(tmp_path / "scaling.json")
-    cells = {(cell["mixer"], cell["length"]): cell for cell in stored["cells"]}
-    measured = cells["gru", 2048]
+    assert "to train on ('needle',)" in output
+    (measured,) = read_json(tmp_path / "scaling.json")["cells"]
+    assert (measured["mixer"], measured["length"]) == ("gru", 2048)
     assert measured["status"] == "measured"
     for name in ("step_seconds", "forward_seconds", "decode_seconds"):
         time = measured[name]
@@ -277,8 +303,14 @@ def test_the_command_measures_refuses_and_trains(tmp_path):
     assert measured["state_bytes"] == 4 * 8
     assert measured["peak_bytes"] > measured["temporary_bytes"] > 8 * 2048 * 8 * 4
     assert measured["step_flops"] == pytest.approx(3 * measured["forward_flops"], rel=0.02)
-    refused = cells["plain", 2048]
-    assert refused["status"] == "does not fit"
+
+    monkeypatch.setattr(scaling, "run_child", child_here)
+    monkeypatch.setattr(quality, "run_child", child_here)
+    more = load_config(FILE, list((small | {"mixers": "gru,plain"}).items()))
+    stored = scale(more, FILE, str(tmp_path), tasks=("needle",))
+    assert stored["cells"][0] == measured
+    refused = stored["cells"][1]
+    assert (refused["mixer"], refused["status"]) == ("plain", "does not fit")
     assert refused["reason"].startswith("needs ")
     assert refused["reason"].endswith(" GiB, the limit is 1 GiB")
     assert refused["temporary_bytes"] > 8 * 2048**2 * 4 * 4
@@ -288,7 +320,7 @@ def test_the_command_measures_refuses_and_trains(tmp_path):
     assert 0 <= entry["mean"] <= 1
     assert entry["step_seconds"] == measured["step_seconds"]["median"]
     assert (tmp_path / "quality/needle-gru-2048/results.json").exists()
-    assert "plain at 2,048: does not fit: needs" in output
+    assert "plain at 2,048: does not fit: needs" in capsys.readouterr().out
 
 
 def test_a_missing_extra_is_named_in_one_line(tmp_path, monkeypatch):

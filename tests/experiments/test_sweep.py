@@ -26,7 +26,7 @@ from seqmodels.experiments.sweep_storage import PatientStorage, StorageLostError
 from seqmodels.experiments.sweep_summary import summarise
 from seqmodels.experiments.sweep_worker import Orders, Worker
 from seqmodels.experiments.trials import Trial
-from tests.command_line import TINY, finish, read_json, start, wait_until
+from tests.command_line import TINY, finish, read_json, start
 from tests.experiments.postgres import postgres
 from tests.experiments.sweeps import (
     CONFIG,
@@ -36,9 +36,11 @@ from tests.experiments.sweeps import (
     assert_none_lost_and_none_twice,
     in_progress,
     kill_a_worker_twice,
+    lives,
     outputs,
     states,
     trials,
+    wait_for,
 )
 
 RATE = "optimizer.learning_rate"
@@ -307,7 +309,7 @@ def test_a_run_that_is_killed_each_time_is_given_up(tmp_path):
 def test_ctrl_c_stops_all_and_the_same_command_goes_on(tmp_path):
     sweep = SmallSweep(tmp_path, SIX)
     process = sweep.start()
-    wait_until(lambda: len(in_progress(sweep.folder, '"step": 3,')) == 2, process)
+    wait_for(lambda: len(in_progress(sweep.folder, '"step": 3,')) == 2, lives(process))
     holders = in_progress(sweep.folder, '"step": 3,')
     process.send_signal(signal.SIGINT)
     code, _, errors = finish(process)
@@ -376,7 +378,7 @@ def test_a_worker_killed_twice_loses_no_trial(tmp_path):
         "sweep.cli.run(sweep.main, takes_config=True)"
     )
     process = start(["-c", program], tmp_path / "cache")
-    kill_a_worker_twice(process, folder, '"step": 20, "split": "validation"')
+    kill_a_worker_twice(lives(process), folder, '"step": 20, "split": "validation"')
     hold.unlink()
     output, errors = process.communicate(timeout=600)
     assert (process.returncode, errors) == (0, ""), output
@@ -394,16 +396,16 @@ def database() -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_a_worker_killed_twice_loses_no_trial_on_postgresql(tmp_path, database):
+def test_a_worker_killed_twice_loses_no_trial_on_postgresql(tmp_path, database, capsys):
     sweep = SmallSweep(tmp_path, f"product({{'{RATE}': tuple(n / 20 for n in range(1, 13))}})")
-    process = sweep.start(storage=database)
-    kill_a_worker_twice(process, sweep.folder, '"step": 3,')
-    sweep.hold.unlink()
-    output, errors = process.communicate(timeout=600)
-    assert (process.returncode, errors) == (0, ""), output
+    sweep.run_while(
+        lambda goes_on: kill_a_worker_twice(goes_on, sweep.folder, '"step": 3,'), storage=database
+    )
     assert_none_lost_and_none_twice(sweep.folder, 12)
     assert not (sweep.folder / "sweep.sqlite3").exists()
-    assert "12 of 12 runs finished" in output
+    shown = capsys.readouterr()
+    assert "12 of 12 runs finished" in shown.out
+    assert shown.err == ""
 
 
 class FailingStorage(PatientStorage):
@@ -459,19 +461,22 @@ def rename(database: Path, names: dict[str, str]) -> None:
 def test_a_storage_that_goes_away_in_the_middle_loses_nothing(tmp_path):
     """Its tables are missing for a while; the runs save and stop, and all goes on after that."""
     sweep = SmallSweep(tmp_path, SIX)
-    process = sweep.start(patience=1.0)
-    wait_until(lambda: len(in_progress(sweep.folder, '"step": 3,')) == 2, process)
     database = sweep.folder / "sweep.sqlite3"
     tables = ("trial_heartbeats", "trial_user_attributes", "trials")
-    rename(database, {table: f"gone_{table}" for table in tables})
-    code, _, errors = finish(process)
-    assert code == 4, errors
+
+    def go_away(goes_on):
+        wait_for(lambda: len(in_progress(sweep.folder, '"step": 3,')) == 2, goes_on)
+        rename(database, {table: f"gone_{table}" for table in tables})
+        wait_for(lambda: not goes_on(), lambda: True)
+
+    with pytest.raises(StorageLostError) as caught:
+        sweep.run_while(go_away, patience=1.0)
+    assert caught.value.exit_code == 4
     assert re.fullmatch(
-        r".*: --storage=sqlite:.* has not answered for 1 s \(.*\); no run is lost.*\n", errors
+        r"--storage=sqlite:.* has not answered for 1 s \(.*\); no run is lost.*", str(caught.value)
     )
     assert states(sweep.folder)["failed"] == 0
     rename(database, {f"gone_{table}": table for table in tables})
-    sweep.hold.unlink()
     sweep.run(heartbeat=1)
     assert states(sweep.folder) == {"finished": 6}
     assert [text.count("finished in") for text in outputs(sweep.folder)] == [1] * 6

@@ -5,6 +5,7 @@ from tests.experiments.sweeps import (
     CONFIG,
     assert_none_lost_and_none_twice,
     kill_a_worker_twice,
+    lives,
     outputs,
 )
 
@@ -19,7 +20,7 @@ def test_a_worker_killed_twice_loses_no_trial(tmp_path):
     flags = [f"--config={config}", f"--workdir={folder}", "--workers=2", "--heartbeat=1"]
     command = ["sweep.py", *flags, *TINY, "--config.train.steps=400"]
     process = start(command, tmp_path / "cache")
-    kill_a_worker_twice(process, folder, '"step": 40, "split": "validation"')
+    kill_a_worker_twice(lives(process), folder, '"step": 40, "split": "validation"')
     output, errors = process.communicate(timeout=600)  # many short runs on a shared machine
     assert (process.returncode, errors) == (0, ""), output
     assert_none_lost_and_none_twice(folder, 12)
