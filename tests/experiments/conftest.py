@@ -1,8 +1,9 @@
-"""Runs of two steps, each trained once."""
+"""Runs of small models, each written once and loaded once."""
 
 import pytest
 
-from seqmodels.training.fit import fit
+from seqmodels.experiments import evaluation, generation, lengths_run, pictures
+from tests.experiments.runs import load_once, write_run
 from tests.test_configs import load, reduced
 
 
@@ -11,14 +12,23 @@ def run(tmp_path_factory):
     """Makes the folder of a run of a config, once."""
     made = {}
 
-    def make(file: str, mixer: str):
-        if (file, mixer) not in made:
+    def make(file: str, mixer: str, depth: int | None = None):
+        if (file, mixer, depth) not in made:
             folder = tmp_path_factory.mktemp(mixer)
             config = reduced(load(f"configs/{file}.py", mixer))
             if file == "reverse":
                 config.train.length = 5
-            fit(config, folder)
-            made[file, mixer] = str(folder)
-        return made[file, mixer]
+            if depth is not None:
+                config.model.depth = depth
+            write_run(config, folder)
+            made[file, mixer, depth] = str(folder)
+        return made[file, mixer, depth]
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def loads_once(monkeypatch):
+    """Tests of one run share its model, and so its programs."""
+    for module in (evaluation, generation, lengths_run, pictures):
+        monkeypatch.setattr(module, "load_run", load_once)

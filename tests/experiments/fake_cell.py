@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 from seqmodels.experiments.child import end_with_parent, say
 
@@ -25,9 +26,10 @@ def main(text: str) -> None:
     if behaviour == "conv":
         held = bytearray(300 * 2**20)
         held[::4096] = b"1" * len(held[::4096])
-        time.sleep(60)
+        time.sleep(600)
     if behaviour == "local":
-        time.sleep(60)
+        Path(os.environ["WAITING"]).touch()
+        time.sleep(600)
     if behaviour == "plain" and length > 512:
         say(status="does not fit", reason="needs 41 GiB, the limit is 20 GiB")
         return

@@ -1,53 +1,53 @@
 """Generated tokens are those of recomputing every prefix from scratch."""
 
+from pathlib import Path
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from seqmodels.decoding import Sampling
 from seqmodels.errors import UserError
 from seqmodels.experiments.generation import Choice, generate, generate_run, write_for
-from seqmodels.experiments.runs import load_run
 from seqmodels.model import build_model
 from seqmodels.presets import preset
 from seqmodels.tasks.base import Batch
 from seqmodels.tasks.text import Text
+from tests.experiments.runs import drawn, loaded
 
 
 def recompute(model, params, prompt, count):
     """The best next token of the whole sequence so far, again and again."""
     apply = jax.jit(model.apply)
-    tokens = prompt
-    total = prompt.shape[1] + count
-    while tokens.shape[1] < total:
-        padded = jnp.pad(tokens, ((0, 0), (0, total - tokens.shape[1])))
-        scores = apply(params, Batch(padded, padded, jnp.ones(padded.shape)), None)
-        best = jnp.argmax(scores[:, tokens.shape[1] - 1], axis=-1).astype(jnp.int32)
-        tokens = jnp.concatenate([tokens, best[:, None]], axis=1)
+    tokens = np.pad(prompt, ((0, 0), (0, count)))
+    weights = np.ones(tokens.shape, np.float32)
+    for place in range(prompt.shape[1], tokens.shape[1]):
+        scores = np.asarray(apply(params, Batch(tokens, tokens, weights), None))
+        tokens[:, place] = scores[:, place - 1].argmax(axis=-1)
     return tokens[:, prompt.shape[1] :]
+
+
+def drawn_model(name, parameters, depth):
+    """A preset's language model, and parameters with which tokens differ and ties are unlikely."""
+    section = preset(name, parameters=parameters, depth=depth, causal=True, pooling=None)
+    model = build_model(section, Text.spec)
+    return model, drawn(jax.eval_shape(model.init, jax.random.key(0)), wide=4.0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["gru", "conv", "local", "global"])
 def test_greedy_generation_equals_recomputation(name):
-    section = preset(name, parameters=4000, depth=2, causal=True, pooling=None)
-    model = build_model(section, Text.spec)
-    # Larger weights than a fresh model's, so that tokens differ and ties are unlikely.
-    params = jax.tree.map(lambda p: 2 * p, model.init(jax.random.key(0)))
-    prompt = jax.random.randint(jax.random.key(1), (2, 5), 0, 256)
-    key = jax.random.key(2)
-    generated = generate(model, params, prompt, 30, Choice(), key)
+    model, params = drawn_model(name, 4000, 2)
+    prompt = jax.device_put(np.random.default_rng(1).integers(0, 256, (2, 5), dtype=np.int32))
+    generated = generate(model, params, prompt, 30, Choice(), jax.random.key(2))
     expected = recompute(model, params, prompt, 30)
     assert len(np.unique(expected)) > 5
     np.testing.assert_array_equal(generated, expected)
 
 
 def test_sampling_follows_the_key_and_the_temperature():
-    section = preset("gru", parameters=1000, depth=1, causal=True, pooling=None)
-    model = build_model(section, Text.spec)
-    params = model.init(jax.random.key(0))
-    prompt = jnp.zeros((1, 1), jnp.int32)
+    model, params = drawn_model("gru", 1000, 1)
+    prompt = jax.device_put(np.zeros((1, 1), np.int32))
 
     def draw(seed, temperature):
         choice = Choice(Sampling(temperature))
@@ -59,12 +59,11 @@ def test_sampling_follows_the_key_and_the_temperature():
 
 
 @pytest.mark.slow
-def test_answers_are_what_the_run_writes(run, tmp_path):
+def test_answers_are_what_the_run_writes(run):
     folder = run("reverse", "gru")
-    loaded = load_run(folder, "best", devices=1)
-    task = loaded.experiment.task
+    task = loaded(folder).experiment.task
     batch = task.batch("test", 0, 3, 5)
-    written = write_for(loaded, batch, Choice(), jax.random.key(0))
+    written = write_for(loaded(folder), batch, Choice(), jax.random.key(0))
     text = generate_run(folder, "best", 3)
     for source, tokens in zip(batch.inputs, written, strict=True):
         assert task.show_source(source) in text
@@ -72,7 +71,7 @@ def test_answers_are_what_the_run_writes(run, tmp_path):
     answers = [list(map(task.show_target, rows)) for rows in (written, batch.targets)]
     right = sum(a == b for a, b in zip(*answers, strict=True))
     assert text.endswith(f"{right} of 3 wholly right")
-    assert (loaded.workdir.path / "sample.txt").read_text() == text + "\n"
+    assert (Path(folder) / "sample.txt").read_text() == text + "\n"
     one = generate_run(folder, "best", 1, prompt=task.show_source(batch.inputs[0]))
     assert one == task.show_target(written[0])
     assert generate_run(folder, "best", 1, prompt="1 2", beams=1) == generate_run(

@@ -1,17 +1,36 @@
 """Widths that bring models of different mixers to one size."""
 
+from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from seqmodels.config import load_config
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.experiment import build_experiment
-from seqmodels.experiments.matching import Match, match_width, measure, read_match
+from seqmodels.experiments import matching
+from seqmodels.experiments.matching import Match, match_width, read_match
 from seqmodels.model import build_model, count_parameters
 
 RECALL = str(Path(__file__).parents[2] / "configs/recall.py")
+measure = cache(matching.measure)
 MIXERS = ("rnn", "lstm", "gru", "conv", "local", "global", "transformer")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def builds_once():
+    """A model that several tests look at is built once."""
+    models = {}
+
+    def build(section, spec, length=1):
+        key = repr((sorted(section.items()), spec, length))
+        if key not in models:
+            models[key] = build_model(section, spec, length)
+        return models[key]
+
+    with patch.object(matching, "build_model", build), patch.object(matching, "measure", measure):
+        yield
 
 
 def load(mixer: str):
@@ -36,7 +55,7 @@ def test_models_are_brought_to_one_size(mixer, by, target):
     for other in (width - 8, width - 1, width + 1, width + 8):
         section = dict(config.model.items()) | {"width": other}
         try:
-            measured = measure(build_model(section, experiment.task.spec, 64), 64)
+            measured = measure(matching.build_model(section, experiment.task.spec, 64), 64)
         except ConfigError:
             continue
         value = measured.parameters if by == "parameters" else measured.flops

@@ -1,25 +1,27 @@
 """The scaling table: whatever a cell does, the rest goes on; what is done is not done again."""
 
 import csv
+import importlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
+from unittest.mock import patch
 
+import jax
 import pytest
 
 from seqmodels.config import flatten, load_config
 from seqmodels.errors import ConfigError, UserError
-from seqmodels.experiments import scaling
-from seqmodels.experiments.child import run_child
+from seqmodels.experiments import child, quality, scaling
+from seqmodels.experiments.child import Ending, run_child
 from seqmodels.experiments.scaling import scale
 from seqmodels.experiments.scaling_results import QUANTITIES, summarise
 from seqmodels.experiments.scaling_settings import read_settings
 from seqmodels.experiments.scaling_tables import markdown
-from tests.command_line import ROOT, finish, read_json, start, wait_until
+from tests.command_line import ROOT, finish, read_json, start
+from tests.experiments.sweeps import lives, wait_for
 
 FILE = f"{ROOT}/configs/scaling.py"
 FAKE = "tests.experiments.fake_cell"
@@ -31,15 +33,28 @@ def config(**changes):
     return load_config(FILE, [(key, str(value)) for key, value in overrides.items()])
 
 
+class Clock:
+    """Stands still until a file is there, which is when 2.1 seconds are over."""
+
+    def __init__(self, file: Path):
+        self._file = file
+
+    def monotonic(self) -> float:
+        return 2.1 if self._file.exists() else 0.0
+
+
 @pytest.fixture
-def fake(monkeypatch):
-    """Cells that take no time; how many there were."""
-    asked = []
+def fake(monkeypatch, tmp_path_factory):
+    """Cells that take no time, or as long as is allowed; which there were."""
+    asked, waiting = [], tmp_path_factory.mktemp("fake") / "waiting"
 
-    def run(module, request, *limits):
+    def run(module, request, memory, seconds, environment):
         asked.append((request["mixer"], request["length"]))
-        return run_child(module, request, *limits)
+        waiting.unlink(missing_ok=True)
+        environment = (environment or {}) | {"WAITING": str(waiting)}
+        return run_child(module, request, memory, seconds, environment)
 
+    monkeypatch.setattr(child, "time", Clock(waiting))
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(scaling, "CELL", FAKE)
     monkeypatch.setattr(scaling, "run_child", run)
@@ -48,7 +63,7 @@ def fake(monkeypatch):
 
 def test_every_ending_is_a_result_and_the_rest_goes_on(fake, tmp_path, capsys):
     mixers = "lstm,gru,conv,local,rnn"
-    limits = {"limits__memory_gib": 0.2, "limits__seconds": 1.5}
+    limits = {"limits__memory_gib": 0.2, "limits__seconds": 2.0}
     scale(config(mixers=mixers, lengths="256", **limits), FILE, str(tmp_path))
     cells = {cell["mixer"]: cell for cell in read_json(tmp_path / "scaling.json")["cells"]}
     found = {mixer: (cell["status"], cell["reason"]) for mixer, cell in cells.items()}
@@ -196,8 +211,9 @@ def test_a_bad_config_is_refused_in_one_line(changes, message):
 
 
 def test_every_leaf_of_the_config_is_read():
-    for path in flatten(config()):
-        absurd = config().unlock()
+    whole = config()
+    for path in flatten(whole):
+        absurd = whole.copy_and_resolve_references().unlock()
         *sections, leaf = path.split(".")
         section = absurd
         for name in sections:
@@ -234,11 +250,13 @@ def alive(pid: int) -> bool:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_table_leaves_no_process_and_goes_on(number, tmp_path, fake):
-    """The first cell is done, the second would wait for a minute."""
+def test_a_stopped_table_leaves_no_process_and_goes_on(number, tmp_path, tmp_path_factory, fake):
+    """The first cell is done, the second would wait for ten minutes."""
+    waiting = tmp_path_factory.mktemp("stopped") / "waiting"
     program = (
         # A shell's background job ignores SIGINT, and so would what it starts.
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        f"import os; os.environ['WAITING'] = {str(waiting)!r};"
         f"import sys; sys.argv = ['scaling.py', '--config={FILE}', '--workdir={tmp_path}',"
         "'--config.mixers=rnn,local', '--config.lengths=256', '--config.width=8'];"
         f"import seqmodels.experiments.scaling as s; s.CELL = '{FAKE}'; import scaling;"
@@ -246,14 +264,13 @@ def test_a_stopped_table_leaves_no_process_and_goes_on(number, tmp_path, fake):
     )
     process = start(["-c", program], tmp_path / "cache")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    wait_until(lambda: (tmp_path / "cells/rnn-256.json").exists(), process)
-    wait_until(lambda: children.read_text() != "", process)
-    (child,) = map(int, children.read_text().split())
-    time.sleep(0.3)
+    wait_for(waiting.exists, lives(process))
+    assert (tmp_path / "cells/rnn-256.json").exists()
+    (started,) = map(int, children.read_text().split())
     os.kill(process.pid, number)
     code, _, errors = finish(process)
-    deadline = time.monotonic() + 10
-    while alive(child):
+    deadline = time.monotonic() + 120
+    while alive(started):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     if number == signal.SIGINT:
@@ -264,61 +281,87 @@ def test_a_stopped_table_leaves_no_process_and_goes_on(number, tmp_path, fake):
     assert fake == [("global", 256)]
 
 
+def child_here(module, request, memory, seconds, environment=None):
+    """As run_child, in this process and without its limits."""
+    del memory, seconds, environment
+    found, program = {}, importlib.import_module(module)
+    keeps_programs = jax.config.jax_enable_compilation_cache
+    with (
+        patch.object(program, "end_with_parent", lambda: None),
+        patch.object(program, "say", lambda **said: found.update(said)),
+    ):
+        try:
+            program.main(json.dumps(request))
+        finally:
+            jax.config.update("jax_enable_compilation_cache", keeps_programs)
+    return Ending(found, None, None)
+
+
 @pytest.mark.slow
-def test_the_command_measures_refuses_and_trains(tmp_path):
-    """Two small cells, of which one needs more than there is."""
-    flags = [
-        "--config=configs/scaling.py",
-        "--config.mixers=gru,plain",
-        "--config.lengths=8192",
-        "--config.width=8",
-        "--config.depth=1",
-        "--config.repeats=2",
-        "--config.limits.memory_gib=1.0",
-        "--config.quality.steps=2",
-        "--config.quality.batch_size=2",
-        "--config.quality.examples=2",
-        "--config.quality.longest=8192",
-    ]
-    command = ["scaling.py", *flags, f"--workdir={tmp_path}", "--quality=needle"]
-    code, output, errors = finish(start(command, tmp_path / "cache"))
+def test_a_table_is_measured_refused_and_trained(tmp_path, monkeypatch, capsys):
+    """Two small cells, of which one needs more than there is.
+
+    The one that fits is the command's, in processes of its own; this process adds the other.
+    """
+    small = {
+        "mixers": "gru",
+        "lengths": "2048",
+        "batch_size": "8",
+        "width": "8",
+        "depth": "1",
+        "repeats": "2",
+        "limits.memory_gib": "1.0",
+        "quality.steps": "2",
+        "quality.batch_size": "2",
+        "quality.examples": "2",
+        "quality.longest": "2048",
+    }
+    flags = [f"--config={FILE}", f"--workdir={tmp_path}", "--quality=needle"]
+    flags += [f"--config.{key}={value}" for key, value in small.items()]
+    program = (
+        "import os, sys; os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = 'true'; import scaling;"
+        "import seqmodels.experiments.scaling as s;"
+        "s.measure_quality = lambda *given: print('to train on', given[3]) or [];"
+        f"sys.argv = {['scaling.py', *flags]}; scaling.cli.run(scaling.main, takes_config=True)"
+    )
+    code, output, errors = finish(start(["-c", program], tmp_path / "cache"))
     assert (code, errors) == (0, "")
-    stored = read_json(tmp_path / "scaling.json")
-    cells = {(cell["mixer"], cell["length"]): cell for cell in stored["cells"]}
-    measured = cells["gru", 8192]
+    assert "to train on ('needle',)" in output
+    (measured,) = read_json(tmp_path / "scaling.json")["cells"]
+    assert (measured["mixer"], measured["length"]) == ("gru", 2048)
     assert measured["status"] == "measured"
     for name in ("step_seconds", "forward_seconds", "decode_seconds"):
         time = measured[name]
         assert 0 < time["low"] <= time["median"] <= time["high"]
         assert time["repeats"] == 2
-    assert measured["sequential_depth"] == 8192 + 1
+    assert measured["sequential_depth"] == 2048 + 1
     assert measured["state_bytes"] == 4 * 8
-    assert measured["peak_bytes"] > measured["temporary_bytes"] > 8192 * 8 * 4
+    assert measured["peak_bytes"] > measured["temporary_bytes"] > 8 * 2048 * 8 * 4
     assert measured["step_flops"] == pytest.approx(3 * measured["forward_flops"], rel=0.02)
-    refused = cells["plain", 8192]
-    assert refused["status"] == "does not fit"
+
+    monkeypatch.setattr(scaling, "run_child", child_here)
+    monkeypatch.setattr(quality, "run_child", child_here)
+    more = load_config(FILE, list((small | {"mixers": "gru,plain"}).items()))
+    stored = scale(more, FILE, str(tmp_path), tasks=("needle",))
+    assert stored["cells"][0] == measured
+    refused = stored["cells"][1]
+    assert (refused["mixer"], refused["status"]) == ("plain", "does not fit")
     assert refused["reason"].startswith("needs ")
     assert refused["reason"].endswith(" GiB, the limit is 1 GiB")
-    assert refused["temporary_bytes"] > 8192**2 * 4 * 4
+    assert refused["temporary_bytes"] > 8 * 2048**2 * 4 * 4
     (entry,) = stored["quality"]
-    assert (entry["mixer"], entry["length"], entry["task"]) == ("gru", 8192, "needle")
+    assert (entry["mixer"], entry["length"], entry["task"]) == ("gru", 2048, "needle")
     assert (entry["score"], entry["status"], entry["steps"]) == ("accuracy", "trained", 2)
     assert 0 <= entry["mean"] <= 1
     assert entry["step_seconds"] == measured["step_seconds"]["median"]
-    assert (tmp_path / "quality/needle-gru-8192/results.json").exists()
-    assert "plain at 8,192: does not fit: needs" in output
+    assert (tmp_path / "quality/needle-gru-2048/results.json").exists()
+    assert "plain at 2,048: does not fit: needs" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_a_missing_extra_is_named_in_one_line(tmp_path):
-    hidden = (
-        "import importlib.util as u; u.find_spec = lambda name: None; import sys;"
-        f"sys.argv = ['scaling.py', '--config={FILE}', '--workdir={tmp_path}',"
-        "'--target=tpu:v5e:4x4'];"
-        "import scaling; scaling.cli.run(scaling.main, takes_config=True)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", hidden], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+def test_a_missing_extra_is_named_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError) as caught:
+        scale(config(), FILE, str(tmp_path / "a"), "tpu:v5e:4x4")
     message = "--target: compiling for v5e needs libtpu; pip install -e '.[tpu]'"
-    assert (done.returncode, done.stderr) == (2, f"scaling.py: {message}\n")
+    assert (caught.value.exit_code, str(caught.value)) == (2, message)
+    assert not (tmp_path / "a").exists()

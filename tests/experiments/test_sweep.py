@@ -1,17 +1,18 @@
 """Sweeps: planned, run, stopped, killed, gone on with, searched, pruned, summarised."""
 
 import contextlib
+import fcntl
 import json
 import os
 import re
 import signal
 import sqlite3
-import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
@@ -26,26 +27,27 @@ from seqmodels.experiments.slurm import SlurmJobs, require_slurm
 from seqmodels.experiments.sweep_plan import make_plan
 from seqmodels.experiments.sweep_storage import PatientStorage, StorageLostError
 from seqmodels.experiments.sweep_summary import summarise
-from seqmodels.experiments.sweep_worker import Orders
+from seqmodels.experiments.sweep_worker import Orders, Worker
 from seqmodels.experiments.trials import Trial
-from tests.command_line import TINY, finish, read_json, start, wait_until
+from tests.command_line import TINY, finish, read_json, start
 from tests.experiments.postgres import postgres
-from tests.experiments.sweeps import CONFIG, ROOT, SmallSweep
+from tests.experiments.sweeps import (
+    CONFIG,
+    ROOT,
+    SmallSweep,
+    WorkerHere,
+    assert_none_lost_and_none_twice,
+    in_progress,
+    kill_a_worker_twice,
+    lives,
+    outputs,
+    states,
+    trials,
+    wait_for,
+)
 
 RATE = "optimizer.learning_rate"
 SIX = f"product({{'mixer': ('gru', 'rnn')}}, {{'{RATE}': (0.1, 0.2, 0.3)}})"
-
-
-def trials(folder: Path) -> list[dict[str, Any]]:
-    return [read_json(file) for file in sorted(folder.glob("trials/*/trial.json"))]
-
-
-def outputs(folder: Path) -> list[str]:
-    return [file.read_text() for file in sorted(folder.glob("trials/*/output.txt"))]
-
-
-def states(folder: Path) -> Counter[str]:
-    return Counter(trial["state"] for trial in trials(folder))
 
 
 @pytest.mark.slow
@@ -141,16 +143,19 @@ def test_a_plan_is_fair_and_names_runs_by_what_they_are(tmp_path, capsys):
         assert run.overrides["train.log_every"] == 7
     widths = {run.arguments["mixer"]: run.overrides["model.width"] for run in plan.runs}
     assert widths["lstm"] < widths["gru"]
-    again = make_plan(str(sweep.config), [("train.log_every", "7")], match, "grid", None)
-    assert [run.name for run in again.runs] == [run.name for run in plan.runs]
-    other = make_plan(str(sweep.config), [("train.log_every", "8")], match, "grid", None)
-    assert not {run.name for run in other.runs} & {run.name for run in plan.runs}
+    seven, eight = (
+        make_plan(str(sweep.config), [("train.log_every", every)], None, "grid", None)
+        for every in ("7", "8")
+    )
+    assert [run.arguments for run in seven.runs] == [run.arguments for run in eight.runs]
+    assert not {run.name for run in seven.runs} & {run.name for run in eight.runs}
     # An override of the command line wins over a point's own, and doubles are run once.
     assert len(make_plan(str(sweep.config), [("seed", "3")], None, "grid", None).runs) == 4
 
-    sweep.run(dry_run=True, match="parameters", target=30_000.0)
+    sweep.run(("train.log_every", "7"), dry_run=True, match="parameters", target=30_000.0)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 9
+    assert [line.split()[0] for line in lines[:8]] == [run.name for run in plan.runs]
     assert re.search(r"^\w{12}  mixer=gru .*seed=0 .* [\d,]+ parameters, [\d.]+ MFLOPs", lines[0])
     assert lines[-1] == "8 runs; none was begun (--dry-run)"
     assert not sweep.folder.exists()
@@ -240,20 +245,62 @@ def test_a_search_tries_as_many_settings_of_each_group(tmp_path, search):
     assert states(sweep.folder) == {"finished": 5 * 2 + 3}
 
 
+class WorkersAtOnce(WorkerHere):
+    """Six workers in threads, all of which have seen that a setting is wanted before any draws."""
+
+    def look(self):
+        folder, chosen = self._orders.folder, threading.Barrier(6)
+
+        class Eager(Worker):
+            first = True
+
+            def _choose(self):
+                study = super()._choose()
+                if self.first:
+                    assert study is not None
+                    self.first = False
+                    chosen.wait(timeout=300)
+                return study
+
+            def _propose(self, study, trial):
+                with (folder / ".lock").open("w") as file, pytest.raises(BlockingIOError):
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return super()._propose(study, trial)
+
+        def work(_):
+            worker = Eager(self._orders._replace(parent=None))
+            with contextlib.closing(worker.storage):
+                return worker.work()
+
+        with ThreadPoolExecutor(6) as threads:
+            assert list(threads.map(work, range(6))) == [0] * 6
+        return False
+
+
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")  # of any thread
 def test_workers_that_draw_at_once_try_no_more_than_wanted(tmp_path):
-    """Many begin together on a search of one setting; each draws before its run ends."""
+    """Many begin together on a search of one setting; each draws alone, and knows the others'."""
     points = f"product({{'mixer': ('gru',)}}, [{{'{RATE}': Between(0.01, 0.5)}}])"
-    sweep = SmallSweep(tmp_path, points, pace=0.05)
-    sweep.run(search="random", trials=1, workers=6)
+    sweep = SmallSweep(tmp_path, points)
+    sweep.run(search="random", trials=1, crew=WorkersAtOnce)
     assert states(sweep.folder) == {"finished": 1}
 
 
 @pytest.mark.slow
-def test_poor_runs_are_pruned_and_others_are_not(tmp_path):
+def test_poor_runs_are_pruned_and_others_are_not(tmp_path, monkeypatch):
+    look = Worker._why_stop
+
+    def look_and_say(self, trial, folder, reported):
+        why = look(self, trial, folder, reported)
+        (folder.folder / "seen").write_text(str(len(reported)))
+        return why
+
+    monkeypatch.setattr(Worker, "_why_stop", look_and_say)
+    (tmp_path / "paced").touch()
     rates = "0.90, 0.91, 0.92, 0.93, 0.94, 0.1, 0.95"
-    sweep = SmallSweep(tmp_path, f"product({{'{RATE}': ({rates})}})", pace=0.1)
-    sweep.run(workers=1, prune=True)
+    sweep = SmallSweep(tmp_path, f"product({{'{RATE}': ({rates})}})")
+    sweep.run(prune=True)
     assert states(sweep.folder) == {"finished": 6, "pruned": 1}
     (pruned,) = (trial for trial in trials(sweep.folder) if trial["state"] == "pruned")
     assert pruned["overrides"] == {RATE: 0.1}
@@ -273,12 +320,10 @@ def test_a_run_that_is_killed_each_time_is_given_up(tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_stops_all_and_the_same_command_goes_on(tmp_path):
-    sweep = SmallSweep(tmp_path, SIX, pace=0.2)
-    process = subprocess.Popen(
-        sweep.command(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    wait_until(lambda: len(list(sweep.folder.glob("trials/*/metrics.jsonl"))) == 2, process)
-    holders = [read_json(file) for file in sweep.folder.glob("trials/*/lock")]
+    sweep = SmallSweep(tmp_path, SIX)
+    process = sweep.start()
+    wait_for(lambda: len(in_progress(sweep.folder, '"step": 3,')) == 2, lives(process))
+    holders = in_progress(sweep.folder, '"step": 3,')
     process.send_signal(signal.SIGINT)
     code, _, errors = finish(process)
     assert code == 130
@@ -293,71 +338,66 @@ def test_ctrl_c_stops_all_and_the_same_command_goes_on(tmp_path):
     stopped = [text for text in outputs(sweep.folder) if text]
     assert len(stopped) == 2
     assert all(text.endswith("train.py: interrupted\n") for text in stopped)
-    sweep.run()
+    sweep.hold.unlink()
+    sweep.run(heartbeat=1)
     assert states(sweep.folder) == {"finished": 6}
     went_on = [text for text in outputs(sweep.folder) if "interrupted" in text]
     assert len(went_on) == 2
-    assert all(re.search(r"interrupted\nfrom step [1-9]", text) for text in went_on)
+    assert all(re.search(r"interrupted\nfrom step 3", text) for text in went_on)
 
 
-def kill_a_worker_twice(process: subprocess.Popen[str], folder: Path, saved: str) -> None:
-    """Kills one worker with its run, as a machine dies, then its replacement alone."""
-    killed: set[int] = set()
+# As train.py, but it stays at each save until the file hold beside it is gone.
+HELD_TRAIN = f"""
+import sys, time
+from pathlib import Path
 
-    def victim() -> tuple[Path, dict[str, int]] | None:
-        for file in folder.glob("trials/*/lock"):
-            text = file.read_text()
-            if not text or (file.parent / "results.json").exists():
-                continue
-            holder = json.loads(text)
-            metrics = file.with_name("metrics.jsonl")
-            begun = metrics.exists() and saved in metrics.read_text()
-            # The save that goes with a validation ends after its line is written.
-            kept = file.parent / "checkpoints"
-            begun &= not kept.exists() or any(path.name.isdigit() for path in kept.iterdir())
-            if begun and holder["worker"] not in killed:
-                return file.parent, holder
-        return None
+sys.path.insert(0, {str(ROOT)!r})
+import train
+from seqmodels import cli
+from seqmodels.training.checkpoint import Checkpoints
 
-    for also_the_run in (True, False):
-        seen: list[tuple[Path, dict[str, int]]] = []
+save, hold = Checkpoints.save, Path(__file__).with_name("hold")
 
-        def is_found(seen: list = seen) -> bool:
-            one = victim()
-            seen.extend([one] if one else [])
-            return bool(seen)
+def save_and_stay(self, *arguments):
+    save(self, *arguments)
+    self.wait()
+    deadline = time.monotonic() + 300
+    while hold.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
-        wait_until(is_found, process)
-        _, holder = seen[0]
-        killed.add(holder["worker"])
-        os.kill(holder["worker"], signal.SIGKILL)
-        if also_the_run:
-            os.kill(holder["run"], signal.SIGKILL)
-
-
-def assert_none_lost_and_none_twice(folder: Path) -> None:
-    assert states(folder) == {"finished": 12}
-    assert [text.count("finished in") for text in outputs(folder)] == [1] * 12
-    assert sum(trial["attempts"] for trial in trials(folder)) == 13, "one was killed with its run"
+Checkpoints.save = save_and_stay
+cli.run(train.main, takes_config=True)
+"""
 
 
 @pytest.mark.slow
 def test_a_worker_killed_twice_loses_no_trial(tmp_path):
-    """Twelve runs of train.py by two workers."""
-    config = tmp_path / "small.py"
-    rates = "(0.001, 0.003, 0.01, 0.02, 0.03, 0.1)"
-    points = f"product({{'mixer': ('gru', 'rnn')}}, {{'{RATE}': {rates}}})"
-    config.write_text(CONFIG.replace("SWEEP", points))
+    """Two runs of train.py by sweep.py with two workers; tests/soak has more of them."""
+    config, hold = tmp_path / "small.py", tmp_path / "hold"
+    config.write_text(CONFIG.replace("SWEEP", f"product({{'{RATE}': (0.001, 0.01)}})"))
+    (tmp_path / "train.py").write_text(HELD_TRAIN)
+    hold.touch()
     folder = tmp_path / "sweep"
     flags = [f"--config={config}", f"--workdir={folder}", "--workers=2", "--heartbeat=1"]
-    command = ["sweep.py", *flags, *TINY, "--config.train.steps=400"]
-    process = start(command, tmp_path / "cache")
-    kill_a_worker_twice(process, folder, '"step": 40, "split": "validation"')
-    output, errors = process.communicate(timeout=600)  # many short runs on a shared machine
+    quick = {
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    program = (
+        f"import os, sys; os.environ |= {quick}; import sweep;"
+        f"sweep.__file__ = {str(tmp_path / 'sweep.py')!r};"
+        f"sys.argv = {['sweep.py', *flags, *TINY, '--config.train.steps=40']};"
+        "sweep.cli.run(sweep.main, takes_config=True)"
+    )
+    process = start(["-c", program], tmp_path / "cache")
+    kill_a_worker_twice(lives(process), folder, '"step": 20, "split": "validation"')
+    hold.unlink()
+    output, errors = process.communicate(timeout=600)
     assert (process.returncode, errors) == (0, ""), output
-    assert_none_lost_and_none_twice(folder)
-    assert "12 of 12 runs finished, 0 failed" in output
-    continued = [text for text in outputs(folder) if "continuing from step" in text]
+    assert_none_lost_and_none_twice(folder, 2)
+    assert "2 of 2 runs finished, 0 failed" in output
+    continued = [text for text in outputs(folder) if "continuing from step 20" in text]
     assert len(continued) == 1
 
 
@@ -369,21 +409,16 @@ def database() -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_a_worker_killed_twice_loses_no_trial_on_postgresql(tmp_path, database):
-    sweep = SmallSweep(tmp_path, f"product({{'{RATE}': tuple(n / 20 for n in range(1, 13))}})", 0.1)
-    process = subprocess.Popen(
-        sweep.command(storage=database),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+def test_a_worker_killed_twice_loses_no_trial_on_postgresql(tmp_path, database, capsys):
+    sweep = SmallSweep(tmp_path, f"product({{'{RATE}': tuple(n / 20 for n in range(1, 13))}})")
+    sweep.run_while(
+        lambda goes_on: kill_a_worker_twice(goes_on, sweep.folder, '"step": 3,'), storage=database
     )
-    kill_a_worker_twice(process, sweep.folder, '"step": 3,')
-    output, errors = process.communicate(timeout=600)  # many short runs on a shared machine
-    assert (process.returncode, errors) == (0, ""), output
-    assert_none_lost_and_none_twice(sweep.folder)
+    assert_none_lost_and_none_twice(sweep.folder, 12)
     assert not (sweep.folder / "sweep.sqlite3").exists()
-    assert "12 of 12 runs finished" in output
+    shown = capsys.readouterr()
+    assert "12 of 12 runs finished" in shown.out
+    assert shown.err == ""
 
 
 class FailingStorage(PatientStorage):
@@ -438,23 +473,24 @@ def rename(database: Path, names: dict[str, str]) -> None:
 @pytest.mark.slow
 def test_a_storage_that_goes_away_in_the_middle_loses_nothing(tmp_path):
     """Its tables are missing for a while; the runs save and stop, and all goes on after that."""
-    sweep = SmallSweep(tmp_path, SIX, pace=0.3)
-    process = subprocess.Popen(
-        sweep.command(patience=1.0), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
-    wait_until(lambda: len(list(sweep.folder.glob("trials/*/metrics.jsonl"))) == 2, process)
+    sweep = SmallSweep(tmp_path, SIX)
     database = sweep.folder / "sweep.sqlite3"
     tables = ("trial_heartbeats", "trial_user_attributes", "trials")
-    rename(database, {table: f"gone_{table}" for table in tables})
-    code, _, errors = finish(process)
-    assert code == 4, errors
+
+    def go_away(goes_on):
+        wait_for(lambda: len(in_progress(sweep.folder, '"step": 3,')) == 2, goes_on)
+        rename(database, {table: f"gone_{table}" for table in tables})
+        wait_for(lambda: not goes_on(), lambda: True)
+
+    with pytest.raises(StorageLostError) as caught:
+        sweep.run_while(go_away, patience=1.0)
+    assert caught.value.exit_code == 4
     assert re.fullmatch(
-        r".*: --storage=sqlite:.* has not answered for 1 s \(.*\); no run is lost.*\n", errors
+        r"--storage=sqlite:.* has not answered for 1 s \(.*\); no run is lost.*", str(caught.value)
     )
     assert states(sweep.folder)["failed"] == 0
     rename(database, {f"gone_{table}": table for table in tables})
-    sweep.run()
+    sweep.run(heartbeat=1)
     assert states(sweep.folder) == {"finished": 6}
     assert [text.count("finished in") for text in outputs(sweep.folder)] == [1] * 6
     # And without it: what has finished is known by its folder.
