@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
+import numpy as np
 import pytest
 
 from seqmodels.errors import DivergedError, UserError
@@ -210,3 +212,19 @@ def test_results_are_those_of_the_best_checkpoint(undisturbed):
     assert results["best_step"] == best["step"]
     assert results["validation"].items() <= best.items()
     assert results["steps"] == STEPS
+
+
+def test_the_best_checkpoint_is_scored_where_the_last_is_another(monkeypatch, tmp_path):
+    scores, scored = iter([0.5, 0.9, 0.1, 0.9, 0.7]), []
+
+    def scripted(step, params, *_):
+        scored.append([np.array(leaf).tobytes() for leaf in jax.tree.leaves(params)])
+        return {"loss": 1.0, "accuracy": next(scores)}
+
+    monkeypatch.setattr("seqmodels.training.fit.evaluate", scripted)
+    results = train(tmp_path)
+    assert (results["best_step"], results["steps"]) == (8, STEPS)
+    assert (results["validation"]["accuracy"], results["test"]["accuracy"]) == (0.9, 0.7)
+    _, best, last, *again = scored
+    assert again == [best, best]
+    assert best != last
