@@ -11,6 +11,7 @@ from seqmodels.experiments.flops import matmul_flops
 from seqmodels.model import build_model
 from seqmodels.presets import PRESETS, preset
 from seqmodels.tasks.base import Batch, TaskSpec
+from tests.drawn_parameters import draw_parameters
 
 VOCABULARY = 11
 MANY_TO_MANY = TaskSpec("many-to-many", "tokens", VOCABULARY, 5, True, "loss", False)
@@ -25,21 +26,9 @@ def section(mixer=POINTWISE, **changes):
 
 
 def build(config, spec=MANY_TO_MANY):
-    """A model, random parameters and the jitted apply.
-
-    The parameters are drawn here: compiling the initial ones takes longer than a test.
-    """
+    """A model, random parameters and the jitted apply."""
     model = build_model(config, spec)
-    random = np.random.default_rng(0)
-
-    def draw(path, leaf):
-        noise = random.normal(size=leaf.shape).astype(np.float32)
-        if leaf.ndim > 1:
-            return noise / math.sqrt(math.prod(leaf.shape[:-1]))
-        return 0.1 * noise + (path[-1].key == "scale")
-
-    shapes = jax.eval_shape(model.init, jax.random.key(0))
-    return model, jax.tree.map_with_path(draw, shapes), jax.jit(model.apply)
+    return model, draw_parameters(model), jax.jit(model.apply)
 
 
 def tokens(rows: int, length: int, seed: int = 0) -> np.ndarray:
@@ -267,18 +256,14 @@ EXTENDED |= {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["hybrid"] + [pytest.param(n, marks=pytest.mark.slow) for n in EXTENDED if n != "hybrid"],
-)
-def test_extend_in_pieces_equals_apply(name):
+def check_extend(name: str) -> None:
+    """Pieces of a sequence get the scores that they have in the whole."""
     model, params, apply = build(EXTENDED[name])
     assert model.causal
     extend = jax.jit(model.extend)
     inputs = tokens(2, LENGTH)
     state = model.initial_state(2, LENGTH)
-    cut = 2 + np.random.default_rng(sorted(EXTENDED).index(name)).integers(LENGTH - 3)
-    pieces = np.split(inputs, [1, 2, cut], axis=1)
+    pieces = np.split(inputs, [1, 2, (LENGTH + 2) // 2], axis=1)  # of two lengths: two programs
     scores = []
     for piece in pieces:
         some, state = extend(params, piece, state)
@@ -286,6 +271,17 @@ def test_extend_in_pieces_equals_apply(name):
     np.testing.assert_array_equal(state["length"], [LENGTH, LENGTH])
     expected = apply(params, batch(inputs))
     np.testing.assert_allclose(np.concatenate(scores, axis=1), expected, rtol=1e-3, atol=1e-4)
+
+
+OF_EACH_KIND = ("sinusoidal", "transformer", "neighbourhood", "tcn")
+
+
+@pytest.mark.parametrize(
+    "name", ["hybrid"] + [pytest.param(n, marks=pytest.mark.slow) for n in OF_EACH_KIND]
+)
+def test_extend_in_pieces_equals_apply(name):
+    """Some presets; soak/soak_model.py has them all."""
+    check_extend(name)
 
 
 def test_a_model_with_a_mixer_that_sees_both_sides_is_not_causal():

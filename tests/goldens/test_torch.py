@@ -191,12 +191,19 @@ def test_convolutions(name):
     case = Case(name)
     last = lambda x: np.moveaxis(x, 1, -1)  # noqa: E731
     weights = np.moveaxis(case.state["weight"], (0, 1), (-1, -2))
-    forms = [lambda x: convolution(x, jnp.asarray(weights), **CONVOLUTIONS[name])]
+    forms = [lambda x, weights: convolution(x, weights, **CONVOLUTIONS[name])]
     if name == "conv2d-depthwise":
-        forms.append(lambda x: depthwise_convolution(x, jnp.asarray(weights[..., 0, :])))
-    for form in forms:
-        out, backward = jax.vjp(form, jnp.asarray(last(case.x)))
-        out = out + case.state["bias"].reshape((1,) * (out.ndim - 1) + (-1,))
+        forms.append(lambda x, weights: depthwise_convolution(x, weights[..., 0, :]))
+
+    @jax.jit
+    def run(x, weights, d_out):
+        results = []
+        for form in forms:
+            out, backward = jax.vjp(lambda x, form=form: form(x, weights), x)
+            results.append((out, *backward(d_out)))
+        return results
+
+    for out, d_x in run(last(case.x), weights, last(case.weights)):
+        out = np.asarray(out) + case.state["bias"].reshape((1,) * (out.ndim - 1) + (-1,))
         np.testing.assert_allclose(out, last(case.out), rtol=1e-4, atol=1e-5)
-        (d_x,) = backward(jnp.asarray(last(case.weights)))
         np.testing.assert_allclose(d_x, last(case.d_x), rtol=1e-4, atol=1e-5)

@@ -1,5 +1,7 @@
 """Additive attention: blocks against all pairs at once, and against its formula."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,55 +11,94 @@ from seqmodels.ops import additive_attention as module
 from seqmodels.ops.additive_attention import additive_attention, additive_attention_reference
 
 
-def arrays(queries: int, keys: int, seed: int = 0):
+def arrays(queries: int, keys: int, seed: int = 0) -> list[np.ndarray]:
     """Query, key, value and v of two heads of width 4, and the output's gradient."""
     random = np.random.default_rng(seed)
     shapes = [(2, queries, 2, 4), (2, keys, 2, 4), (2, keys, 2, 4), (2, 4), (2, queries, 2, 4)]
-    return [jnp.asarray(random.normal(size=s).astype(np.float32)) for s in shapes]
+    return [random.normal(size=shape).astype(np.float32) for shape in shapes]
 
 
-def run(function, arguments, **settings):
-    """The output and all gradients."""
-    *inputs, d_out = arguments
+def plain(arguments, mask, causal, window=None, offset=0) -> tuple[np.ndarray, ...]:
+    """The output and all gradients, from all pairs at once, in float64."""
+    query, key, value, vector, d_out = (array.astype(np.float64) for array in arguments)
+    ahead = np.arange(key.shape[1])[None] - (offset + np.arange(query.shape[1])[:, None])
+    seen = ahead <= 0 if causal else np.ones(ahead.shape, bool)
+    if window is not None:
+        seen &= (ahead > -window) if causal else (np.abs(ahead) <= window)
+    seen = seen[None, None] & (True if mask is None else mask[:, None, None])
+    hidden = np.tanh(query[:, :, None] + key[:, None])  # [B, M, L, H, K]
+    scores = np.where(seen, np.einsum("bmlhk,hk->bhml", hidden, vector), 0)
+    weights = np.where(seen, np.exp(scores), 0)
+    total = weights.sum(axis=-1, keepdims=True)
+    weights = weights / np.where(total == 0, 1, total)
+    d_weights = np.einsum("bmhk,blhk->bhml", d_out, value)
+    d_scores = weights * (d_weights - (weights * d_weights).sum(axis=-1, keepdims=True))
+    d_sum = np.einsum("bhml,hk->bmlhk", d_scores, vector) * (1 - hidden**2)
+    return (
+        np.einsum("bhml,blhk->bmhk", weights, value),
+        d_sum.sum(axis=2),
+        d_sum.sum(axis=1),
+        np.einsum("bhml,bmhk->blhk", weights, d_out),
+        np.einsum("bhml,bmlhk->hk", d_scores, hidden),
+    )
+
+
+def random_mask(keys: int) -> np.ndarray:
+    """About a third of the keys masked, and in the second row all of them."""
+    mask = np.random.default_rng(1).random((2, keys)) < 0.7
+    mask[1] = False
+    return mask
+
+
+def assert_equals_the_plain(form, arguments, masks, **settings):
+    """Compares outputs and all gradients under each mask, by one program."""
 
     @jax.jit
-    def both(*inputs):
-        out, backward = jax.vjp(lambda *a: function(*a, **settings), *inputs)
-        return out, *backward(d_out)
+    def run(masks, *arguments):
+        *inputs, d_out = arguments
+        results = []
+        for mask in masks:
+            out, backward = jax.vjp(partial(form, mask=mask, **settings), *inputs)
+            results.append((out, *backward(d_out)))
+        return results
 
-    return both(*inputs)
+    for results, mask in zip(run(masks, *arguments), masks, strict=True):
+        for actual, wanted in zip(results, plain(arguments, mask, **settings), strict=True):
+            np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-5)
+        if mask is not None:
+            assert not np.any(results[0][1])  # its keys are all masked
 
 
 @pytest.mark.parametrize(
-    ("queries", "keys", "settings"),
+    ("queries", "keys", "masked", "settings"),
     [
-        (1, 1, {"causal": True}),
-        (7, 7, {"causal": True}),
-        (63, 63, {"causal": False}),
-        (63, 63, {"causal": True, "window": 5}),
-        (63, 63, {"causal": False, "window": 5}),
-        (9, 40, {"causal": True, "offset": 31}),
-        (9, 40, {"causal": False}),
+        (1, 1, "both", {"causal": True}),
+        (7, 7, "not", {"causal": True}),
+        (63, 63, "with", {"causal": False}),
+        (63, 63, "with", {"causal": True, "window": 5}),
+        (63, 63, "not", {"causal": False, "window": 5}),
+        (9, 40, "with", {"causal": True, "offset": 31}),
+        (9, 40, "both", {"causal": False}),
     ],
 )
-def test_blocks_equal_all_pairs_at_once(queries, keys, settings, monkeypatch):
+def test_blocks_equal_all_pairs_at_once(queries, keys, masked, settings, monkeypatch):
     monkeypatch.setattr(module, "BLOCK_FEATURES", 2 * 2 * keys * 4 * 4)  # blocks of 4 queries
-    arguments = arrays(queries, keys)
-    mask = jnp.asarray(np.random.default_rng(1).random((2, keys)) < 0.7).at[1].set(False)
-    for real in (None, mask):
-        results = run(additive_attention, arguments, mask=real, **settings)
-        expected = run(additive_attention_reference, arguments, mask=real, **settings)
-        for actual, wanted in zip(results, expected, strict=True):
-            np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-5)
-    assert not np.any(results[0][1])  # its keys are all masked
+    masks = {"not": [None], "with": [random_mask(keys)], "both": [None, random_mask(keys)]}[masked]
+    assert_equals_the_plain(additive_attention, arrays(queries, keys), masks, **settings)
+
+
+def test_the_reference_that_the_package_has():
+    settings = {"causal": True, "window": 5, "offset": 3}
+    form, masks = additive_attention_reference, [None, random_mask(14)]
+    assert_equals_the_plain(form, arrays(9, 14), masks, **settings)
 
 
 def test_scores_are_what_they_say():
-    query, key, value, vector, _ = map(np.asarray, arrays(5, 6))
+    query, key, value, vector, _ = arrays(5, 6)
     scores = np.einsum("bmlhk,hk->bhml", np.tanh(query[:, :, None] + key[:, None]), vector)
     weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
     expected = np.einsum("bhml,blhk->bmhk", weights, value)
-    actual = additive_attention(*map(jnp.asarray, (query, key, value, vector)), causal=False)
+    actual = jax.jit(partial(additive_attention, causal=False))(query, key, value, vector)
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 

@@ -1,4 +1,10 @@
-"""Every form of attention against the plain reference, and memory that is linear in the length."""
+"""Every form of attention against a reference in NumPy, and memory that is linear in the length.
+
+Every form meets each length, mask, window and type here; soak/soak_attention.py has all of their
+combinations.
+"""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,131 +14,177 @@ import pytest
 from seqmodels.ops.attention import attention, attention_reference
 from seqmodels.ops.blocked_attention import blocked_attention
 from seqmodels.ops.local_attention import local_attention
+from tests.ops.plain_attention import (
+    BATCH,
+    HEAD_WIDTH,
+    assert_equals_the_plain,
+    inputs,
+    outputs_and_gradients,
+    plain_attention,
+    random_mask,
+)
 
-BATCH, HEADS, HEAD_WIDTH = 2, 2, 4
 SCALE = HEAD_WIDTH**-0.5
-TOLERANCE = {jnp.float32: 2e-5, jnp.bfloat16: 3e-2}
+F32, BF16 = np.dtype(np.float32), np.dtype(jnp.bfloat16)
+TOLERANCE = {F32: 2e-5, BF16: 3e-2}
 
 
-def inputs(queries: int, keys: int, dtype=jnp.float32):
-    """Query, key, value and the output's gradient."""
-    random = jax.random.split(jax.random.key(queries * 1000 + keys), 4)
-    lengths = (queries, keys, keys, queries)
-    return [
-        jax.random.normal(k, (BATCH, length, HEADS, HEAD_WIDTH)).astype(dtype)
-        for k, length in zip(random, lengths, strict=True)
-    ]
+def slow(*case):
+    return pytest.param(case, marks=pytest.mark.slow)
 
 
-def random_mask(keys: int):
-    """About a third of the keys masked, and in the second row all of them."""
-    mask = np.random.default_rng(keys).random((BATCH, keys)) < 0.7
-    mask[1] = False
-    return jnp.asarray(mask)
-
-
-def outputs_and_gradients(function, query, key, value, gradient):
-    """The output, and the gradients of query, key and value."""
-
-    def both(query, key, value):
-        out, pull = jax.vjp(function, query, key, value)
-        return out, *pull(gradient)
-
-    return jax.jit(both)(query, key, value)
-
-
-def assert_equal(form, reference, arguments, tolerance):
-    actual = outputs_and_gradients(form, *arguments)
-    expected = outputs_and_gradients(reference, *arguments)
-    names = ("output", "query", "key", "value")
-    for name, a, b in zip(names, actual, expected, strict=True):
-        assert a.dtype == b.dtype
-        a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
-        assert np.isfinite(a).all()
-        np.testing.assert_allclose(
-            a, b, rtol=0, atol=tolerance * max(1, abs(b).max()), err_msg=name
-        )
-
-
-def reference(**settings):
-    return lambda q, k, v: attention_reference(q, k, v, **settings)
-
-
-LENGTHS = [
-    pytest.param(1, marks=pytest.mark.slow),
-    7,
-    pytest.param(63, marks=pytest.mark.slow),
-    pytest.param(64, marks=pytest.mark.slow),
-    130,
-    pytest.param(257, marks=pytest.mark.slow),
+# Length, causal, masked, type; 257 is two blocks.
+BLOCKED = [
+    slow(1, True, True, F32),
+    (7, True, False, F32),
+    slow(63, False, True, F32),
+    slow(64, True, True, BF16),
+    slow(64, False, False, F32),
+    (130, False, True, F32),
+    slow(130, True, False, BF16),
+    slow(257, True, True, F32),
+    slow(257, False, False, F32),
+    slow(257, True, False, F32),
+    slow(257, False, True, BF16),
 ]
 
 
-@pytest.mark.parametrize("length", LENGTHS)
-@pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize("masked", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("dtype", [jnp.float32, pytest.param(jnp.bfloat16, marks=pytest.mark.slow)])
-def test_blocked_equals_the_reference(length, causal, masked, dtype):
-    mask = random_mask(length) if masked else None
-    assert_equal(
-        lambda q, k, v: blocked_attention(q, k, v, mask, causal, None, 0, SCALE),
-        reference(causal=causal, mask=mask),
+def check_blocked(length, causal, masked, dtype, slopes=None):
+    assert_equals_the_plain(
+        lambda q, k, v, mask: blocked_attention(q, k, v, mask, causal, None, 0, SCALE, slopes),
         inputs(length, length, dtype),
         TOLERANCE[dtype],
+        random_mask(length) if masked else None,
+        causal=causal,
+        slopes=slopes,
     )
 
 
-@pytest.mark.parametrize("length", LENGTHS)
-@pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize("window", [5, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 16))])
-@pytest.mark.parametrize("masked", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_local_equals_the_reference(length, causal, window, masked):
-    mask = random_mask(length) if masked else None
-    assert_equal(
-        lambda q, k, v: local_attention(q, k, v, mask, causal, window, 0, SCALE),
-        reference(causal=causal, window=window, mask=mask),
+@pytest.mark.parametrize("case", BLOCKED, ids=str)
+def test_blocked_equals_the_reference(case):
+    check_blocked(*case)
+
+
+# Length, causal, window, masked; 1030 is two segments, folded into the batch.
+LOCAL = [
+    slow(1, False, 1, False),
+    (7, True, 5, False),
+    slow(7, False, 16, True),
+    slow(63, True, 16, True),
+    slow(64, True, 1, False),
+    slow(64, False, 16, False),
+    (130, False, 5, True),
+    slow(257, True, 5, True),
+    slow(257, False, 1, True),
+    slow(1030, True, 5, True),
+]
+
+
+def check_local(length, causal, window, masked, slopes=None):
+    assert_equals_the_plain(
+        lambda q, k, v, mask: local_attention(q, k, v, mask, causal, window, 0, SCALE, slopes),
         inputs(length, length),
-        TOLERANCE[jnp.float32],
+        TOLERANCE[F32],
+        random_mask(length) if masked else None,
+        causal=causal,
+        window=window,
+        slopes=slopes,
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("window", [None, 5, 40, 1000])
-@pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize(
-    ("queries", "keys", "offset"), [(150, 220, 70), (200, 300, 0), (1, 300, 299)]
-)
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_seam_equals_the_reference(window, causal, queries, keys, offset, dtype):
-    """More keys than queries, windows wider than the sequence, sizes that choose each form."""
-    settings = {"causal": causal, "window": window, "offset": offset, "mask": random_mask(keys)}
-    assert_equal(
-        lambda q, k, v: attention(q, k, v, **settings),
-        reference(**settings),
+@pytest.mark.parametrize("case", LOCAL, ids=str)
+def test_local_equals_the_reference(case):
+    check_local(*case)
+
+
+# Window, causal, queries, keys, offset, type.
+SEAM = [
+    slow(None, True, 150, 220, 70, F32),
+    slow(5, False, 150, 220, 70, F32),
+    slow(40, True, 150, 220, 70, BF16),
+    slow(1000, False, 150, 220, 70, F32),
+    slow(None, False, 200, 300, 0, BF16),
+    slow(5, True, 200, 300, 0, F32),
+    slow(40, False, 200, 300, 0, F32),
+    slow(1000, True, 200, 300, 0, F32),
+    (None, True, 1, 300, 299, F32),
+    (5, True, 1, 300, 299, F32),
+    slow(40, False, 1, 300, 299, BF16),
+    slow(1000, True, 1, 300, 299, BF16),
+]
+
+
+def attention_without_a_mask(query, key, value, mask, **settings):
+    """A form that is given none."""
+    assert mask is None
+    return attention(query, key, value, **settings)
+
+
+def check_seam(window, causal, queries, keys, offset, dtype):
+    settings = {"causal": causal, "window": window, "offset": offset}
+    assert_equals_the_plain(
+        lambda q, k, v, mask: attention(q, k, v, mask=mask, **settings),
         inputs(queries, keys, dtype),
         TOLERANCE[dtype],
+        random_mask(keys),
+        **settings,
+    )
+
+
+@pytest.mark.parametrize("case", SEAM, ids=str)
+def test_seam_equals_the_reference(case):
+    """More keys than queries, windows wider than the sequence, sizes that choose each form."""
+    check_seam(*case)
+
+
+# Queries, keys, offset, type, masked, settings.
+REFERENCE = [
+    (9, 9, 0, F32, False, {"causal": True}),
+    (9, 9, 0, F32, True, {"causal": False, "window": 2, "slopes": (0.5, 0.03)}),
+    (5, 12, 6, F32, True, {"causal": True, "window": 3, "scale": 0.3}),
+    (5, 12, 6, BF16, False, {"causal": False, "window": 3}),
+    (30, 30, 0, BF16, True, {"causal": True, "slopes": (0.5, 0.03)}),
+]
+
+
+@pytest.mark.parametrize("case", REFERENCE, ids=str)
+def test_the_reference_that_the_package_has_equals_the_plain(case):
+    """It is the form for few queries, and what benchmarks compare with."""
+    queries, keys, offset, dtype, masked, settings = case
+    assert_equals_the_plain(
+        lambda q, k, v, mask: attention_reference(q, k, v, offset=offset, mask=mask, **settings),
+        inputs(queries, keys, dtype),
+        TOLERANCE[dtype],
+        random_mask(keys) if masked else None,
+        offset=offset,
+        **settings,
     )
 
 
 @pytest.mark.parametrize("window", [None, 5])
 def test_traced_offsets_may_differ_by_row(window):
-    query, key, value, _ = inputs(3, 40)
-    offsets = jnp.array([4, 30])
-    call = jax.jit(lambda o: attention(query, key, value, causal=True, window=window, offset=o))
+    arguments = inputs(3, 40)
+    offsets = np.array([4, 30], np.int32)
+
+    @jax.jit
+    def from_offsets(query, key, value, offset):
+        return attention(query, key, value, causal=True, window=window, offset=offset)
+
+    call = partial(from_offsets, *arguments[:3])
     by_row = call(offsets)
-    for row, offset in enumerate(offsets.tolist()):
-        one = attention_reference(query, key, value, causal=True, window=window, offset=offset)
+    for row, offset in enumerate(offsets):
+        one = plain_attention(*arguments, causal=True, window=window, offset=offset)[0]
         np.testing.assert_allclose(by_row[row], one[row], atol=1e-5)
-        np.testing.assert_allclose(call(jnp.int32(offset))[row], one[row], atol=1e-5)
+        np.testing.assert_allclose(call(offset)[row], one[row], atol=1e-5)
 
 
 def test_a_query_without_keys_gives_zero():
-    query, key, value, gradient = inputs(130, 130)
-    mask = jnp.zeros((BATCH, 130), bool)
     results = outputs_and_gradients(
-        lambda q, k, v: attention(q, k, v, causal=True, mask=mask), query, key, value, gradient
+        lambda q, k, v, mask: attention(q, k, v, causal=True, mask=mask),
+        *inputs(130, 130),
+        np.zeros((BATCH, 130), bool),
     )
-    assert all((result == 0).all() for result in results)
+    assert not any(np.any(result) for result in results)
 
 
 def temporaries(form, length: int, window: int | None) -> int:
@@ -159,27 +211,24 @@ def test_memory_of_the_plain_form_is_not():
 SLOPES = (0.5, 0.03)
 
 
-@pytest.mark.parametrize(("causal", "window"), [(True, None), (False, None), (True, 9), (False, 9)])
-@pytest.mark.parametrize("length", [130, pytest.param(257, marks=pytest.mark.slow)])
-def test_slopes_lower_distant_scores_in_every_form(length, causal, window):
-    arguments = inputs(length, length)
-    mask = random_mask(length)
-    settings = {"causal": causal, "window": window, "mask": mask, "slopes": SLOPES}
-
-    def form(q, k, v):
-        if window is None:
-            return blocked_attention(q, k, v, mask, causal, None, 0, SCALE, SLOPES)
-        return local_attention(q, k, v, mask, causal, window, 0, SCALE, SLOPES)
-
-    assert_equal(form, reference(**settings), arguments, TOLERANCE[jnp.float32])
+@pytest.mark.parametrize(
+    "case",
+    [(130, True, None), (130, False, 9), slow(257, False, None), slow(257, True, 9)],
+    ids=str,
+)
+def test_slopes_lower_distant_scores_in_every_form(case):
+    length, causal, window = case
+    if window is None:
+        check_blocked(length, causal, True, F32, SLOPES)
+    else:
+        check_local(length, causal, window, True, SLOPES)
 
 
 def test_slopes_and_an_offset():
-    query, key, value, gradient = inputs(40, 150)
     for window in (None, 20):
         settings = {"causal": True, "window": window, "offset": 110, "slopes": SLOPES}
-        form = lambda q, k, v, settings=settings: attention(q, k, v, **settings)  # noqa: E731
-        assert_equal(form, reference(**settings), (query, key, value, gradient), 2e-5)
+        form = partial(attention_without_a_mask, **settings)
+        assert_equals_the_plain(form, inputs(40, 150), 2e-5, **settings)
 
 
 def test_slopes_are_what_they_say():
@@ -190,26 +239,22 @@ def test_slopes_are_what_they_say():
     scores = scores - np.array(SLOPES).reshape(1, 2, 1, 1) * distance
     weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
     expected = np.einsum("bhml,blhk->bmhk", weights, value)
-    actual = attention(query, key, value, causal=False, slopes=SLOPES)
-    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+    form = jax.jit(lambda *arrays: attention(*arrays, causal=False, slopes=SLOPES))
+    np.testing.assert_allclose(form(query, key, value), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("window", [None, 9])
 @pytest.mark.parametrize("queries", [3, 150])
 def test_heads_share_keys_and_values(queries, window):
-    random = jax.random.split(jax.random.key(0), 4)
+    random = np.random.default_rng(0)
     shapes = [(2, queries, 4, 6), (2, 150, 2, 6), (2, 150, 2, 5), (2, queries, 4, 5)]
-    arguments = [jax.random.normal(k, s) for k, s in zip(random, shapes, strict=True)]
+    arguments = [random.normal(size=shape).astype(np.float32) for shape in shapes]
     settings = {"causal": True, "window": window, "offset": 150 - queries}
-
-    def repeated(q, k, v):
-        return attention_reference(q, jnp.repeat(k, 2, 2), jnp.repeat(v, 2, 2), **settings)
-
-    form = lambda q, k, v: attention(q, k, v, **settings)  # noqa: E731
-    assert_equal(form, repeated, arguments, 2e-5)
+    form = partial(attention_without_a_mask, **settings)
+    assert_equals_the_plain(form, arguments, 2e-5, **settings)
 
 
 def test_heads_that_can_not_share_are_refused():
-    x, y = jnp.zeros((1, 4, 3, 2)), jnp.zeros((1, 4, 2, 2))
+    x, y = np.zeros((1, 4, 3, 2), np.float32), np.zeros((1, 4, 2, 2), np.float32)
     with pytest.raises(ValueError, match="3 heads can't share 2 heads of keys equally"):
-        attention(x, y, y, causal=True)
+        jax.eval_shape(lambda x, y: attention(x, y, y, causal=True), x, y)

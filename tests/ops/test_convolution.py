@@ -1,6 +1,6 @@
-"""The convolution against its reference and against the sum that it stands for."""
+"""Every form of convolution against the sum that it stands for, written down in NumPy."""
 
-import functools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,86 @@ from seqmodels.ops.convolution import (
 from seqmodels.ops.fft_convolution import fft_convolution, fft_convolution_reference
 
 
+def plain_convolution(x, weights, d_y, dilation=1, stride=1, groups=1) -> tuple[np.ndarray, ...]:
+    """The output, and the gradients of x and weights for d_y, place by place of the kernel."""
+    x, weights, d_y = (array.astype(np.float64) for array in (x, weights, d_y))
+    y, d_x, d_weights = np.zeros_like(d_y), np.zeros_like(x), np.zeros_like(weights)
+    read, made = x.shape[-1] // groups, d_y.shape[-1] // groups
+    for place in np.ndindex(*weights.shape[:-2]):
+        starts = [i * dilation for i in place]
+        cuts = [
+            slice(start, start + (count - 1) * stride + 1, stride)
+            for start, count in zip(starts, d_y.shape[1:-1], strict=True)
+        ]
+        for group in range(groups):
+            met = (slice(None), *cuts, slice(group * read, (group + 1) * read))
+            of = (..., slice(group * made, (group + 1) * made))
+            matrix = weights[place][of]
+            y[of] += x[met] @ matrix
+            d_x[met] += d_y[of] @ matrix.T
+            d_weights[place][of] += np.tensordot(x[met], d_y[of], [range(x.ndim - 1)] * 2)
+    return y, d_x, d_weights
+
+
+def plain_depthwise(x, weights, d_y, **settings) -> tuple[np.ndarray, ...]:
+    """The same with a group a feature; weights are [*kernel, D]."""
+    y, d_x, d_weights = plain_convolution(
+        x, weights[..., None, :], d_y, groups=x.shape[-1], **settings
+    )
+    return y, d_x, d_weights[..., 0, :]
+
+
+def plain_causal(x, kernel, d_y) -> tuple[np.ndarray, ...]:
+    """``y_t = sum_{i <= t} kernel_i * x_{t - i}``."""
+    before = len(kernel) - 1
+    y, d_x, d_kernel = plain_depthwise(np.pad(x, ((0, 0), (before, 0), (0, 0))), kernel[::-1], d_y)
+    return y, d_x[:, before:], d_kernel[::-1]
+
+
+def gradient_of(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def assert_equal_the_plain(*cases) -> None:
+    """Compares outputs and both gradients of (form, plain, x, weights, d_y), by one program."""
+
+    @jax.jit
+    def run(arrays):
+        results = []
+        for (form, *_), (x, weights, d_y) in zip(cases, arrays, strict=True):
+            y, backward = jax.vjp(form, x, weights)
+            results.append((y, *backward(d_y)))
+        return results
+
+    every = run([arrays for _, _, *arrays in cases])
+    for results, (form, plain, *arrays) in zip(every, cases, strict=True):
+        for actual, wanted in zip(results, plain(*arrays), strict=True):
+            np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4, err_msg=str(form))
+
+
+def both_forms(x, weights, counts, dilation=1, stride=1, groups=1) -> list[tuple]:
+    """A convolution and a depthwise one, of ``counts`` outputs along each axis."""
+    settings = {"dilation": dilation, "stride": stride}
+    d_y = gradient_of((len(x), *counts, weights.shape[-1]))
+    each = weights[..., 0, : x.shape[-1]]
+    return [
+        (
+            partial(convolution, groups=groups, **settings),
+            partial(plain_convolution, groups=groups, **settings),
+            x,
+            weights,
+            d_y,
+        ),
+        (
+            partial(depthwise_convolution, **settings),
+            partial(plain_depthwise, **settings),
+            x,
+            each,
+            d_y[..., : x.shape[-1]],
+        ),
+    ]
+
+
 def arrays(length: int, kernel: int) -> list[np.ndarray]:
     """An input of two rows with 3 features, and weights to 5."""
     random = np.random.default_rng(length)
@@ -23,40 +103,19 @@ def arrays(length: int, kernel: int) -> list[np.ndarray]:
     return [random.normal(size=shape).astype(np.float32) for shape in shapes]
 
 
-def assert_same_values_and_gradients(forms, x, weights) -> jax.Array:
-    """Compares two forms' outputs and both gradients; returns the output."""
-    shape = jax.eval_shape(forms[0], x, weights).shape
-    d_y = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def run(function, x, weights):
-        y, backward = jax.vjp(function, x, weights)
-        return y, *backward(d_y)
-
-    results, expected = (run(form, x, weights) for form in forms)
-    for actual, wanted in zip(results, expected, strict=True):
-        np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4)
-    return results[0]
-
-
+# Length, kernel, dilation.
 CASES = [(1, 1, 1), (7, 3, 1), (63, 4, 1), (63, 7, 3), (100, 2, 13), (130, 5, 8), (15, 3, 7)]
 
 
-@pytest.mark.parametrize(("length", "kernel", "dilation"), CASES)
-def test_equals_its_reference(length, kernel, dilation):
-    forms = [functools.partial(f, dilation=dilation) for f in (convolution, convolution_reference)]
-    y = assert_same_values_and_gradients(forms, *arrays(length, kernel))
-    assert y.shape == (2, length - (kernel - 1) * dilation, 5)
+def test_equals_its_reference():
+    cases = []
+    for length, kernel, dilation in CASES:
+        made = length - (kernel - 1) * dilation
+        cases += both_forms(*arrays(length, kernel), (made,), dilation)
+    assert_equal_the_plain(*cases)
 
 
-@pytest.mark.parametrize(("length", "kernel", "dilation"), CASES)
-def test_depthwise_equals_its_reference(length, kernel, dilation):
-    x, weights = arrays(length, kernel)
-    functions = (depthwise_convolution, depthwise_convolution_reference)
-    forms = [functools.partial(f, dilation=dilation) for f in functions]
-    assert_same_values_and_gradients(forms, x, weights[:, :, 0])
-
-
+# Axes, kernel, dilation, stride, groups.
 GRIDS = {
     "plane": ((9, 6), (3, 2), 2, 1, 1),
     "strided": ((9, 12), (3, 4), 1, 2, 2),
@@ -68,58 +127,75 @@ GRIDS = {
 }
 
 
-def grid_arrays(axes, kernel, groups) -> list[np.ndarray]:
-    """An input of two rows with 6 features, and weights in groups to 12."""
-    random = np.random.default_rng(len(axes))
-    shapes = [(2, *axes, 6), (*kernel, 6 // groups, 12)]
-    return [random.normal(size=shape).astype(np.float32) for shape in shapes]
-
-
 @pytest.mark.parametrize("name", GRIDS)
 def test_on_grids_equals_its_reference(name):
     axes, kernel, dilation, stride, groups = GRIDS[name]
-    settings = {"dilation": dilation, "stride": stride, "groups": groups}
-    forms = [functools.partial(f, **settings) for f in (convolution, convolution_reference)]
-    y = assert_same_values_and_gradients(forms, *grid_arrays(axes, kernel, groups))
+    random = np.random.default_rng(len(axes))
+    shapes = [(2, *axes, 6), (*kernel, 6 // groups, 12)]
+    x, weights = (random.normal(size=shape).astype(np.float32) for shape in shapes)
     starts = [range(0, n - (k - 1) * dilation, stride) for n, k in zip(axes, kernel, strict=True)]
-    assert y.shape == (2, *map(len, starts), 12)
+    counts = tuple(map(len, starts))
+    assert_equal_the_plain(*both_forms(x, weights, counts, dilation, stride, groups))
 
 
-@pytest.mark.parametrize("name", GRIDS)
-def test_depthwise_on_grids_equals_its_reference(name):
-    axes, kernel, dilation, stride, _ = GRIDS[name]
-    x, weights = grid_arrays(axes, kernel, 6)
-    functions = (depthwise_convolution, depthwise_convolution_reference)
-    forms = [functools.partial(f, dilation=dilation, stride=stride) for f in functions]
-    assert_same_values_and_gradients(forms, x, weights[..., 0, :6])
+def test_fft_equals_the_sum_that_it_stands_for():
+    cases = []
+    for length, kernel in [(1, 1), (7, 3), (63, 63), (100, 130), (130, 1), (17, 31)]:
+        x, weights = arrays(length, kernel)
+        cases.append((fft_convolution, plain_causal, x, weights[:, :, 0], gradient_of(x.shape)))
+    assert_equal_the_plain(*cases)
 
 
-@pytest.mark.parametrize(
-    ("length", "kernel"), [(1, 1), (7, 3), (63, 63), (100, 130), (130, 1), (17, 31)]
-)
-def test_fft_equals_the_sum_that_it_stands_for(length, kernel):
-    x, weights = arrays(length, kernel)
-    forms = (fft_convolution, fft_convolution_reference)
-    y = assert_same_values_and_gradients(forms, x, weights[:, :, 0])
-    assert y.shape == x.shape
+def test_references_that_the_package_has():
+    """What the forms are timed against."""
+    x, weights = arrays(23, 4)
+    grid = gradient_of((2, 9, 7, 6))
+    matrices = gradient_of((3, 2, 3, 4))
+    settings = {"dilation": 2, "stride": 2, "groups": 2}
+    single = {"dilation": 3, "stride": 2}
+    assert_equal_the_plain(
+        (
+            partial(convolution_reference, **settings),
+            partial(plain_convolution, **settings),
+            grid,
+            matrices,
+            gradient_of((2, 3, 3, 4)),
+        ),
+        (
+            partial(depthwise_convolution_reference, **single),
+            partial(plain_depthwise, **single),
+            x,
+            weights[:, :, 0],
+            gradient_of((2, 7, 3)),
+        ),
+        (fft_convolution_reference, plain_causal, x, weights[:, :, 0], gradient_of(x.shape)),
+    )
 
 
-@pytest.mark.parametrize("function", [convolution, convolution_reference])
-def test_equals_a_loop(function):
+def test_equals_a_loop():
     x, weights = arrays(length=9, kernel=3)
     expected = np.zeros((2, 5, 5))
     for t in range(5):
         for i in range(3):
             expected[:, t] += x[:, t + 2 * i] @ weights[i]
-    actual = function(jnp.asarray(x), jnp.asarray(weights), dilation=2)
-    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+    forms = (convolution, convolution_reference)
+    for actual in jax.jit(lambda *given: [form(*given, dilation=2) for form in forms])(x, weights):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("function", [convolution, depthwise_convolution, fft_convolution])
-def test_follows_the_dtype_of_its_input(function):
-    x, weights = map(jnp.asarray, arrays(length=9, kernel=3))
-    weights = weights if function is convolution else weights[:, :, 0]
-    y = function(x.astype(jnp.bfloat16), weights)
-    assert y.dtype == jnp.bfloat16
-    expected = function(x, weights)
-    np.testing.assert_allclose(y.astype(jnp.float32), expected, rtol=0.05, atol=0.1)
+def test_follows_the_dtype_of_its_input():
+    x, weights = arrays(length=9, kernel=3)
+
+    @jax.jit
+    def every(x, weights):
+        each = weights[:, :, 0]
+        return (
+            convolution(x, weights),
+            depthwise_convolution(x, each),
+            fft_convolution(x, each),
+        )
+
+    half = every(x.astype(jnp.bfloat16), weights)
+    for y, expected in zip(half, every(x, weights), strict=True):
+        assert y.dtype == jnp.bfloat16
+        np.testing.assert_allclose(np.asarray(y, np.float32), expected, rtol=0.05, atol=0.1)

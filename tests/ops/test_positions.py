@@ -39,7 +39,7 @@ def test_sinusoidal_equals_a_loop():
             angle = positions[row, place] * frequency(k)
             expected[row, place, k] = math.sin(angle)
             expected[row, place, k + WIDTH // 2] = math.cos(angle)
-    encoding = sinusoidal(jnp.asarray(positions), WIDTH)
+    encoding = np.asarray(jax.jit(sinusoidal, static_argnums=1)(positions, WIDTH))
     assert encoding.dtype == jnp.float32
     np.testing.assert_allclose(encoding, expected, atol=3e-4)  # an angle of 4095 to 24 bits
     np.testing.assert_allclose(encoding[:, :2], expected[:, :2], atol=1e-5)
@@ -51,7 +51,7 @@ def test_rotate_turns_every_pair_by_its_position():
     expected = np.zeros(x.shape)
     for row, place, head in np.ndindex(2, 5, 3):
         expected[row, place, head] = turned(x[row, place, head], positions[row, place])
-    actual = rotate(jnp.asarray(x), jnp.asarray(positions))
+    actual = jax.jit(rotate)(x, positions)
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=3e-5)
 
 
@@ -78,11 +78,11 @@ def test_inner_products_depend_on_distance_alone(shift):
 
 def test_rotate_keeps_the_dtype_and_computes_in_float32():
     x = np.random.default_rng(0).normal(size=(1, 1, 1, WIDTH)).astype(np.float32)
-    far = jnp.array([[1001]])  # bfloat16 would round it to 1000
-    half = rotate(jnp.asarray(x, jnp.bfloat16), far)
+    far = np.array([[1001]])  # bfloat16 would round it to 1000
+    both = jax.jit(lambda far, *xs: [rotate(x, far) for x in xs])
+    half, full = both(far, x.astype(jnp.bfloat16), x)
     assert half.dtype == jnp.bfloat16
-    full = rotate(jnp.asarray(x), far)
-    np.testing.assert_allclose(half.astype(jnp.float32), full, atol=0.05)
+    np.testing.assert_allclose(np.asarray(half, np.float32), full, atol=0.05)
 
 
 def test_relative_scores_are_those_of_all_pairs():
@@ -90,9 +90,11 @@ def test_relative_scores_are_those_of_all_pairs():
     random = np.random.default_rng(0)
     query = random.normal(size=(1, 9, 2, 6)).astype(np.float32)
     projection = random.normal(size=(2, 6, 6)).astype(np.float32)
-    positions = jnp.arange(9)[None] + 5
-    turned = relative_query(jnp.asarray(query), jnp.asarray(projection), positions)
-    scores = np.einsum("bmhf,blf->bhml", turned, relative_key(positions, 6))
+    positions = np.arange(9)[None] + 5
+    turned, keys = jax.jit(lambda *given: (relative_query(*given), relative_key(given[-1], 6)))(
+        query, projection, positions
+    )
+    scores = np.einsum("bmhf,blf->bhml", turned, keys)
     offsets = np.arange(9)[:, None] - np.arange(9)[None]
     frequencies = 10_000.0 ** (-np.arange(3) / 3)
     angles = offsets[:, :, None] * frequencies
@@ -104,22 +106,25 @@ def test_relative_scores_are_those_of_all_pairs():
 @pytest.mark.parametrize("kind", ["linear", "ntk"])
 def test_scaled_rotations_keep_long_sequences_within_trained_angles(kind):
     """At 4 times the trained length the slowest pair turns a fourth; linear, every pair does."""
-    lengths = jnp.array([10, 64, 256])
     plain = np.array([frequency(k) for k in range(WIDTH // 2)])
-    scaled = scaled_frequencies(kind, lengths, 64, WIDTH)
+    x, places = np.random.default_rng(0).normal(size=(1, 8, 1, WIDTH)), np.arange(8)[None]
+
+    @jax.jit
+    def rotated(lengths, x, places):
+        scaled = scaled_frequencies(kind, lengths, 64, WIDTH)
+        return scaled, rotate(x, 4 * places, scaled[2:]), rotate(x, places)
+
+    scaled, far, near = rotated(np.array([10, 64, 256]), x.astype(np.float32), places)
     np.testing.assert_allclose(scaled[:2], [plain, plain], rtol=1e-5)
     np.testing.assert_allclose(scaled[2, -1], plain[-1] / 4, rtol=1e-5)
     np.testing.assert_allclose(scaled[2, 0], plain[0] / (4 if kind == "linear" else 1), rtol=1e-5)
     if kind == "linear":
-        x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 8, 1, WIDTH)), jnp.float32)
-        places = jnp.arange(8)[None]
-        far = rotate(x, 4 * places, scaled[2:])
-        np.testing.assert_allclose(far, rotate(x, places), atol=1e-5)
+        np.testing.assert_allclose(far, near, atol=1e-5)
 
 
 def test_spread_positions_are_in_order_below_their_bound():
-    rows = jnp.array([8])
-    drawn = np.concatenate([spread_positions(8, 100, rows, jax.random.key(n)) for n in range(200)])
+    draw = jax.jit(lambda rows, key: spread_positions(8, 100, rows, key))
+    drawn = np.concatenate([draw(np.array([8]), jax.random.key(n)) for n in range(200)])
     assert (np.diff(drawn, axis=1) > 0).all()
     assert drawn.min() >= 0
     assert drawn.max() < 100
