@@ -1,0 +1,165 @@
+"""What an earlier version left behind can still be scored, continued, summarised and reported.
+
+make.py made the folders; expected.json has what they scored then. A change that can't keep a test
+here says to a user with such a folder, in one line, what is different. All of the unfinished ones
+go on where SOAK is set: SOAK=1 python -m pytest tests/old_folders (a minute and a half more).
+"""
+
+import gc
+import json
+import math
+import os
+from pathlib import Path
+
+import jax
+import pytest
+
+from seqmodels.config import load_config
+from seqmodels.experiments import scaling
+from seqmodels.experiments.evaluation import evaluate_run
+from seqmodels.experiments.report.reading import find
+from seqmodels.experiments.report.writing import report_sections, write_report
+from seqmodels.experiments.runs import load_run
+from seqmodels.experiments.sweep import SweepOptions, run_sweep
+from seqmodels.training.evaluation import evaluate
+from seqmodels.training.fit import fit
+from seqmodels.training.step import jit_evaluation_step
+from seqmodels.training.workdir import Workdir
+from tests.command_line import ROOT, events, read_json
+
+EXPECTED = json.loads(Path(__file__).with_name("expected.json").read_text())
+NAMES = list(EXPECTED["finished"])
+SPLITS = ("validation", "test")
+STEPS, STOPPED = 12, 6
+# They take a minute of a core together; make test-fast takes these.
+SCORED_FAST = ("gru", "grid-conv")
+GOES_ON_FAST = ("gru", "conv")
+GOES_ON_SLOW = ("transformer", "truncated")
+GOES_ON = NAMES if "SOAK" in os.environ else [*GOES_ON_FAST, *GOES_ON_SLOW]
+
+
+def each(names, fast):
+    marked = [n if n in fast else pytest.param(n, marks=pytest.mark.slow) for n in names]
+    return pytest.mark.parametrize("name", marked)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """What takes the time here is XLA, whose programs then run for milliseconds, and the garbage
+    collection of each restore, which looks at all that other tests have left as well."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    gc.freeze()
+    yield
+    gc.unfreeze()
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def assert_close(scores, expected):
+    assert scores.keys() == expected.keys()
+    for split, metrics in expected.items():
+        assert scores[split] == pytest.approx(metrics, abs=1e-4, rel=0)
+
+
+@each(NAMES, SCORED_FAST)
+def test_checkpoints_score_what_they_did(old, name):
+    """The best of the finished one and the latest of the unfinished one, by one program."""
+    step = None
+    for state, which in (("finished", "best"), ("unfinished", "latest")):
+        run = load_run(old / state / name, which, devices=1)
+        task, settings = run.experiment.task, run.experiment.train
+        step = step or jit_evaluation_step(run.experiment.model, task, run.mesh)
+        of = settings.batch_size, settings.length, run.mesh
+        scores = {split: evaluate(step, run.params, task, split, *of) for split in SPLITS}
+        expected = EXPECTED[state][name]
+        assert run.step == expected["step"]
+        assert_close(scores, expected["evaluated"])
+        if state == "finished":
+            assert_close(scores, expected["results"])
+
+
+def test_a_finished_run_is_evaluated_again(copied):
+    folder = copied("finished/gru")
+    before = read_json(Path(folder, "evaluations.json"))
+    assert_close(evaluate_run(folder, "best", SPLITS), EXPECTED["finished"]["gru"]["results"])
+    after = read_json(Path(folder, "evaluations.json"))
+    assert after.keys() == before.keys()
+
+
+def test_a_finished_run_is_not_trained_again(copied, capsys):
+    folder = copied("finished/gru")
+    results = fit(Workdir(folder).config(), folder, devices=1)
+    assert results == read_json(Path(folder, "results.json"))
+    assert "finished/gru is finished (results.json)" in capsys.readouterr().out
+
+
+@each(GOES_ON, GOES_ON_FAST)
+def test_an_unfinished_run_goes_on(copied, capsys, name):
+    folder = copied(f"unfinished/{name}")
+    results = fit(Workdir(folder).config(), folder, devices=1)
+    assert results["steps"] == STEPS
+    assert f"continuing from step {STOPPED} in {folder}\n" in capsys.readouterr().out
+    assert [event["step"] for event in events(Path(folder), "train")] == [3, 6, 9, 12]
+    assert all(math.isfinite(results[split]["loss"]) for split in SPLITS)
+    assert read_json(Path(folder, "results.json")) == results
+
+
+def test_report_reads_them_all(old):
+    lines = []
+    found = find([str(old)], lines.append)
+    assert (lines, found.skipped) == ([], [])
+    assert len(found.runs) == 2 * len(NAMES)
+    for run in found.runs:
+        finished = run.folder.parent.name == "finished"
+        assert run.state[0] == ("finished" if finished else f"unfinished: step 6 of {STEPS}")
+        assert all(other.startswith("other version: ") for other in run.state[1:])
+        assert run.config
+        assert run.events
+        if finished:
+            assert run.results is not None
+            told = {split: run.results[split] for split in SPLITS}
+            assert told == EXPECTED["finished"][run.name]["results"]
+    (lengths,) = [run.lengths for run in found.runs if run.lengths]
+    assert list(lengths["12"]["test"]) == ["12", "24"]
+    states = {s.folder.name: sorted(t.state[0] for t in s.trials) for s in found.sweeps}
+    assert states == {
+        "finished": ["finished"] * 4,
+        "half-done": ["finished", "finished", "waiting", "waiting"],
+    }
+    (scaled,) = found.scalings
+    assert [cell["length"] for cell in scaled.content["cells"]] == [16, 32, 64]
+    assert report_sections(found)
+
+
+@pytest.mark.slow
+def test_report_is_written(old, tmp_path):
+    page = write_report([str(old / "sweeps"), str(old / "scaling")], str(tmp_path))
+    assert page.stat().st_size > 1e6
+
+
+@pytest.mark.slow
+def test_a_half_done_sweep_goes_on(copied, monkeypatch, capfd):
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")  # of its processes too
+    folder = copied("sweeps/half-done")
+    run_sweep("small.py", [], folder, ROOT / "train.py", SweepOptions(workers=1))
+    output = capfd.readouterr().out
+    assert "2 of 4 runs are finished" in output
+    assert "4 of 4 runs finished, 0 failed, 0 pruned" in output
+    trials = {path.name: path for path in Path(folder).glob("trials/*")}
+    assert len(trials) == 4
+    for name, expected in EXPECTED["sweeps"]["half-done"].items():
+        assert read_json(trials[name] / "trial.json")["attempts"] == 1
+        assert_close({s: read_json(trials[name] / "results.json")[s] for s in SPLITS}, expected)
+    said = [(path / "output.txt").read_text() for path in trials.values()]
+    assert sum(f"continuing from step {STOPPED} in" in text for text in said) == 1
+
+
+def test_a_scaling_table_is_not_measured_again(copied, monkeypatch):
+    folder = copied("scaling")
+    before = read_json(Path(folder, "scaling.json"))
+    monkeypatch.setattr(scaling, "run_child", None)
+    file = f"{ROOT}/configs/scaling.py"
+    settings = {"mixers": "gru", "lengths": "16,32,64", "width": "8", "depth": "1", "repeats": "2"}
+    config = load_config(file, [*settings.items(), ("from_length", "16")])
+    after = scaling.scale(config, file, folder)
+    for part in ("cells", "fits", "crossovers", "longest", "quality"):
+        assert json.loads(json.dumps(after[part])) == before[part]
