@@ -45,9 +45,10 @@ TINY = (
 
 QUICKLY = {
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+    "JAX_NUM_CPU_DEVICES": "8",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
 }
-"""Settings of a process that compiles as the tests do and keeps every program."""
+"""Settings of a process that compiles as the tests do, for as many devices, and keeps it all."""
 
 
 def tiny_config(**train: int) -> ConfigDict:

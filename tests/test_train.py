@@ -1,6 +1,5 @@
 """Whole runs by train.py: finished, stopped and killed, in processes of their own; gone wrong."""
 
-import random
 import re
 import shlex
 import signal
@@ -8,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from seqmodels.training.profiling import StepTrace
 from tests.command_line import (
-    EVALUATE_EVERY,
     QUICKLY,
     STEPS,
     assert_same_end,
@@ -23,6 +22,12 @@ from tests.command_line import (
     train_command,
 )
 
+EVALUATE_EVERY = 40
+
+
+def command(workdir: Path) -> list[str]:
+    return train_command(workdir, f"--config.train.evaluate_every={EVALUATE_EVERY}")
+
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory) -> Path:
@@ -34,7 +39,7 @@ def cache(tmp_path_factory) -> Path:
 def finished(tmp_path_factory, cache) -> tuple[Path, str]:
     """The folder of a run that nothing disturbed, and its output."""
     workdir = tmp_path_factory.mktemp("runs") / "undisturbed"
-    code, output, errors = finish(start(train_command(workdir), cache, **QUICKLY))
+    code, output, errors = finish(start(command(workdir), cache, **QUICKLY))
     assert (code, errors) == (0, "")
     return workdir, output
 
@@ -57,7 +62,9 @@ def test_a_run_leaves_all_that_is_needed(finished):
     steps = [event["step"] for event in events(workdir, "train")]
     assert steps == list(range(5, STEPS + 1, 5))
     validations = events(workdir, "validation")
-    assert [event["step"] for event in validations] == list(range(20, STEPS + 1, EVALUATE_EVERY))
+    assert [event["step"] for event in validations] == list(
+        range(EVALUATE_EVERY, STEPS + 1, EVALUATE_EVERY)
+    )
     results = read_json(workdir / "results.json")
     best = max(validations, key=lambda event: (event["accuracy"], event["step"]))
     assert results["best_step"] == best["step"]
@@ -76,7 +83,7 @@ def test_a_run_says_what_it_costs_and_how_far_it_is(finished):
     assert re.search(rf"compiled in {number} s; a step takes {number} MiB", output)
     line = rf"^step 5/{STEPS}  loss {number}  accuracy {number}  steps/s {number}  tokens/s"
     assert re.search(line, output, re.MULTILINE)
-    assert re.search(rf"^validation at step 20: accuracy {number}$", output, re.MULTILINE)
+    assert re.search(rf"^validation at step 40: accuracy {number}$", output, re.MULTILINE)
 
 
 @pytest.mark.slow
@@ -84,46 +91,59 @@ def test_the_same_command_again_changes_nothing(finished):
     workdir = finished[0]
     before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
     message = f"{workdir} is finished (results.json); choose another --workdir to train again\n"
-    assert call(*train_command(workdir)) == (0, message, "")
+    assert call(*command(workdir)) == (0, message, "")
     assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*")} == before
 
 
 @pytest.mark.slow
-def test_a_run_killed_and_stopped_ends_as_if_never_disturbed(finished, cache, tmp_path):
-    """Killed while it compiles, while a checkpoint is half written and in a step; then stopped.
+def test_a_run_killed_and_stopped_ends_as_if_never_disturbed(
+    finished, cache, tmp_path, monkeypatch
+):
+    """Killed while it compiles and while a checkpoint is half written; then stopped twice.
 
     The run itself sends the signal, so that the moment does not depend on the machine's load
-    (tests/soak/soak_train.py sends it from outside).
+    (tests/soak/soak_train.py sends it from outside). The rest is done in this process.
     """
     workdir = tmp_path / "disturbed run"
-    command = train_command(workdir)
 
     def strike(number: signal.Signals, moment: str) -> tuple[int, str, str]:
         disturbed = ["-m", "tests.training.disturbed_run", number.name, moment]
-        result = finish(start([*disturbed, *command], cache, **QUICKLY))
-        assert not (workdir / "results.json").exists()
-        return result
+        return finish(start([*disturbed, *command(workdir)], cache, **QUICKLY))
 
-    step = random.Random(2026).randrange(45, 100)
-    for moment in ("compiling", "saving 40", f"step {step}"):
-        code, output, _ = strike(signal.SIGKILL, moment)
-        assert code == -signal.SIGKILL, moment
-        assert "warning" not in output
-        if moment == "saving 40":
-            assert any("tmp" in path.name for path in (workdir / "checkpoints").iterdir())
-    for number, done in ((signal.SIGTERM, 105), (signal.SIGINT, 147)):
-        code, output, errors = strike(number, f"step {done}")
+    def assert_stopped(result: tuple[int, str, str], number: signal.Signals, at: int) -> list[str]:
+        """Returns the command that continues."""
+        code, output, errors = result
         assert code == 128 + number
         said = re.fullmatch(
             r"train.py: interrupted at step (\d+), which is saved; continue with: python (.*)\n",
             errors,
         )
         assert said is not None, errors
-        assert int(said[1]) == last_state(workdir)[0] == done + 1
-        command = shlex.split(said[2])
-    code, output, errors = finish(start(command, cache, **QUICKLY))
+        assert int(said[1]) == last_state(workdir)[0] == at
+        assert "warning" not in output
+        assert not (workdir / "results.json").exists()
+        return shlex.split(said[2])
+
+    for moment in ("compiling", "saving 80"):
+        code, output, _ = strike(signal.SIGKILL, moment)
+        assert code == -signal.SIGKILL, moment
+        assert "warning" not in output
+        assert not (workdir / "results.json").exists()
+    assert any("tmp" in path.name for path in (workdir / "checkpoints").iterdir())
+    again = assert_stopped(strike(signal.SIGTERM, "step 105"), signal.SIGTERM, 106)
+    with monkeypatch.context() as patched:
+        before = StepTrace.before
+
+        def interrupt(trace: StepTrace, step: int) -> None:
+            if step == 147:
+                signal.raise_signal(signal.SIGINT)
+            before(trace, step)
+
+        patched.setattr(StepTrace, "before", interrupt)
+        again = assert_stopped(call(*again), signal.SIGINT, 148)
+    code, output, errors = call(*again)
     assert (code, errors) == (0, "")
-    assert f"continuing from step {said[1]} in {workdir}\n" in output
+    assert f"continuing from step 148 in {workdir}\n" in output
     assert "warning" not in output
     assert_same_end(workdir, end_of(finished[0]))
 
@@ -150,9 +170,9 @@ DIVERGING = (
 def test_a_run_that_diverges_stops(tmp_path, evaluate_every, message):
     advice = "Try a lower optimizer.learning_rate, a longer warm-up or a lower clip_norm\n"
     every = f"--config.train.evaluate_every={evaluate_every}"
-    command = train_command(tmp_path, *DIVERGING, every)
+    diverging = train_command(tmp_path, *DIVERGING, every)
     for _ in range(2):  # the second continues from the good checkpoint, where there is one
-        code, _, errors = call(*command)
+        code, _, errors = call(*diverging)
         assert code == 3
         assert errors == message.replace("CHECKPOINTS", str(tmp_path / "checkpoints")) + advice
         assert not (tmp_path / "results.json").exists()

@@ -1,8 +1,9 @@
 """Lengths that are drawn for each step, and the programs that they take."""
 
 import json
-import signal
+import shutil
 from collections import Counter
+from pathlib import Path
 
 import jax
 import pytest
@@ -13,9 +14,7 @@ from seqmodels.errors import ConfigError, ParameterError
 from seqmodels.experiment import build_experiment
 from seqmodels.tasks import TASKS
 from seqmodels.training.fit import fit
-from seqmodels.training.interruption import RunInterruptedError
 from seqmodels.training.lengths import Lengths
-from seqmodels.training.profiling import StepTrace
 from tests.command_line import ROOT, assert_same_end, end_of, events, tiny_config
 
 KINDS = ("uniform", "powers", "curriculum")
@@ -169,7 +168,7 @@ def compilations():
 
 
 @pytest.mark.slow
-def test_a_run_compiles_a_program_for_each_bucket(compilations, capsys, tmp_path, monkeypatch):
+def test_a_run_compiles_a_program_for_each_bucket(compilations, capsys, tmp_path):
     """And continues bitwise where it stopped; and counts the tokens that are real."""
     of = build_experiment(config()).lengths
     fit(config(), tmp_path / "whole")
@@ -186,17 +185,10 @@ def test_a_run_compiles_a_program_for_each_bucket(compilations, capsys, tmp_path
         ratio = event["tokens_per_second"] / event["steps_per_second"]
         assert ratio == pytest.approx(tokens / 4)
 
-    before = StepTrace.before
-
-    def interrupt(trace: StepTrace, step: int) -> None:
-        if step == 6:
-            signal.raise_signal(signal.SIGTERM)
-        before(trace, step)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(StepTrace, "before", interrupt)
-        with pytest.raises(RunInterruptedError):
-            fit(config(), tmp_path / "stopped")
-    fit(config(), tmp_path / "stopped")
-    assert_same_end(tmp_path / "stopped", end_of(tmp_path / "whole"))
-    assert events(tmp_path / "stopped", "train")[-1] == events(tmp_path / "whole", "train")[-1]
+    stopped = Path(shutil.copytree(tmp_path / "whole", tmp_path / "stopped"))
+    shutil.rmtree(stopped / "checkpoints/12")
+    (stopped / "results.json").unlink()
+    fit(config(), stopped)
+    assert "continuing from step 6 in" in capsys.readouterr().out
+    assert_same_end(stopped, end_of(tmp_path / "whole"))
+    assert events(stopped, "train")[-1] == events(tmp_path / "whole", "train")[-1]

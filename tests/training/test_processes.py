@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import socket
 from pathlib import Path
@@ -80,11 +81,16 @@ def test_a_run_goes_on_with_one_process_and_then_with_two(tmp_path, monkeypatch)
     expected = recorded(tmp_path / "whole.jsonl")
     assert {len(rows) for rows in expected.values()} == {8}
 
+    # As if killed after step 8; the record of what came before is the whole run's.
+    shutil.copytree(whole, broken)
+    shutil.rmtree(broken / "checkpoints/16")
+    (broken / "results.json").unlink()
     record = tmp_path / "broken.jsonl"
-    first, second = sorted(random.Random(2026).sample(range(3, STEPS - 6), k=2))
-    train(broken, record, monkeypatch, stop=first)
-    train(broken, record, monkeypatch, stop=second)
-    for name, value in events(whole, "train")[second - 1].items():
+    lines = (tmp_path / "whole.jsonl").read_text().splitlines(keepends=True)
+    record.write_text("".join(lines[:8]))
+    stop_at = random.Random(2026).randrange(10, STEPS - 1)
+    train(broken, record, monkeypatch, stop=stop_at)
+    for name, value in events(whole, "train")[stop_at - 1].items():
         assert events(broken, "train")[-1][name] == value, "bitwise on as many devices"
 
     flags = [f"--config.train.{key}={value}" for key, value in (SETTINGS | DRAWN).items()]
@@ -105,12 +111,12 @@ def test_a_run_goes_on_with_one_process_and_then_with_two(tmp_path, monkeypatch)
     ]
     (code, output, errors), (other_code, other_output, other_errors) = map(finish, processes)
     assert (code, other_code) == (0, 0), errors + other_errors
-    assert f"continuing from step {second} in {broken}\n" in output
+    assert f"continuing from step {stop_at} in {broken}\n" in output
     assert "on 2 cpu devices of 2 processes that share the batch" in output
     assert "step" not in other_output, "the first process alone prints"
 
     seen = [recorded(file) for file in records]
-    for step in range(second, STEPS):
+    for step in range(stop_at, STEPS):
         assert set(seen[0][step]) == {"0", "1", "2", "3"}
         assert set(seen[1][step]) == {"4", "5", "6", "7"}
     together = recorded(record)
