@@ -6,7 +6,7 @@ A new task is tested by a line in CASES; what is particular to it has its own fi
 import math
 from pathlib import Path
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pytest
 
@@ -95,7 +95,7 @@ def test_every_task_has_a_case():
 @pytest.mark.parametrize("name", TASKS)
 def test_a_batch_is_a_pure_function_of_its_arguments(name):
     task, length = make(name), CASES[name][1]
-    asked = [(split, step) for split in SPLITS for step in (0, 1, 5)]
+    asked = [(split, step) for split in SPLITS for step in (0, 5)]
     first = {key: task.batch(*key, 4, length) for key in asked}
     for key in reversed(asked):
         assert same(task.batch(*key, 4, length), first[key]), key
@@ -157,12 +157,13 @@ def test_some_rows_of_a_batch_are_those_of_the_whole(name, split):
         assert same(some, Batch(*(x if x is None else x[rows] for x in whole)))
 
 
-@pytest.mark.parametrize("batch_size", [1, 8, 500])
+@pytest.mark.parametrize("batch_size", [1, 8, "more than there are"])
 @pytest.mark.parametrize("split", ["validation", "test"])
 @pytest.mark.parametrize("name", TASKS)
 def test_an_evaluation_pass_counts_every_example_once(name, split, batch_size):
     task, length = make(name), CASES[name][1]
     examples = task.examples(split, length)
+    batch_size = examples + 3 if isinstance(batch_size, str) else batch_size
     passes = -(-examples // batch_size)
     weights = [task.batch(split, step, batch_size, length).weights for step in range(passes + 1)]
     rows = np.concatenate([w.reshape(batch_size, -1) for w in weights])
@@ -214,10 +215,12 @@ def test_metrics_are_sums_and_counts_over_rows_that_count(name):
         "bits_per_byte": (sum(losses) / math.log(2), len(losses)),
         "bits_per_pixel": (sum(losses) / math.log(2), len(losses)),
     }
-    metrics = task.metrics(jnp.asarray(outputs), batch)
+    measure = jax.jit(task.metrics)
+    metrics = measure(outputs, batch)
     assert {"loss", task.spec.score} <= metrics.keys() <= expected.keys()
-    outputs[~rows] = -100 * outputs[~rows]
-    changed = task.metrics(jnp.asarray(outputs), batch)
+    others = outputs.copy()  # JAX may still be reading what it was given
+    others[~rows] *= -100
+    changed = measure(others, batch)
     for metric, (total, count) in metrics.items():
         np.testing.assert_allclose((total, count), expected[metric], rtol=1e-5, err_msg=metric)
         assert (total, count) == changed[metric]
@@ -230,7 +233,7 @@ def test_errors_are_sums_and_counts_over_rows_that_count(name):
     rows = counted(batch)
     assert 0 < rows.sum() < 8
     off = np.array([0.0, 0.03, -0.03, 0.05, -2.0, 9.0, 9.0, 9.0], np.float32)
-    metrics = task.metrics(jnp.asarray((batch.targets + off)[:, None]), batch)
+    metrics = jax.jit(task.metrics)((batch.targets + off)[:, None], batch)
     expected = np.sum(off[rows] ** 2), rows.sum()
     np.testing.assert_allclose(metrics["squared_error"], expected, rtol=1e-4)
     assert metrics["loss"] == metrics["squared_error"]
