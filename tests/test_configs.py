@@ -100,14 +100,19 @@ def with_sets(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def reduced(config: ConfigDict) -> ConfigDict:
-    """The same architecture and task, as small as they go: each mixer of the pattern once."""
+def shallow(config: ConfigDict) -> ConfigDict:
+    """With each mixer of the pattern once."""
     stacks = [config.model]
     if "decoder" in config.model:
         stacks = [s for s in (config.model.encoder, config.model.decoder) if s is not None]
     for stack in stacks:
         stack.depth = len(set(stack.pattern))
         stack.pattern = tuple(dict.fromkeys(stack.pattern))
+    return config
+
+
+def reduced(config: ConfigDict) -> ConfigDict:
+    """The same architecture and task, as small as they go."""
     small = {
         "model": {"width": 16},
         "optimizer": {"warmup_steps": 1},
@@ -291,7 +296,7 @@ DIGITS = "configs/digits.py"
 )
 def test_every_config_and_every_preset_trains(file, mixer):
     """It begins about at chance, learns one batch, and every parameter has a part in that."""
-    of = build_experiment(reduced(load(file, mixer)))
+    of = build_experiment(shallow(reduced(load(file, mixer))))
     mesh = make_mesh(1)
     settings = of.train
     step = jit_train_step(
