@@ -2,18 +2,21 @@
 
 Most of the suite's time is compilation. So every program is compiled without LLVM's expensive
 passes, but for the tests marked ``optimised``, and is kept in one folder outside of the clone,
-which all workers share: ``~/.cache/seqmodels-tests``, or what SEQMODELS_TEST_CACHE names (empty:
-none is kept). It may be deleted at any time.
+which all workers share: ``~/.cache/seqmodels-tests`` (or one for temporary files, where that can't
+be written), or what SEQMODELS_TEST_CACHE names (empty: none is kept). It may be deleted at any time.
 
 Nothing in it is trusted: its name holds all that a program depends on besides what JAX puts in its
 key, it must belong to this user, and each entry begins with the digest of the rest. What doesn't
 fit is compiled again.
 """
 
+import functools
 import hashlib
 import os
 import platform
+import stat
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -68,19 +71,27 @@ def keep_programs() -> Path | None:
 def _own_folder() -> Path | None:
     """The folder for this machine, JAX and user, made if it is missing."""
     named = os.environ.get("SEQMODELS_TEST_CACHE")
-    if named == "":
-        return None
+    if named is not None:
+        return _usable(Path(named)) if named else None
+    # A home may be missing or read-only.
+    elsewhere = Path(tempfile.gettempdir()) / f"seqmodels-tests-{os.getuid()}"
+    return _usable(Path("~/.cache/seqmodels-tests").expanduser()) or _usable(elsewhere)
+
+
+def _usable(parent: Path) -> Path | None:
+    """This machine's folder in a folder, where it is this user's alone; else None."""
+    folder = parent / _machine()
     try:
-        parent = Path(named) if named else Path.home() / ".cache" / "seqmodels-tests"
-        folder = parent / _machine()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-    except (OSError, RuntimeError):  # a home that is missing or can't be written to
+        status = folder.lstat()
+    except OSError:
         return None
-    is_own = status.st_uid == os.getuid() and not status.st_mode & 0o022
+    is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+    is_own &= not status.st_mode & 0o022
     return folder if is_own and os.access(folder, os.W_OK) else None
 
 
+@functools.cache
 def _machine() -> str:
     """A digest of the processor and of what compiles for it."""
     processor = platform.processor()
