@@ -1,24 +1,26 @@
 """Sizes beyond the machine: one line with the size and what there is, and nothing is computed."""
 
 import time
-from types import SimpleNamespace
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
+from seqmodels import experiment
 from seqmodels.config import load_config
 from seqmodels.errors import ConfigError, UserError
-from seqmodels.experiment import build_experiment
+from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.experiments.generation import Choice, _continue_text
 from seqmodels.experiments.lengths import Asked, _check, read_lengths
+from seqmodels.experiments.runs import LoadedRun
 from seqmodels.model import build_model
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import Batch, TaskSpec
 from seqmodels.training import memory
 from seqmodels.training.sharding import make_mesh, run_mesh
-from tests.command_line import ROOT
+from seqmodels.training.workdir import Workdir
+from tests.command_line import ROOT, tiny_config
 
 GIB = 2**30
 GRU: dict[str, Any] = {"depth": 1, "pattern": ("gru",), "mixers": {"gru": {"kind": "gru"}}}
@@ -96,11 +98,11 @@ def test_parameters_are_counted_with_their_moments(monkeypatch):
 
 
 def test_what_does_not_fit_in_memory_while_it_is_built_is_one_line(monkeypatch):
-    def full(self, **_):
+    def full(*_, **__):
         raise MemoryError("Unable to allocate 745. GiB for an array with shape (100000000000,)")
 
-    monkeypatch.setitem(TASKS, "copy", full)
-    with pytest.raises(ConfigError, match=r"more than the \d+ GiB .* \(Unable to alloc"):
+    monkeypatch.setattr(experiment, "construct_kind", full)
+    with pytest.raises(ConfigError, match=r"more than the \d+ GiB .* \(Unable to allocate 745"):
         build_experiment(load_config(f"{ROOT}/configs/copy.py"))
 
 
@@ -114,6 +116,11 @@ def test_the_machine_has_as_much_as_its_container(monkeypatch, tmp_path):
         assert memory.machine_bytes() == (expected or memory.machine_bytes())
 
 
+def loaded(of: Experiment) -> LoadedRun:
+    """As if trained; nothing of it is read."""
+    return LoadedRun(Workdir("no-such-run"), of, 0, {}, make_mesh(1))
+
+
 @pytest.mark.parametrize("text", ["32,33,...,1000000000", "1,3,...,9999999"])
 def test_too_many_lengths(text):
     with pytest.raises(UserError, match=r"lengths; at most 1,000 are taken"):
@@ -122,8 +129,7 @@ def test_too_many_lengths(text):
 
 @pytest.mark.parametrize("chunk", [None, 64])
 def test_a_length_to_evaluate_beyond_the_machine(chunk):
-    experiment = build_experiment(load_config(f"{ROOT}/configs/memory.py"))
-    run: Any = SimpleNamespace(experiment=experiment, mesh=make_mesh(1), params={})
+    run = loaded(build_experiment(load_config(f"{ROOT}/configs/memory.py:mixer=gru")))
     message = "--lengths: 1,000,000,000 positions: the inputs of a batch take at least 238 GiB"
     with pytest.raises(UserError, match=message):
         _check(run, Asked("test", (10**9,), chunk=chunk))
@@ -131,7 +137,7 @@ def test_a_length_to_evaluate_beyond_the_machine(chunk):
 
 def test_a_text_beyond_the_machine():
     model = build_model(GRU | {"width": 8}, LANGUAGE)
-    run: Any = SimpleNamespace(experiment=SimpleNamespace(model=model), params={})
+    run = loaded(build_experiment(tiny_config())._replace(model=model))
     with pytest.raises(UserError, match=r"1,000,000,000,001 tokens take at least 3,725 GiB"):
         _continue_text(run, 10**12, "a", Choice(), jax.random.key(0))
 

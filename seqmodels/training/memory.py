@@ -55,17 +55,21 @@ def require_drawable(task: Task, rows: int, length: int, what: str, advice: str)
 
 
 def require_evaluable(task: Task, split: Split, length: int, section: Mapping[str, Any]) -> None:
-    """Refuses a split whose inputs are more than the machine holds, as evaluation reads ahead."""
+    """Refuses a split whose inputs are more than the machine holds, as evaluation reads ahead.
+
+    One whose size a key of the task's section sets, ``evaluation_examples`` or the like; of files
+    there are as many as there are.
+    """
+    key = next((name for name in section if name.startswith("evaluation_")), None)
     examples = task.examples(split, length)
-    if examples is None:
+    if key is None or examples is None:
         return
-    key = next((name for name in section if name.startswith("evaluation")), "kind")
     require_bytes(
         examples * length * NUMBER * _features(task.spec),
         machine_bytes(),
         f"task.{key}={section[key]!r}: the inputs of the {split} split, {examples:,} examples of "
         f"{length:,} positions,",
-        f"lower task.{key}" if key != "kind" else "lower train.length",
+        f"lower task.{key}",
     )
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 from ml_collections import ConfigDict
@@ -37,6 +37,12 @@ PACKAGES = (
 MATHEMATICS = 2
 """Raised with each change of what a run computes from the same config (CHANGELOG.md); a folder that
 states none is of 1."""
+
+
+class _Environment(TypedDict, total=False):
+    """What is read of ``environment.json``."""
+
+    mathematics: int
 
 
 class Workdir:
@@ -81,11 +87,10 @@ class Workdir:
 
     def _mathematics(self) -> int:
         try:
-            found = read_json(self.path / "environment.json", dict[str, Any]) or {}
+            found = read_json(self.path / "environment.json", _Environment)
         except UnreadableError:  # it is about to be written anew
-            return MATHEMATICS
-        stated = found.get("mathematics", 1)
-        return stated if isinstance(stated, int) else MATHEMATICS
+            found = None
+        return MATHEMATICS if found is None else found.get("mathematics", 1)
 
     def config(self) -> ConfigDict:
         """The config of the run that lies here.

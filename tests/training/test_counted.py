@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqmodels.experiment import build_experiment
 from seqmodels.experiments.lengths import Asked, _evaluate_length, _sliced
+from seqmodels.experiments.runs import LoadedRun
+from seqmodels.experiments.scoring import Scores
 from seqmodels.model import build_model
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import (
@@ -21,6 +24,8 @@ from seqmodels.training.evaluation import evaluate
 from seqmodels.training.optimizer import make_optimizer
 from seqmodels.training.sharding import make_mesh
 from seqmodels.training.step import initial_state, make_train_step
+from seqmodels.training.workdir import Workdir
+from tests.command_line import tiny_config
 
 
 class Numbered:
@@ -138,22 +143,18 @@ def test_truncated_training_reports_whole_sequences(truncate, accumulate):
 
 def test_lengths_of_a_training_split_count_each_example_once():
     """evaluate.py --lengths --split=train: the rows that are asked for, and not a batch's rest."""
-    from types import SimpleNamespace
-
     seen = []
 
     def scorer(params, batch):
         del params
         seen.append(batch)
         rows = (batch.weights[:, 0], batch.weights[:, 0])
-        return SimpleNamespace(rows={"accuracy": rows}, targets={})
+        return Scores({"accuracy": rows}, {})
 
-    run = SimpleNamespace(
-        experiment=SimpleNamespace(task=Numbered(), train=SimpleNamespace(batch_size=8, length=2)),
-        mesh=SimpleNamespace(size=1),
-        params={},
-    )
-    scores = _evaluate_length(run, Asked("train", (2,), chunk=2), 2, scorer)  # type: ignore[arg-type]
+    of = build_experiment(tiny_config())
+    of = of._replace(task=Numbered(), train=of.train._replace(batch_size=8, length=2))
+    run = LoadedRun(Workdir("no-such-run"), of, 0, {}, make_mesh(1))
+    scores = _evaluate_length(run, Asked("train", (2,), chunk=2), 2, scorer)
     assert scores.metrics["accuracy"].examples == 21
     counted = [b.inputs[b.weights[:, 0] > 0, 0] for b in seen]
     assert sorted(np.concatenate(counted).tolist()) == list(range(21))
