@@ -1,6 +1,8 @@
 """Command lines: flags and config overrides in, one call, errors in one line."""
 
+import math
 import sys
+import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -9,6 +11,10 @@ from ml_collections import ConfigDict
 
 from seqmodels.config import load_config
 from seqmodels.errors import ConfigError, UserError
+
+TRACEBACK = flags.DEFINE_boolean(
+    "traceback", False, "of what went wrong in a config file, show the calls"
+)
 
 _overrides: list[tuple[str, str]] = []
 
@@ -56,6 +62,9 @@ def _run(main: Callable[[list[str]], None], takes_config: bool, takes_names: boo
             raise UserError(f"{message.splitlines()[0]} (see --help)") from None
         except SystemExit:
             sys.exit(0)  # --help has been printed; absl calls that a failure
+        for flag, value in flags.FLAGS.flag_values_dict().items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"--{flag}={value} is not finite")
         if left[1:] and not takes_names:
             raise UserError(f"{left[1]!r} is not a flag; flags look like --name=value (see --help)")
         return left
@@ -65,8 +74,21 @@ def _run(main: Callable[[list[str]], None], takes_config: bool, takes_names: boo
             try:
                 return function(*arguments)
             except UserError as error:
-                print(f"{name}: {error}", file=sys.stderr)
+                if error.__cause__ is not None and TRACEBACK.value:
+                    traceback.print_exception(error.__cause__)
+                more = error.__cause__ is not None and not TRACEBACK.value
+                hint = " (--traceback shows the calls)" if more else ""
+                print(f"{name}: {error}{hint}", file=sys.stderr)
                 sys.exit(error.exit_code)
+            except Exception as error:
+                # Of an accelerator's memory, and of a program's, the library says so in words.
+                if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+                said = str(error).partition("\n")[0]
+                print(
+                    f"{name}: memory is full: {said}; lower a size of the config", file=sys.stderr
+                )
+                sys.exit(UserError.exit_code)
             except KeyboardInterrupt:
                 print(f"{name}: stopped", file=sys.stderr)
                 sys.exit(130)

@@ -1,27 +1,25 @@
 """Configs: read, override, check, and turn into objects.
 
-A config file defines ``get_config(arg) -> ConfigDict``. The signature of what a
-section constructs is that section's schema: :func:`construct` refuses, before
-anything is compiled, keys that nothing reads, values of the wrong type and
-values that the constructor rejects, and names the full path of the key.
+A config file defines ``get_config(arg) -> ConfigDict`` (:mod:`seqmodels.config_files`).
+The signature of what a section constructs is that section's schema: :func:`construct`
+refuses, before anything is compiled, keys that nothing reads, values of the wrong type
+(:mod:`seqmodels.values`) and values that the constructor rejects, and names the full
+path of the key.
 """
 
 import ast
 import difflib
-import importlib.util
 import inspect
 import json
-import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from beartype import BeartypeConf
-from beartype.door import is_bearable
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
 
+from seqmodels.config_files import run_config
 from seqmodels.errors import ConfigError, ParameterError, nearest
+from seqmodels.values import describe, fits, plain, require_finite
 
 Section = Mapping[str, Any] | ConfigDict
 """A config, or a part of one."""
@@ -34,14 +32,22 @@ def load_config(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> ConfigD
     """Loads ``FILE.py`` or ``FILE.py:ARGUMENTS`` and applies ``(dotted key, text)`` overrides.
 
     Returns the locked config. Raises :class:`ConfigError` where the file is
-    missing, defines no ``get_config``, refuses its argument, or where an
+    missing, fails, defines no ``get_config``, refuses its argument, or where an
     override names no key or has the wrong type.
     """
-    file, _, argument = spec.partition(":")
-    module = _load_module(file)
-    if not hasattr(module, "get_config"):
-        raise ConfigError(f"--config={file}: defines no get_config(arg)")
-    config = module.get_config(argument)
+    file, colon, argument = spec.partition(":")
+    config = run_config(file, "get_config", argument if colon else None)
+    if isinstance(config, Mapping | FrozenConfigDict) and type(config) is not ConfigDict:
+        content = plain(config, "config")
+        try:
+            config = ConfigDict(content)
+        except ValueError as error:  # a key with a dot
+            raise ConfigError(f"--config={file}: get_config: {error}") from None
+    if not isinstance(config, ConfigDict):
+        raise ConfigError(
+            f"--config={file}: get_config returns {config!r:.80}; return a ConfigDict or a dict"
+        )
+    _make_plain(config, "config")
     config.lock()
     for key, text in overrides:
         override(config, key, text)
@@ -53,26 +59,17 @@ def load_sweep(file: str) -> Any:
 
     Raises :class:`ConfigError` where the file is missing or defines none.
     """
-    module = _load_module(file)
-    if not hasattr(module, "sweep"):
-        raise ConfigError(
-            f"--config={file}: defines no sweep(); copy that of configs/digits.py, which returns "
-            "the points to run"
-        )
-    return module.sweep()
+    return run_config(file, "sweep", None)
 
 
-def _load_module(file: str) -> types.ModuleType:
-    path = Path(file)
-    if not path.is_file():
-        siblings = [str(p) for p in path.parent.glob("*.py")]
-        raise ConfigError(f"--config={file}: no such file; {nearest(str(path), siblings)}")
-    module_spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert module_spec is not None
-    assert module_spec.loader is not None
-    module = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(module)
-    return module
+def _make_plain(config: Any, path: str) -> None:
+    """Puts Python's numbers in the place of NumPy's; refuses what is no value."""
+    with config.unlocked(), config.ignore_type():
+        for key in list(config):
+            if isinstance(config[key], ConfigDict):
+                _make_plain(config[key], f"{path}.{key}")
+            elif repr(value := plain(config[key], f"{path}.{key}")) != repr(config[key]):
+                config[key] = value
 
 
 def read_arguments(text: str, **defaults: Any) -> Any:
@@ -109,7 +106,7 @@ def override(config: ConfigDict, key: str, text: str) -> None:
     if isinstance(section, ConfigDict):
         inside = ", ".join(f"{key}.{name}" for name in section)
         raise ConfigError(f"config key {key!r} is a section; set one of {inside}")
-    value = _parse(text)
+    value = plain(_parse(text), f"config key {key}")
     if isinstance(section, str) and text != "None":
         value = text  # also where it reads as something else: none is a word of many settings
     if isinstance(section, float) and isinstance(value, int) and not isinstance(value, bool):
@@ -129,7 +126,7 @@ def _parse(text: str) -> Any:
         return words[text.lower()]
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
 
 
@@ -157,8 +154,8 @@ def flatten(config: Section, prefix: str = "") -> Flat:
 
 def to_dict(config: Section) -> dict[str, Any]:
     """A plain nested dict as it comes back from JSON, so that two configs compare equal."""
-    plain = config.to_dict() if isinstance(config, ConfigDict) else dict(config)
-    return json.loads(json.dumps(plain))
+    whole = config.to_dict() if isinstance(config, ConfigDict) else dict(config)
+    return json.loads(json.dumps(plain(whole, "config")))
 
 
 def differing_keys(old: Section, new: Section) -> list[str]:
@@ -204,8 +201,9 @@ def construct(function: Callable[..., Any], section: Section, path: str, **given
             raise ConfigError(
                 f"{path}.{key}={value!r} is never read by {owner}; {nearest(key, readable)}"
             )
-        if key in hints and not _fits(value, hints[key]):
-            raise ConfigError(f"{path}.{key}={value!r}: {owner} wants {_describe(hints[key])}")
+        if key in hints and not fits(value, hints[key]):
+            raise ConfigError(f"{path}.{key}={value!r}: {owner} wants {describe(hints[key])}")
+        require_finite(value, f"{path}.{key}")
         if isinstance(value, list):
             section[key] = tuple(value)
     missing = [
@@ -232,30 +230,3 @@ def construct_kind(
     if kind not in table:
         raise ConfigError(f"{path}.kind={kind!r} is not known; {nearest(str(kind), table)}")
     return construct(table[kind], rest, path, **given)
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    if isinstance(value, bool) and not is_bearable(True, _without_int(hint)):
-        return False
-    value = tuple(value) if isinstance(value, list) else value
-    value = dict(value.items()) if isinstance(value, ConfigDict) else value
-    return is_bearable(value, hint, conf=BeartypeConf(is_pep484_tower=True))
-
-
-def _without_int(hint: Any) -> Any:
-    """The hint without int and float, which Python lets a bool pass for."""
-    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
-    options = typing.get_args(hint) if is_union else (hint,)
-    kept = [o for o in options if o not in (int, float)]
-    return typing.Union[tuple(kept)] if kept else type(None)  # noqa: UP007
-
-
-def _describe(hint: Any) -> str:
-    if typing.get_origin(hint) is typing.Literal:
-        return "one of " + ", ".join(repr(a) for a in typing.get_args(hint))
-    options = typing.get_args(hint)
-    if options and typing.get_origin(hint) is not tuple:
-        return " or ".join(_describe(o) for o in options)
-    if hint is type(None):
-        return "None"
-    return hint.__name__ if inspect.isclass(hint) and not options else str(hint)

@@ -4,6 +4,7 @@ Each new token goes through ``extend`` by itself, so it costs what the mixers' s
 not the whole sequence again.
 """
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -29,7 +30,8 @@ class Sampling(NamedTuple):
 
     def check(self) -> "Sampling":
         """Raises ParameterError for settings that can't be used."""
-        require(self.temperature >= 0, f"temperature={self.temperature} is below 0")
+        require(not self.temperature < 0, f"temperature={self.temperature} is below 0")
+        require(math.isfinite(self.temperature), f"temperature={self.temperature} is not finite")
         require(self.top_k is None or self.top_k >= 1, f"top_k={self.top_k} is below 1")
         require(
             self.top_p is None or 0 < self.top_p <= 1,
@@ -102,6 +104,7 @@ def sample(scores: Float[Array, "B V"], sampling: Sampling, key: Key[Array, ""])
     scores = scores.astype(jnp.float32)
     if sampling.temperature == 0:
         return jnp.argmax(scores, axis=-1).astype(jnp.int32)
+    scores -= jnp.max(scores, axis=-1, keepdims=True)  # or a small temperature makes them infinite
     scores = allowed_scores(scores / sampling.temperature, sampling.top_k, sampling.top_p)
     return jax.random.categorical(key, scores, axis=-1).astype(jnp.int32)
 
@@ -109,17 +112,23 @@ def sample(scores: Float[Array, "B V"], sampling: Sampling, key: Key[Array, ""])
 def allowed_scores(
     scores: Float[Array, "B V"], top_k: int | None, top_p: float | None
 ) -> Float[Array, "B V"]:
-    """Scores with -inf in place of those that may not be drawn: first by top_k, then by top_p."""
-    if top_k is not None and top_k < scores.shape[-1]:
-        least = jax.lax.top_k(scores, top_k)[0][:, -1:]
-        scores = jnp.where(scores >= least, scores, -jnp.inf)
+    """Scores with -inf in place of those that may not be drawn: first by top_k, then by top_p.
+
+    Of equal scores the first is the better one, so that there are exactly ``top_k``, and no more
+    than it takes to hold ``top_p``.
+    """
+    if top_k is None and top_p is None:
+        return scores
+    V = scores.shape[-1]
+    order = jnp.argsort(-scores, axis=-1)  # stable
+    kept = jnp.broadcast_to(jnp.arange(V)[None] < (top_k or V), scores.shape)  # best first
     if top_p is not None and top_p < 1:
-        order = jnp.argsort(-scores, axis=-1)
-        shares = jax.nn.softmax(jnp.take_along_axis(scores, order, axis=-1), axis=-1)
+        ranked = jnp.take_along_axis(scores, order, axis=-1)
+        shares = jax.nn.softmax(jnp.where(kept, ranked, -jnp.inf), axis=-1)
         before = jnp.cumsum(shares, axis=-1) - shares  # held by the better ones
-        kept = jnp.take_along_axis(before < top_p, jnp.argsort(order, axis=-1), axis=-1)
-        scores = jnp.where(kept, scores, -jnp.inf)
-    return scores
+        kept &= before < top_p
+    kept = jnp.take_along_axis(kept, jnp.argsort(order, axis=-1), axis=-1)
+    return jnp.where(kept, scores, -jnp.inf)
 
 
 class Beams(NamedTuple):
@@ -158,7 +167,10 @@ def beam_search(
     """
     require(count >= 1, f"count={count} is below 1")
     require(beams >= 1, f"beams={beams} is below 1")
-    require(length_penalty >= 0, f"length_penalty={length_penalty} is below 0")
+    require(
+        0 <= length_penalty < math.inf,
+        f"length_penalty={length_penalty} is not at least 0 and finite",
+    )
     return _beam_search(model.extend, count, beams, length_penalty, end, params, state, first)
 
 

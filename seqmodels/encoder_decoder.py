@@ -161,7 +161,9 @@ class EncoderDecoder(nnx.Module):
 
         tokens = self._previous(batch.targets)
         if keys[2] is not None and self.scheduled_sampling > 0:
-            own = jax.random.categorical(keys[2], jax.lax.stop_gradient(scores(tokens)))
+            # In bfloat16 the noise, of 8 bits, would never draw what is unlikely.
+            made = jax.lax.stop_gradient(scores(tokens)).astype(jnp.float32)
+            own = jax.random.categorical(keys[2], made)
             replaced = jax.random.bernoulli(
                 jax.random.fold_in(keys[2], 1), self.scheduled_sampling, tokens.shape
             )

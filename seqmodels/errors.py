@@ -56,6 +56,14 @@ def require(condition: bool, message: str) -> None:
         raise ParameterError(message)
 
 
+def require_seed(seed: int) -> None:
+    """Refuses a seed that ``jax.random.key`` doesn't take, or doesn't tell from another one.
+
+    Those are 32 bits without 64-bit types.
+    """
+    require(0 <= seed < 2**32, f"seed={seed} is not at least 0 and below 2**32")
+
+
 def require_with(
     value: Any, wanted: bool, name: str, owner: str, wanted_if_missing: bool = True
 ) -> None:

@@ -5,11 +5,17 @@ from typing import NamedTuple
 import jax
 
 from seqmodels.config import Section, construct, construct_kind
-from seqmodels.errors import ConfigError, ParameterError, require, require_with
+from seqmodels.errors import ConfigError, ParameterError, require, require_seed, require_with
 from seqmodels.model import Model, build_model
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import SPLITS, Batch, Task
 from seqmodels.training.lengths import Kind, Lengths
+from seqmodels.training.memory import (
+    GIB,
+    machine_bytes,
+    require_drawable,
+    require_evaluable,
+)
 from seqmodels.training.optimizer import Optimizer, make_optimizer
 
 
@@ -57,7 +63,13 @@ def build_experiment(config: Section) -> Experiment:
     Raises:
       ConfigError: one line that names the key, its value and what is allowed.
     """
-    return construct(_build, config, "config")
+    try:
+        return construct(_build, config, "config")
+    except MemoryError as error:
+        raise ConfigError(
+            f"config: it takes more than the {machine_bytes() / GIB:,.0f} GiB that this machine "
+            f"has ({error})"
+        ) from None
 
 
 def _build(
@@ -67,15 +79,23 @@ def _build(
     optimizer: Section,
     train: Section,
 ) -> Experiment:
-    # 32 bits are what jax.random.key takes without 64-bit types, and keeps apart.
-    require(0 <= seed < 2**32, f"seed={seed} is not at least 0 and below 2**32")
+    require_seed(seed)
     settings = construct(_train_settings, train, "train")
     the_task = construct_kind(TASKS, task, "task", seed=seed)
-    for split in SPLITS:
-        try:
+    require_drawable(
+        the_task,
+        settings.batch_size,
+        settings.length,
+        f"train.batch_size={settings.batch_size}, train.length={settings.length}",
+        "lower one of them",
+    )
+    try:
+        for split in SPLITS[1:]:
+            require_evaluable(the_task, split, settings.length, dict(task.items()))
+        for split in SPLITS:
             the_task.batch(split, 0, 1, settings.length)
-        except ParameterError as error:
-            raise ConfigError(f"train.{error}") from None
+    except ParameterError as error:
+        raise ConfigError(f"train.{error}") from None
     try:
         lengths = _lengths(seed, the_task, settings)
     except ParameterError as error:
@@ -153,6 +173,7 @@ def _train_settings(
     )
     for name, value in settings._asdict().items():
         require(not isinstance(value, int) or value >= 1, f"{name}={value} is below 1")
+    require(steps < 2**31, f"steps={steps} is not below 2**31: steps are counted in 32 bits")
     require(
         batch_size % accumulate == 0,
         f"batch_size={batch_size} can't be shared equally among {accumulate} micro-batches; "

@@ -15,6 +15,9 @@ from seqmodels.layers import MLPKind, Norm, NormKind
 from seqmodels.mixers import MIXERS, Cost, CrossAttention, Mixer
 from seqmodels.ops.grids import ScanOrder
 
+DEEPEST = 256
+"""Blocks of a stack at most: building them takes time for each, and compiling them far more."""
+
 
 class Stack(nnx.Module):
     """``depth`` blocks and, with pre-norm, a last norm.
@@ -59,6 +62,11 @@ class Stack(nnx.Module):
         rngs: nnx.Rngs,
     ):
         require(depth >= 1, f"depth={depth} is below 1")
+        require(
+            depth <= DEEPEST,
+            f"depth={depth} is above {DEEPEST}: each block is compiled by itself, which takes "
+            "minutes for hundreds; lower it",
+        )
         require(0 <= dropout < 1, f"dropout={dropout} is not at least 0 and below 1")
         require(len(pattern) > 0, "pattern=() names no mixer")
         for name in pattern:

@@ -2,8 +2,8 @@
 
 Most of the suite's time is compilation. So every program is compiled without LLVM's expensive
 passes, but for the tests marked ``optimised``, and is kept in one folder outside of the clone,
-which all workers share: ``~/.cache/seqmodels-tests`` (or one for temporary files, where that can't
-be written), or what SEQMODELS_TEST_CACHE names (empty: none is kept). It may be deleted at any time.
+which all workers share: ``~/.cache/seqmodels-tests``, one for temporary files where that can't be
+written, or what SEQMODELS_TEST_CACHE names (empty: none is kept). It may be deleted at any time.
 
 Nothing in it is trusted: its name holds all that a program depends on besides what JAX puts in its
 key, it must belong to this user, and each entry begins with the digest of the rest. What doesn't

@@ -89,20 +89,26 @@ def fit_two_parts(points: Points, from_length: int) -> TwoParts | None:
     return TwoParts(round(float(linear), 15), float(quadratic))
 
 
-def crossover(first: Points, second: Points) -> float | None:
-    """The length from which one costs more that cost less at the shortest length of both.
+def crossings(first: Points, second: Points) -> list[float]:
+    """All lengths at which the one that costs less changes, in order.
 
-    Between two lengths costs are straight lines of the logarithms. Where they cross several
-    times, the last crossing; None where they don't, or are cheapest in the same order at both ends.
+    Between two lengths costs are straight lines of the logarithms. A length at which both cost the
+    same is none of either's.
+
+    >>> [round(x) for x in crossings({100: 1, 400: 2, 900: 9}, {100: 2, 400: 1, 900: 10})]
+    [200, 737]
     """
-    lengths = sorted(first.keys() & second.keys())
-    gaps = [math.log(first[length] / second[length]) for length in lengths]
-    if len(lengths) < 2 or gaps[0] * gaps[-1] >= 0:
-        return None
-    pairs = list(itertools.pairwise(range(len(lengths))))
-    a, b = next((a, b) for a, b in reversed(pairs) if gaps[a] * gaps[-1] <= 0)
-    share = gaps[a] / (gaps[a] - gaps[b])
-    return math.exp((1 - share) * math.log(lengths[a]) + share * math.log(lengths[b]))
+    gaps = {
+        length: math.log(first[length] / second[length])
+        for length in sorted(first.keys() & second.keys())
+        if first[length] != second[length]
+    }
+    found = []
+    for a, b in itertools.pairwise(gaps):
+        if gaps[a] * gaps[b] < 0:
+            share = gaps[a] / (gaps[a] - gaps[b])
+            found.append(math.exp((1 - share) * math.log(a) + share * math.log(b)))
+    return found
 
 
 def separate(first: Range, second: Range) -> bool:
@@ -120,19 +126,23 @@ def longest_within(
     """The greatest length whose cost is within a limit, and whether it lies beyond all points.
 
     Between points by straight lines of the logarithms; beyond the last by the power law, moved to
-    go through that point. None if the last is within and there is no law; 0 if the first is not.
+    go through that point. None if the last is within and there is no law; 0 if none is within.
+    Where costs fall again below the limit, the length after which none does so.
 
     >>> longest_within({1000: 1.0, 2000: 2.0, 4000: 4.0}, 3.0, None)
     (3000, False)
+    >>> longest_within({1000: 5.0, 2000: 2.0, 4000: 4.0}, 3.0, None)
+    (3000, False)
     """
     lengths: Sequence[int] = sorted(points)
-    if not lengths or points[lengths[0]] > limit:
+    within = [index for index, length in enumerate(lengths) if points[length] <= limit]
+    if not within:
         return 0, False
-    for a, b in itertools.pairwise(lengths):
-        if points[b] > limit:
-            slope = math.log(points[b] / points[a]) / math.log(b / a)
-            return math.floor(a * (limit / points[a]) ** (1 / slope) + 1e-6), False
-    last = lengths[-1]
+    a = lengths[within[-1]]
+    if a != lengths[-1]:
+        b = lengths[within[-1] + 1]
+        slope = math.log(points[b] / points[a]) / math.log(b / a)
+        return math.floor(a * (limit / points[a]) ** (1 / slope) + 1e-6), False
     if law is None or law.exponent <= 0:
         return None
-    return math.floor(last * (limit / points[last]) ** (1 / law.exponent)), True
+    return math.floor(a * (limit / points[a]) ** (1 / law.exponent)), True

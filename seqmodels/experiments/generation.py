@@ -10,11 +10,12 @@ from rich.table import Table
 
 from seqmodels.arrays import AnyArray, Array, Int, Key, Params, State
 from seqmodels.decoding import Sampling, beam_search, begin, decode
-from seqmodels.errors import ParameterError, UserError, require
+from seqmodels.errors import ConfigError, ParameterError, UserError, require, require_seed
 from seqmodels.experiments.runs import LoadedRun, load_run
 from seqmodels.model import Model
 from seqmodels.tasks.base import Batch, WritingTask
 from seqmodels.tasks.text import Text
+from seqmodels.training.memory import machine_bytes, require_bytes
 
 
 class Choice(NamedTuple):
@@ -119,6 +120,10 @@ def generate_run(
         raise UserError(f"--generate={count} is below 1")
     if temperature is not None and temperature < 0:
         raise UserError(f"--temperature={temperature} is below 0")
+    try:
+        require_seed(seed)
+    except ParameterError as error:
+        raise UserError(f"--{error}") from None
     run = load_run(workdir, checkpoint, devices=1)
     task, key = run.experiment.task, jax.random.key(seed)
     by_default = 0.7 if isinstance(task, Text) and beams is None else 0.0
@@ -134,6 +139,9 @@ def generate_run(
                 f"--generate writes with models of text and of tasks that write a sequence; the "
                 f"run in {workdir} does neither"
             )
+    except ConfigError as error:
+        what = "" if prompt is None else f" after --prompt={prompt[:40]!r}"
+        raise UserError(f"--generate={count}{what}: {error}") from None
     except ParameterError as error:
         raise UserError(f"--{error}") from None
     (run.workdir.path / "sample.txt").write_text(text + "\n")
@@ -145,6 +153,12 @@ def _continue_text(
     run: LoadedRun, count: int, prompt: str, choice: Choice, key: Key[Array, ""]
 ) -> str:
     start = prompt.encode() or b"\n"
+    rows, room = choice.beams or 1, len(start) + count
+    state = jax.eval_shape(lambda: run.experiment.model.initial_state(rows, room))
+    held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    require_bytes(
+        held + 4 * rows * room, machine_bytes(), f"the state and {room:,} tokens", "write fewer"
+    )
     tokens = generate(
         run.experiment.model,
         jax.device_put(run.params, jax.devices()[0]),  # one row: nothing to share

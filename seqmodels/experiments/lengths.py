@@ -17,9 +17,13 @@ from seqmodels.experiments.scoring import (
     require_streaming,
     whole_scorer,
 )
-from seqmodels.tasks.base import Batch, SlicedTask, Split
+from seqmodels.tasks.base import Batch, SlicedTask, Split, count_rows
 from seqmodels.tasks.buckets import bucket, pad
+from seqmodels.tasks.row_metrics import PER_EXAMPLE
+from seqmodels.training.memory import require_drawable, require_model_memory
 
+MOST_LENGTHS = 1000
+"""Lengths that are read from one text: each takes a pass over the split."""
 MOST_SLICES = 12
 """Values of a field up to which each is a slice of its own; more are joined by powers of two."""
 
@@ -79,6 +83,12 @@ def _continued(first: int, second: int, last: int) -> list[int]:
             return found
     if (last - second) % (second - first):
         raise ValueError
+    count = (last - second) // (second - first) + 1
+    if count > MOST_LENGTHS:
+        raise UserError(
+            f"--lengths: {first},{second},...,{last} goes on by {second - first}, to {count:,} "
+            f"lengths; at most {MOST_LENGTHS:,} are taken: double them, as in 64,128,...,4096"
+        )
     return list(range(second, last + 1, second - first))
 
 
@@ -112,7 +122,12 @@ def _check(run: LoadedRun, asked: Asked) -> None:
     if asked.chunk is not None:
         require_streaming(model)
     for length in asked.lengths:
+        positions = max(length, asked.chunk or 0)
+        rows = _rows(run.experiment.train.batch_size, run.experiment.train.length, positions, 1)
         try:
+            require_drawable(task, rows, positions, f"{positions:,} positions", "leave it out")
+            vectors = asked.chunk or length
+            require_model_memory(model, run.mesh, max(rows, run.mesh.size), vectors)
             if task.examples(asked.split, length) is None:
                 raise UserError(f"--split={asked.split}: its examples are endless; use another")
             batch = task.batch(asked.split, 0, 1, length)
@@ -144,7 +159,7 @@ def _evaluate_length(run: LoadedRun, asked: Asked, length: int, scorer: Scorer) 
     fields: list[dict[str, np.ndarray]] = []
     for step in range(-(-wanted // rows)):
         batch = task.batch(asked.split, step, rows, length)
-        batch = _first(batch, wanted - step * rows)
+        batch = count_rows(batch, step * rows + np.arange(rows) < wanted)
         scores.append(scorer(run.params, batch if like is None else pad(batch, like)))
         fields.append(task.fields(batch) if isinstance(task, SlicedTask) else {})
     return _summary(task.spec.score, jax.device_get(scores), fields)
@@ -154,15 +169,6 @@ def _rows(batch_size: int, trained: int, length: int, devices: int) -> int:
     """Rows a batch: as many as in training, fewer for longer sequences, the same on each device."""
     rows = min(batch_size, max(1, batch_size * trained // length))
     return max(1, rows // devices) * devices
-
-
-def _first(batch: Batch, count: int) -> Batch:
-    """A batch of which only so many rows count."""
-    if count >= len(batch.inputs):
-        return batch
-    weights = np.array(batch.weights)
-    weights[count:] = 0
-    return batch._replace(weights=weights)
 
 
 def _summary(
@@ -210,6 +216,9 @@ def _sliced(
         kept = [np.where(inside, part, 0) for part in (sums, counts)]
         if values.ndim == 2:  # the several targets of an example are not independent
             kept = [part.sum(axis=1) for part in kept]
+            if metric in PER_EXAMPLE:  # all of those that are inside must be right
+                some = (kept[1] > 0).astype(np.float32)
+                kept = [some * (kept[0] >= kept[1]), some]
         if (made := score(metric, *kept)) is not None:
             found[name] = made
     return found
@@ -229,7 +238,8 @@ def effective_length(
     reached = None
     for length in sorted(scores):
         mean = scores[length].metrics[metric].mean
-        if mean < threshold if higher_is_better else mean > threshold:
+        keeps = mean >= threshold if higher_is_better else mean <= threshold
+        if not keeps:  # also where it is no number
             break
         reached = length
     return reached

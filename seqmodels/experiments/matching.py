@@ -61,7 +61,8 @@ def match_width(experiment: Experiment, config: ConfigDict, match: Match, name: 
     """The ``model.width`` that brings a config's model nearest to the target.
 
     Each measure is at most quadratic in the width: a parabola through three widths says where
-    to look, and there the nearest widths that the model accepts are measured.
+    to look, twice where it rises and falls, and there the nearest widths that the model accepts
+    are measured. Of two that are as near, the smaller is taken.
 
     Args:
       experiment: what the config describes.
@@ -87,10 +88,11 @@ def match_width(experiment: Experiment, config: ConfigDict, match: Match, name: 
             "state": float(measured.state_bytes),
         }[match.by]
 
-    start = _width_near(size, match.target)
-    below = (width for width in range(start, 0, -1) if size(width) is not None)
-    above = (width for width in range(start + 1, 2 * start + 64) if size(width) is not None)
-    neighbours = [width for width in (next(below, None), next(above, None)) if width is not None]
+    neighbours = []
+    for start in _widths_near(size, match.target):
+        below = (width for width in range(start, 0, -1) if size(width) is not None)
+        above = (width for width in range(start + 1, 2 * start + 64) if size(width) is not None)
+        neighbours += [w for w in (next(below, None), next(above, None)) if w is not None]
     errors = {width: abs((size(width) or 0.0) / match.target - 1) for width in neighbours}
     best = min(neighbours, key=lambda width: errors[width], default=None)
     if best is not None and errors[best] <= TOLERANCE:
@@ -102,14 +104,14 @@ def match_width(experiment: Experiment, config: ConfigDict, match: Match, name: 
     )
 
 
-def _width_near(size: Callable[[int], float | None], target: float) -> int:
-    """The width at which the parabola through three accepted widths meets the target."""
+def _widths_near(size: Callable[[int], float | None], target: float) -> list[int]:
+    """The widths at which the parabola through accepted widths meets the target, ascending."""
     # Multiples of 192 have many divisors, which heads and groups ask for.
     sizes = {width: size(width) for width in (192, 384, 576, 768, 960)}
     known = {width: value for width, value in sizes.items() if value is not None}
     if len(known) < 3:
-        return 64
+        return [64]
     a, b, c = np.polyfit(list(known), list(known.values()), 2)
     roots = np.roots([a, b, c - target]) if abs(a) > 1e-9 else np.array([(target - c) / (b or 1.0)])
     real = [root.real for root in roots if abs(root.imag) < 1e-6 and 1 <= root.real <= _WIDEST]
-    return int(max(real)) if real else 1
+    return sorted({int(root) for root in real}) or [1]

@@ -11,7 +11,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from seqmodels.errors import ConfigError
+from seqmodels.values import plain
 
 Point = dict[str, Any]
 Values = Mapping[str, Any]
@@ -83,10 +86,19 @@ def require_points(points: Any, file: str) -> list[Point]:
         for name, value in point.items():
             if isinstance(value, Between) and not 0 < value.low < value.high < math.inf:
                 raise ConfigError(f"{file}: sweep(): {name}={value} is not 0 < low < high")
-    return [dict(point) for point in points]
+    return [
+        {
+            # A range stays one: it is a tuple of its own kind.
+            name: value if isinstance(value, Between) else plain(value, f"{file}: sweep(): {name}")
+            for name, value in point.items()
+        }
+        for point in points
+    ]
 
 
 def _values(values: Values, name: str) -> Sequence[Any]:
+    if isinstance(values[name], np.ndarray) and values[name].ndim:
+        return values[name].tolist()
     if isinstance(values[name], str | Between) or not isinstance(values[name], Sequence):
         wanted = f"({values[name]!r},)"
         raise ConfigError(f"sweep(): {name}={values[name]!r} is not a tuple; write {wanted}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from seqmodels.experiments.fits import (
     PowerLaw,
-    crossover,
+    crossings,
     fit_power_law,
     fit_two_parts,
     longest_within,
@@ -86,24 +86,22 @@ def _crossovers(cells: list[Cell]) -> Iterable[dict[str, Any]]:
     for quantity in COMPARED:
         for first, second in itertools.combinations(mixers_of(cells), 2):
             a, b = (points(cells, mixer, quantity) for mixer in (first, second))
-            length = crossover(a, b)
-            if length is None:
-                continue
-            ends = min(a.keys() & b.keys()), max(a.keys() & b.keys())
-            ranges = [
-                [range_of(by_place[mixer, end], quantity) for mixer in (first, second)]
-                for end in ends
+            # Elsewhere the two are one and the same within what the measurements spread.
+            told_apart = [
+                length
+                for length in sorted(a.keys() & b.keys())
+                if separate(*(range_of(by_place[m, length], quantity) for m in (first, second)))
             ]
-            if not all(separate(*pair) for pair in ranges):
-                continue  # one and the same within what the measurements spread
-            below = first if a[ends[0]] < b[ends[0]] else second
-            above = second if below == first else first
-            yield {
-                "quantity": quantity,
-                "cheaper_below": below,
-                "cheaper_above": above,
-                "length": round(length),
-            }
+            a, b = ({length: of[length] for length in told_apart} for of in (a, b))
+            for length in crossings(a, b):
+                before = max(n for n in told_apart if n <= length)
+                below, above = (first, second) if a[before] < b[before] else (second, first)
+                yield {
+                    "quantity": quantity,
+                    "cheaper_below": below,
+                    "cheaper_above": above,
+                    "length": round(length),
+                }
 
 
 def _longest(

@@ -119,15 +119,27 @@ def _exponent(fit: dict[str, Any] | None) -> str:
     return f"{fit['exponent']:.2f} ({fit['low']:.2f} to {fit['high']:.2f})"
 
 
+def _comes_after(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether a crossing is a later one of the same two."""
+    pair = ("cheaper_below", "cheaper_above")
+    return (
+        one["quantity"] == other["quantity"]
+        and {one[name] for name in pair} == {other[name] for name in pair}
+        and one["length"] > other["length"]
+    )
+
+
 def sentences(results: dict[str, Any]) -> list[str]:
     """The cells without a time, the crossings, the longest sequences and the qualities."""
     made = [cell_line(cell) for cell in results["cells"] if cell["status"] not in DONE]
     for crossing in results["crossovers"]:
         what, above = NAMES[crossing["quantity"]], crossing["cheaper_above"]
         verb = "take more memory" if what.endswith("temporaries") else "takes longer"
+        ends = [c["length"] for c in results["crossovers"] if _comes_after(c, crossing)]
+        reach = f" to {_rounded(min(ends))} positions" if ends else " positions on"
         made.append(
             f"{what[0].upper()}{what[1:]} {verb} with {crossing['cheaper_below']} than with "
-            f"{above} from {_rounded(crossing['length'])} positions on"
+            f"{above} from {_rounded(crossing['length'])}{reach}"
         )
     for longest in results["longest"]:
         unit = "GiB" if longest["limit"] == "gib" else "s a step"

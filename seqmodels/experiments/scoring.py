@@ -1,7 +1,7 @@
 """Each example's own metrics, from whole sequences or from chunks with a carried state."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +12,7 @@ from seqmodels.arrays import AnyArray, Array, Float, Params
 from seqmodels.errors import UserError
 from seqmodels.model import Model
 from seqmodels.tasks.base import Batch, Metrics, Task
+from seqmodels.tasks.row_metrics import join_parts, row_metrics
 from seqmodels.training.sharding import by_row, put_batch, traced_under
 
 
@@ -25,15 +26,6 @@ class Scores(NamedTuple):
 
 
 Scorer = Callable[[Params, Batch], Scores]
-
-
-def row_metrics(task: Task, outputs: Float[Array, "B *P V"], batch: Batch) -> Metrics:
-    """The task's metrics of each row by itself: sums and counts [B]."""
-
-    def one(outputs: Array, batch: Batch) -> Metrics:
-        return task.metrics(outputs[None], jax.tree.map(lambda x: x[None], batch))
-
-    return jax.vmap(one)(outputs, batch)
 
 
 def target_metrics(task: Task, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
@@ -156,15 +148,9 @@ def _cut(array: Any, window: slice) -> np.ndarray:
 
 
 def _joined(parts: list[Scores], length: int) -> Scores:
-    """The scores of chunks as those of the whole; a row is wholly right if each chunk is."""
-    rows = {}
-    for metric in parts[0].rows:
-        sums, counts = (np.stack([part.rows[metric][i] for part in parts]) for i in (0, 1))
-        if metric == "exact_match":
-            right = np.where(counts > 0, sums, counts.max(axis=0)[None])
-            rows[metric] = (right.min(axis=0), counts.max(axis=0))
-        else:
-            rows[metric] = (sums.sum(axis=0), counts.sum(axis=0))
+    """The scores of chunks as those of the whole."""
+    by_part: list[Any] = [part.rows for part in parts]
+    rows = jax.device_get(reduce(join_parts, by_part))
     targets = {
         metric: tuple(
             np.concatenate([part.targets[metric][i] for part in parts], axis=1)[:, :length]

@@ -222,6 +222,12 @@ def read_rows(
     return jax.tree.map(lambda array: array[rows], task.batch(split, step, batch_size, length))
 
 
+def count_rows(batch: Batch, counted: Bool[np.ndarray, "B"]) -> Batch:
+    """A batch of which only some rows count, as far as they did."""
+    kept = counted.reshape(-1, *(1,) * (batch.weights.ndim - 1))
+    return batch._replace(weights=np.where(kept, batch.weights, np.float32(0)))
+
+
 def until(row: Int[AnyArray, "P"], end: int) -> list[int]:
     """The tokens before the first end token.
 

@@ -20,7 +20,7 @@ def evaluate(
     length: int,
     mesh: Mesh,
 ) -> dict[str, float]:
-    """The mean of each metric over a whole split (of the training split, one pass).
+    """The mean of each metric over a whole split, each example once; of a training split too.
 
     Args:
       evaluation_step: what :func:`seqmodels.training.step.jit_evaluation_step` gives for the mesh.
@@ -36,7 +36,7 @@ def evaluate(
     batches = -(-examples // batch_size)
     # All are dispatched before the first is read, so that the device never waits.
     results = [
-        evaluation_step(params, read_batch(task, split, step, batch_size, length, mesh))
+        evaluation_step(params, read_batch(task, split, step, batch_size, length, mesh, examples))
         for step in range(batches)
     ]
     mean = Mean()

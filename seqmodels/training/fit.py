@@ -151,6 +151,11 @@ class _Run:
             like = abstract_state(self._new_state, everywhere)
             self.step, state = self.checkpoints.restore("latest", like)
             say(f"continuing from step {self.step} in {self.workdir.path}")
+            if self.workdir.is_older:
+                say(
+                    "an older version began this run; from here on its learning rates, norms and "
+                    "dropout are those of this version (CHANGELOG.md)"
+                )
             return state
         self.step = 0
         return jax.jit(self._new_state, out_shardings=everywhere)()

@@ -34,7 +34,7 @@ class Lengths:
     - "uniform": each as likely;
     - "powers": the powers of two among them, each as likely;
     - "curriculum": each as likely up to a limit, which rises evenly from ``shortest`` at the first
-      step to ``longest`` after ``curriculum_steps``;
+      of ``curriculum_steps`` steps to ``longest`` at the last of them;
 
     and where the task can't make it, the nearest that it can stands in. Batches of drawn lengths
     are padded to their bucket (:mod:`seqmodels.tasks.buckets`), so that ``buckets`` holds all the
@@ -130,11 +130,13 @@ class Lengths:
         random = np.random.default_rng([self.seed, STREAM, step])
         if self.kind == "powers":
             return self._made(int(random.choice(self._powers)))
-        limit = self.longest
-        if self.curriculum_steps is not None:
-            done = min(step, self.curriculum_steps)
-            limit = self.shortest + (self.longest - self.shortest) * done // self.curriculum_steps
-        return self._made(int(random.integers(self.shortest, limit + 1)))
+        return self._made(int(random.integers(self.shortest, self.limit(step) + 1)))
+
+    def limit(self, step: int) -> int:
+        """The greatest length that may be drawn in a step, before it is one that the task makes."""
+        if self.curriculum_steps is None or step + 1 >= self.curriculum_steps:
+            return self.longest
+        return self.shortest + (self.longest - self.shortest) * step // (self.curriculum_steps - 1)
 
     def batch(self, step: int, rows: Int[np.ndarray, "b"] | None = None) -> StepBatch:
         """The training batch of a step, or some of its rows, padded to its bucket."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from seqmodels.errors import require
@@ -31,9 +32,11 @@ def make_optimizer(
     """AdamW (Loshchilov and Hutter 2019); its arguments are a config's ``optimizer`` section.
 
     Args:
-      learning_rate: the peak, reached after the warm-up.
-      warmup_steps: steps of linear growth from 0.
-      final_learning_rate: where the cosine ends, at the last step.
+      learning_rate: the peak, of the warm-up's last update, or of the first without one.
+      warmup_steps: updates over which the rate grows evenly: update i, counted from 0, has
+        ``learning_rate * (i + 1) / warmup_steps``.
+      final_learning_rate: that of the last update, where the cosine from the peak ends. A run
+        of one update has the peak.
       weight_decay: decay per step relative to the learning rate, on matrices alone:
         not on biases, norms and other vectors.
       beta1: decay of the first moment.
@@ -41,9 +44,7 @@ def make_optimizer(
       clip_norm: the largest global norm of a gradient; None does not clip.
       steps: the length of the run.
     """
-    require(
-        0 < learning_rate < math.inf, f"learning_rate={learning_rate} is not above 0 and finite"
-    )
+    require(learning_rate > 0, f"learning_rate={learning_rate} is not above 0")
     require(final_learning_rate >= 0, f"final_learning_rate={final_learning_rate} is below 0")
     require(
         0 <= warmup_steps < steps,
@@ -53,13 +54,7 @@ def make_optimizer(
     require(0 <= beta1 < 1, f"beta1={beta1} is not at least 0 and below 1")
     require(0 <= beta2 < 1, f"beta2={beta2} is not at least 0 and below 1")
     require(clip_norm is None or clip_norm > 0, f"clip_norm={clip_norm} is not above 0 or None")
-    schedule = optax.schedules.warmup_cosine_decay_schedule(
-        0.0 if warmup_steps else learning_rate,
-        learning_rate,
-        warmup_steps,
-        steps,
-        final_learning_rate,
-    )
+    schedule = _schedule(learning_rate, warmup_steps, final_learning_rate, steps)
     adamw = optax.adamw(
         schedule,
         b1=beta1,
@@ -69,3 +64,16 @@ def make_optimizer(
     )
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm is not None else optax.identity()
     return Optimizer(optax.chain(clip, adamw), schedule)
+
+
+def _schedule(peak: float, warmup: int, final: float, steps: int) -> Callable[[Any], Any]:
+    """The learning rate of each update, counted from 0."""
+    top = max(warmup - 1, 0)
+
+    def rate(update: Any) -> Any:
+        rising = peak * jnp.minimum((update + 1) / max(warmup, 1), 1.0)
+        done = jnp.clip((update - top) / max(steps - 1 - top, 1), 0.0, 1.0)
+        share = (1 + jnp.cos(math.pi * done)) / 2
+        return jnp.where(update <= top, rising, peak * share + final * (1 - share))
+
+    return rate

@@ -1,5 +1,6 @@
 """Where arrays lie: one mesh over a run's devices, the batch split along its "data" axis."""
 
+import math
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -11,7 +12,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from seqmodels.arrays import Int
 from seqmodels.errors import UserError
 from seqmodels.experiment import Experiment
-from seqmodels.tasks.base import Batch, Split, Task, read_rows
+from seqmodels.tasks.base import Batch, Split, Task, count_rows, read_rows
+from seqmodels.training.memory import require_model_memory
 
 LEAST_ROWS = 4
 """Rows of a batch that a CPU device gets at least, where their number is chosen: fewer were
@@ -32,7 +34,8 @@ def run_mesh(experiment: Experiment, devices: int | None = None) -> Mesh:
       devices: how many instead.
 
     Raises:
-      UserError: there are not so many, or the batch can't be shared equally.
+      UserError: there are not so many, the batch can't be shared equally, or they have too little
+        memory for the model.
     """
     processes = jax.process_count()
     available = processes * min(map(len, _devices_by_process()))
@@ -53,7 +56,19 @@ def run_mesh(experiment: Experiment, devices: int | None = None) -> Mesh:
             f"{settings.accumulate} micro-batches on {devices} devices; choose a multiple of "
             f"{parts}, or other --devices"
         )
-    return make_mesh(devices)
+    mesh = make_mesh(devices)
+    _require_memory(experiment, mesh)
+    return mesh
+
+
+def _require_memory(experiment: Experiment, mesh: Mesh) -> None:
+    settings, model = experiment.train, experiment.model
+    positions = settings.truncate
+    if positions is None:
+        batch = experiment.task.batch("train", 0, 1, settings.length)
+        positions = math.prod(model.reading.axes(batch))
+    rows = settings.batch_size // settings.accumulate
+    require_model_memory(model, mesh, rows, positions)
 
 
 def _chosen(experiment: Experiment, available: int) -> int:
@@ -120,8 +135,19 @@ def put_batch(batch: Batch, mesh: Mesh) -> Batch:
 
 
 def read_batch(
-    task: Task, split: Split, step: int, batch_size: int, length: int, mesh: Mesh
+    task: Task,
+    split: Split,
+    step: int,
+    batch_size: int,
+    length: int,
+    mesh: Mesh,
+    examples: int,
 ) -> Batch:
-    """A task's batch on the devices, of which each process reads its own rows."""
+    """A task's batch on the devices, of which each process reads its own rows.
+
+    Of the whole split only the first ``examples`` count: a training split would begin anew.
+    """
     rows = local_rows(mesh, batch_size)
-    return put_batch(read_rows(task, split, step, batch_size, length, rows), mesh)
+    batch = read_rows(task, split, step, batch_size, length, rows)
+    places = step * batch_size + (np.arange(batch_size) if rows is None else rows)
+    return put_batch(count_rows(batch, places < examples), mesh)

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from seqmodels.arrays import AnyArray, Array, Float, Int, Params, PyTree, State
 from seqmodels.model import Model
 from seqmodels.tasks.base import Batch, Metrics, Task
+from seqmodels.tasks.row_metrics import PER_EXAMPLE, join_parts, row_metrics
 from seqmodels.training.optimizer import Optimizer
 from seqmodels.training.sharding import by_row, replicated, traced_under
 
@@ -121,25 +122,29 @@ def _truncated_gradient(
 
     def gradient(
         params: Params, segment: Batch, state: State, key: Array
-    ) -> tuple[Params, tuple[Metrics, State]]:
-        def loss_sum(params: Params) -> tuple[Array, tuple[Metrics, State]]:
+    ) -> tuple[Params, tuple[Metrics, Metrics, State]]:
+        def loss_sum(params: Params) -> tuple[Array, tuple[Metrics, Metrics, State]]:
             outputs, after = model.extend(params, segment.inputs, state, key)
             metrics = task.metrics(outputs, segment)
-            return metrics["loss"][0], (metrics, after)
+            rows = row_metrics(task, outputs, segment) if set(PER_EXAMPLE) & set(metrics) else {}
+            rows = {name: rows[name] for name in PER_EXAMPLE if name in rows}
+            return metrics["loss"][0], (metrics, rows, after)
 
         return jax.grad(loss_sum, has_aux=True)(params)
 
     def add(carry, part):
-        total, state = carry
-        gradients, (metrics, state) = gradient(params, part[0], state, part[1])
-        return (jax.tree.map(jnp.add, total, (gradients, metrics)), state), None
+        total, wholes, state = carry
+        gradients, (metrics, rows, state) = gradient(params, part[0], state, part[1])
+        total = jax.tree.map(jnp.add, total, (gradients, metrics))
+        return (total, join_parts(wholes, rows), state), None
 
     state = model.initial_state(rows, whole)
     first = jax.tree.map(lambda x: x[0], segments)
-    gradients, (metrics, _) = jax.eval_shape(gradient, params, first, state, key)
-    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (gradients, metrics))
+    gradients, (metrics, wholes, _) = jax.eval_shape(gradient, params, first, state, key)
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), ((gradients, metrics), wholes))
     keys = jax.random.split(key, count)
-    return jax.lax.scan(add, (zeros, state), (segments, keys))[0][0]
+    (gradients, metrics), wholes, _ = jax.lax.scan(add, (*zeros, state), (segments, keys))[0]
+    return gradients, metrics | jax.tree.map(jnp.sum, wholes)
 
 
 def jit_train_step(

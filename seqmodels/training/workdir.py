@@ -12,13 +12,14 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 from ml_collections import ConfigDict
 
 from seqmodels.config import differing_keys, to_dict
 from seqmodels.errors import UserError
+from seqmodels.json_files import UnreadableError, read_json
 from seqmodels.training.processes import is_first
 
 PACKAGES = (
@@ -31,6 +32,17 @@ PACKAGES = (
     "numpy",
     "scikit-learn",
 )
+
+
+MATHEMATICS = 2
+"""Raised with each change of what a run computes from the same config (CHANGELOG.md); a folder that
+states none is of 1."""
+
+
+class _Environment(TypedDict, total=False):
+    """What is read of ``environment.json``."""
+
+    mathematics: int
 
 
 class Workdir:
@@ -47,6 +59,8 @@ class Workdir:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
+        self.is_older = False
+        """Whether the run that is opened was last continued under other mathematics."""
 
     def open_for(self, config: ConfigDict) -> None:
         """Makes the folder for a config's run, or checks that it holds that very run."""
@@ -64,11 +78,19 @@ class Workdir:
             if stored is None:
                 self.write("config.json", plain)
             if self.results() is None:
+                self.is_older = stored is not None and self._mathematics() < MATHEMATICS
                 self.write("environment.json", _environment())
         except OSError as error:
             raise UserError(
                 f"--workdir={self.path} can't be written ({error.strerror}); choose another folder"
             ) from None
+
+    def _mathematics(self) -> int:
+        try:
+            found = read_json(self.path / "environment.json", _Environment)
+        except UnreadableError:  # it is about to be written anew
+            found = None
+        return MATHEMATICS if found is None else found.get("mathematics", 1)
 
     def config(self) -> ConfigDict:
         """The config of the run that lies here.
@@ -141,6 +163,7 @@ def _version(package: str) -> str | None:
 def _environment() -> dict[str, Any]:
     return {
         "command": command(),
+        "mathematics": MATHEMATICS,
         **versions(),
         "platform": platform.platform(),
         "devices": [f"{d.platform}:{d.device_kind}" for d in jax.devices()],

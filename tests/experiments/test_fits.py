@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seqmodels.experiments.fits import (
-    crossover,
+    crossings,
     fit_power_law,
     fit_two_parts,
     longest_within,
@@ -82,20 +82,29 @@ def test_no_part_is_negative():
 
 def test_a_crossing_is_where_the_laws_meet():
     linear, square = law(1.0, 3.1), law(2.0, 1e-3)
-    assert crossover(linear, square) == pytest.approx(3100)
-    assert crossover(square, linear) == pytest.approx(3100)
-    assert crossover(linear, law(1.0, 4.0)) is None
-    assert crossover(linear, {}) is None
+    assert crossings(linear, square) == [pytest.approx(3100)]
+    assert crossings(square, linear) == [pytest.approx(3100)]
+    assert crossings(linear, law(1.0, 4.0)) == []
+    assert crossings(linear, {}) == []
     # Lengths that one of them lacks, as it didn't fit there, don't count.
-    assert crossover({length: linear[length] for length in LENGTHS[:3]}, square) is None
+    assert crossings({length: linear[length] for length in LENGTHS[:3]}, square) == []
 
 
-def test_of_several_crossings_the_last_counts():
+def test_every_crossing_is_found():
     level = dict.fromkeys(LENGTHS[:6], 1.0)
-    wavy = dict(zip(LENGTHS, [0.5, 2.0, 0.5, 0.5, 2.0, 2.0], strict=False))
-    found = crossover(level, wavy)
-    assert found is not None
-    assert LENGTHS[3] < found < LENGTHS[4]
+    wavy = dict(zip(LENGTHS, [0.5, 2.0, 0.5, 1.0, 2.0, 2.0], strict=False))
+    found = crossings(level, wavy)
+    middle = [LENGTHS[0] * 2**0.5, LENGTHS[1] * 2**0.5, LENGTHS[3]]
+    assert found == pytest.approx(middle), "a tie lies on the way from one side to the other"
+    there_and_back = crossings(level, wavy | {LENGTHS[4]: 0.5, LENGTHS[5]: 0.5})
+    assert there_and_back == pytest.approx(middle[:2]), "the same order at both ends"
+
+
+def test_where_costs_fall_again_the_last_crossing_of_a_limit_counts():
+    costs = dict(zip(LENGTHS, [4.0, 1.0, 4.0, 1.0, 4.0, 16.0], strict=False))
+    assert longest_within(costs, 2.0, None) == (round(LENGTHS[3] * 2**0.5), False)
+    assert longest_within(costs, 0.5, None) == (0, False)
+    assert longest_within(costs | {LENGTHS[6]: 2.0}, 2.0, None) is None
 
 
 def test_the_longest_sequence_within_a_limit():

@@ -10,7 +10,7 @@ from seqmodels.config import load_config
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.experiment import build_experiment
 from seqmodels.experiments import matching
-from seqmodels.experiments.matching import Match, match_width, read_match
+from seqmodels.experiments.matching import Match, Size, match_width, read_match
 from seqmodels.model import build_model, count_parameters
 
 RECALL = str(Path(__file__).parents[2] / "configs/recall.py")
@@ -78,6 +78,21 @@ def test_a_mixer_that_can_not_be_matched_is_named():
         "mixer=global: no width brings it to parameters=100,000 within 3%; the nearest that it "
         "accepts: width 80 has 93,536, width 88 has 108,496. Choose another --target"
     )
+
+
+def test_of_all_widths_that_meet_the_target_the_nearest_counts(monkeypatch):
+    """A measure that rises and falls with the width meets the target twice."""
+    config, experiment = load("rnn")
+    monkeypatch.setattr(matching, "build_model", lambda section, spec, length: section["width"])
+    for near, far in ((100, 1100), (1100, 100)):
+        # 1,000 at both; the other one only by steps of 16 widths, which miss it.
+        def hill(width, length, far=far):
+            width = width if abs(width - far) > 50 else width // 16 * 16 + 15
+            return Size(round((width - 100) * (1100 - width) + 1_000_000), 0.0, 0)
+
+        monkeypatch.setattr(matching, "measure", hill)
+        found = match_width(experiment, config, Match("parameters", 1_000_000.0), "rnn")
+        assert found == near, far
 
 
 def test_a_model_without_a_state_can_not_be_matched_by_it():

@@ -126,7 +126,7 @@ def crossovers_table(name: str, content: Content) -> Table | None:
     ]
     columns = [Column("quantity"), Column("costs less below"), Column("costs less above")]
     columns += [Column("length", "count")]
-    caption = "From this length on the first costs more than the second."
+    caption = "From this length on, up to the next one of the same two, the first costs more."
     return Table(f"{name}-crossovers", "Crossovers.", caption, columns, rows) if rows else None
 
 

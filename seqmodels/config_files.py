@@ -1,0 +1,102 @@
+"""Config files: a file of Python is run, and a function in it called; what goes wrong is one line.
+
+The line names the file and the number of the line in it. The exception stays the cause of the
+error, for those who want to see the calls.
+"""
+
+import inspect
+import sys
+import traceback
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from seqmodels.errors import ConfigError, UserError, nearest
+
+
+def run_config(file: str, function: str, argument: str | None) -> Any:
+    """What a function of a config file returns.
+
+    Args:
+      file: the file.
+      function: ``get_config``, which takes an argument, has a default for it, or takes none; or
+        ``sweep``, which takes none.
+      argument: what stands behind the colon of ``FILE:ARGUMENT``; None without a colon.
+
+    Raises:
+      ConfigError: the file is missing, is no Python, fails, or has no such function.
+    """
+    path = Path(file)
+    if not path.is_file():
+        siblings = [str(p) for p in path.parent.glob("*.py")]
+        raise ConfigError(f"--config={file}: no such file; {nearest(str(path), siblings)}")
+    module = _guarded(path, lambda: _module(path))
+    found = getattr(module, function, None)
+    if not callable(found):
+        raise ConfigError(f"--config={file}: {_lacking(function)}")
+    return _guarded(path, lambda: found(*_arguments(found, path, function, argument)))
+
+
+def _module(path: Path) -> types.ModuleType:
+    """The file as a module, under a name that hides no other: dataclasses look theirs up."""
+    module = types.ModuleType(f"config file {path.resolve()}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
+    return module
+
+
+def _lacking(function: str) -> str:
+    if function == "sweep":
+        return "defines no sweep(); copy that of configs/digits.py, which returns the points to run"
+    return f"defines no {function}(arg)"
+
+
+def _arguments(found: Callable, path: Path, function: str, argument: str | None) -> tuple[str, ...]:
+    """What a function of a config file is called with."""
+    parameters = list(inspect.signature(found).parameters.values())
+    takes = [p for p in parameters if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
+    needed = [p for p in parameters if p.default is p.empty and p.kind not in _OPTIONAL]
+    most = 0 if function == "sweep" else 1
+    if len(needed) > most or any(p.kind is p.KEYWORD_ONLY for p in needed):
+        names = ", ".join(p.name for p in needed)
+        wanted = "takes none" if function == "sweep" else "takes at most one, the text behind ':'"
+        raise ConfigError(f"--config={path}: {function} needs arguments ({names}); it {wanted}")
+    if argument is not None and not takes:
+        raise ConfigError(
+            f"--config={path}:{argument}: {function}() takes no argument; leave out ':{argument}'"
+        )
+    if argument is None and not needed:
+        return ()
+    return (argument or "",)
+
+
+_OPTIONAL = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _guarded(path: Path, call: Callable[[], Any]) -> Any:
+    """What a call returns; what a config file raises becomes one line."""
+    try:
+        return call()
+    except UserError:
+        raise  # says by itself what to do
+    except (Exception, SystemExit) as error:
+        line = _line(error, path)
+        where = f", line {line}" if line is not None else ""
+        said = " ".join(str(error).split())
+        name = type(error).__name__
+        if isinstance(error, SyntaxError):
+            said = error.msg
+        elif isinstance(error, OSError) and error.filename == str(path):
+            said = error.strerror or said
+        raise ConfigError(f"--config={path}{where}: {name}: {said}".rstrip(": ")) from error
+
+
+def _line(error: BaseException, path: Path) -> int | None:
+    """The last line of the file that was being run; of a file that is no Python the wrong one."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    if not lines and isinstance(error, SyntaxError) and error.filename == str(path):
+        return error.lineno
+    return lines[-1] if lines else None

@@ -1,0 +1,38 @@
+"""A run that an older version began goes on, and says under what."""
+
+import json
+
+import pytest
+
+from seqmodels.training.workdir import MATHEMATICS, Workdir
+from tests.command_line import tiny_config
+
+
+@pytest.mark.parametrize(
+    ("stored", "older"),
+    [
+        ({"command": "python train.py"}, True),  # as commit 86804e9 writes it
+        ({"mathematics": MATHEMATICS}, False),
+        ({"mathematics": MATHEMATICS - 1}, True),
+        ({"mathematics": "two"}, False),
+        ([], False),
+        (None, False),
+    ],
+)
+def test_a_folder_says_whether_an_older_version_began_it(stored, older, tmp_path):
+    Workdir(tmp_path).open_for(tiny_config())
+    file = tmp_path / "environment.json"
+    assert json.loads(file.read_text())["mathematics"] == MATHEMATICS
+    file.write_text(json.dumps(stored) if stored is not None else "{")
+    run = Workdir(tmp_path)
+    run.open_for(tiny_config())
+    assert run.is_older is older
+    again = Workdir(tmp_path)
+    again.open_for(tiny_config())
+    assert not again.is_older, "it is said once"
+
+
+def test_a_new_folder_is_not_older(tmp_path):
+    run = Workdir(tmp_path / "run")
+    run.open_for(tiny_config())
+    assert not run.is_older
