@@ -69,6 +69,7 @@ def _make_plain(config: Any, path: str) -> None:
             if isinstance(config[key], ConfigDict):
                 _make_plain(config[key], f"{path}.{key}")
             elif repr(value := plain(config[key], f"{path}.{key}")) != repr(config[key]):
+                del config[key]  # which would make a tuple the list that it was
                 config[key] = value
 
 
@@ -203,7 +204,8 @@ def construct(function: Callable[..., Any], section: Section, path: str, **given
             )
         if key in hints and not fits(value, hints[key]):
             raise ConfigError(f"{path}.{key}={value!r}: {owner} wants {describe(hints[key])}")
-        require_finite(value, f"{path}.{key}")
+        if not isinstance(value, Mapping | ConfigDict):  # a section is checked by what it makes
+            require_finite(value, f"{path}.{key}")
         if isinstance(value, list):
             section[key] = tuple(value)
     missing = [

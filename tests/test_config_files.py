@@ -57,7 +57,8 @@ def test_numbers_of_numpy_become_pythons(tmp_path):
     )
     config = load_config(written(tmp_path, text))
     assert (config.list, config.array) == ((3, (4,)), (0, 1))
-    assert [type(value) for value in config.part.to_dict().values()] == [float, bool, str]
+    types = {key: type(value) for key, value in config.part.items()}
+    assert types == {"rate": float, "flag": bool, "word": str}
     assert to_dict(config)["array"] == [0, 1]
 
 

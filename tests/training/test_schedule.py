@@ -37,7 +37,8 @@ def test_every_rate_is_that_of_the_definition(peak, final, warmup, steps):
     rate = jax.jit(jax.vmap(optimizer(peak, warmup, final, steps).learning_rate))
     found = np.asarray(rate(jnp.arange(steps)))
     expected = by_definition(peak, warmup, final, steps)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7 * peak)
+    # float32 rounds at the scale of the larger of the two rates that it goes between.
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-7 * max(peak, final))
     assert found[max(warmup - 1, 0)] == np.float32(peak)
     assert found[-1] == np.float32(final if steps - 1 > max(warmup - 1, 0) else peak)
 
