@@ -13,6 +13,7 @@ from seqmodels.tasks.base import (
     regression_metrics,
     require_length,
 )
+from seqmodels.tasks.sampling import choose
 
 
 def _tokens_spec(vocabulary: int) -> TaskSpec:
@@ -108,7 +109,7 @@ class SelectiveCopy(GeneratedTask):
             length, length >= 2 * n, "selective_copy", f"a pattern of {n} takes at least {2 * n}"
         )
         symbols = random.integers(1, self.symbols + 1, (batch_size, n), np.int32)
-        places = np.argsort(random.random((batch_size, length - n)), axis=1)[:, :n]
+        places = choose(random, length - n, batch_size, n)
         inputs = np.zeros((batch_size, length), np.int32)
         np.put_along_axis(inputs, np.sort(places, axis=1), symbols, axis=1)
         inputs[:, -n:] = self.symbols + 1
