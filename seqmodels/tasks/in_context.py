@@ -156,40 +156,34 @@ class FuzzyRecall(GeneratedTask):
         require_length(length, length >= least, "fuzzy_recall", f"it takes at least {least}")
         mark, motif = self.vocabulary - 2, self.motif
         room = length - 1 - 2 * motif  # before the last pair and its mark
-        most = room // 2 if split == "train" else room // (motif + 1)
-        shape, places = (batch_size, most), np.arange(2 * motif)
-        # Pairs of all motif tokens, keys before values, of which some are left out.
-        pairs = np.concatenate(
-            [
-                different(random, mark // 2, shape, motif),
-                mark // 2 + different(random, mark - mark // 2, shape, motif),
-            ],
-            axis=2,
-        )
-        sizes = random.integers(1, motif + 1, (2, *shape), np.int32)
+        sizes = random.integers(1, motif + 1, (2, batch_size, room // 2), np.int32)
         if split != "train":
             sizes[0] = motif
-        first = _first(_names(np.where(places[:motif] < sizes[0, ..., None], pairs[..., :motif], -1)))
+        # No more pairs than find room with values of one token.
+        most = int(((sizes[0] + 1).cumsum(axis=1) <= room).sum(axis=1).max())
+        sizes, shape, places = sizes[..., :most], (batch_size, most), np.arange(motif)
+        # Pairs of all motif tokens, keys before values; then the mark and the last pair.
+        tokens = np.empty((batch_size, (most + 1) * 2 * motif + 1), np.int32)
+        pairs = tokens[:, : 2 * motif * most].reshape(*shape, 2 * motif)
+        used, known = np.ones(tokens.shape, bool), np.zeros(tokens.shape, bool)
+        pairs[..., :motif] = different(random, mark // 2, shape, motif)
+        values = mark // 2 + different(random, mark - mark // 2, shape, motif)
+        in_key = places < sizes[0, ..., None]
+        first = _first(_names(np.where(in_key, pairs[..., :motif], -1)))
         # A key that has been seen keeps its value.
-        rows, new = np.arange(batch_size)[:, None], first == np.arange(most)
-        sizes[1] = sizes[1, rows, first]
-        pairs[..., motif:] = pairs[rows, first, motif:]
+        every, new = np.arange(batch_size), first == np.arange(most)
+        sizes[1] = sizes[1, every[:, None], first]
+        pairs[..., motif:] = values[every[:, None], first]
         fits = sizes.sum(axis=0).cumsum(axis=1) <= room
-        chances = np.where(new & fits, random.random(shape), -1.0)
-        asked = chances.argmax(axis=1)
-        every = np.arange(batch_size)
-        pairs = np.concatenate([pairs, pairs[every, None, asked]], axis=1)
-        sizes = np.concatenate([sizes, sizes[:, every, asked, None]], axis=2)[..., None]
-        used = np.where(places < motif, places < sizes[0], places - motif < sizes[1])
-        used[:, :-1] &= fits[..., None]
-        known = np.zeros_like(used)
-        known[:, :-1, motif:] = ~new[..., None]
-        known[:, -1, motif:] = True
-        # The mark comes before the last pair, and all stands at the end.
-        tokens, used, known = (
-            np.insert(array.reshape(batch_size, -1), 2 * motif * most, fill, axis=1)
-            for array, fill in ((pairs, mark), (used, True), (known, False))
-        )
+        asked = np.where(new & fits, random.random(shape), -1.0).argmax(axis=1)
+        tokens[:, -2 * motif - 1], tokens[:, -2 * motif :] = mark, pairs[every, asked]
+        of_pairs = used[:, : 2 * motif * most].reshape(*shape, 2, motif)
+        of_pairs[..., 0, :] = in_key & fits[..., None]
+        of_pairs[..., 1, :] = (places < sizes[1, ..., None]) & fits[..., None]
+        used[:, -2 * motif :] = of_pairs[every, asked].reshape(batch_size, -1)
+        known[:, : 2 * motif * most].reshape(*shape, 2, motif)[..., 1, :] = ~new[..., None]
+        known[:, -motif:] = True
+        # All of it stands at the end.
         filled = np.arange(length) >= length - used.sum(axis=1)[:, None]
         inputs = np.full((batch_size, length), self.vocabulary - 1, np.int32)
         inputs[filled] = tokens[used]

@@ -85,16 +85,20 @@ def different(
 ) -> Int[np.ndarray, "*S P"]:
     """Along the last axis ``count`` different numbers below ``size``, in any order alike.
 
-    Number k is drawn below ``size`` - k and counts what the ones before it have left, so that
-    k² / 2 comparisons of whole arrays are made: for few numbers in many places.
+    Number k is drawn below ``size`` - k and counts what the ones before it have left. That takes
+    about P² comparisons of whole arrays: it is for few numbers in many places.
 
     >>> different(np.random.default_rng(0), 5, (2,), count=4).tolist()
     [[4, 2, 3, 0], [3, 2, 0, 4]]
     """
     drawn = np.empty((count, *shape), np.int32)
+    taken: list[np.ndarray] = []  # the ones before, in order at each place
     for place in range(count):
         number = random.integers(0, size - place, shape, np.int32)
-        for taken in np.sort(drawn[:place], axis=0):
-            number += number >= taken
+        for lower in taken:
+            number += number >= lower
         drawn[place] = number
+        for rank, lower in enumerate(taken):
+            taken[rank], number = np.minimum(lower, number), np.maximum(lower, number)
+        taken.append(number)
     return np.moveaxis(drawn, 0, -1)
