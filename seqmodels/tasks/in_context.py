@@ -129,9 +129,9 @@ class FuzzyRecall(GeneratedTask):
     >>> task = FuzzyRecall(seed=0, vocabulary=10, motif=2)
     >>> batch = task.batch("train", 0, batch_size=1, length=20)
     >>> batch.inputs.tolist()
-    [[9, 9, 2, 6, 7, 2, 3, 6, 7, 1, 6, 4, 2, 6, 7, 8, 2, 3, 6, 7]]
+    [[9, 9, 9, 0, 6, 0, 3, 6, 3, 7, 1, 4, 7, 3, 2, 6, 8, 1, 4, 7]]
     >>> batch.targets[batch.weights > 0].tolist()
-    [6, 7, 6, 7]
+    [4, 7]
     """
 
     def __init__(

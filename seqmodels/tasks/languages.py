@@ -169,7 +169,7 @@ class ModularArithmeticBrackets(_Question):
 
     >>> batch = ModularArithmeticBrackets(seed=0).batch("train", 0, batch_size=1, length=10)
     >>> batch.inputs.tolist(), batch.targets.tolist()
-    ([[8, 8, 4, 6, 3, 9, 7, 6, 4, 9]], [1])
+    ([[8, 8, 6, 1, 9, 7, 8, 4, 9, 9]], [1])
     """
 
     spec = _question_spec(MODULUS + 5, MODULUS)

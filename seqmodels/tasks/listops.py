@@ -60,7 +60,7 @@ class ListOps(GeneratedTask):
     >>> task = ListOps(seed=0, arguments=4)
     >>> batch = task.batch("train", 0, batch_size=1, length=20)
     >>> " ".join(SHOWN[token] for token in batch.inputs[0][batch.mask[0]]), batch.targets.tolist()
-    ('[MED 8 [MIN 9 8 0 2 ] ]', [4])
+    ('[SM [SM 1 4 3 ] 9 0 ]', [7])
     """
 
     spec = TaskSpec(

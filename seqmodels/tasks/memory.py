@@ -87,7 +87,7 @@ class SelectiveCopy(GeneratedTask):
 
     >>> batch = SelectiveCopy(seed=0, pattern=2).batch("train", 0, batch_size=1, length=8)
     >>> batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist()
-    ([[0, 3, 0, 0, 4, 0, 15, 15]], [[3, 4]], [[6, 7]])
+    ([[3, 0, 4, 0, 0, 0, 15, 15]], [[3, 4]], [[6, 7]])
     """
 
     def __init__(

@@ -38,13 +38,15 @@ class Pathfinder(GeneratedTask):
     The task of Linsley et al. 2018 and Kim et al. 2020 in the sizes of Long Range Arena (Tay et
     al. 2021): 32×32 = 1,024 or 128×128 = 16,384 pixels, grey values in [0, 1], row after row. An
     image has two long paths of as many dashes each (6 or 14, as the easy and the hard set) and
-    shorter ones that distract; none touches another. The circles lie on the two ends of one long
-    path (label 1), or on an end of each (label 0).
+    shorter ones that distract. Between two dashes lie pixels without ink; two paths lie further
+    apart than a path's dashes. The circles lie on the two ends of one long path (label 1), or
+    on an end of each (label 0).
 
-    For each example a picture of either kind is planned with the same circles and the same dashes
-    next to them, and a coin decides which is drawn: where the circles are and how paths leave them
-    says nothing. What is left to see without following a path is how ink is spread over all
-    of the picture: its sums by row and column give 63% right answers at 32 pixels, by a forest.
+    The long paths come near each other at a crossing, from which four arms lead. Two dashes at
+    opposite sides of it join the arms, in one of two ways, and a coin decides which is drawn: all
+    of the picture but these two dashes is the same for either label, and each dash lies as far from
+    a circle in one way as in the other. So circles, ink around them, counts and distances say
+    nothing (docs/tasks.md has what they do say).
 
     Args:
       seed: which images are drawn.
@@ -122,7 +124,7 @@ def _line(points: Complex[np.ndarray, "B n"], apart: int) -> Complex[np.ndarray,
     """Points with others between them."""
     parts = np.arange(SAMPLES * apart) / (SAMPLES * apart)
     between = points[:, :-1, None] + np.diff(points)[..., None] * parts
-    return np.concatenate([between.reshape(len(points), -1), points[:, -1:]], axis=1)
+    return np.concatenate([between.reshape(len(points), between.shape[1] * between.shape[2]), points[:, -1:]], axis=1)
 
 
 def _dots(

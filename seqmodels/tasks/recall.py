@@ -36,7 +36,7 @@ class Recall(GeneratedTask):
 
     >>> batch = Recall(seed=0, vocabulary=8, pairs=2).batch("train", 0, batch_size=1, length=8)
     >>> batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist()
-    ([[3, 6, 1, 7, 3, 0, 1, 0]], [[6, 7]], [[4, 6]])
+    ([[2, 4, 1, 5, 2, 0, 1, 0]], [[4, 5]], [[4, 6]])
     """
 
     def __init__(
