@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Complex
+from jaxtyping import Complex, UInt8
 
 from seqmodels.arrays import Bool, Float, Int
 
@@ -137,7 +137,7 @@ def _walk(
 
 def _grow(
     random: np.random.Generator,
-    room: Int[np.ndarray, "B R R"],
+    room: UInt8[np.ndarray, "B R R"],
     starts: Complex[np.ndarray, "B"],
     headings: Complex[np.ndarray, "B"],
     dashes: Int[np.ndarray, "B"],
@@ -156,7 +156,7 @@ def _grow(
 
 
 def _place(
-    random: np.random.Generator, room: Int[np.ndarray, "B R R"], side: int, drawing: Drawing
+    random: np.random.Generator, room: UInt8[np.ndarray, "B R R"], side: int, drawing: Drawing
 ) -> tuple[Complex[np.ndarray, "B n"], Bool[np.ndarray, "B"]]:
     """A distractor at the first of some places that have room for it, and whether one has."""
     rows = len(room)
@@ -187,7 +187,7 @@ def _padding(drawing: Drawing) -> int:
     return math.ceil(drawing.margin) + 2
 
 
-def free_room(rows: int, side: int, drawing: Drawing) -> Int[np.ndarray, "B R R"]:
+def free_room(rows: int, side: int, drawing: Drawing) -> UInt8[np.ndarray, "B R R"]:
     """A map of pixels; a bit says for whom there is no room, and at the border there is none."""
     pad = _padding(drawing)
     room = np.full((rows, side + 2 * pad, side + 2 * pad), EVERYONE, np.uint8)
@@ -196,7 +196,7 @@ def free_room(rows: int, side: int, drawing: Drawing) -> Int[np.ndarray, "B R R"
 
 
 def is_free(
-    room: Int[np.ndarray, "B R R"],
+    room: UInt8[np.ndarray, "B R R"],
     points: Complex[np.ndarray, "B T m"],
     owners: int,
     drawing: Drawing,
@@ -213,7 +213,7 @@ def is_free(
 
 
 def take_room(
-    room: Int[np.ndarray, "B R R"],
+    room: UInt8[np.ndarray, "B R R"],
     rows: Int[np.ndarray, "b"],
     body: Complex[np.ndarray, "b m"],
     owners: int,
