@@ -204,7 +204,9 @@ def _write_expressions(
         depths.append((begin, left, inside, leaf, divided))
         starts = np.concatenate([begin + 1, begin + 2 + left])
         lengths = np.concatenate([left, inside - left])
-    begins, lefts, insides = (np.concatenate(parts) for parts in list(zip(*depths, strict=True))[:3])
+    begins, lefts, insides = (
+        np.concatenate(parts) for parts in list(zip(*depths, strict=True))[:3]
+    )
     signs = random.integers(PLUS, TIMES + 1, len(begins), np.int32)
     inputs[begins], inputs[begins + 1 + lefts], inputs[begins + 2 + insides] = OPEN, signs, CLOSE
     starts, lengths = (np.concatenate(parts) for parts in zip(*leaves, strict=True))
@@ -231,7 +233,10 @@ def _write_expressions(
 
 _DIGITS = np.arange(MODULUS, dtype=np.int32)
 _RESULTS = np.stack(
-    [operation.outer(_DIGITS, _DIGITS) % MODULUS for operation in (np.add, np.subtract, np.multiply)]
+    [
+        operation.outer(_DIGITS, _DIGITS) % MODULUS
+        for operation in (np.add, np.subtract, np.multiply)
+    ]
 )
 """What two numbers make, by sign."""
 

@@ -211,7 +211,9 @@ def apply(
     tens = np.arange(0, 10 * len(counts), 10)
     ordered = tens.repeat(counts) + values
     ordered.sort()
-    low = np.where(operations == MAXIMUM, ends - 1, begins + (operations == MEDIAN) * ((counts - 1) // 2))
+    low = np.where(
+        operations == MAXIMUM, ends - 1, begins + (operations == MEDIAN) * ((counts - 1) // 2)
+    )
     high = np.where(operations == MEDIAN, begins + counts // 2, low)
     ordered_value = (ordered[low] + ordered[high]) // 2 - tens
     return np.where(operations == SUM, np.add.reduceat(values, begins) % 10, ordered_value)

@@ -100,14 +100,19 @@ def draw_images(
     labels = random.integers(0, 2, rows, np.int32)
     every, images = np.arange(rows), np.zeros((rows, side, side), np.float32)
     _dots(images, every, planned.arms[:, :2, -1], drawing.radius)
-    # Sides 0 and 2 of the crossing join arms 0 with 1 and 2 with 3, the others 1 with 2 and 3 with 0.
+    # Sides 0 and 2 join arms 0 with 1 and 2 with 3; sides 1 and 3 join 1 with 2 and 3 with 0.
     for opposite in (0, 2):
         joint = planned.crossing[every, 1 - labels + opposite]
         _dots(images, every, _line(joint, drawing.dash), drawing.reach)
     arms = planned.arms.reshape(rows, -1)
     points = planned.arms.shape[2]
     for arm in range(4):
-        _dots(images, every, _dashes(arms[:, arm * points : (arm + 1) * points], drawing), drawing.reach)
+        _dots(
+            images,
+            every,
+            _dashes(arms[:, arm * points : (arm + 1) * points], drawing),
+            drawing.reach,
+        )
     for having, path in planned.distractors:
         _dots(images, having, _dashes(path, drawing), drawing.reach)
     return images, labels
@@ -124,7 +129,9 @@ def _line(points: Complex[np.ndarray, "B n"], apart: int) -> Complex[np.ndarray,
     """Points with others between them."""
     parts = np.arange(SAMPLES * apart) / (SAMPLES * apart)
     between = points[:, :-1, None] + np.diff(points)[..., None] * parts
-    return np.concatenate([between.reshape(len(points), between.shape[1] * between.shape[2]), points[:, -1:]], axis=1)
+    return np.concatenate(
+        [between.reshape(len(points), between.shape[1] * between.shape[2]), points[:, -1:]], axis=1
+    )
 
 
 def _dots(

@@ -169,7 +169,7 @@ def _place(
 
 
 def path_body(path: Complex[np.ndarray, "*B n"], drawing: Drawing) -> Complex[np.ndarray, "*B m"]:
-    """The points that keep away from others: a path's, and around its end, which may bear a circle."""
+    """What keeps away from others: a path's points, and some around the circle at its end."""
     around = (drawing.radius - drawing.reach) * np.exp(0.25j * np.pi * np.arange(8))
     return np.concatenate([path[..., ::2], path[..., -1:] + around.astype(np.complex64)], axis=-1)
 

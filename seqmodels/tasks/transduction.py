@@ -258,7 +258,7 @@ class StackManipulation(GeneratedTask):
         pops = source == 2
         steps = np.where(mask, 1 - 2 * pops, 0)
         heights = steps.cumsum(axis=1)
-        # An empty stack stays empty: it is as high as if what it fell below 0 had been there before.
+        # An empty stack stays empty: what it would fall below 0 counts as if it had been there.
         heights -= np.minimum(np.minimum.accumulate(heights, axis=1), 0)
         height = heights[:, -1]
         # At each height lies what was pushed there last.
