@@ -14,9 +14,7 @@ from tests.tasks.pictures import find_circles, flooded, joined
 EXAMPLES, ALLOWED = 3000, 0.55
 THRESHOLDS = np.linspace(0, 0.95, 20)
 READERS = {
-    "logistic regression": make_pipeline(
-        StandardScaler(), LogisticRegression(max_iter=500, C=0.1)
-    ),
+    "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, C=0.1)),
     "forest": RandomForestClassifier(200, min_samples_leaf=3, random_state=0),
 }
 
