@@ -56,7 +56,7 @@ class Pathfinder(GeneratedTask):
 
     >>> batch = Pathfinder(seed=0).batch("train", step=0, batch_size=4, length=1024)
     >>> batch.inputs.shape, batch.targets.tolist()
-    ((4, 1024, 1), [0, 1, 0, 1])
+    ((4, 1024, 1), [1, 1, 0, 0])
     """
 
     def __init__(
