@@ -45,8 +45,9 @@ class Pathfinder(GeneratedTask):
     The long paths come near each other at a crossing, from which four arms lead. Two dashes at
     opposite sides of it join the arms, in one of two ways, and a coin decides which is drawn: all
     of the picture but these two dashes is the same for either label, and each dash lies as far from
-    a circle in one way as in the other. So circles, ink around them, counts and distances say
-    nothing (docs/tasks.md has what they do say).
+    a circle in one way as in the other, but for how arms lean. So distances and counts say nothing,
+    and at 128 pixels ink around circles next to nothing; at 32, where arms are short, a picture
+    turned by its circles shows which way the dashes lie (docs/tasks.md has the shares).
 
     Args:
       seed: which images are drawn.
