@@ -79,7 +79,7 @@ ENTRIES: dict[str, Entry] = {
     "fuzzy_recall": Entry(
         "recall where keys and values are of several tokens", "1/7", _MAD,
         {"vocabulary": 10, "motif": 2}, 20, {"key": 4, "value": 4, "mark": 1, "filler": 1},
-        "0 1 2 3 4 5 6 7 ? .",
+        "0 1 2 3 4 5 6 7 ? .", (({}, 64), ({"vocabulary": 128}, 128)),
     ),
     "images": Entry(
         "reading an image (here digits)", "the largest class's share", "files of one's own", {}, 64,
@@ -87,7 +87,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "in_context_recall": Entry(
         "recall of what a key had, at each of its returns", "1/8", _MAD, {"vocabulary": 8}, 16,
-        {"key": 4, "value": 4},
+        {"key": 4, "value": 4}, measured=(({}, 64), ({"vocabulary": 128}, 128)),
     ),
     "induction": Entry(
         "finding the same token and reading the next", "1/15", "Olsson et al. 2022, Gu and Dao "
@@ -109,6 +109,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "modular_arithmetic_brackets": Entry(
         "a stack", "1/5", _DELETANG, {}, 18, {"number": 5, "sign": 3, "bracket": 2}, _EXPRESSION,
+        (({}, 64), ({}, 40), ({}, 500)),
     ),
     "needle": Entry(
         "finding one answer at a distance that is set", "1/14", "this repository",
@@ -128,6 +129,7 @@ ENTRIES: dict[str, Entry] = {
         "recall of several pairs", "1/128", "Arora et al. 2023 (Zoology)",
         {"vocabulary": 12, "pairs": 3}, 18, {"blank": 1, "key": 5, "value": 6},
         ". 1 2 3 4 5 6 7 8 9 10 11",
+        (({}, 64), ({"vocabulary": 8192}, 64), ({"vocabulary": 8192, "pairs": 64}, 512)),
     ),
     "reverse": Entry(
         "holding a string, its last symbol first", "0 (exact match)", _DELETANG, _STRING, 8,
@@ -140,6 +142,7 @@ ENTRIES: dict[str, Entry] = {
     "selective_copy": Entry(
         "holding what matters and nothing else", "1/14", "Gu and Dao 2023, " + _MAD,
         {"pattern": 4, "symbols": 5}, 16, {"blank": 1, "symbol": 5, "now": 1}, ". 1 2 3 4 5 >",
+        (({}, 64), ({}, 4096)),
     ),
     "set": Entry(
         "a maximum or a count, whatever the order", "1/16", "this repository", {"symbols": 8}, 10,
@@ -155,7 +158,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "stack_manipulation": Entry(
         "a stack", "0 (exact match)", _DELETANG, {}, 10, {"symbol": 2, "action": 3},
-        "0 1 pop +0 +1",
+        "0 1 pop +0 +1", (({}, 64), ({}, 40), ({}, 500)),
     ),
     "text": Entry(
         "the next byte of source text", "8 bits per byte", "files of this machine", {}, 24,

@@ -5,9 +5,6 @@ two are ``selective_copy`` and ``compression``. The loss is that of the position
 scored: MAD trains these three with the loss of every next token.
 """
 
-from collections.abc import Callable
-from random import Random
-
 import numpy as np
 
 from seqmodels.arrays import Int
@@ -19,6 +16,7 @@ from seqmodels.tasks.base import (
     TaskSpec,
     require_length,
 )
+from seqmodels.tasks.sampling import different, previous
 
 
 def _spec(vocabulary: int) -> TaskSpec:
@@ -31,20 +29,6 @@ def _spec(vocabulary: int) -> TaskSpec:
         score="accuracy",
         higher_is_better=True,
     )
-
-
-def _previous(keys: Int[np.ndarray, "B n"]) -> Int[np.ndarray, "B n"]:
-    """The last place before each that has the same key, or -1.
-
-    >>> _previous(np.array([[3, 1, 3, 3, 1]])).tolist()
-    [[-1, -1, 0, 2, 1]]
-    """
-    order = np.argsort(keys, axis=1, kind="stable")
-    in_order = np.take_along_axis(keys, order, axis=1)
-    same = in_order[:, 1:] == in_order[:, :-1]
-    found = np.full(keys.shape, -1)
-    np.put_along_axis(found, order[:, 1:], np.where(same, order[:, :-1], -1), axis=1)
-    return found
 
 
 class InContextRecall(GeneratedTask):
@@ -110,21 +94,21 @@ class InContextRecall(GeneratedTask):
         # One pair before the last is no noise, and one of the keys there is asked for by the last.
         noisy[rows, random.integers(0, pairs - 1, batch_size)] = False
         noisy[:, -1] = False
-        new = ~noisy & (_previous(np.where(noisy, -1, keys)) < 0)
+        new = ~noisy & (previous(np.where(noisy, -1, keys)) < 0)
         chances = np.where(new[:, :-1], random.random((batch_size, pairs - 1)), -1.0)
         keys[:, -1] = keys[rows, chances.argmax(axis=1)]
         values = np.take_along_axis(values_of, keys, axis=1)
         inputs = np.stack([keys, values], axis=-1)
         blurred = random.integers(used, max(self.vocabulary, used + 1), inputs.shape)
         inputs = np.where(noisy[:, :, None], blurred, inputs).reshape(batch_size, length)
-        seen = ~noisy & (_previous(np.where(noisy, -1, keys)) >= 0)
+        seen = ~noisy & (previous(np.where(noisy, -1, keys)) >= 0)
         positions = np.tile(np.arange(0, length, 2, dtype=np.int32), (batch_size, 1))
         return Batch(inputs.astype(np.int32), values.astype(np.int32), seen, positions=positions)
 
     def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B P"]]:
         """How far before a key that counts its value stood last; 0 where none counts."""
         keys = np.asarray(batch.inputs)[:, ::2]
-        back = 2 * (np.arange(keys.shape[1]) - _previous(keys)) - 1
+        back = 2 * (np.arange(keys.shape[1]) - previous(keys)) - 1
         return {"distance": np.where(np.asarray(batch.weights) > 0, back, 0)}
 
 
@@ -145,9 +129,9 @@ class FuzzyRecall(GeneratedTask):
     >>> task = FuzzyRecall(seed=0, vocabulary=10, motif=2)
     >>> batch = task.batch("train", 0, batch_size=1, length=20)
     >>> batch.inputs.tolist()
-    [[9, 9, 2, 6, 7, 2, 3, 6, 7, 1, 6, 4, 2, 6, 7, 8, 2, 3, 6, 7]]
+    [[9, 9, 9, 0, 6, 0, 3, 6, 3, 7, 1, 4, 7, 3, 2, 6, 8, 1, 4, 7]]
     >>> batch.targets[batch.weights > 0].tolist()
-    [6, 7, 6, 7]
+    [4, 7]
     """
 
     def __init__(
@@ -170,41 +154,46 @@ class FuzzyRecall(GeneratedTask):
         """Tokens [B, L]; at each position the next token [B, L], of which the known count."""
         least = 4 * self.motif + 1
         require_length(length, length >= least, "fuzzy_recall", f"it takes at least {least}")
-        inputs = np.full((batch_size, length), self.vocabulary - 1, np.int32)
-        targets = np.zeros((batch_size, length), np.int32)
-        weights = np.zeros((batch_size, length), np.float32)
-        draws = Random(int(random.integers(2**62)))  # of few numbers, a tenth of NumPy's time
-        for row in range(batch_size):
-            tokens, known = self._write(draws, split, length)
-            start = length - len(tokens)
-            inputs[row, start:] = tokens
-            # The target of a position is the token after it.
-            targets[row, start:-1] = tokens[1:]
-            weights[row, start:-1] = known[1:]
-        return Batch(inputs, targets, weights)
-
-    def _write(self, draws: Random, split: Split, length: int) -> tuple[list[int], list[bool]]:
-        """Tokens, and which of them are to be known from what came before."""
-        mark, uniform, motif = self.vocabulary - 2, draws.random, self.motif
-        keys, choices = list(range(mark // 2)), list(range(mark // 2, mark))
-        tokens: list[int] = []
-        known: list[bool] = []
-        values: dict[tuple[int, ...], list[int]] = {}
+        mark, motif = self.vocabulary - 2, self.motif
         room = length - 1 - 2 * motif  # before the last pair and its mark
-        while True:
-            size = 1 + int(uniform() * motif) if split == "train" else motif
-            key = tuple(_some(uniform, keys, size))
-            seen = key in values
-            value = values[key] if seen else _some(uniform, choices, 1 + int(uniform() * motif))
-            if len(tokens) + len(key) + len(value) > room:
-                break
-            values[key] = value
-            tokens += [*key, *value]
-            known += [False] * len(key) + [seen] * len(value)
-        asked = draws.choice(list(values))
-        tokens += [mark, *asked, *values[asked]]
-        known += [False] * (1 + len(asked)) + [True] * len(values[asked])
-        return tokens, known
+        sizes = random.integers(1, motif + 1, (2, batch_size, room // 2), np.int32)
+        if split != "train":
+            sizes[0] = motif
+        # No more pairs than find room with values of one token.
+        most = int(((sizes[0] + 1).cumsum(axis=1) <= room).sum(axis=1).max())
+        sizes, shape, places = sizes[..., :most], (batch_size, most), np.arange(motif)
+        # Pairs of all motif tokens, keys before values; then the mark and the last pair.
+        tokens = np.empty((batch_size, (most + 1) * 2 * motif + 1), np.int32)
+        pairs = tokens[:, : 2 * motif * most].reshape(*shape, 2 * motif)
+        used, known = np.ones(tokens.shape, bool), np.zeros(tokens.shape, bool)
+        pairs[..., :motif] = different(random, mark // 2, shape, motif)
+        values = mark // 2 + different(random, mark - mark // 2, shape, motif)
+        in_key = places < sizes[0, ..., None]
+        first = _first(_names(np.where(in_key, pairs[..., :motif], -1)))
+        # A key that has been seen keeps its value.
+        every, new = np.arange(batch_size), first == np.arange(most)
+        sizes[1] = sizes[1, every[:, None], first]
+        pairs[..., motif:] = values[every[:, None], first]
+        fits = sizes.sum(axis=0).cumsum(axis=1) <= room
+        asked = np.where(new & fits, random.random(shape), -1.0).argmax(axis=1)
+        tokens[:, -2 * motif - 1], tokens[:, -2 * motif :] = mark, pairs[every, asked]
+        of_pairs = used[:, : 2 * motif * most].reshape(*shape, 2, motif)
+        of_pairs[..., 0, :] = in_key & fits[..., None]
+        of_pairs[..., 1, :] = (places < sizes[1, ..., None]) & fits[..., None]
+        used[:, -2 * motif :] = of_pairs[every, asked].reshape(batch_size, -1)
+        known[:, : 2 * motif * most].reshape(*shape, 2, motif)[..., 1, :] = ~new[..., None]
+        known[:, -motif:] = True
+        # All of it stands at the end.
+        filled = np.arange(length) >= length - used.sum(axis=1)[:, None]
+        inputs = np.full((batch_size, length), self.vocabulary - 1, np.int32)
+        inputs[filled] = tokens[used]
+        asks = np.zeros((batch_size, length), bool)
+        asks[filled] = known[used]
+        # The target of a position is the token after it.
+        targets, weights = np.zeros_like(inputs), np.zeros(inputs.shape, np.float32)
+        targets[:, :-1] = np.where(filled, inputs, 0)[:, 1:] * filled[:, :-1]
+        weights[:, :-1] = asks[:, 1:]
+        return Batch(inputs, targets, weights)
 
     def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B P"]]:
         """How far back the next token, where it counts, stood in that key's last value; else 0."""
@@ -223,19 +212,37 @@ class FuzzyRecall(GeneratedTask):
             tokens = np.where(going_on, np.take_along_axis(inputs, places, axis=1) + 1, 0)
             names = names * self.vocabulary + tokens
             names = np.unique(names, return_inverse=True)[1].reshape(names.shape)
-        before = _previous(names)
+        before = previous(names)
         apart = begins - np.take_along_axis(begins, np.maximum(before, 0), axis=1)
         following = np.minimum(np.arange(inputs.shape[1]) + 1, inputs.shape[1] - 1)
         back = np.take_along_axis(apart, np.maximum(pair[:, following], 0), axis=1) - 1
         return {"distance": np.where(np.asarray(batch.weights) > 0, back, 0)}
 
 
-def _some(uniform: Callable[[], float], things: list[int], count: int) -> list[int]:
-    """Different ones of some things, which it brings into another order."""
-    for place in range(count):
-        other = place + int(uniform() * (len(things) - place))
-        things[place], things[other] = things[other], things[place]
-    return things[:count]
+def _names(keys: Int[np.ndarray, "B n m"]) -> Int[np.ndarray, "B n"]:
+    """Numbers that are the same where keys are; -1 is no token."""
+    names, most = keys[..., 0] + 1, int(keys.max()) + 2
+    for token in range(1, keys.shape[-1]):
+        if int(names.max()) >= 2**62 // most:  # small again
+            names = np.unique(names, return_inverse=True)[1].reshape(names.shape)
+        names = names.astype(np.int64) * most + keys[..., token] + 1
+    return names
+
+
+def _first(names: Int[np.ndarray, "B n"]) -> Int[np.ndarray, "B n"]:
+    """The first place of each row that has the same name.
+
+    >>> _first(np.array([[7, 4, 7, 7, 4]])).tolist()
+    [[0, 1, 0, 0, 1]]
+    """
+    order = np.argsort(names, axis=1, kind="stable")
+    in_order = np.take_along_axis(names, order, axis=1)
+    begins = np.ones(names.shape, bool)
+    begins[:, 1:] = in_order[:, 1:] != in_order[:, :-1]
+    first = np.maximum.accumulate(np.where(begins, np.arange(names.shape[1]), 0), axis=1)
+    found = np.empty(names.shape, int)
+    np.put_along_axis(found, order, np.take_along_axis(order, first, axis=1), axis=1)
+    return found
 
 
 class Memorisation(GeneratedTask):

@@ -169,7 +169,7 @@ class ModularArithmeticBrackets(_Question):
 
     >>> batch = ModularArithmeticBrackets(seed=0).batch("train", 0, batch_size=1, length=10)
     >>> batch.inputs.tolist(), batch.targets.tolist()
-    ([[8, 8, 4, 6, 3, 9, 7, 6, 4, 9]], [1])
+    ([[8, 8, 6, 1, 9, 7, 8, 4, 9, 9]], [1])
     """
 
     spec = _question_spec(MODULUS + 5, MODULUS)
@@ -178,12 +178,7 @@ class ModularArithmeticBrackets(_Question):
         require_length(
             length, length >= 1, "modular_arithmetic_brackets", "an expression has at least 1 token"
         )
-        # No more are read than there are tokens.
-        numbers = random.integers(0, MODULUS, (rows, length)).tolist()
-        shares = random.random((rows, length)).tolist()
-        signs = random.integers(PLUS, TIMES + 1, (rows, length)).tolist()
-        inputs, answers = zip(*map(_write_expression, numbers, shares, signs), strict=True)
-        return np.array(inputs), np.array(answers)
+        return _write_expressions(random, rows, length)
 
     def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
         """How many brackets lie inside one another at most."""
@@ -192,39 +187,58 @@ class ModularArithmeticBrackets(_Question):
         return {"depth": opened.cumsum(axis=1).max(axis=1)}
 
 
-def _write_expression(
-    some_numbers: list[int], some_shares: list[float], some_signs: list[int]
-) -> tuple[list[int], int]:
-    """An expression with as many tokens, and its value; a stack in place of recursion.
+def _write_expressions(
+    random: np.random.Generator, rows: int, length: int
+) -> tuple[Int[np.ndarray, "B L"], Int[np.ndarray, "B"]]:
+    """Expressions of a length and their values: parts are divided, all of a depth at once."""
+    inputs = np.zeros(rows * length, np.int32)
+    starts = np.arange(0, rows * length, length, dtype=np.int32)
+    lengths = np.full(rows, length, np.int32)
+    leaves, depths = [], []
+    while len(starts):
+        leaf = lengths <= 4
+        divided = (~leaf).nonzero()[0]
+        leaves.append((starts[leaf], lengths[leaf]))
+        begin, inside = starts[divided], lengths[divided] - 3  # without brackets and sign
+        left = 1 + (random.random(len(divided)) * (inside - 1)).astype(np.int32)
+        depths.append((begin, left, inside, leaf, divided))
+        starts = np.concatenate([begin + 1, begin + 2 + left])
+        lengths = np.concatenate([left, inside - left])
+    begins, lefts, insides = (
+        np.concatenate(parts) for parts in list(zip(*depths, strict=True))[:3]
+    )
+    signs = random.integers(PLUS, TIMES + 1, len(begins), np.int32)
+    inputs[begins], inputs[begins + 1 + lefts], inputs[begins + 2 + insides] = OPEN, signs, CLOSE
+    starts, lengths = (np.concatenate(parts) for parts in zip(*leaves, strict=True))
+    numbers = random.integers(0, MODULUS, len(starts), np.int32)
+    negative, bracketed = lengths % 2 == 0, lengths > 2
+    inputs[starts[bracketed]] = OPEN
+    inputs[(starts + lengths - 1)[bracketed]] = CLOSE
+    inputs[(starts + bracketed)[negative]] = MINUS
+    inputs[starts + bracketed + negative] = numbers
+    # Values from the deepest parts on; those of a depth are needed in the order of its parts.
+    values = np.where(negative, -numbers, numbers) % MODULUS
+    leaf_end, sign_end = len(values), len(signs)
+    made = np.zeros(0, np.int32)
+    for _, _, _, leaf, divided in reversed(depths):
+        half = len(divided)
+        here = signs[sign_end - half : sign_end] - PLUS
+        part = np.empty(len(leaf), np.int32)
+        part[divided] = _RESULTS[here, made[:half], made[half:]]
+        leaf_begin = leaf_end - (len(leaf) - half)
+        part[leaf] = values[leaf_begin:leaf_end]
+        made, leaf_end, sign_end = part, leaf_begin, sign_end - half
+    return inputs.reshape(rows, length), made
 
-    Each part is drawn before it is opened; values meet in reverse Polish order.
-    """
-    numbers, shares, signs = iter(some_numbers), iter(some_shares), iter(some_signs)
-    tokens = [0] * len(some_numbers)
-    values: list[int] = []
-    # What is still to be done: a part (start, length) to write, or a sign to apply.
-    left_to_do: list[tuple[int, int] | int] = [(0, len(tokens))]
-    while left_to_do:
-        task = left_to_do.pop()
-        if isinstance(task, int):
-            right, left = values.pop(), values.pop()
-            made = {PLUS: left + right, MINUS: left - right, TIMES: left * right}[task]
-            values.append(made % MODULUS)
-            continue
-        start, length = task
-        if length <= 4:
-            number = next(numbers)
-            negative = length in (2, 4)
-            written = [MINUS, number] if negative else [number]
-            tokens[start : start + length] = [OPEN, *written, CLOSE] if length > 2 else written
-            values.append((-number if negative else number) % MODULUS)
-            continue
-        inside = length - 3  # without the brackets and the sign
-        left = 1 + int(next(shares) * (inside - 1))
-        sign = next(signs)
-        tokens[start], tokens[start + 1 + left], tokens[start + length - 1] = OPEN, sign, CLOSE
-        left_to_do += [sign, (start + 2 + left, inside - left), (start + 1, left)]
-    return tokens, values[0]
+
+_DIGITS = np.arange(MODULUS, dtype=np.int32)
+_RESULTS = np.stack(
+    [
+        operation.outer(_DIGITS, _DIGITS) % MODULUS
+        for operation in (np.add, np.subtract, np.multiply)
+    ]
+)
+"""What two numbers make, by sign."""
 
 
 class WordProblem(GeneratedTask):

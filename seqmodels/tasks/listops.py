@@ -1,15 +1,10 @@
 """ListOps: nested operations on lists of digits, from Long Range Arena."""
 
-import itertools
-import math
-from bisect import bisect
-from collections.abc import Iterator
-from functools import cache
-from random import Random
+from typing import NamedTuple
 
 import numpy as np
 
-from seqmodels.arrays import Int
+from seqmodels.arrays import Bool, Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
@@ -26,6 +21,26 @@ SHOWN = (*map(str, range(10)), "[MIN", "[MAX", "[MED", "[SM", "]")
 SHORTEST_SHARE = 4
 """The shortest expression has a fourth of the longest's tokens, as 500 has of 2,000."""
 TRIES = 100_000
+"""So many expressions are drawn for the next one that is neither too long nor too short."""
+FEWEST, MOST = 64, 4096
+"""So many are drawn together, at least and at most."""
+
+
+class _Shapes(NamedTuple):
+    """Operations of some expressions, by depth, and there in the order in which they stand.
+
+    The arguments of all follow one another, and those that are operations of their own are the
+    ones of the next depth, in order.
+    """
+
+    levels: list[int]
+    """How many operations each depth has."""
+    rows: Int[np.ndarray, "n"]
+    """In which expression each stands."""
+    arguments: Int[np.ndarray, "n"]
+    """How many it has."""
+    inner: Bool[np.ndarray, "m"]
+    """Whether an argument is an operation."""
 
 
 class ListOps(GeneratedTask):
@@ -45,7 +60,7 @@ class ListOps(GeneratedTask):
     >>> task = ListOps(seed=0, arguments=4)
     >>> batch = task.batch("train", 0, batch_size=1, length=20)
     >>> " ".join(SHOWN[token] for token in batch.inputs[0][batch.mask[0]]), batch.targets.tolist()
-    ('[MED 8 [MIN 9 8 0 2 ] ]', [4])
+    ('[SM [SM 1 4 3 ] 9 0 ]', [7])
     """
 
     spec = TaskSpec(
@@ -73,13 +88,25 @@ class ListOps(GeneratedTask):
         """Expressions [B, L] with their mask, and their values [B]."""
         require_length(length, length >= 4, "listops", "an operation takes at least 4 tokens")
         inputs = np.zeros((batch_size, length), np.int32)
-        mask = np.zeros((batch_size, length), bool)
-        targets = np.zeros(batch_size, np.int32)
-        draws = Random(int(random.integers(2**62)))  # of one number, a tenth of NumPy's time
-        for row in range(batch_size):
-            tokens, targets[row] = self._expression(draws, length)
-            inputs[row, : len(tokens)] = tokens
-            mask[row, : len(tokens)] = True
+        sizes, targets = np.zeros((2, batch_size), np.int32)
+        done = tried = 0
+        while done < batch_size:
+            left = batch_size - done
+            count = min(max(FEWEST, 12 * left), MOST)
+            shapes, found = self._shapes(random, count, left, length)
+            rows = slice(done, done + found)
+            if found:
+                sizes[rows], targets[rows] = _write(random, shapes, inputs[rows])
+            tried = 0 if found else tried + count
+            done += found
+            require_length(
+                length,
+                tried < TRIES,
+                "listops",
+                f"expressions of depth={self.depth} and arguments={self.arguments} are hardly ever "
+                "so long; raise these, or take a shorter one",
+            )
+        mask = np.arange(length) < sizes[:, None]
         return Batch(inputs, targets, np.ones(batch_size), mask)
 
     def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
@@ -88,95 +115,105 @@ class ListOps(GeneratedTask):
         opened = ((inputs >= MINIMUM) & (inputs < END)).astype(int) - (inputs == END)
         return {"depth": opened.cumsum(axis=1).max(axis=1)}
 
-    def _expression(self, draws: Random, longest: int) -> tuple[list[int], int]:
-        """The first of the grammar's expressions that is neither too short nor too long."""
-        for _ in range(TRIES):
-            shape = self._shape(draws, longest)
-            if shape is not None:
-                tokens: list[int] = []
-                return tokens, _operation(draws, tokens, [iter(level) for level in shape], 0)
-        require_length(
-            longest,
-            False,
-            "listops",
-            f"expressions of depth={self.depth} and arguments={self.arguments} are hardly ever so "
-            f"long; raise these, or take a shorter one",
-        )
-        raise AssertionError
+    def _shapes(
+        self, random: np.random.Generator, count: int, wanted: int, longest: int
+    ) -> tuple[_Shapes, int]:
+        """The first of some expressions that are neither too short nor too long, and their number.
 
-    def _shape(self, draws: Random, longest: int) -> list[list[tuple[int, int]]] | None:
-        """For each depth how many arguments its operations have, and how many are operations.
-
-        None where the expression would be too long or too short: most are, so that digits and
-        places are drawn for the others alone.
+        All grow together, a depth at a time.
         """
-        uniform, (choices, cumulative) = draws.random, _arguments(self.arguments)
-        shape: list[list[tuple[int, int]]] = []
-        size, operations = 0, 1
+        levels, all_arguments, all_inner = [], [], []
+        rows, operations = np.arange(count, dtype=np.int32), np.ones(count, int)
+        sizes, fits = np.zeros(count, int), np.ones(count, bool)
         for depth in range(1, self.depth):
-            level = [choices[bisect(cumulative, uniform())] for _ in range(operations)]
-            if depth + 1 == self.depth:
-                level = [(arguments, 0) for arguments, _ in level]
-            shape.append(level)
-            size += 2 * operations
-            operations = sum(inner for _, inner in level)
-            size += sum(arguments for arguments, _ in level) - operations
-            if size + 4 * operations > longest:
-                return None
-            if operations == 0:
+            arguments = random.integers(2, self.arguments + 1, len(rows), np.int32)
+            rows_of = rows.repeat(arguments)
+            sizes += 2 * operations + np.bincount(rows_of, minlength=count)
+            inner = random.random(len(rows_of), np.float32) < OPERATION_SHARE
+            inner &= depth + 1 < self.depth
+            levels.append(rows)
+            all_arguments.append(arguments)
+            all_inner.append(inner)
+            deeper = rows_of[inner]
+            operations = np.bincount(deeper, minlength=count)
+            sizes -= operations
+            fits &= sizes + 4 * operations <= longest
+            rows = deeper[fits[deeper]]
+            if len(rows) == 0:
                 break
-        return shape if size * SHORTEST_SHARE >= longest else None
+            operations *= fits
+        fits &= sizes * SHORTEST_SHARE >= longest
+        fits &= fits.cumsum() <= wanted
+        number = fits.cumsum(dtype=np.int32) - 1
+        rows, arguments = np.concatenate(levels), np.concatenate(all_arguments)
+        kept = fits[rows]
+        until = kept.cumsum()[np.cumsum([len(level) for level in levels]) - 1]
+        shapes = _Shapes(
+            [int(level) for level in np.diff(until, prepend=0) if level],
+            number[rows[kept]],
+            arguments[kept],
+            np.concatenate(all_inner)[kept.repeat(arguments)],
+        )
+        return shapes, int(fits.sum())
 
 
-def _operation(
-    draws: Random, tokens: list[int], shape: list[Iterator[tuple[int, int]]], depth: int
-) -> int:
-    """Appends the next operation of a depth and returns its value."""
-    arguments, operations = next(shape[depth])
-    uniform, values = draws.random, []
-    operation = MINIMUM + int(4 * uniform())
-    tokens.append(operation)
-    for left in range(arguments, 0, -1):
-        # Of the arguments that are left all are as likely to be operations.
-        if operations and uniform() * left < operations:
-            operations -= 1
-            values.append(_operation(draws, tokens, shape, depth + 1))
-        else:
-            value = int(10 * uniform())
-            tokens.append(value)
-            values.append(value)
-    tokens.append(END)
-    return apply(operation, values)
+def _write(
+    random: np.random.Generator, shapes: _Shapes, inputs: Int[np.ndarray, "B L"]
+) -> tuple[Int[np.ndarray, "B"], Int[np.ndarray, "B"]]:
+    """Draws operations and digits, writes them; the numbers of tokens, and the values."""
+    levels, rows, arguments, inner = shapes
+    operations = random.integers(MINIMUM, END, len(rows), np.int32)
+    values = random.integers(0, 10, len(inner), np.int32)
+    tokens = np.ones(len(inner), np.int32)
+    begins = arguments.cumsum() - arguments
+    inside = inner.nonzero()[0]  # which argument each operation below the first depth is
+    ends = np.cumsum(levels)
+    slots = [*begins[ends[:-1]].tolist(), len(inner)]
+    # From the deepest on, what an operation stands for and how long it is.
+    for depth in reversed(range(len(levels))):
+        here = slice(ends[depth] - levels[depth], ends[depth])
+        first = begins[here][0]
+        below = slice(first, slots[depth])
+        counts = arguments[here]
+        results = apply(operations[here], values[below], counts)
+        sizes = np.add.reduceat(tokens[below], begins[here] - first) + 2
+        if depth:
+            places = inside[here.start - levels[0] : here.stop - levels[0]]
+            values[places], tokens[places] = results, sizes
+    before = tokens.cumsum() - tokens
+    # From the first on, where it stands.
+    owner = np.arange(len(rows)).repeat(arguments)
+    offsets = before - before[begins][owner] + 1
+    starts = np.zeros(len(rows), int)
+    for depth in range(1, len(levels)):
+        here = slice(ends[depth] - levels[depth], ends[depth])
+        places = inside[here.start - levels[0] : here.stop - levels[0]]
+        starts[here] = starts[owner[places]] + offsets[places]
+    lengths = np.concatenate([sizes, tokens[inside]])
+    inputs[rows, starts] = operations
+    inputs[rows, starts + lengths - 1] = END
+    digits = (~inner).nonzero()[0]
+    owner = owner[digits]
+    inputs[rows[owner], starts[owner] + offsets[digits]] = values[digits]
+    return sizes, results
 
 
-@cache
-def _arguments(most: int) -> tuple[list[tuple[int, int]], list[float]]:
-    """Numbers of arguments, evenly from 2 to ``most``, with how many of them are operations.
+def apply(
+    operations: Int[np.ndarray, "n"], values: Int[np.ndarray, "m"], counts: Int[np.ndarray, "n"]
+) -> Int[np.ndarray, "n"]:
+    """The values of operations, whose arguments, so many of each, stand one after another.
 
-    Each comes with the probability that it is drawn or one before it, for all but the last.
+    >>> apply(np.array([MEDIAN, SUM]), np.array([3, 8, 4, 9, 7, 8]), np.array([4, 2])).tolist()
+    [6, 5]
     """
-    choices, chances = [], []
-    for arguments in range(2, most + 1):
-        for inner in range(arguments + 1):
-            share = OPERATION_SHARE**inner * (1 - OPERATION_SHARE) ** (arguments - inner)
-            choices.append((arguments, inner))
-            chances.append(math.comb(arguments, inner) * share / (most - 1))
-    return choices, list(itertools.accumulate(chances))[:-1]
-
-
-def apply(operation: int, values: list[int]) -> int:
-    """An operation's value.
-
-    >>> apply(MEDIAN, [3, 8, 4, 9]), apply(SUM, [7, 8])
-    (6, 5)
-    """
-    if operation == MINIMUM:
-        return min(values)
-    if operation == MAXIMUM:
-        return max(values)
-    if operation == SUM:
-        return sum(values) % 10
-    ordered, middle = sorted(values), len(values) // 2
-    if len(values) % 2:
-        return ordered[middle]
-    return (ordered[middle - 1] + ordered[middle]) // 2
+    ends = counts.cumsum()
+    begins = ends - counts
+    tens = np.arange(0, 10 * len(counts), 10)
+    ordered = tens.repeat(counts) + values
+    ordered.sort()
+    low = np.where(
+        operations == MAXIMUM, ends - 1, begins + (operations == MEDIAN) * ((counts - 1) // 2)
+    )
+    high = np.where(operations == MEDIAN, begins + counts // 2, low)
+    ordered_value = (ordered[low] + ordered[high]) // 2 - tens
+    return np.where(operations == SUM, np.add.reduceat(values, begins) % 10, ordered_value)

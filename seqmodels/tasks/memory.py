@@ -13,6 +13,7 @@ from seqmodels.tasks.base import (
     regression_metrics,
     require_length,
 )
+from seqmodels.tasks.sampling import choose
 
 
 def _tokens_spec(vocabulary: int) -> TaskSpec:
@@ -86,7 +87,7 @@ class SelectiveCopy(GeneratedTask):
 
     >>> batch = SelectiveCopy(seed=0, pattern=2).batch("train", 0, batch_size=1, length=8)
     >>> batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist()
-    ([[0, 3, 0, 0, 4, 0, 15, 15]], [[3, 4]], [[6, 7]])
+    ([[3, 0, 4, 0, 0, 0, 15, 15]], [[3, 4]], [[6, 7]])
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class SelectiveCopy(GeneratedTask):
             length, length >= 2 * n, "selective_copy", f"a pattern of {n} takes at least {2 * n}"
         )
         symbols = random.integers(1, self.symbols + 1, (batch_size, n), np.int32)
-        places = np.argsort(random.random((batch_size, length - n)), axis=1)[:, :n]
+        places = choose(random, length - n, batch_size, n)
         inputs = np.zeros((batch_size, length), np.int32)
         np.put_along_axis(inputs, np.sort(places, axis=1), symbols, axis=1)
         inputs[:, -n:] = self.symbols + 1

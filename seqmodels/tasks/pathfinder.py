@@ -14,27 +14,22 @@ from seqmodels.tasks.base import (
     TaskSpec,
     require_length,
 )
-from seqmodels.tasks.pathfinder_paths import (
-    LINE,
-    SAMPLES,
-    Drawing,
-    free_room,
-    part_path,
-    path_body,
-    path_points,
-    pixels_near,
-    place_path,
-    take_room,
-)
+from seqmodels.tasks.pathfinder_paths import Drawing, pixels_near, plan
 
 DRAWINGS = {
     32: Drawing(
-        6, dash=2, gap=2, margin=5.0, radius=2.0, turn=0.6, distractors=6, spacing=1, shared=1
+        dashes=6, dash=1, gap=3, reach=0.75, margin=5.0, radius=1.75, turn=0.8,
+        distractors=5, distractor_dashes=2, spacing=1, ways=8, tries=4,
     ),
     128: Drawing(
-        14, dash=5, gap=3, margin=6.0, radius=3.0, turn=0.6, distractors=18, spacing=2, shared=3
+        dashes=14, dash=4, gap=4, reach=1.25, margin=6.5, radius=3.5, turn=0.6,
+        distractors=12, distractor_dashes=4, spacing=2, ways=16, tries=2,
     ),
-}
+}  # fmt: skip
+SAMPLES = 2
+"""Points in a pixel's length that a line is drawn through."""
+SOFT = 0.5
+"""Over so many pixels ink falls to 0 at an edge."""
 
 
 class Pathfinder(GeneratedTask):
@@ -43,13 +38,16 @@ class Pathfinder(GeneratedTask):
     The task of Linsley et al. 2018 and Kim et al. 2020 in the sizes of Long Range Arena (Tay et
     al. 2021): 32×32 = 1,024 or 128×128 = 16,384 pixels, grey values in [0, 1], row after row. An
     image has two long paths of as many dashes each (6 or 14, as the easy and the hard set) and
-    shorter ones that distract; none touches another. The circles lie on the two ends of one long
-    path (label 1), or on an end of each (label 0).
+    shorter ones that distract. Between two dashes lie pixels without ink; two paths lie further
+    apart than a path's dashes. The circles lie on the two ends of one long path (label 1), or
+    on an end of each (label 0).
 
-    For each example a picture of either kind is planned with the same circles and the same dashes
-    next to them, and a coin decides which is drawn: where the circles are and how paths leave them
-    says nothing. What is left to see without following a path is how ink is spread over all
-    of the picture: its sums by row and column give 63% right answers at 32 pixels, by a forest.
+    The long paths come near each other at a crossing, from which four arms lead. Two dashes at
+    opposite sides of it join the arms, in one of two ways, and a coin decides which is drawn: all
+    of the picture but these two dashes is the same for either label, and each dash lies as far from
+    a circle in one way as in the other, but for how arms lean. So distances and counts say nothing,
+    and at 128 pixels ink around circles next to nothing; at 32, where arms are short, a picture
+    turned by its circles shows which way the dashes lie (docs/tasks.md has the shares).
 
     Args:
       seed: which images are drawn.
@@ -59,7 +57,7 @@ class Pathfinder(GeneratedTask):
 
     >>> batch = Pathfinder(seed=0).batch("train", step=0, batch_size=4, length=1024)
     >>> batch.inputs.shape, batch.targets.tolist()
-    ((4, 1024, 1), [0, 1, 0, 1])
+    ((4, 1024, 1), [1, 1, 0, 0])
     """
 
     def __init__(
@@ -97,51 +95,44 @@ class Pathfinder(GeneratedTask):
 def draw_images(
     random: np.random.Generator, rows: int, side: int
 ) -> tuple[Float[np.ndarray, "B side side"], Int[np.ndarray, "B"]]:
-    """Images and labels.
-
-    For each two pictures are planned: a long path from circle to circle and another one; or, from
-    the same circles and with the same first dashes at both, two paths that part. Where either does
-    not work out both are planned anew; then a coin decides which is drawn.
-    """
+    """Images and labels."""
     drawing = DRAWINGS[side]
-    room = free_room(rows, side, drawing)
-    paths = np.empty((rows, 2, path_points(drawing, drawing.dashes)), complex)
-    circles = np.empty((rows, 2), complex)
+    planned = plan(random, rows, side, drawing)
     labels = random.integers(0, 2, rows, np.int32)
-    left = np.arange(rows)
-    while len(left):
-        together = free_room(len(left), side, drawing)
-        path, found = place_path(random, together, side, drawing, drawing.dashes)
-        row, path, together = left[found], path[found], together[found]
-        # The first that parts keeps away from the end where the second begins.
-        apart = free_room(len(row), side, drawing)
-        kept_away, end = apart.copy(), path[:, -path.shape[1] // 3 :: SAMPLES]
-        take_room(kept_away, np.arange(len(row)), end, drawing)
-        there, found = part_path(random, kept_away, path, drawing)
-        take_room(apart, np.flatnonzero(found), path_body(there, drawing, True)[found], drawing)
-        back, also = part_path(random, apart, path[:, ::-1], drawing)
-        other, too = place_path(random, together, side, drawing, drawing.dashes)
-        found &= also & too
-        row, joins = row[found], labels[row[found], None] == 1
-        room[row] = np.where(joins[..., None], together[found], apart[found])
-        paths[row, 0] = np.where(joins, path[found], there[found])
-        paths[row, 1] = np.where(joins, other[found], back[found])
-        circles[row] = path[found][:, [0, -1]]
-        left = np.setdiff1d(left, row)
     every, images = np.arange(rows), np.zeros((rows, side, side), np.float32)
-    _dots(images, every, circles, drawing.radius + 0.5)
-    for path in (paths[:, 0], paths[:, 1]):
-        _dots(images, every, _inked(path, drawing), LINE)
-    for _ in range(drawing.distractors):
-        short, found = place_path(random, room, side, drawing, drawing.dashes // 3)
-        _dots(images, every[found], _inked(short[found], drawing), LINE)
+    _dots(images, every, planned.arms[:, :2, -1], drawing.radius)
+    # Sides 0 and 2 join arms 0 with 1 and 2 with 3; sides 1 and 3 join 1 with 2 and 3 with 0.
+    for opposite in (0, 2):
+        joint = planned.crossing[every, 1 - labels + opposite]
+        _dots(images, every, _line(joint, drawing.dash), drawing.reach)
+    arms = planned.arms.reshape(rows, -1)
+    points = planned.arms.shape[2]
+    for arm in range(4):
+        _dots(
+            images,
+            every,
+            _dashes(arms[:, arm * points : (arm + 1) * points], drawing),
+            drawing.reach,
+        )
+    for having, path in planned.distractors:
+        _dots(images, having, _dashes(path, drawing), drawing.reach)
     return images, labels
 
 
-def _inked(path: Complex[np.ndarray, "B n"], drawing: Drawing) -> Complex[np.ndarray, "B m"]:
-    """The points of a path's dashes."""
-    period = SAMPLES * (drawing.dash + drawing.gap)
-    return path[:, np.arange(path.shape[1]) % period <= SAMPLES * drawing.dash]
+def _dashes(path: Complex[np.ndarray, "B n"], drawing: Drawing) -> Complex[np.ndarray, "B m"]:
+    """Points in a row on the dashes of paths."""
+    fine = _line(path, drawing.spacing)
+    period = SAMPLES * drawing.period
+    return fine[:, np.arange(fine.shape[1]) % period <= SAMPLES * drawing.dash]
+
+
+def _line(points: Complex[np.ndarray, "B n"], apart: int) -> Complex[np.ndarray, "B m"]:
+    """Points with others between them."""
+    parts = np.arange(SAMPLES * apart) / (SAMPLES * apart)
+    between = points[:, :-1, None] + np.diff(points)[..., None] * parts
+    return np.concatenate(
+        [between.reshape(len(points), between.shape[1] * between.shape[2]), points[:, -1:]], axis=1
+    )
 
 
 def _dots(
@@ -150,8 +141,8 @@ def _dots(
     points: Complex[np.ndarray, "b m"],
     reach: float,
 ) -> None:
-    """Draws dots with soft edges: over the last pixel's length of ``reach`` grey falls to 0."""
+    """Draws dots with soft edges."""
     flat, apart = pixels_near(images.shape[1], rows, points, reach, padding=0)
     inked = apart < reach
-    grey = np.minimum(reach - apart[inked], 1)
+    grey = np.minimum((reach - apart[inked]) / SOFT, 1)
     np.maximum.at(images.reshape(-1), flat[inked], grey)

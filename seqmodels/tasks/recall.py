@@ -13,6 +13,7 @@ from seqmodels.tasks.base import (
     TaskSpec,
     require_length,
 )
+from seqmodels.tasks.sampling import choose
 
 
 class Recall(GeneratedTask):
@@ -35,7 +36,7 @@ class Recall(GeneratedTask):
 
     >>> batch = Recall(seed=0, vocabulary=8, pairs=2).batch("train", 0, batch_size=1, length=8)
     >>> batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist()
-    ([[3, 6, 1, 7, 3, 0, 1, 0]], [[6, 7]], [[4, 6]])
+    ([[2, 4, 1, 5, 2, 0, 1, 0]], [[4, 5]], [[4, 6]])
     """
 
     def __init__(
@@ -76,11 +77,11 @@ class Recall(GeneratedTask):
         require_length(
             length, length >= 4 * pairs, "recall", f"{pairs} pairs take at least {4 * pairs}"
         )
-        keys = 1 + _choose(random, np.zeros(half - 1), batch_size, pairs)
-        values = half + _choose(random, np.zeros(half), batch_size, pairs)
+        keys = 1 + choose(random, half - 1, batch_size, pairs)
+        values = half + choose(random, half, batch_size, pairs)
         space = (length - 2 * pairs) // 2
         places = np.arange(1, space + 1)
-        gaps = _choose(random, (self.power - 1) * np.log(places), batch_size, pairs)
+        gaps = choose(random, (self.power - 1) * np.log(places), batch_size, pairs)
         positions = 2 * pairs + 2 * gaps
         inputs = np.zeros((batch_size, length), np.int32)
         if self.filler == "random":
@@ -94,14 +95,3 @@ class Recall(GeneratedTask):
         """How far before a query the value stands that it asks for."""
         asked = np.asarray(batch.positions)
         return {"distance": asked - (2 * np.arange(asked.shape[1]) + 1)}
-
-
-def _choose(random: np.random.Generator, log_odds: np.ndarray, rows: int, count: int) -> np.ndarray:
-    """In each row, ``count`` different indices, drawn one after another by their odds.
-
-    The largest of log-odds plus Gumbel noise are such a draw (Efraimidis and Spirakis 2006).
-    """
-    noisy = log_odds + random.gumbel(size=(rows, len(log_odds)))
-    chosen = np.argpartition(-noisy, count - 1, axis=1)[:, :count]
-    order = np.argsort(-np.take_along_axis(noisy, chosen, axis=1), axis=1)
-    return np.take_along_axis(chosen, order, axis=1).astype(np.int32)

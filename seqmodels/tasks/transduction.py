@@ -251,24 +251,26 @@ class StackManipulation(GeneratedTask):
         heights = random.integers(1, np.maximum(lengths, 2))
         places = np.arange(length)[None]
         mask = places < lengths[:, None]
-        symbols = random.integers(0, 2, (batch_size, length))
-        actions = random.integers(2, 5, (batch_size, length))
-        source = np.where(places < heights[:, None], symbols, actions)
-        rows, height = np.arange(batch_size), heights.copy()
-        stack = np.where(places < heights[:, None], symbols, 0)
-        for place in range(length):
-            acts = mask[:, place] & (place >= heights)
-            action = source[:, place]
-            pushes = acts & (action > 2)
-            stack[rows[pushes], height[pushes]] = action[pushes] - 3
-            height = np.maximum(height + pushes - (acts & (action == 2)), 0)
-        targets = np.full((batch_size, length + 1), self.END)
+        symbols = random.integers(0, 2, (batch_size, length), np.int32)
+        actions = random.integers(2, 5, (batch_size, length), np.int32)
+        first = places < heights[:, None]
+        source = np.where(first, symbols, actions)
+        pops = source == 2
+        steps = np.where(mask, 1 - 2 * pops, 0)
+        heights = steps.cumsum(axis=1)
+        # An empty stack stays empty: what it would fall below 0 counts as if it had been there.
+        heights -= np.minimum(np.minimum.accumulate(heights, axis=1), 0)
+        height = heights[:, -1]
+        # At each height lies what was pushed there last.
+        rows, when = (mask & ~pops).nonzero()
+        stack = np.zeros((batch_size, length), np.int32)
+        stack[rows, heights[rows, when] - 1] = np.where(first, symbols, actions - 3)[rows, when]
+        targets = np.full((batch_size, length + 1), self.END, np.int32)
         written = places < height[:, None]
         from_top = np.take_along_axis(stack, np.maximum(height[:, None] - 1 - places, 0), axis=1)
         targets[:, :-1][written] = from_top[written]
         weights = np.arange(length + 1)[None] <= height[:, None]
-        inputs = np.where(mask, source, 0).astype(np.int32)
-        return Batch(inputs, targets.astype(np.int32), weights, mask)
+        return Batch(np.where(mask, source, 0), targets, weights, mask)
 
     def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
         """How many symbols and actions a source has."""

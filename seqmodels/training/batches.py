@@ -1,41 +1,80 @@
 """The batches of a run, each made in the background before the loop asks for it."""
 
+import os
+import threading
+import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from queue import SimpleQueue
 
 AHEAD = 2
-"""Batches that are ready or in the making besides the one in the loop's hands: so many are held
-in memory. One would do if every batch took as long as every step."""
+"""Batches that are ready or in the making besides the one in the loop's hands, and one more for
+each thread after the first: so many are held in memory. One would do if every batch took as
+long as every step."""
+MOST_WORKERS = 4
+"""Threads at most: NumPy leaves the interpreter's lock for a part of its work alone."""
 
 
 class Batches[T]:
-    """One thread makes the batches of some steps, in order; use it in a ``with`` statement.
+    """Threads make the batches of some steps; use it in a ``with`` statement.
+
+    At first there is one, which is enough where a batch takes less time than a step. When the loop
+    has to wait for a batch but the first, another thread is added. Batches come in order
+    all the same.
 
     Args:
-      make: step to batch; called from another thread than the loop's, one step at a time.
+      make: step to batch, a pure function; called from other threads than the loop's.
       steps: the steps, in order.
+      most_workers: the most threads; None for the cores that this process may use, and no more
+        than ``MOST_WORKERS``.
     """
 
-    def __init__(self, make: Callable[[int], T], steps: range):
+    def __init__(self, make: Callable[[int], T], steps: range, most_workers: int | None = None):
         self._make = make
         self._steps = iter(steps)
         self._begun: deque[Future[T]] = deque()
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
+        self._asked: SimpleQueue[tuple[Future[T], int] | None] = SimpleQueue()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self._most = most_workers or min(cores or 1, MOST_WORKERS)
+        self._workers: list[threading.Thread] = []
+        self._first = True
+        self._waited = 0.0
 
     def __enter__(self) -> "Batches[T]":
         """Begins with the first ones."""
+        self._add_worker()
         for _ in range(AHEAD):
             self._begin()
         return self
 
     def __exit__(self, *_) -> None:
-        """Ends the thread; what it has begun is finished first, the rest is never made."""
-        self._worker.shutdown(cancel_futures=True)
+        """Ends the threads; what they have begun is finished first, the rest is never made."""
+        for batch in self._begun:
+            batch.cancel()
+        for _ in self._workers:
+            self._asked.put(None)
+        for worker in self._workers:
+            worker.join()
+
+    def _add_worker(self) -> None:
+        name = f"batches-{len(self._workers)}"
+        self._workers.append(threading.Thread(target=self._work, name=name, daemon=True))
+        self._workers[-1].start()
+
+    def _work(self) -> None:
+        while (asked := self._asked.get()) is not None:
+            batch, step = asked
+            if batch.set_running_or_notify_cancel():
+                try:
+                    batch.set_result(self._make(step))
+                except BaseException as error:
+                    batch.set_exception(error)
 
     def _begin(self) -> None:
         for step in self._steps:
-            self._begun.append(self._worker.submit(self._make, step))
+            self._begun.append(Future())
+            self._asked.put((self._begun[-1], step))
             break
 
     def next(self) -> T | None:
@@ -46,5 +85,21 @@ class Batches[T]:
         if not self._begun:
             return None
         batch = self._begun.popleft()
+        late = not self._first and not batch.done()
+        if late and len(self._workers) < self._most:
+            self._add_worker()
+            self._begin()
         self._begin()
-        return batch.result()
+        begin = time.monotonic()
+        made = batch.result()
+        self._waited += time.monotonic() - begin if late else 0.0
+        self._first = False
+        return made
+
+    def waited_since(self) -> float:
+        """The seconds for which batches but the first were waited for, since the last call.
+
+        0 says that batches waited for the loop.
+        """
+        waited, self._waited = self._waited, 0.0
+        return waited

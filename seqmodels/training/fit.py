@@ -223,6 +223,8 @@ class _Run:
         self.writer.write(self.step, "train", {**means, "learning_rate": learning_rate, **rates})
         shown = {"loss": means["loss"], self.score: means[self.score]}
         shown |= {"steps/s": rates["steps_per_second"], "tokens/s": rates["tokens_per_second"]}
+        if waited := self.batches.waited_since():
+            shown |= {"s waiting for batches": waited}
         seconds_left = (settings.steps - self.step) / rates["steps_per_second"]
         self.display.metrics(self.step, shown, seconds_left)
 

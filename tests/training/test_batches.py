@@ -21,7 +21,7 @@ def test_they_come_in_order_and_end():
 
 def test_no_more_are_made_ahead_than_are_stated():
     made = []
-    with Batches(lambda step: made.append(step), range(100)) as batches:
+    with Batches(lambda step: made.append(step), range(100), most_workers=1) as batches:
         batches.next()
         batches.next()
     assert len(made) <= 2 + AHEAD
@@ -39,7 +39,7 @@ def test_they_are_made_by_one_other_thread_while_the_loop_is_busy():
             ready.set()
         return step
 
-    with Batches(make, range(9)) as batches:
+    with Batches(make, range(9), most_workers=1) as batches:
         assert ready.wait(timeout=60), "the second is made though nobody asked for any"
         while batches.next() is not None:
             pass
@@ -61,3 +61,39 @@ def test_an_error_comes_when_its_batch_is_asked_for():
     with pytest.raises(UserError, match=r"^digits/7.npy is missing$"):
         run()
     assert not workers()
+
+
+def test_a_loop_that_waits_gets_another_thread():
+    """Batches that wait for one another's threads: only several at once can make them."""
+    both = threading.Barrier(2)
+    names = set()
+
+    def make(step: int) -> int:
+        names.add(threading.current_thread().name)
+        if step >= 3:
+            both.wait(timeout=60)
+        return step
+
+    with Batches(make, range(9), most_workers=2) as batches:
+        assert [batches.next() for _ in range(9)] == list(range(9))
+        assert batches.waited_since() > 0
+        assert batches.waited_since() == 0
+    assert len(names) == 2
+    assert not workers()
+
+
+def test_a_loop_that_does_not_wait_has_one_thread():
+    made = [threading.Event() for _ in range(9)]
+    names = set()
+
+    def make(step: int) -> int:
+        names.add(threading.current_thread().name)
+        return step
+
+    with Batches(make, range(9), most_workers=4) as batches:
+        for step in range(9):
+            batches._begun[0].add_done_callback(lambda _, step=step: made[step].set())
+            assert made[step].wait(timeout=60)
+            assert batches.next() == step
+        assert batches.waited_since() == 0
+    assert len(names) == 1
