@@ -33,11 +33,12 @@ def slow(*case):
     return pytest.param(case, marks=pytest.mark.slow)
 
 
-# Length, causal, masked, type; 257 is two blocks, which slopes meet too.
+# Length, causal, masked, type; 257 is two blocks, which slopes meet too; 63 leaves one key of
+# padding in its block.
 BLOCKED = [
     slow(1, True, True, F32),
     (7, True, False, F32),
-    slow(63, False, True, F32),
+    slow(63, False, False, F32),
     slow(64, True, True, BF16),
     slow(64, False, False, F32),
     (130, False, True, F32),
