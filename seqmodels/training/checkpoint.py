@@ -124,7 +124,7 @@ class Checkpoints:
         """The steps of all checkpoints but those found damaged, oldest first."""
         try:
             names = [path.name for path in self.folder.iterdir() if path.is_dir()]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
             raise CheckpointError(f"{self.folder} can't be read: {error.strerror}") from None
@@ -158,7 +158,7 @@ class Checkpoints:
         passed_over = False
         while True:
             step = self._choose(which)
-            state, problem = None, None
+            state, checked, problem = None, False, None
             try:
                 state, checked = read_state(self._plain_folder() / str(step), step, like)
             except DamagedError as error:
@@ -190,7 +190,7 @@ class Checkpoints:
         wanted = self.best_step() if which == "best" else which
         if which == "best" and wanted is None and (self._damaged or self._without_score):
             return steps[-1]
-        if wanted not in steps:
+        if wanted is None or wanted not in steps:
             have = ", ".join(map(str, steps))
             raise CheckpointError(f"{self.folder} holds no checkpoint {which!r}; it has {have}")
         return wanted
