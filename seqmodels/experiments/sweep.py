@@ -30,6 +30,7 @@ from seqmodels.experiments.sweep_summary import write_summary
 from seqmodels.experiments.sweep_worker import Orders
 from seqmodels.experiments.trials import folder_lock, read_json
 from seqmodels.training.interruption import Interruption, RunInterruptedError
+from seqmodels.training.workdir import require_utf8
 
 LOOK_SECONDS = 1.0
 ROUNDS = 5
@@ -79,6 +80,7 @@ def run_sweep(
         total = sum(_expected(plan, index) for index in range(len(plan.groups)))
         print(f"{total} runs; none was begun (--dry-run)")
         return
+    require_utf8(workdir)
     folder = Path(workdir).absolute()
     require_sweep_folder(folder)
     if options.slurm is not None:

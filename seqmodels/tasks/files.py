@@ -19,18 +19,21 @@ def find_files(files: str) -> dict[str, Path]:
 
     Args:
       files: a folder, a glob (``**`` crosses folders), or ``"stdlib"`` for the Python standard
-        library's own source without its tests.
+        library's own source without its tests. What exists is meant as it is written: in
+        ``notes[1]/*.txt`` the folder ``notes[1]`` where there is one, else ``notes1``.
 
     Raises:
       ParameterError: there are not 3, one for each split.
     """
     if files == "stdlib":
         return _stdlib_files()
-    pattern = os.path.abspath(os.path.expanduser(files))
-    is_folder = os.path.isdir(pattern)
-    found = glob.glob(os.path.join(pattern, "**") if is_folder else pattern, recursive=True)
+    named = os.path.abspath(os.path.expanduser(files))
+    folder, pattern = _existing_part(Path(named))
+    one_file = [""] if not pattern and folder.is_file() else None
+    found = one_file or glob.glob(pattern or "**", root_dir=folder, recursive=True)
     # By what links lead to, or a file and a link to it would lie in two splits.
-    paths = {path.resolve(): path for path in map(Path, sorted(found)) if path.is_file()}
+    candidates = (folder / name for name in sorted(found))
+    paths = {path.resolve(): path for path in candidates if path.is_file()}
     holding = [path for path in paths.values() if path.stat().st_size > 0]
     if len(holding) < 3:
         what = f"{len(holding)} non-empty files" if paths else "nothing"
@@ -38,8 +41,18 @@ def find_files(files: str) -> dict[str, Path]:
             f"files={files!r} matches {what}; at least 3 files are needed, one for each split; "
             "write a folder, a glob such as 'notes/**/*.txt', or 'stdlib'"
         )
-    root = pattern if is_folder else os.path.commonpath([path.parent for path in holding])
+    root = os.path.commonpath([path.parent for path in holding]) if pattern else folder
     return {path.relative_to(root).as_posix(): path for path in holding}
+
+
+def _existing_part(path: Path) -> tuple[Path, str]:
+    """The longest part of a path that exists, and what is left of it: a pattern, or nothing."""
+    part = Path(path.anchor)
+    for index, name in enumerate(path.parts[1:], 1):
+        if not os.path.exists(part / name):
+            return part, os.path.join(*path.parts[index:])
+        part /= name
+    return part, ""
 
 
 def _stdlib_files() -> dict[str, Path]:
@@ -65,7 +78,7 @@ def split_files(sizes: Mapping[str, int], held_out: float) -> dict[Split, list[s
     >>> split_files({"a": 1, "b": 1, "c": 1, "d": 1}, held_out=0.25)
     {'train': ['b', 'a'], 'validation': ['c'], 'test': ['d']}
     """
-    in_order = sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).digest())
+    in_order = sorted(sizes, key=_hashed)
     wanted = held_out * sum(sizes.values())
     parts: dict[Split, list[str]] = {"train": [], "validation": [], "test": []}
     in_turn: tuple[tuple[Split, int], ...] = (("test", 2), ("validation", 1))
@@ -74,6 +87,11 @@ def split_files(sizes: Mapping[str, int], held_out: float) -> dict[Split, list[s
             parts[split].append(in_order.pop(0))
     parts["train"] = in_order
     return parts
+
+
+def _hashed(name: str) -> bytes:
+    # A file's name may hold bytes that are not UTF-8.
+    return hashlib.sha256(name.encode(errors="surrogateescape")).digest()
 
 
 def require_held_out(held_out: float) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from seqmodels.config import Section, construct_kind, to_dict
 from seqmodels.errors import ParameterError, UserError, nearest
+from seqmodels.plain_names import PlainName
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import SPLITS, Batch, Split, Task
 from seqmodels.tasks.frozen import METADATA
@@ -67,7 +68,8 @@ def freeze(
     partial = out.with_name(f".{out.name}.incomplete-{os.getpid()}")
     try:
         partial.mkdir(parents=True)
-        writer = _Writer(partial, plain["task"]["kind"], first, stored)
+        name = PlainName(partial)
+        writer = _Writer(name.path, plain["task"]["kind"], first, stored)
         for split, count in counts.items():
             batches = _batches(task, split, count, batch_size, length)
             written = 0

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from seqmodels.errors import ConfigError, ParameterError
+from seqmodels.plain_names import PlainName
 
 KEPT_BYTES = 2**28
 """Of rows that have been read, by their values; those that no longer fit are read each time."""
@@ -40,7 +41,11 @@ class Records:
         self._kept: dict[tuple[str, int, tuple[str, ...]], tuple[Any, ...]] = {}
         self._kept_bytes = 0
         try:
-            self._builder = _open(tfds, folder)
+            self._name = PlainName(folder)
+        except OSError as error:
+            raise ParameterError(f"{what} in {folder} can't be read: {error.strerror}") from None
+        try:
+            self._builder = _open(tfds, self._name.path)
             self._sources = self._builder.as_data_source(split=None)
         except NotImplementedError:
             raise ParameterError(

@@ -1,32 +1,53 @@
 """Checkpoints: the two latest and the best by validation, written while training goes on."""
 
-import gc
 import logging
+import math
+import re
 import shutil
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import orbax.checkpoint as ocp
 
 from seqmodels.errors import CheckpointError
-from seqmodels.training.processes import is_first, wait_for_all
+from seqmodels.plain_names import PlainName
+from seqmodels.training.checkpoint_files import (
+    UNFINISHED,
+    DamagedError,
+    Writer,
+    read_metrics,
+    read_state,
+    reason,
+)
+from seqmodels.training.processes import is_first, largest, wait_for_all
 
 Which = Literal["latest", "best"] | int
+
+KEPT = 2
+"""How many of the latest are kept, so that a damaged one leaves a good one."""
+DELETED = ".deleted"
+"""What a folder's name ends in while it is deleted: at no moment is a part of it a checkpoint."""
+_LEFT_OVER = re.compile(rf"\d+({re.escape(UNFINISHED)}.*|{re.escape(DELETED)})")
 
 
 class Checkpoints:
     """The ``checkpoints/`` folder of a run, one numbered folder a step.
 
+    Each step stands for itself: one that can't be read is said and passed over, costs no other,
+    and stays where it is until the run comes to the same step again; what lay there then goes to
+    ``damaged-checkpoints/``. Nothing but what was replaced by later and better ones is deleted.
+
     Args:
       folder: where they lie; made if missing, unless read_only.
       score: the validation metric that decides which is best.
       higher_is_better: which way.
-      warn: called with one line where a damaged checkpoint is passed over.
-      read_only: for readers, which leave even damaged ones where they are.
+      warn: called with one line where a checkpoint is not what was saved.
+      read_only: for readers, which change nothing; a run may be writing meanwhile.
+
+    Raises:
+      UserError: no checkpoint can be written there.
     """
 
     def __init__(
@@ -37,63 +58,94 @@ class Checkpoints:
         warn: Callable[[str], None],
         read_only: bool = False,
     ):
-        self.folder = folder.absolute()
+        self.folder = folder
         self._warn = warn
-        self._read_only = read_only
         self._sign = 1 if higher_is_better else -1
-        self._score = score
-        policies = ocp.checkpoint_managers
-        keep = policies.AnyPreservationPolicy(
-            [
-                policies.LatestN(n=2),  # two, so that a damaged one leaves a good one
-                policies.BestN(
-                    get_metric_fn=self._rank, n=1, keep_checkpoints_without_metrics=False
-                ),
-            ]
-        )
+        self._score_name = score
+        self._damaged: set[int] = set()
+        self._without_score: set[int] = set()
+        self._saving: int | None = None
+        self._writer: Writer | None = None
+        self._name: PlainName | None = None
         # Orbax logs each save and each damaged file; what matters of it is said by warn.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
-        self._manager = _Manager(
-            self.folder,
-            warn,
-            ocp.CheckpointManagerOptions(
-                preservation_policy=keep,
-                best_fn=self._rank,  # without it Orbax does not write the metrics down
-                enable_async_checkpointing=not read_only,
-                read_only=read_only,
-                create=not read_only,
-                cleanup_tmp_directories=not read_only,
-            ),
-        )
-
-    def _rank(self, metrics: Any) -> float:
-        return self._sign * metrics[self._score]
+        if not read_only:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._delete_left_over()
+            except OSError as error:
+                raise CheckpointError(
+                    f"{self.folder} can't be written ({error.strerror}); choose another --workdir"
+                ) from None
+            self._plain_folder()
+            self._writer = Writer()
 
     def save(self, state: Any, step: int, metrics: dict[str, float] | None) -> None:
-        """Begins to write a step's state; the metrics are those of validation, if it was run."""
-        self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
+        """Begins to write a step's state; the metrics are those of validation, if it was run.
+
+        Raises:
+          CheckpointError: it can't be written, or the one before it couldn't.
+        """
+        assert self._writer is not None, "opened to be read only"
+        self.wait()
+        self._make_way(step)
+        self._saving = step
+        try:
+            self._writer.save(self._plain_folder() / str(step), state, step, metrics)
+        except Exception as error:  # Orbax raises what its storage layers raise
+            raise self._unwritten(error) from None
 
     def wait(self) -> None:
-        """Returns when what was begun is on disk."""
-        self._manager.wait_until_finished()
+        """Returns when what was begun is on disk.
+
+        Raises:
+          CheckpointError: it couldn't be written.
+        """
+        if self._saving is None:
+            return
+        assert self._writer is not None
+        try:
+            self._writer.wait()
+        except Exception as error:
+            raise self._unwritten(error) from None
+        self._saving = None
+        self._delete_replaced()
 
     def close(self) -> None:
-        """Waits and lets go of the folder."""
-        self._manager.close()
+        """Waits and lets go of the folder; what couldn't be written is said."""
+        try:
+            self.wait()
+        except CheckpointError as error:  # another error may be on its way already
+            self._warn(str(error))
+        if self._writer is not None:
+            self._writer.close()
 
     def steps(self) -> list[int]:
-        """The steps of all checkpoints, oldest first."""
-        return sorted(self._manager.all_steps())
+        """The steps of all checkpoints but those found damaged, oldest first."""
+        try:
+            names = [path.name for path in self.folder.iterdir() if path.is_dir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise CheckpointError(f"{self.folder} can't be read: {error.strerror}") from None
+        steps = {int(name) for name in names if re.fullmatch(r"0|[1-9][0-9]*", name)}
+        return sorted(steps - self._damaged)
 
     def best_step(self) -> int | None:
         """The step with the best validation score, the later one of equals; None without any."""
-        return self._manager.best_step()
+        while True:
+            steps = self.steps()
+            ranks = {step: self._rank(step) for step in steps}
+            if self.steps() == steps:  # else a run that is going on has saved meanwhile
+                ranked = [(rank, step) for step, rank in ranks.items() if rank is not None]
+                return max(ranked)[1] if ranked else None
 
     def restore(self, which: Which, like: Any) -> tuple[int, Any]:
-        """Reads a checkpoint, and says so where it has to fall back to an older one.
+        """Reads a checkpoint, and says so where it has to fall back to another.
 
         Args:
-          which: "latest", "best", or a step.
+          which: "latest"; "best", for which the next best stands in where it is damaged; or a
+            step, for which none does.
           like: the state's shapes, dtypes and shardings.
 
         Returns:
@@ -102,87 +154,107 @@ class Checkpoints:
         Raises:
           CheckpointError: there is none, or none that can be read.
         """
+        wait_for_all("checkpoints are listed")  # what the first process deletes is gone
+        passed_over = False
+        while True:
+            step = self._choose(which)
+            state, checked, problem = None, False, None
+            try:
+                state, checked = read_state(self._plain_folder() / str(step), step, like)
+            except DamagedError as error:
+                problem = str(error)
+            if largest(problem is not None):
+                if not (self.folder / str(step)).exists():
+                    continue  # a run that is going on has deleted it meanwhile
+                self._damaged.add(step)
+                self._warn(f"checkpoint {step} is damaged ({problem or 'for another process'})")
+                passed_over = True
+                continue
+            if not checked:
+                self._warn(f"checkpoint {step} carries no checksums, so damage would go unnoticed")
+            if passed_over:
+                self._warn(f"falling back to checkpoint {step}")
+            return step, state
+
+    def _choose(self, which: Which) -> int:
         steps = self.steps()
+        if not steps and self._damaged:
+            raise CheckpointError(
+                f"none of the checkpoints in {self.folder} can be read; they are left as they are: "
+                "put back a copy of one, or train anew in another --workdir"
+            )
         if not steps:
             raise CheckpointError(f"{self.folder} holds no checkpoint; train first")
-        wanted = {"latest": steps[-1], "best": self.best_step()}.get(which, which)  # type: ignore[arg-type]
-        if wanted not in steps:
+        if which == "latest":
+            return steps[-1]
+        wanted = self.best_step() if which == "best" else which
+        if which == "best" and wanted is None and (self._damaged or self._without_score):
+            return steps[-1]
+        if wanted is None or wanted not in steps:
             have = ", ".join(map(str, steps))
             raise CheckpointError(f"{self.folder} holds no checkpoint {which!r}; it has {have}")
-        older_first = [s for s in steps if s < wanted]
-        newer = [s for s in steps if s > wanted] if which != "latest" else []
-        with _quiet_abandoned_reads():
-            for step in [wanted, *reversed(older_first), *newer]:
-                try:
-                    state = self._manager.restore(step, args=ocp.args.StandardRestore(like))
-                except Exception as error:  # Orbax raises what its storage layers raise
-                    self._set_aside(step, error)
-                    continue
-                if step != wanted:
-                    self._warn(f"falling back to checkpoint {step}")
-                return step, state
-        raise CheckpointError(f"none of the checkpoints in {self.folder} can be read")
+        return wanted
 
-    def _set_aside(self, step: int, error: Exception) -> None:
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}"
-        self._warn(f"checkpoint {step} is damaged ({reason})")
-        if self._read_only:
-            return
-        # Out of the way, so that the resumed run can write this step again; not deleted.
-        aside = self.folder.with_name("damaged-checkpoints")
+    def _rank(self, step: int) -> float | None:
+        """A step's validation score, the higher the better; None where it has none."""
+        folder = self.folder / str(step)
+        try:
+            metrics = read_metrics(folder, step)
+            if metrics is None:
+                return None
+            if math.isnan(metrics.get(self._score_name, math.nan)):
+                raise DamagedError(f"no {self._score_name} in its metrics")
+            return self._sign * metrics[self._score_name]
+        except DamagedError as error:
+            # Without arrays it has been deleted meanwhile, or a kill came while it was.
+            if (folder / "default").is_dir() and step not in self._without_score:
+                self._without_score.add(step)
+                self._warn(f"checkpoint {step} has lost its score ({error}): it can't be best")
+            return None
+
+    def _delete_replaced(self) -> None:
+        """Deletes all but the latest, the best, and what may be the best."""
+        steps = self.steps()
+        keep = {self.best_step(), *self._without_score, *steps[-KEPT:]}
         if is_first():
+            for step in set(steps) - keep:
+                deleted = self.folder / f"{step}{DELETED}"
+                with suppress(OSError):
+                    shutil.rmtree(deleted, ignore_errors=True)
+                    (self.folder / str(step)).rename(deleted)
+                    shutil.rmtree(deleted, ignore_errors=True)
+
+    def _delete_left_over(self) -> None:
+        """Deletes what a kill has left of a save or a deletion."""
+        if is_first():
+            for path in self.folder.iterdir():
+                if _LEFT_OVER.fullmatch(path.name):
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def _make_way(self, step: int) -> None:
+        """Sets the damaged checkpoint of a step aside, which is to be written again."""
+        if step not in self._damaged:
+            return
+        self._damaged.remove(step)
+        self._without_score.discard(step)
+        if is_first():
+            aside = self.folder.with_name("damaged-checkpoints")
             aside.mkdir(exist_ok=True)
             shutil.rmtree(aside / str(step), ignore_errors=True)
             (self.folder / str(step)).rename(aside / str(step))
-        wait_for_all(f"checkpoint {step} is set aside")
-        self._manager.reload()
 
+    def _unwritten(self, error: Exception) -> CheckpointError:
+        step, self._saving = self._saving, None
+        good = ", ".join(map(str, self.steps())) or "none"
+        return CheckpointError(
+            f"checkpoint {step} can't be written to {self.folder} ({reason(error)}); saved there: "
+            f"{good}. Once there is room, the same command continues"
+        )
 
-@contextmanager
-def _quiet_abandoned_reads() -> Iterator[None]:
-    """Where Orbax can't read one array it abandons the others, and each prints a traceback."""
-    logger, hook = logging.getLogger("asyncio"), sys.unraisablehook
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    sys.unraisablehook = lambda _: None
-    try:
-        yield
-    finally:
-        gc.collect()  # they complain when they are collected: now
-        logger.setLevel(level)
-        sys.unraisablehook = hook if isinstance(hook, _DropLateReads) else _DropLateReads(hook)
-
-
-class _DropLateReads:
-    """An unraisable hook: an abandoned read may end long after the restore that began it.
-
-    It then finds Orbax's event loop closed, and Python would print its traceback though
-    nobody waits for it. All else goes to the hook that was there before.
-    """
-
-    def __init__(self, earlier: Callable[[Any], object]):
-        self._earlier = earlier
-
-    def __call__(self, unraisable: Any) -> None:
-        if str(unraisable.exc_value) != "Event loop is closed":
-            self._earlier(unraisable)
-
-
-class _Manager(ocp.CheckpointManager):
-    """Orbax's, but a checkpoint whose metrics are damaged counts as one without a score."""
-
-    def __init__(
-        self, folder: Path, warn: Callable[[str], None], options: ocp.CheckpointManagerOptions
-    ):
-        self._say = warn
-        super().__init__(folder, options=options)
-
-    def metrics(self, step: int) -> Any:
-        try:
-            return super().metrics(step)
-        except ValueError:  # Orbax reads all metrics at the start, and would stop there
-            self._say(f"checkpoint {step} has lost its score (damaged metrics): it can't be best")
-            return None
+    def _plain_folder(self) -> Path:
+        if self._name is None:
+            self._name = PlainName(self.folder)
+        return self._name.path
 
 
 def abstract_state(state_function: Callable[[], Any], sharding: jax.sharding.Sharding) -> Any:

@@ -52,10 +52,11 @@ class Workdir:
       path: the folder.
 
     Raises:
-      UserError: it holds another config's run, or can't be written.
+      UserError: it holds another config's run, can't be written, or has a name that can't be.
     """
 
     def __init__(self, path: str | Path):
+        require_utf8(path)
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
@@ -136,6 +137,23 @@ class Workdir:
             temporary.replace(self.path / name)
         except OSError as error:
             raise UserError(f"{self.path / name} can't be written ({error.strerror})") from None
+
+
+def require_utf8(workdir: str | Path) -> None:
+    """Refuses a folder below a name of bytes that are not UTF-8, which libraries can't take.
+
+    >>> require_utf8("runs/caf\\udce9")
+    Traceback (most recent call last):
+    seqmodels.errors.UserError: --workdir='runs/caf\\udce9' lies in a folder whose name is not in \
+UTF-8; rename it, or choose another
+    """
+    try:
+        os.fspath(Path(workdir).absolute()).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"--workdir={os.fspath(workdir)!r} lies in a folder whose name is not in UTF-8; "
+            "rename it, or choose another"
+        ) from None
 
 
 def command() -> str:

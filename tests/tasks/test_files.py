@@ -63,3 +63,30 @@ def test_each_file_lies_in_one_split_and_none_is_empty(count, held_out):
         for split in ("validation", "test"):
             share = sum(sizes[name] for name in parts[split]) / sum(sizes.values())
             assert held_out <= share < held_out + 7 / sum(sizes.values()) + 1e-9
+
+
+STRANGE = ["corpus[v1]", "a*b", "what?", "two\\parts", "**", "[!x]", "bytes\udcff"]
+"""Names of folders that are patterns too, or that are not UTF-8."""
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_what_exists_is_no_pattern(tmp_path, name):
+    """Nor is what stands before a pattern."""
+    write(tmp_path / name, "1.txt", "in/2.txt", "in/3.txt", "4.py")
+    write(tmp_path, "corpusv/5.txt", "aab/6.txt", "whats/7.txt", "y/8.txt")
+    inside = {"1.txt", "in/2.txt", "in/3.txt"}
+    assert find_files(str(tmp_path / name)).keys() == inside | {"4.py"}
+    assert find_files(str(tmp_path / name / "**/*.txt")).keys() == inside
+    paths = find_files(str(tmp_path / name / "i[n]/../**")).values()
+    assert all(path.is_relative_to(tmp_path / name) for path in paths)
+
+
+def test_what_does_not_exist_is_a_pattern(tmp_path):
+    write(tmp_path, "notes1/a", "notes2/b", "notes2/c")
+    assert len(find_files(str(tmp_path / "notes[12]/*"))) == 3
+    with pytest.raises(ParameterError, match="matches 1 non-empty files"):
+        find_files(str(tmp_path / "notes1/a"))
+
+
+def test_a_name_of_any_bytes_lies_in_a_split():
+    assert sum(map(len, split_files({"a\udcff": 1, "b": 1, "c": 1}, 0.1).values())) == 3

@@ -53,6 +53,15 @@ def test_frozen_examples_are_the_tasks_own(kind, tmp_path):
     assert sorted(map(bytes, rows)) == sorted(map(bytes, first))
 
 
+def test_a_folder_may_have_any_name(tmp_path):
+    """tensorflow-datasets takes names for patterns."""
+    for decoy in ("sets1", "sets[1]/aab"):
+        (tmp_path / decoy).mkdir(parents=True)
+    frozen = freeze(config_of("recall", evaluation_examples=21), tmp_path / "sets[1]/a*b")
+    own = type(make("recall"))(seed=3, evaluation_examples=21)
+    assert same(frozen.batch("test", 0, 8, 24), own.batch("test", 0, 8, 24))
+
+
 def test_anybody_can_read_them(tmp_path):
     import tensorflow_datasets as tfds
 

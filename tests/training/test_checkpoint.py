@@ -193,16 +193,12 @@ def test_damage_to_any_file_costs_one_checkpoint_at_most(
         assert equal(state, new_state(step)), name
         if step != 3:
             assert step == 2
-            assert (tmp_path / "damaged-checkpoints/3").is_dir()
-            assert not (tmp_path / "checkpoints/3").exists()
             assert warnings[0].startswith("checkpoint 3 is damaged (")
             assert warnings[1:] == ["falling back to checkpoint 2"]
             assert not any("\n" in warning for warning in warnings)
             fallen_back.append(name)
-        elif "metrics/metrics" in name and damage is not delete:
-            assert warnings == [
-                "checkpoint 3 has lost its score (damaged metrics): it can't be best"
-            ]
+        elif name == "checksums/checksums":
+            assert warnings == ["checkpoint 3 carries no checksums, so damage would go unnoticed"]
         else:
             assert warnings == []
     # The arrays themselves lie in default/d.
@@ -227,14 +223,16 @@ def test_a_damaged_checkpoint_is_set_aside_and_written_again(
     damaged, open_checkpoints, tmp_path, like
 ):
     damaged(3)
+    before = contents(tmp_path / "checkpoints/3")
     checkpoints = open_checkpoints()
     assert checkpoints.restore("latest", like)[0] == 2
-    assert contents(tmp_path / "damaged-checkpoints/3")
-    checkpoints.save(new_state(33), 3, {"score": 0.1})
+    assert contents(tmp_path / "checkpoints/3") == before
+    checkpoints.save(new_state(3), 3, {"score": 0.1})
     checkpoints.wait()
+    assert contents(tmp_path / "damaged-checkpoints/3") == before
     step, state = open_checkpoints().restore("latest", like)
     assert step == 3
-    assert equal(state, new_state(33))
+    assert equal(state, new_state(3))
 
 
 def test_a_damaged_best_checkpoint_falls_back_to_another(damaged, open_checkpoints, warnings, like):
@@ -257,7 +255,7 @@ def test_several_damaged_checkpoints(damaged, open_checkpoints, warnings, like):
 
 def test_nothing_that_can_be_read(damaged, open_checkpoints, like):
     damaged(1, 2, 3)
-    with pytest.raises(CheckpointError, match=r"^none of the checkpoints in .* can be read$"):
+    with pytest.raises(CheckpointError, match=r"^none of the checkpoints in .* can be read; "):
         open_checkpoints().restore("latest", like)
 
 

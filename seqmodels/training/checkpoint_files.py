@@ -1,0 +1,181 @@
+"""What one checkpoint's folder holds: a state's arrays, its validation metrics, and checksums.
+
+::
+
+    checkpoints/300/default/      the arrays, as Orbax lays them out
+    checkpoints/300/metrics/      validation's metrics, if it was run
+    checkpoints/300/checksums/    the step, and a checksum of each array and of the metrics
+
+Orbax writes a folder under another name, and gives it its own once all is there. Folders made
+before there were checksums lack the last part.
+"""
+
+import gc
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypedDict
+
+import orbax.checkpoint as ocp
+
+from seqmodels.json_files import UnreadableError, read_json
+from seqmodels.training.checksums import checksums, text_checksum
+
+UNFINISHED = ".orbax-checkpoint-tmp"
+"""What a folder's name ends in while Orbax writes it."""
+
+
+class DamagedError(Exception):
+    """What lies there is not what was saved; the message says why, in a few words."""
+
+
+class Record(TypedDict):
+    """What a checkpoint says of itself."""
+
+    step: int
+    arrays: dict[str, str]
+    """Each array's checksum by its place in the state."""
+    metrics: str | None
+    """That of the metrics; None where validation was not run."""
+
+
+class Writer:
+    """Writes states into folders while training goes on, one at a time."""
+
+    def __init__(self):
+        self._orbax = ocp.AsyncCheckpointer(
+            ocp.CompositeCheckpointHandler(
+                default=ocp.StandardCheckpointHandler(),
+                metrics=ocp.JsonCheckpointHandler("metrics"),
+                checksums=ocp.JsonCheckpointHandler("checksums"),
+            ),
+            # Else a save that can't make its folder waits ten minutes for it.
+            async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
+        )
+
+    def save(self, folder: Path, state: Any, step: int, metrics: dict[str, float] | None) -> None:
+        """Begins to write; the state may change once this returns."""
+        record = Record(step=step, arrays=checksums(state), metrics=_metrics_checksum(metrics))
+        items: dict[str, Any] = {
+            "default": ocp.args.StandardSave(state),
+            "checksums": ocp.args.JsonSave(record),
+        }
+        if metrics is not None:
+            items["metrics"] = ocp.args.JsonSave(metrics)
+        self._orbax.save(folder, args=ocp.args.Composite(**items))
+
+    def wait(self) -> None:
+        """Returns when what was begun is on disk; raises whatever Orbax met on the way."""
+        self._orbax.wait_until_finished()
+
+    def close(self) -> None:
+        """Lets go of Orbax's threads."""
+        self._orbax.close()
+
+
+def read_record(folder: Path, step: int) -> Record | None:
+    """What a step's folder says of itself; None where it was made before there were checksums.
+
+    Raises:
+      DamagedError: it can't be read, or is another step's.
+    """
+    try:
+        record = read_json(folder / "checksums/checksums", Record)
+    except UnreadableError:
+        raise DamagedError("its checksums can't be read") from None
+    if record is not None:
+        _require_step(record["step"], step)
+    return record
+
+
+def read_metrics(folder: Path, step: int) -> dict[str, float] | None:
+    """The validation metrics of a step; None where validation was not run.
+
+    Raises:
+      DamagedError: they are not what was saved.
+    """
+    record = read_record(folder, step)
+    try:
+        metrics = read_json(folder / "metrics/metrics", dict[str, float])
+    except UnreadableError:
+        raise DamagedError("damaged metrics") from None
+    if record is not None and record["metrics"] != _metrics_checksum(metrics):
+        raise DamagedError("damaged metrics")
+    return metrics
+
+
+def read_state(folder: Path, step: int, like: Any) -> tuple[Any, bool]:
+    """The state of a step, and whether its arrays were held against checksums.
+
+    Args:
+      folder: where it lies, by a name that Orbax can take (:mod:`seqmodels.plain_names`).
+      step: the step that it should be of.
+      like: the state's shapes, dtypes and shardings.
+
+    Raises:
+      DamagedError: it can't be read, or is not what was saved.
+    """
+    record = read_record(folder, step)
+    with _quiet_abandoned_reads():
+        try:
+            handler = ocp.StandardCheckpointHandler()
+            arguments = ocp.args.StandardRestore(like)
+            state = handler.restore(folder / "default", args=arguments)
+        except Exception as error:  # Orbax raises what its storage layers raise
+            raise DamagedError(reason(error)) from None
+    if record is not None:
+        found = checksums(state)
+        wrong = [name for name in found if found[name] != record["arrays"].get(name)]
+        if wrong:
+            others = f" and {len(wrong) - 1} others" if len(wrong) > 1 else ""
+            raise DamagedError(f"the checksum of {wrong[0]}{others} is another")
+    _require_step(int(getattr(state, "step", step)), step)
+    return state, record is not None
+
+
+def _require_step(found: int, step: int) -> None:
+    if found != step:
+        raise DamagedError(f"it holds step {found}")
+
+
+def _metrics_checksum(metrics: dict[str, float] | None) -> str | None:
+    return None if metrics is None else text_checksum(json.dumps(metrics, sort_keys=True))
+
+
+def reason(error: Exception) -> str:
+    """What a library says, in one line and not too long a one."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0][:120] if text else ''}"
+
+
+@contextmanager
+def _quiet_abandoned_reads() -> Iterator[None]:
+    """Where Orbax can't read one array it abandons the others, and each prints a traceback."""
+    logger, hook = logging.getLogger("asyncio"), sys.unraisablehook
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    sys.unraisablehook = lambda _: None
+    try:
+        yield
+    finally:
+        gc.collect()  # they complain when they are collected: now
+        logger.setLevel(level)
+        sys.unraisablehook = hook if isinstance(hook, _DropLateReads) else _DropLateReads(hook)
+
+
+class _DropLateReads:
+    """An unraisable hook: an abandoned read may end long after the restore that began it.
+
+    It then finds Orbax's event loop closed, and Python would print its traceback though
+    nobody waits for it. All else goes to the hook that was there before.
+    """
+
+    def __init__(self, earlier: Callable[[Any], object]):
+        self._earlier = earlier
+
+    def __call__(self, unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            self._earlier(unraisable)
