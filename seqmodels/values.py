@@ -54,7 +54,10 @@ def plain(value: Any, path: str) -> Any:
 
 def require_finite(value: Any, path: str) -> None:
     """Refuses infinities, NaN and whole numbers beyond 64 bits, also inside of containers."""
-    if isinstance(value, list | tuple):
+    if isinstance(value, Mapping | ConfigDict):
+        for key, item in value.items():
+            require_finite(item, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
         for item in value:
             require_finite(item, path)
     elif isinstance(value, float) and not math.isfinite(value):

@@ -148,8 +148,11 @@ def test_a_run_killed_and_stopped_ends_as_if_never_disturbed(
     assert_same_end(workdir, end_of(finished[0]))
 
 
+# The first update is a good one, with the peak; the second is on the way to a rate of 1e33.
 DIVERGING = (
-    "--config.optimizer.learning_rate=1e30",
+    "--config.optimizer.learning_rate=1e-3",
+    "--config.optimizer.warmup_steps=1",
+    "--config.optimizer.final_learning_rate=1e33",
     "--config.optimizer.clip_norm=None",
 )
 
@@ -159,7 +162,6 @@ DIVERGING = (
     ("evaluate_every", "message"),
     [
         (20, "train.py: the loss is nan at step 3; none was saved (CHECKPOINTS). "),
-        # The first update has the learning rate 0, so the first checkpoint is a good one.
         (
             1,
             "train.py: the validation loss is nan at step 2; "

@@ -96,7 +96,7 @@ def crossings(first: Points, second: Points) -> list[float]:
     same is none of either's.
 
     >>> [round(x) for x in crossings({100: 1, 400: 2, 900: 9}, {100: 2, 400: 1, 900: 10})]
-    [200, 737]
+    [200, 809]
     """
     gaps = {
         length: math.log(first[length] / second[length])

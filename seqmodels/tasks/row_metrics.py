@@ -1,9 +1,11 @@
 """Each example's own metrics, and how those of its parts make those of the whole."""
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 
-from seqmodels.arrays import Array, Float
+from seqmodels.arrays import AnyArray, Array, Float
 from seqmodels.tasks.base import Batch, Metrics, Task
 
 PER_EXAMPLE = ("exact_match",)
@@ -20,7 +22,11 @@ def row_metrics(task: Task, outputs: Float[Array, "B *P V"], batch: Batch) -> Me
     return jax.vmap(one)(outputs, batch)
 
 
-def join_parts(first: Metrics, second: Metrics) -> Metrics:
+Rows = Mapping[str, tuple[AnyArray, AnyArray]]
+"""Row metrics, on the device or read from it."""
+
+
+def join_parts(first: Rows, second: Rows) -> Rows:
     """The row metrics of two parts of the same rows as those of both together."""
     joined = {}
     for name, (total, count) in first.items():
