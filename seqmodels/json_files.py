@@ -11,6 +11,7 @@ import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from types import GenericAlias
 from typing import Any
 
 import msgspec
@@ -25,7 +26,7 @@ class UnreadableError(UserError):
     """A file that is cut short or holds something else, in one line."""
 
 
-def read_json[T](file: Path, schema: type[T]) -> T | None:
+def read_json[T](file: Path, schema: type[T] | GenericAlias) -> T | None:
     """The content of a file, of the schema's type; None where there is no file.
 
     Raises:
@@ -35,7 +36,9 @@ def read_json[T](file: Path, schema: type[T]) -> T | None:
     return None if content is None else parse_json(content, schema, str(file))
 
 
-def read_json_lines[T](file: Path, schema: type[T]) -> Iterator[tuple[str, T | UnreadableError]]:
+def read_json_lines[T](
+    file: Path, schema: type[T] | GenericAlias
+) -> Iterator[tuple[str, T | UnreadableError]]:
     """Each line of a file, with its content or what is wrong with it; none where there is no file.
 
     The last line of a file that does not end in a newline was cut short, and is left out.
@@ -49,7 +52,7 @@ def read_json_lines[T](file: Path, schema: type[T]) -> Iterator[tuple[str, T | U
             yield text, error
 
 
-def parse_json[T](text: bytes | str, schema: type[T], name: str) -> T:
+def parse_json[T](text: bytes | str, schema: type[T] | GenericAlias, name: str) -> T:
     """What a text says, of the schema's type; ``name`` is what messages call the text.
 
     Raises:

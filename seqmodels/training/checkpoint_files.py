@@ -123,7 +123,8 @@ def read_state(folder: Path, step: int, like: Any) -> tuple[Any, bool]:
         try:
             handler = ocp.StandardCheckpointHandler()
             arguments = ocp.args.StandardRestore(like)
-            state = handler.restore(folder / "default", args=arguments)
+            # pathlib's paths will do too, whatever the annotation says.
+            state = handler.restore(folder / "default", args=arguments)  # type: ignore[arg-type]
         except Exception as error:  # Orbax raises what its storage layers raise
             raise DamagedError(reason(error)) from None
     if record is not None:

@@ -95,7 +95,7 @@ def test_steps_that_reuse_the_buffers_do_not_reach_a_save(open_checkpoints, devi
     )
     checkpoints = open_checkpoints()
     state = step(jax.device_put(new_large(), sharding))
-    for number in (1, 2):
+    for number in (1, 51):  # the state's own step
         expected = copied(state)
         checkpoints.save(state, number, None)
         for _ in range(50):
