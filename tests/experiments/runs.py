@@ -52,7 +52,8 @@ def write_run(config: ConfigDict, folder: Path) -> None:
         lambda: initial_state(experiment.model, experiment.optimizer, experiment.seed),
         replicated(make_mesh(1)),
     )
-    state = jax.tree.map(lambda s, x: jax.device_put(x, s.sharding), like, drawn(like))
+    numbers = drawn(like)._replace(step=np.int32(STEP))
+    state = jax.tree.map(lambda s, x: jax.device_put(x, s.sharding), like, numbers)
     spec = experiment.task.spec
     checkpoints = Checkpoints(workdir.checkpoints, spec.score, spec.higher_is_better, pytest.fail)
     checkpoints.save(state, STEP, {"loss": 1.0, spec.score: 0.5})
