@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from seqmodels.errors import DivergedError
 from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.model import count_parameters
+from seqmodels.tasks.chance import levels
 from seqmodels.training.batches import Batches
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.curve import draw_learning_curve
@@ -93,6 +94,7 @@ class _Run:
         self.profile_steps = profile_steps
         spec = experiment.task.spec
         self.score = spec.score
+        self.levels = levels(experiment.task, "test", experiment.train.length)
         self.checkpoints = Checkpoints(
             workdir.checkpoints, spec.score, spec.higher_is_better, self._warn
         )
@@ -266,19 +268,22 @@ class _Run:
             "steps": self.step,
             "best_step": best,
             **{split: self._evaluate(state.params, split) for split in splits},
+            **self.levels,
             "parameters": count_parameters(self.experiment.model),
             "seconds": round(self.writer.seconds(), 1),
         }
         self.writer.write(self.step, "test", results["test"])
         picture = self.workdir.path / "learning-curve.png"
         if is_first():
-            draw_learning_curve(self.workdir.metrics, picture, self.score, self.workdir.path.name)
+            title = self.workdir.path.name
+            draw_learning_curve(self.workdir.metrics, picture, self.score, title, self.levels)
         self.workdir.write("results.json", results)
         scores = ", ".join(
             f"{split} {format_value(results[split][self.score])}" for split in splits
         )
         say(
-            f"finished in {results['seconds']:.0f} s: {self.score} {scores} "
-            f"(best checkpoint, step {best}); the run lies in {self.workdir.path}"
+            f"finished in {results['seconds']:.0f} s: {self.score} {scores}, chance "
+            f"{format_value(self.levels['chance'])} (best checkpoint, step {best}); the run lies "
+            f"in {self.workdir.path}"
         )
         return results
