@@ -103,6 +103,8 @@ class _Run:
         self.programs = Programs(experiment, mesh)
         self.mean = Mean()
         self.pending: tuple[int, StepReport] | None = None
+        self.waited = 0.0
+        """For batches, by the last line of metrics."""
 
     def _warn(self, message: str) -> None:
         say(f"warning: {message}")
@@ -119,7 +121,7 @@ class _Run:
                 self.writer = MetricWriter(self.workdir.metrics, self.step, is_first())
                 folder = self.workdir.path / "profile"
                 profile_steps = self.profile_steps if is_first() else 0
-                self.trace = StepTrace(folder, self.step, profile_steps, end)
+                self.trace = StepTrace(folder, self.step, profile_steps, end, self.batches)
                 if self.trace.refusal:
                     self._warn(self.trace.refusal)
                 try:
@@ -138,7 +140,8 @@ class _Run:
             self.checkpoints.close()
 
     def _prepare(self, step: int) -> StepBatch:
-        made = self.experiment.lengths.batch(step, self.rows)
+        with jax.profiler.TraceAnnotation("make a batch"):
+            made = self.experiment.lengths.batch(step, self.rows)
         # On the host: the compiled step spreads it over the devices in half of device_put's time.
         # It can't spread it over those of other processes.
         return made if self.rows is None else made._replace(batch=put_batch(made.batch, self.mesh))
@@ -173,7 +176,8 @@ class _Run:
             state, report = self.programs[prepared.bucket](state, prepared.batch)
             self.step += 1
             self.pace.add(settings.batch_size * prepared.length)
-            prepared = self.batches.next()
+            with jax.profiler.TraceAnnotation("wait for the batch"):
+                prepared = self.batches.next()
             self._read_pending()
             self.pending = (self.step, report)
             if message := self.trace.after(self.step, report):
@@ -225,8 +229,9 @@ class _Run:
         self.writer.write(self.step, "train", {**means, "learning_rate": learning_rate, **rates})
         shown = {"loss": means["loss"], self.score: means[self.score]}
         shown |= {"steps/s": rates["steps_per_second"], "tokens/s": rates["tokens_per_second"]}
-        if waited := self.batches.waited_since():
+        if waited := self.batches.waited - self.waited:
             shown |= {"s waiting for batches": waited}
+            self.waited = self.batches.waited
         seconds_left = (settings.steps - self.step) / rates["steps_per_second"]
         self.display.metrics(self.step, shown, seconds_left)
 
