@@ -2,8 +2,9 @@
 
 Its argument is the device, ``cpu`` or ``cuda``. Reads one JSON request a line from stdin,
 ``{"case", "length", "dtype", "backward", "calls", "sizes"}``, and answers each with
-``{"seconds": per call}``. Nothing of seqmodels and JAX is imported here. Every case is what the same name means in benchmarks/cases.py, by
-PyTorch's own eager operations; only one form of each was tried.
+``{"seconds": per call}``. Nothing of seqmodels and JAX is imported
+here. Every case is what the same name means in benchmarks/cases.py, by PyTorch's own eager
+operations; only one form of each was tried.
 """
 
 import functools
