@@ -1,5 +1,6 @@
 """The training loop."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from seqmodels.training.evaluation import evaluate
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.lengths import StepBatch
 from seqmodels.training.metrics import Mean, MetricWriter
+from seqmodels.training.moments import Moment, Observer
 from seqmodels.training.processes import is_first, leave_at_exit, say
 from seqmodels.training.profiling import StepTrace
 from seqmodels.training.programs import Programs
@@ -37,6 +39,7 @@ def fit(
     workdir: str | Path,
     profile_steps: int = 0,
     devices: int | None = None,
+    observers: Sequence[Observer] = (),
 ) -> dict[str, Any]:
     """Trains a config's model in a folder, or continues where the folder's run stopped.
 
@@ -53,6 +56,7 @@ def fit(
       workdir: the run's folder.
       profile_steps: how many steps to trace, into ``profile`` in that folder.
       devices: how many devices share a batch; chosen by :func:`run_mesh` if None.
+      observers: are told of each moment of the run (:mod:`seqmodels.training.moments`).
 
     Returns:
       The content of ``results.json``: the checkpoint that validates best, scored on
@@ -72,7 +76,7 @@ def fit(
         say(f"{run.path} is finished (results.json); choose another --workdir to train again")
         return results
     with Interruption() as interruption:
-        return _Run(experiment, run, mesh, interruption, profile_steps).run()
+        return _Run(experiment, run, mesh, interruption, profile_steps, observers).run()
 
 
 class _Run:
@@ -85,16 +89,23 @@ class _Run:
         mesh: jax.sharding.Mesh,
         interruption: Interruption,
         profile_steps: int,
+        observers: Sequence[Observer],
     ):
         self.experiment = experiment
         self.workdir = workdir
         self.mesh = mesh
         self.interruption = interruption
         self.profile_steps = profile_steps
+        self.observers = observers
+        self.step = 0
         spec = experiment.task.spec
         self.score = spec.score
         self.checkpoints = Checkpoints(
-            workdir.checkpoints, spec.score, spec.higher_is_better, self._warn
+            workdir.checkpoints,
+            spec.score,
+            spec.higher_is_better,
+            self._warn,
+            saved=lambda step: self._tell("save ended", step),
         )
         self.evaluation_step = jit_evaluation_step(experiment.model, experiment.task, self.mesh)
         self.rows = local_rows(mesh, experiment.train.batch_size)
@@ -104,6 +115,10 @@ class _Run:
 
     def _warn(self, message: str) -> None:
         say(f"warning: {message}")
+
+    def _tell(self, moment: Moment, step: int) -> None:
+        for observer in self.observers:
+            observer(moment, step)
 
     def run(self) -> dict[str, Any]:
         try:
@@ -134,9 +149,11 @@ class _Run:
                     self.writer.close()
         finally:
             self.checkpoints.close()
+            self._tell("exit", self.step)
 
     def _prepare(self, step: int) -> StepBatch:
         made = self.experiment.lengths.batch(step, self.rows)
+        self._tell("batch drawn", step + 1)
         # On the host: the compiled step spreads it over the devices in half of device_put's time.
         # It can't spread it over those of other processes.
         return made if self.rows is None else made._replace(batch=put_batch(made.batch, self.mesh))
@@ -157,7 +174,6 @@ class _Run:
                     "dropout are those of this version (CHANGELOG.md)"
                 )
             return state
-        self.step = 0
         return jax.jit(self._new_state, out_shardings=everywhere)()
 
     def _loop(self, state: TrainState, prepared: StepBatch | None) -> None:
@@ -170,6 +186,7 @@ class _Run:
             self.trace.before(self.step)
             state, report = self.programs[prepared.bucket](state, prepared.batch)
             self.step += 1
+            self._tell("step done", self.step)
             self.pace.add(settings.batch_size * prepared.length)
             prepared = self.batches.next()
             self._read_pending()
@@ -191,7 +208,7 @@ class _Run:
                     if validate:
                         self._validate_and_save(state)
                     elif stop:
-                        self.checkpoints.save(state, self.step, None)
+                        self._save(state, None)
                     if stop and not last:
                         self._stop(stop)
 
@@ -229,17 +246,10 @@ class _Run:
         self.display.metrics(self.step, shown, seconds_left)
 
     def _evaluate(self, params: Any, split: Any) -> dict[str, float]:
-        settings = self.experiment.train
-        task = self.experiment.task
-        return evaluate(
-            self.evaluation_step,
-            params,
-            task,
-            split,
-            settings.batch_size,
-            settings.length,
-            self.mesh,
-        )
+        task, size = self.experiment.task, self.experiment.train.batch_size
+        length = self.experiment.train.length
+        self._tell("evaluation", self.step)
+        return evaluate(self.evaluation_step, params, task, split, size, length, self.mesh)
 
     def _validate_and_save(self, state: TrainState) -> None:
         metrics = self._evaluate(state.params, "validation")
@@ -247,6 +257,11 @@ class _Run:
         self.writer.write(self.step, "validation", metrics)
         shown = f"{self.score} {format_value(metrics[self.score])}"
         self.display.line(f"validation at step {self.step}: {shown}")
+        self._save(state, metrics)
+
+    def _save(self, state: TrainState, metrics: dict[str, float] | None) -> None:
+        self.checkpoints.wait()  # for the one before
+        self._tell("save begun", self.step)
         self.checkpoints.save(state, self.step, metrics)
 
     def _stop(self, signal: int) -> None:
