@@ -36,6 +36,7 @@ def evaluate_run(
         wrong = unknown[0] if unknown else ""
         raise UserError(f"--split={wrong!r} is not one of {', '.join(SPLITS)}")
     run = load_run(workdir, checkpoint, devices)
+    stored = run.workdir.read("evaluations.json") or {}
     experiment, settings = run.experiment, run.experiment.train
     for split in splits:
         if experiment.task.examples(split, settings.length) is None:
@@ -54,7 +55,6 @@ def evaluate_run(
         for split in splits
     }
     _print_table(scores, f"{workdir}, checkpoint {run.step}")
-    stored = run.workdir.read("evaluations.json") or {}
     stored[str(run.step)] = stored.get(str(run.step), {}) | scores
     run.workdir.write("evaluations.json", stored)
     return scores

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from seqmodels.errors import DivergedError
+from seqmodels.errors import DivergedError, UserError
 from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.model import count_parameters
 from seqmodels.training.batches import Batches
@@ -73,6 +73,12 @@ def fit(
     run.open_for(config)
     results = run.results()
     if results is not None:
+        for split in ("validation", "test"):
+            if experiment.task.spec.score not in results[split]:
+                raise UserError(
+                    f"{run.path}/results.json has no {experiment.task.spec.score} of {split}; "
+                    "put back a copy of it, or delete it to go on"
+                )
         say(f"{run.path} is finished (results.json); choose another --workdir to train again")
         return results
     with Interruption() as interruption:

@@ -65,8 +65,8 @@ def _draw(axes: Any, series: Series) -> Any:
             markevery=every,
         )[0]
     ends = [
-        [b - a for a, b in zip(low, y, strict=True)],
-        [b - a for a, b in zip(y, high, strict=True)],
+        [max(0, b - a) for a, b in zip(low, y, strict=True)],
+        [max(0, b - a) for a, b in zip(y, high, strict=True)],
     ]
     return axes.errorbar(
         x,
