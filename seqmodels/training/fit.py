@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from seqmodels.errors import DivergedError, UserError
 from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.model import count_parameters
+from seqmodels.tasks.chance import levels
 from seqmodels.training.batches import Batches
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.curve import draw_learning_curve
@@ -106,6 +107,7 @@ class _Run:
         self.step = 0
         spec = experiment.task.spec
         self.score = spec.score
+        self.levels = levels(experiment.task, "test", experiment.train.length)
         self.checkpoints = Checkpoints(
             workdir.checkpoints,
             spec.score,
@@ -118,6 +120,8 @@ class _Run:
         self.programs = Programs(experiment, mesh)
         self.mean = Mean()
         self.pending: tuple[int, StepReport] | None = None
+        self.waited = 0.0
+        """For batches, by the last line of metrics."""
 
     def _warn(self, message: str) -> None:
         say(f"warning: {message}")
@@ -138,7 +142,7 @@ class _Run:
                 self.writer = MetricWriter(self.workdir.metrics, self.step, is_first())
                 folder = self.workdir.path / "profile"
                 profile_steps = self.profile_steps if is_first() else 0
-                self.trace = StepTrace(folder, self.step, profile_steps, end)
+                self.trace = StepTrace(folder, self.step, profile_steps, end, self.batches)
                 if self.trace.refusal:
                     self._warn(self.trace.refusal)
                 try:
@@ -158,7 +162,8 @@ class _Run:
             self._tell("exit", self.step)
 
     def _prepare(self, step: int) -> StepBatch:
-        made = self.experiment.lengths.batch(step, self.rows)
+        with jax.profiler.TraceAnnotation("make a batch"):
+            made = self.experiment.lengths.batch(step, self.rows)
         self._tell("batch drawn", step + 1)
         # On the host: the compiled step spreads it over the devices in half of device_put's time.
         # It can't spread it over those of other processes.
@@ -194,7 +199,8 @@ class _Run:
             self.step += 1
             self._tell("step done", self.step)
             self.pace.add(settings.batch_size * prepared.length)
-            prepared = self.batches.next()
+            with jax.profiler.TraceAnnotation("wait for the batch"):
+                prepared = self.batches.next()
             self._read_pending()
             self.pending = (self.step, report)
             if message := self.trace.after(self.step, report):
@@ -246,8 +252,9 @@ class _Run:
         self.writer.write(self.step, "train", {**means, "learning_rate": learning_rate, **rates})
         shown = {"loss": means["loss"], self.score: means[self.score]}
         shown |= {"steps/s": rates["steps_per_second"], "tokens/s": rates["tokens_per_second"]}
-        if waited := self.batches.waited_since():
+        if waited := self.batches.waited - self.waited:
             shown |= {"s waiting for batches": waited}
+            self.waited = self.batches.waited
         seconds_left = (settings.steps - self.step) / rates["steps_per_second"]
         self.display.metrics(self.step, shown, seconds_left)
 
@@ -287,19 +294,22 @@ class _Run:
             "steps": self.step,
             "best_step": best,
             **{split: self._evaluate(state.params, split) for split in splits},
+            **self.levels,
             "parameters": count_parameters(self.experiment.model),
             "seconds": round(self.writer.seconds(), 1),
         }
         self.writer.write(self.step, "test", results["test"])
         picture = self.workdir.path / "learning-curve.png"
         if is_first():
-            draw_learning_curve(self.workdir.metrics, picture, self.score, self.workdir.path.name)
+            title = self.workdir.path.name
+            draw_learning_curve(self.workdir.metrics, picture, self.score, title, self.levels)
         self.workdir.write("results.json", results)
         scores = ", ".join(
             f"{split} {format_value(results[split][self.score])}" for split in splits
         )
         say(
-            f"finished in {results['seconds']:.0f} s: {self.score} {scores} "
-            f"(best checkpoint, step {best}); the run lies in {self.workdir.path}"
+            f"finished in {results['seconds']:.0f} s: {self.score} {scores}, chance "
+            f"{format_value(self.levels['chance'])} (best checkpoint, step {best}); the run lies "
+            f"in {self.workdir.path}"
         )
         return results
