@@ -63,7 +63,7 @@ def evaluate_run(
 
 
 def _print_table(
-    scores: Mapping[Split, dict[str, float]], held: Mapping[Split, dict[str, float]], title: str
+    scores: Mapping[Any, dict[str, float]], held: Mapping[Any, dict[str, float]], title: str
 ) -> None:
     """Each split's metrics, and what its score is held against."""
     table = Table(title=title, title_justify="left")
