@@ -2,6 +2,7 @@
 
 import csv
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from seqmodels.experiments.scaling_settings import Settings, read_settings
 from seqmodels.experiments.scaling_tables import cell_line, print_scaling
 from seqmodels.experiments.targets import ENVIRONMENT, require_target
 from seqmodels.json_files import read_json
+from seqmodels.training.startup import overlooked_card
 from seqmodels.training.workdir import Workdir, command
 
 EMPTY: dict[str, Any] = {
@@ -84,6 +86,8 @@ def scale(
     require_tasks(tasks)
     folder = Workdir(workdir)
     retry = _open(folder, config, target)
+    if target is None and (card := overlooked_card()):
+        print(f"warning: {card}", file=sys.stderr, flush=True)
     table = _Table(settings, Path(workdir), target, retry)
     results = _results(config_file, target)
     try:
