@@ -29,6 +29,7 @@ from seqmodels.experiments.sweep_storage import (
 from seqmodels.experiments.sweep_summary import write_summary
 from seqmodels.experiments.sweep_worker import Orders
 from seqmodels.experiments.trials import folder_lock, read_json
+from seqmodels.paths import local_path
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.workdir import require_utf8
 
@@ -81,7 +82,7 @@ def run_sweep(
         print(f"{total} runs; none was begun (--dry-run)")
         return
     require_utf8(workdir)
-    folder = Path(workdir).absolute()
+    folder = local_path(workdir, "--workdir=").absolute()
     require_sweep_folder(folder)
     if options.slurm is not None:
         require_slurm(options.slurm)
