@@ -1,6 +1,7 @@
 """What a sweep shows: a live table on a terminal, plain lines elsewhere."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ from rich.live import Live
 from rich.table import Table
 
 from seqmodels.experiments.groups import Group, Run, argument_text
-from seqmodels.experiments.trials import Trial
+from seqmodels.experiments.trials import Trial, TrialFile
+from seqmodels.json_files import UnreadableError
 from seqmodels.terminal import plain_console
 from seqmodels.training.progress import format_value
 
@@ -30,7 +32,7 @@ class SweepDisplay:
         self._score = score
         self._best_of = max if higher_is_better else min
         self._expected = expected
-        self._trials: dict[str, dict[str, Any]] = {}
+        self._trials: dict[str, TrialFile] = {}
         self._scores: dict[str, float] = {}
         self._console = plain_console()
         self._live = Live(console=self._console, auto_refresh=False)
@@ -55,15 +57,20 @@ class SweepDisplay:
             known = self._trials.get(name)
             if known is not None and known["state"] in _ENDED:
                 continue
-            now = Trial(self._folder, name).read()
+            results = None
+            try:
+                now = Trial(self._folder, name).read()
+                if now is not None and now["state"] == "finished":
+                    results = Trial(self._folder, name).results(self._score)
+            except UnreadableError:  # it is said where its run is entered
+                continue
             if now is None:
                 continue
             self._trials[name] = now
             if now["state"] in _ENDED:
                 ended.append(now)
-                if now["state"] == "finished":
-                    results = Trial(self._folder, name).results() or {}
-                    self._scores[name] = results["validation"][self._score]
+            if results is not None:
+                self._scores[name] = results["validation"][self._score]
         if self._ended_before is None:
             self._ended_before = self.count("finished", "failed", "pruned")
         elif not self._console.is_terminal:
@@ -93,7 +100,7 @@ class SweepDisplay:
         seconds = (time.monotonic() - self._begun) / here * (self.total - ended)
         return f"{format_seconds(seconds)} left"
 
-    def _line(self, trial: dict[str, Any]) -> str:
+    def _line(self, trial: TrialFile) -> str:
         ended = f"{self.count(*_ENDED)}/{self.total}"
         what = f"{trial['state']}: {trial['reason']}" if trial["reason"] else trial["state"]
         if trial["name"] in self._scores:
@@ -131,10 +138,11 @@ def print_plan(groups: list[Group], runs: list[Run], trials: int | None) -> None
     for group in groups if trials is not None else ():
         seeds = f"{len(group.seeds)} seed{'s' if len(group.seeds) > 1 else ''}"
         settings = f"{trials} settings, each with {seeds}"
-        print(f"{group.text}  {settings}  {_size(group.size)}")
+        sizes = dict.fromkeys(_size(setting.size) for setting in group.settings)
+        print(f"{group.text}  {settings}  {'; or '.join(sizes)}")
 
 
-def describe(point: dict[str, Any]) -> str:
+def describe(point: Mapping[str, Any]) -> str:
     """What a run is, in a line: its arguments and overrides.
 
     >>> describe({"arguments": {"mixer": "rnn"}, "overrides": {"seed": 0}})

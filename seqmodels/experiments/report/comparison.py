@@ -158,7 +158,9 @@ def _matched(match: Any) -> str | None:
         return None
     target, tolerance = number(match.get("target")), number(match.get("tolerance"))
     within = f", within {tolerance:.0%}" if tolerance is not None else ""
-    return f"{match['by']}" + (f", {target:,} each{within}" if target is not None else "")
+    # In a folder that says nothing of it the width of each group's first setting was taken for all.
+    whose = "each" if match.get("widths") == "each setting" else "for the first setting of each"
+    return f"{match['by']}" + (f", {target:,} {whose}{within}" if target is not None else "")
 
 
 def _chosen_runs(sweep: Sweep, row: Content) -> list[Run]:

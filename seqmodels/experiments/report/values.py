@@ -6,6 +6,8 @@ import os
 import re
 from typing import Any, Literal
 
+from seqmodels.secrets import without_secrets
+
 Kind = Literal["text", "number", "count", "seconds", "bytes", "flops", "state", "links"]
 """How the values of a column or an axis are written."""
 
@@ -70,12 +72,12 @@ def _shown_seconds(seconds: Number, more: int) -> str:
 
 
 def readable(name: str | os.PathLike[str]) -> str:
-    """A name that can be written as UTF-8: a file's may have bytes that can't, shown as �.
+    """A name that can be shown: one of bytes that are not UTF-8 has �, a URL no password.
 
-    >>> readable("a\\udcffb")
-    'a�b'
+    >>> readable("a\\udcffb"), readable("postgresql://me:secret@host/x")
+    ('a�b', 'postgresql://me:***@host/x')
     """
-    return os.fsencode(name).decode("utf-8", "replace")
+    return without_secrets(os.fsencode(name).decode("utf-8", "replace"))
 
 
 def brief(text: str) -> str:
