@@ -18,6 +18,9 @@ from seqmodels.training.memory import (
 )
 from seqmodels.training.optimizer import Optimizer, make_optimizer
 
+MOST = 2**24
+"""What a task's settings count is below it; but for examples, of which any number may be drawn."""
+
 
 class TrainSettings(NamedTuple):
     """How a run goes; the keys of a config's ``train`` section."""
@@ -81,6 +84,7 @@ def _build(
 ) -> Experiment:
     require_seed(seed)
     settings = construct(_train_settings, train, "train")
+    _require_countable(task)
     the_task = construct_kind(TASKS, task, "task", seed=seed)
     require_drawable(
         the_task,
@@ -113,6 +117,13 @@ def _build(
         settings,
         lengths,
     )
+
+
+def _require_countable(task: Section) -> None:
+    """Refuses more tokens, pairs, classes, places than a task can tell apart or draw from."""
+    for key, value in task.items():
+        if isinstance(value, int) and value >= MOST and not key.startswith("evaluation_"):
+            raise ConfigError(f"task.{key}={value} is not below {MOST:,}; lower it")
 
 
 def _lengths(seed: int, task: Task, settings: TrainSettings) -> Lengths:

@@ -152,3 +152,10 @@ def test_a_text_whose_test_split_is_too_short(monkeypatch):
     config.model.pooling = None
     message = "train.length=64 can't be made by the task text: the test files hold 50 bytes"
     assert refusal(config) == message
+
+
+@pytest.mark.parametrize("key", ["symbols", "pattern"])
+def test_more_tokens_than_can_be_told_apart(key):
+    """NumPy's draws of 32-bit tokens would end in an exception of its own."""
+    config = changed("task", {"kind": "copy", key: 2**31, "evaluation_examples": 2**31})
+    assert refusal(config) == f"task.{key}=2147483648 is not below 16,777,216; lower it"
