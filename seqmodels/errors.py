@@ -8,11 +8,15 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+LONGEST = 2000
+"""Letters of a message."""
+
 
 class UserError(Exception):
     """A mistake that the user can mend; the message says how. Exit code 2.
 
-    The message is one line of what can be printed, whatever names and files it cites.
+    The message is one line of what can be printed, whatever names and files it cites; of one of
+    more than LONGEST letters the middle is left out.
 
     >>> print(UserError("model.a\\nb=1 is never read"))
     model.a\\nb=1 is never read
@@ -21,7 +25,10 @@ class UserError(Exception):
     exit_code = 2
 
     def __str__(self) -> str:
-        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in super().__str__())
+        said = "".join(c if c.isprintable() else repr(c)[1:-1] for c in super().__str__())
+        if len(said) <= LONGEST:
+            return said
+        return f"{said[: LONGEST // 2]} … {said[3 - LONGEST // 2 :]}"
 
 
 class ConfigError(UserError, ValueError):
