@@ -41,7 +41,7 @@ def load_config(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> ConfigD
         content = plain(config, "config")
         try:
             config = ConfigDict(content)
-        except ValueError as error:  # a key with a dot
+        except (ValueError, AttributeError) as error:  # a key with a dot, or like __init__
             raise ConfigError(f"--config={file}: get_config: {error}") from None
     if not isinstance(config, ConfigDict):
         raise ConfigError(
@@ -208,6 +208,8 @@ def construct(function: Callable[..., Any], section: Section, path: str, **given
             require_finite(value, f"{path}.{key}")
         if isinstance(value, list):
             section[key] = tuple(value)
+        elif type(value) is int and hints.get(key) in (float, float | None):
+            section[key] = float(value)
     missing = [
         name
         for name in readable
@@ -229,6 +231,6 @@ def construct_kind(
         raise ConfigError(f"{path}={section!r} is not a section with a key 'kind'")
     rest: dict[str, Any] = dict(section.items())
     kind: Any = rest.pop("kind", None)
-    if kind not in table:
+    if not isinstance(kind, str) or kind not in table:
         raise ConfigError(f"{path}.kind={kind!r} is not known; {nearest(str(kind), table)}")
     return construct(table[kind], rest, path, **given)

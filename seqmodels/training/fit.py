@@ -1,5 +1,6 @@
 """The training loop."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from seqmodels.errors import DivergedError
+from seqmodels.errors import DivergedError, UserError
 from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.model import count_parameters
 from seqmodels.tasks.chance import levels
@@ -18,12 +19,13 @@ from seqmodels.training.evaluation import evaluate
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.lengths import StepBatch
 from seqmodels.training.metrics import Mean, MetricWriter
+from seqmodels.training.moments import Moment, Observer
 from seqmodels.training.processes import is_first, leave_at_exit, say
 from seqmodels.training.profiling import StepTrace
 from seqmodels.training.programs import Programs
 from seqmodels.training.progress import Pace, ProgressDisplay, format_value
 from seqmodels.training.sharding import local_rows, put_batch, replicated, run_mesh
-from seqmodels.training.startup import start_jax
+from seqmodels.training.startup import overlooked_card, start_jax
 from seqmodels.training.step import (
     StepReport,
     TrainState,
@@ -38,6 +40,7 @@ def fit(
     workdir: str | Path,
     profile_steps: int = 0,
     devices: int | None = None,
+    observers: Sequence[Observer] = (),
 ) -> dict[str, Any]:
     """Trains a config's model in a folder, or continues where the folder's run stopped.
 
@@ -54,6 +57,7 @@ def fit(
       workdir: the run's folder.
       profile_steps: how many steps to trace, into ``profile`` in that folder.
       devices: how many devices share a batch; chosen by :func:`run_mesh` if None.
+      observers: are told of each moment of the run (:mod:`seqmodels.training.moments`).
 
     Returns:
       The content of ``results.json``: the checkpoint that validates best, scored on
@@ -70,10 +74,16 @@ def fit(
     run.open_for(config)
     results = run.results()
     if results is not None:
+        for split in ("validation", "test"):
+            if experiment.task.spec.score not in results[split]:
+                raise UserError(
+                    f"{run.path}/results.json has no {experiment.task.spec.score} of {split}; "
+                    "put back a copy of it, or delete it to go on"
+                )
         say(f"{run.path} is finished (results.json); choose another --workdir to train again")
         return results
     with Interruption() as interruption:
-        return _Run(experiment, run, mesh, interruption, profile_steps).run()
+        return _Run(experiment, run, mesh, interruption, profile_steps, observers).run()
 
 
 class _Run:
@@ -86,17 +96,24 @@ class _Run:
         mesh: jax.sharding.Mesh,
         interruption: Interruption,
         profile_steps: int,
+        observers: Sequence[Observer],
     ):
         self.experiment = experiment
         self.workdir = workdir
         self.mesh = mesh
         self.interruption = interruption
         self.profile_steps = profile_steps
+        self.observers = observers
+        self.step = 0
         spec = experiment.task.spec
         self.score = spec.score
         self.levels = levels(experiment.task, "test", experiment.train.length)
         self.checkpoints = Checkpoints(
-            workdir.checkpoints, spec.score, spec.higher_is_better, self._warn
+            workdir.checkpoints,
+            spec.score,
+            spec.higher_is_better,
+            self._warn,
+            saved=lambda step: self._tell("save ended", step),
         )
         self.evaluation_step = jit_evaluation_step(experiment.model, experiment.task, self.mesh)
         self.rows = local_rows(mesh, experiment.train.batch_size)
@@ -109,6 +126,10 @@ class _Run:
     def _warn(self, message: str) -> None:
         say(f"warning: {message}")
 
+    def _tell(self, moment: Moment, step: int) -> None:
+        for observer in self.observers:
+            observer(moment, step)
+
     def run(self) -> dict[str, Any]:
         try:
             state = self._start()
@@ -116,6 +137,8 @@ class _Run:
             with Batches(self._prepare, range(self.step, end)) as self.batches:
                 first = self.batches.next()
                 if first is not None:
+                    if card := overlooked_card():
+                        self._warn(card)
                     say(self.programs.describe())
                     say(self.programs.compile(state, first))
                 self.writer = MetricWriter(self.workdir.metrics, self.step, is_first())
@@ -138,10 +161,12 @@ class _Run:
                     self.writer.close()
         finally:
             self.checkpoints.close()
+            self._tell("exit", self.step)
 
     def _prepare(self, step: int) -> StepBatch:
         with jax.profiler.TraceAnnotation("make a batch"):
             made = self.experiment.lengths.batch(step, self.rows)
+        self._tell("batch drawn", step + 1)
         # On the host: the compiled step spreads it over the devices in half of device_put's time.
         # It can't spread it over those of other processes.
         return made if self.rows is None else made._replace(batch=put_batch(made.batch, self.mesh))
@@ -162,7 +187,6 @@ class _Run:
                     "dropout are those of this version (CHANGELOG.md)"
                 )
             return state
-        self.step = 0
         return jax.jit(self._new_state, out_shardings=everywhere)()
 
     def _loop(self, state: TrainState, prepared: StepBatch | None) -> None:
@@ -175,6 +199,7 @@ class _Run:
             self.trace.before(self.step)
             state, report = self.programs[prepared.bucket](state, prepared.batch)
             self.step += 1
+            self._tell("step done", self.step)
             self.pace.add(settings.batch_size * prepared.length)
             with jax.profiler.TraceAnnotation("wait for the batch"):
                 prepared = self.batches.next()
@@ -197,7 +222,7 @@ class _Run:
                     if validate:
                         self._validate_and_save(state)
                     elif stop:
-                        self.checkpoints.save(state, self.step, None)
+                        self._save(state, None)
                     if stop and not last:
                         self._stop(stop)
 
@@ -214,6 +239,7 @@ class _Run:
     def _require_finite(self, step: int, name: str, value: float) -> None:
         if np.isfinite(value):
             return
+        self.writer.write(step, "diverged", {})
         self.checkpoints.wait()
         good = self.checkpoints.steps()
         where = f"the last good checkpoint is step {good[-1]}" if good else "none was saved"
@@ -236,17 +262,10 @@ class _Run:
         self.display.metrics(self.step, shown, seconds_left)
 
     def _evaluate(self, params: Any, split: Any) -> dict[str, float]:
-        settings = self.experiment.train
-        task = self.experiment.task
-        return evaluate(
-            self.evaluation_step,
-            params,
-            task,
-            split,
-            settings.batch_size,
-            settings.length,
-            self.mesh,
-        )
+        task, size = self.experiment.task, self.experiment.train.batch_size
+        length = self.experiment.train.length
+        self._tell("evaluation", self.step)
+        return evaluate(self.evaluation_step, params, task, split, size, length, self.mesh)
 
     def _validate_and_save(self, state: TrainState) -> None:
         metrics = self._evaluate(state.params, "validation")
@@ -254,6 +273,11 @@ class _Run:
         self.writer.write(self.step, "validation", metrics)
         shown = f"{self.score} {format_value(metrics[self.score])}"
         self.display.line(f"validation at step {self.step}: {shown}")
+        self._save(state, metrics)
+
+    def _save(self, state: TrainState, metrics: dict[str, float] | None) -> None:
+        self.checkpoints.wait()  # for the one before
+        self._tell("save begun", self.step)
         self.checkpoints.save(state, self.step, metrics)
 
     def _stop(self, signal: int) -> None:

@@ -4,23 +4,23 @@
 finished. Nothing else than this folder is needed to evaluate, resume or report.
 """
 
-import json
 import os
 import platform
-import shlex
 import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
 from seqmodels.config import differing_keys, to_dict
 from seqmodels.errors import UserError
-from seqmodels.json_files import UnreadableError, read_json
+from seqmodels.json_files import UnreadableError, read_json, write_json
+from seqmodels.paths import local_path
+from seqmodels.secrets import shown_command
 from seqmodels.training.processes import is_first
+from seqmodels.training.run_files import SCHEMAS, read_run_file
 
 PACKAGES = (
     "seqmodels",
@@ -39,12 +39,6 @@ MATHEMATICS = 2
 states none is of 1."""
 
 
-class _Environment(TypedDict, total=False):
-    """What is read of ``environment.json``."""
-
-    mathematics: int
-
-
 class Workdir:
     """The folder of one run.
 
@@ -57,7 +51,7 @@ class Workdir:
 
     def __init__(self, path: str | Path):
         require_utf8(path)
-        self.path = Path(path)
+        self.path = local_path(path, "--workdir=")
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
         self.is_older = False
@@ -88,7 +82,7 @@ class Workdir:
 
     def _mathematics(self) -> int:
         try:
-            found = read_json(self.path / "environment.json", _Environment)
+            found = read_run_file(self.path, "environment.json")
         except UnreadableError:  # it is about to be written anew
             found = None
         return MATHEMATICS if found is None else found.get("mathematics", 1)
@@ -102,7 +96,10 @@ class Workdir:
         stored = self.read("config.json")
         if stored is None:
             raise UserError(f"--workdir={self.path} holds no run (no config.json); train first")
-        return ConfigDict(stored).lock()
+        try:
+            return ConfigDict(stored).lock()
+        except (ValueError, AttributeError) as error:  # a key with a dot, or a name of its own
+            raise UserError(f"{self.path / 'config.json'} holds no config: {error}") from None
 
     def results(self) -> dict[str, Any] | None:
         """The results of a finished run; None while it is unfinished."""
@@ -112,31 +109,20 @@ class Workdir:
         """A JSON file of the folder; None where there is none.
 
         Raises:
-          UserError: it is cut short or can't be read.
+          UserError: it is no JSON, holds something else, or can't be read.
         """
-        file = self.path / name
         try:
-            return json.loads(file.read_text())
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except ValueError as error:
-            raise UserError(f"{file} is not valid JSON ({error}); delete it to go on") from None
-        except OSError as error:
-            raise UserError(f"{file} can't be read: {error.strerror}") from None
+            if name in SCHEMAS:
+                return read_run_file(self.path, name)
+            return read_json(self.path / name, dict[str, Any])
+        except UnreadableError as error:
+            advice = "choose another folder" if name == "config.json" else "delete it to go on"
+            raise UnreadableError(f"{error}; put back a copy of it, or {advice}") from None
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Writes a JSON file wholly or not at all; of several processes the first does."""
-        if not is_first():
-            return
-        temporary = self.path / f".{name}.{os.getpid()}"
-        try:
-            with temporary.open("w") as file:
-                file.write(json.dumps(content, indent=2) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path / name)
-        except OSError as error:
-            raise UserError(f"{self.path / name} can't be written ({error.strerror})") from None
+        if is_first():
+            write_json(self.path / name, content)
 
 
 def require_utf8(workdir: str | Path) -> None:
@@ -157,8 +143,8 @@ UTF-8; rename it, or choose another
 
 
 def command() -> str:
-    """The command line that started this process, to be pasted into a shell."""
-    return shlex.join(["python", *sys.argv])
+    """The command line that started this process, to be pasted into a shell, without passwords."""
+    return shown_command()
 
 
 def versions() -> dict[str, Any]:

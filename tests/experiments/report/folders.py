@@ -131,7 +131,7 @@ def sweep_folder(
             "points": points,
         },
     )
-    write_json(folder / "summary.json", {"rows": summary})
+    write_json(folder / "summary.json", summary)
     return folder
 
 
