@@ -6,7 +6,7 @@ files in :mod:`seqmodels.training.checkpoint_files`.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta
 
@@ -51,6 +51,9 @@ class Results(TypedDict):
     """Of the checkpoint that validated best, whose scores these are."""
     validation: Scores
     test: Scores
+    chance: NotRequired[float]
+    shown_chance: NotRequired[float]
+    """What test is held against (:func:`seqmodels.tasks.chance.levels`)."""
     parameters: Count
     seconds: Seconds
 
@@ -82,6 +85,8 @@ class AtLength(TypedDict):
 
     metrics: dict[str, Interval]
     slices: dict[str, dict[str, Interval]]
+    chance: NotRequired[float]
+    shown_chance: NotRequired[float]
 
 
 SCHEMAS: dict[str, Any] = {
