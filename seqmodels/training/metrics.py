@@ -79,7 +79,7 @@ def read_events(file: Path) -> list[dict[str, Any]]:
     """The events of a ``metrics.jsonl``; a last line that was cut short is left out."""
     events = []
     if file.exists():
-        for line in file.read_text().splitlines():
+        for line in file.read_text("utf-8").splitlines():
             try:
                 events.append(json.loads(line))
             except json.JSONDecodeError:
