@@ -5,6 +5,10 @@ report/index.html, in one file that opens offline; its figures and tables lie be
 and Markdown.
 """
 
+from seqmodels.stopping import stop_at_once
+
+stop_at_once(__name__)  # while the rest is imported
+
 from absl import flags
 
 from seqmodels import cli
@@ -16,7 +20,7 @@ def main(folders: list[str]) -> None:
     """Reads the folders and writes the report."""
     from seqmodels.experiments.report.writing import write_report
 
-    write_report(folders, cli.require_flag(OUT))
+    write_report([cli.folder(name) for name in folders], cli.require_folder(OUT))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,10 @@ For a machine that isn't here: --target=tpu:v5e:4x4 or --target=gpu:h100:8, with
 cuda.
 """
 
+from seqmodels.stopping import stop_at_once
+
+stop_at_once(__name__)  # while the rest is imported
+
 from absl import flags
 
 from seqmodels import cli
@@ -26,7 +30,7 @@ QUALITY = flags.DEFINE_list("quality", [], "also train each cell on these tasks:
 def main() -> None:
     """Reads the config and fills the table."""
     config = cli.read_config(CONFIG.value)
-    workdir = cli.require_flag(WORKDIR)
+    workdir = cli.require_folder(WORKDIR)
     # After the config is read: these imports take seconds.
     from seqmodels.experiments.scaling import scale
 

@@ -5,6 +5,10 @@ again goes on where it stopped; on another machine, with --storage, it adds work
 the runs. Any key of the config can be set for all of them: --config.train.steps=500.
 """
 
+from seqmodels.stopping import stop_at_once
+
+stop_at_once(__name__)  # while the rest is imported
+
 from pathlib import Path
 
 from absl import flags
@@ -28,7 +32,7 @@ DRY_RUN = flags.DEFINE_boolean("dry_run", False, "list the runs and their sizes,
 def main() -> None:
     """Reads the flags and sweeps."""
     spec, overrides = cli.read_config_flags(CONFIG.value)
-    workdir = "" if DRY_RUN.value else cli.require_flag(WORKDIR)
+    workdir = "" if DRY_RUN.value else cli.require_folder(WORKDIR)
     from seqmodels.experiments.sweep import SweepOptions, run_sweep
 
     options = SweepOptions(

@@ -7,6 +7,10 @@ Two machines: the same command with --processes=2 --coordinator=HOST:PORT on bot
 --process=0, the other with --process=1, and a --workdir that both can reach.
 """
 
+from seqmodels.stopping import stop_at_once
+
+stop_at_once(__name__)  # while the rest is imported
+
 from absl import flags
 
 from seqmodels import cli
@@ -34,7 +38,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run; made if missi
 def main() -> None:
     """Reads the config and trains."""
     config = cli.read_config(CONFIG.value)
-    workdir = cli.require_flag(WORKDIR)
+    workdir = cli.require_folder(WORKDIR)
     # After the config is read: these imports take seconds.
     from seqmodels.training.fit import fit
     from seqmodels.training.processes import join_processes

@@ -1,16 +1,21 @@
 """Command lines: flags and config overrides in, one call, errors in one line."""
 
 import math
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
-from typing import NoReturn
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
+from seqmodels import stopping
 from seqmodels.config import load_config
 from seqmodels.errors import ConfigError, UserError
+from seqmodels.output import Lenient, in_a_line
 
 TRACEBACK = flags.DEFINE_boolean(
     "traceback", False, "of what went wrong in a config file, show the calls"
@@ -41,6 +46,25 @@ def run(main: Callable[[], None], takes_config: bool = False) -> NoReturn:
 
 
 def _run(main: Callable[[list[str]], None], takes_config: bool, takes_names: bool) -> NoReturn:
+    for descriptor in (0, 1, 2):  # one that is closed would be given to the next file
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    streams = [stream and Lenient(stream) for stream in (sys.stdout, sys.stderr)]
+    output: Any = streams[0]
+    errors: Any = streams[1]
+    try:
+        with redirect_stdout(output), redirect_stderr(errors), stopping.raised():
+            _run_guarded(main, takes_config, takes_names)
+    finally:
+        for stream in filter(None, streams):
+            stream.settle()
+
+
+def _run_guarded(
+    main: Callable[[list[str]], None], takes_config: bool, takes_names: bool
+) -> NoReturn:
     name = sys.argv[0]
     logging.set_verbosity(logging.ERROR)  # libraries log each backend and each save
 
@@ -80,6 +104,11 @@ def _run(main: Callable[[list[str]], None], takes_config: bool, takes_names: boo
                 hint = " (--traceback shows the calls)" if more else ""
                 print(f"{name}: {error}{hint}", file=sys.stderr)
                 sys.exit(error.exit_code)
+            except OSError as error:
+                if TRACEBACK.value:
+                    raise
+                print(f"{name}: {in_a_line(error)} (--traceback shows the calls)", file=sys.stderr)
+                sys.exit(UserError.exit_code)
             except Exception as error:
                 # Of an accelerator's memory, and of a program's, the library says so in words.
                 if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
@@ -89,9 +118,9 @@ def _run(main: Callable[[list[str]], None], takes_config: bool, takes_names: boo
                     f"{name}: memory is full: {said}; lower a size of the config", file=sys.stderr
                 )
                 sys.exit(UserError.exit_code)
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as stop:
                 print(f"{name}: stopped", file=sys.stderr)
-                sys.exit(130)
+                sys.exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
 
         return call
 
@@ -114,6 +143,24 @@ def read_config_flags(spec: str | None) -> tuple[str, list[tuple[str, str]]]:
     if spec is None:
         raise UserError("--config is missing; name a file, such as --config=configs/digits.py")
     return spec, _overrides
+
+
+def require_folder(flag: flags.FlagHolder[str | None]) -> str:
+    """The folder that a flag names, of which no default is known."""
+    return folder(require_flag(flag), f"--{flag.name}=")
+
+
+def folder(text: str, name: str = "") -> str:
+    """A folder as it was typed, in which a shell leaves ``~`` as it is behind an equals sign.
+
+    Raises:
+      UserError: nobody's home is known by that name.
+    """
+    path = os.path.expanduser(text)
+    if path == text and text.startswith("~"):
+        user = text.partition("/")[0]
+        raise UserError(f"{name}{text}: no home is known for {user}; write the whole path, or ./~")
+    return path
 
 
 def require_flag(flag: flags.FlagHolder[str | None]) -> str:

@@ -54,9 +54,11 @@ def evaluate_run(
         )
         for split in splits
     }
-    _print_table(scores, f"{workdir}, checkpoint {run.step}")
     stored[str(run.step)] = stored.get(str(run.step), {}) | scores
-    run.workdir.write("evaluations.json", stored)
+    try:
+        run.workdir.write("evaluations.json", stored)
+    finally:
+        _print_table(scores, f"{workdir}, checkpoint {run.step}")
     return scores
 
 

@@ -12,6 +12,7 @@ from seqmodels.arrays import AnyArray, Array, Int, Key, Params, State
 from seqmodels.decoding import Sampling, beam_search, begin, decode
 from seqmodels.errors import ConfigError, ParameterError, UserError, require, require_seed
 from seqmodels.experiments.runs import LoadedRun, load_run
+from seqmodels.json_files import write_whole
 from seqmodels.model import Model
 from seqmodels.tasks.base import Batch, WritingTask
 from seqmodels.tasks.text import Text
@@ -144,8 +145,10 @@ def generate_run(
         raise UserError(f"--generate={count}{what}: {error}") from None
     except ParameterError as error:
         raise UserError(f"--{error}") from None
-    (run.workdir.path / "sample.txt").write_text(text + "\n")
-    print(text)
+    try:
+        write_whole(run.workdir.path / "sample.txt", text + "\n")
+    finally:
+        print(text)
     return text
 
 

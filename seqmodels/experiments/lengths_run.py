@@ -17,7 +17,8 @@ from seqmodels.experiments.lengths import (
     read_lengths,
 )
 from seqmodels.experiments.pictures import draw_lengths
-from seqmodels.experiments.runs import load_run
+from seqmodels.experiments.runs import load_run, warn
+from seqmodels.output import decoration
 from seqmodels.tasks.base import SPLITS
 from seqmodels.training.progress import format_value
 
@@ -72,7 +73,8 @@ def lengths_run(
         what = f"{reached:,}" if reached else f"below {min(scores):,}"
         name = spec.score.replace("_", " ")
         print(f"effective length: {what} ({name} {side} {threshold:g}, and at all shorter ones)")
-    print(draw_lengths(run, scores))
+    with decoration("the scores by length can't be drawn", warn):
+        print(draw_lengths(run, scores))
     return scores
 
 

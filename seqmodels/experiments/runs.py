@@ -49,7 +49,7 @@ def load_run(folder: str | Path, which: str, devices: int | None = None) -> Load
     mesh = run_mesh(experiment, devices)
     spec = experiment.task.spec
     checkpoints = Checkpoints(
-        workdir.checkpoints, spec.score, spec.higher_is_better, _warn, read_only=True
+        workdir.checkpoints, spec.score, spec.higher_is_better, warn, read_only=True
     )
     like = abstract_state(
         lambda: initial_state(experiment.model, experiment.optimizer, experiment.seed),
@@ -68,5 +68,6 @@ def _which(text: str) -> Which:
     return int(text)
 
 
-def _warn(message: str) -> None:
+def warn(message: str) -> None:
+    """Tells of what a user should know and nothing ends of."""
     print(f"warning: {message}", file=sys.stderr, flush=True)

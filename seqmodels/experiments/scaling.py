@@ -83,23 +83,36 @@ def scale(
     settings = read_settings(config)
     require_tasks(tasks)
     folder = Workdir(workdir)
+    with folder.held():
+        return _scale(settings, config, config_file, folder, target, within or {}, tasks)
+
+
+def _scale(
+    settings: Settings,
+    config: ConfigDict,
+    config_file: str,
+    folder: Workdir,
+    target: str | None,
+    within: dict[str, float],
+    tasks: tuple[str, ...],
+) -> dict[str, Any]:
     retry = _open(folder, config, target)
-    table = _Table(settings, Path(workdir), target, retry)
+    table = _Table(settings, folder.path, target, retry)
     results = _results(config_file, target)
     try:
         table.fill()
         if tasks:
             results["quality"] = measure_quality(
-                settings, config_file, Path(workdir), tasks, table.cells
+                settings, config_file, folder.path, tasks, table.cells
             )
     finally:  # what is done is kept, also after Ctrl-C
         stored = folder.read("scaling.json") or {}
         results.setdefault("quality", stored.get("quality", []))
         results["cells"] = list(table.cells.values())
-        results |= summarise(results["cells"], settings.from_length, within or {})
+        results |= summarise(results["cells"], settings.from_length, within)
         _write(folder, results)
     print_scaling(results)
-    print(f"{workdir}/scaling.json and scaling.csv hold it all")
+    print(f"{folder.path}/scaling.json and scaling.csv hold it all")
     return results
 
 
@@ -118,7 +131,7 @@ def _open(folder: Workdir, config: ConfigDict, target: str | None) -> bool:
     plain = to_dict(config) | {"target": target}
     stored = read_json(folder.path / "config.json", dict[str, Any])
     if stored is None:
-        if folder.path.is_dir() and any(folder.path.iterdir()):
+        if folder.path.is_dir() and any(folder.path.glob("[!.]*")):
             raise UserError(f"--workdir={folder.path} holds something else; choose another folder")
     else:
         if "mixers" not in stored:

@@ -10,6 +10,8 @@ from rich.table import Table
 
 from seqmodels.experiments.groups import Group, Run, argument_text
 from seqmodels.experiments.trials import Trial
+from seqmodels.output import decoration
+from seqmodels.training.processes import say
 from seqmodels.training.progress import format_value
 
 _ENDED = ("finished", "failed", "pruned")
@@ -64,13 +66,15 @@ class SweepDisplay:
                 if now["state"] == "finished":
                     results = Trial(self._folder, name).results() or {}
                     self._scores[name] = results["validation"][self._score]
-        if self._ended_before is None:
-            self._ended_before = self.count("finished", "failed", "pruned")
-        elif not self._console.is_terminal:
-            for trial in ended:
-                self._console.print(self._line(trial), markup=False)
-        if self._console.is_terminal:
-            self._live.update(self._table(), refresh=True)
+        is_first = self._ended_before is None
+        if is_first:
+            self._ended_before = self.count(*_ENDED)
+        with decoration("the sweep's progress can't be shown", say):
+            if self._console.is_terminal:
+                self._live.update(self._table(), refresh=True)
+            elif not is_first:
+                for trial in ended:
+                    self._console.print(self._line(trial), markup=False)
         return bool(ended)
 
     def count(self, *states: str) -> int:

@@ -5,6 +5,10 @@ python -m seqmodels.tasks.freeze --config=configs/recall.py --out=frozen/recall 
 Read it back with task kind "frozen", or anywhere with tfds.builder_from_directory(DIR).
 """
 
+from seqmodels.stopping import stop_at_once
+
+stop_at_once(__name__)  # while the rest is imported
+
 from absl import flags
 from rich.console import Console
 from rich.progress import Progress, TaskID
@@ -24,7 +28,7 @@ EXAMPLES = flags.DEFINE_list(
 def main() -> None:
     """Freezes."""
     config = cli.read_config(CONFIG.value)
-    out = cli.require_flag(OUT)
+    out = cli.require_folder(OUT)
     from seqmodels.tasks.freezing import freeze, read_examples  # imports take seconds
 
     console = Console(soft_wrap=True, highlight=False)

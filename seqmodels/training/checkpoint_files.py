@@ -14,10 +14,10 @@ import gc
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import orbax.checkpoint as ocp
 
@@ -40,6 +40,9 @@ class Record(TypedDict):
     """Each array's checksum by its place in the state."""
     metrics: str | None
     """That of the metrics; None where validation was not run."""
+    unlogged: NotRequired[dict[str, tuple[float, float]]]
+    """Sums and counts of training's metrics over the steps since the last that was logged."""
+    unlogged_checksum: NotRequired[str]
 
 
 class Writer:
@@ -56,9 +59,22 @@ class Writer:
             async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
         )
 
-    def save(self, folder: Path, state: Any, step: int, metrics: dict[str, float] | None) -> None:
+    def save(
+        self,
+        folder: Path,
+        state: Any,
+        step: int,
+        metrics: dict[str, float] | None,
+        unlogged: Mapping[str, tuple[float, float]],
+    ) -> None:
         """Begins to write; the state may change once this returns."""
-        record = Record(step=step, arrays=checksums(state), metrics=_metrics_checksum(metrics))
+        record = Record(
+            step=step,
+            arrays=checksums(state),
+            metrics=_metrics_checksum(metrics),
+            unlogged=dict(unlogged),
+            unlogged_checksum=_checksum(dict(unlogged)),
+        )
         items: dict[str, Any] = {
             "default": ocp.args.StandardSave(state),
             "checksums": ocp.args.JsonSave(record),
@@ -87,6 +103,9 @@ def read_record(folder: Path, step: int) -> Record | None:
     except UnreadableError:
         raise DamagedError("its checksums can't be read") from None
     if record is not None:
+        unlogged = record.get("unlogged")
+        if record.get("unlogged_checksum") != (None if unlogged is None else _checksum(unlogged)):
+            raise DamagedError("damaged sums of metrics")
         _require_step(record["step"], step)
     return record
 
@@ -143,7 +162,11 @@ def _require_step(found: int, step: int) -> None:
 
 
 def _metrics_checksum(metrics: dict[str, float] | None) -> str | None:
-    return None if metrics is None else text_checksum(json.dumps(metrics, sort_keys=True))
+    return None if metrics is None else _checksum(metrics)
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return text_checksum(json.dumps(content, sort_keys=True))
 
 
 def reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from seqmodels.drawing import new_figure, save
 from seqmodels.training.metrics import read_events
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
@@ -17,16 +18,13 @@ def draw_learning_curve(events: Path, picture: Path, score: str, title: str) -> 
       score: the metric beside the loss.
       title: what stands above it.
     """
-    # Here, because the import takes a second that most processes have no use for.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 3.2), dpi=120, layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure = new_figure(8.0, 3.2, title)
     recorded = read_events(events)
     names = ["loss", score]
     for axes, name in zip(figure.subplots(1, 2), names, strict=True):
         for split, colour in COLOURS.items():
-            points = [(e["step"], e[name]) for e in recorded if e["split"] == split]
+            own = [e for e in recorded if e["split"] == split]
+            points = [(e["step"], e[name]) for e in own if name in e]
             if points:
                 marker = "o" if split == "validation" else None
                 axes.plot(
@@ -38,4 +36,4 @@ def draw_learning_curve(events: Path, picture: Path, score: str, title: str) -> 
             axes.set_yscale("log")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    figure.savefig(picture)
+    save(figure, picture)

@@ -1,9 +1,12 @@
 """A trace of some training steps, to see where their time goes."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
+
+from seqmodels.output import decoration
 
 WARM_UP = 2
 """Steps of a process that are left out: the first ones fill caches."""
@@ -17,17 +20,17 @@ class StepTrace:
       first: the step that this process starts with.
       steps: how many steps to record; 0 for none.
       end: the run's last step, where a recording ends at the latest.
+      warn: is told why nothing is recorded, though it was asked for.
     """
 
-    def __init__(self, folder: Path, first: int, steps: int, end: int):
+    def __init__(self, folder: Path, first: int, steps: int, end: int, warn: Callable[[str], None]):
         self.folder = folder
+        self._warn = warn
         self.first = first + WARM_UP
         self.last = min(self.first + steps, end)
         self.recording = False
-        self.refusal: str | None = None
-        """Why nothing will be recorded, though it was asked for."""
         if steps and self.first >= end:
-            self.refusal = (
+            warn(
                 f"--profile={steps} traces nothing: the first {WARM_UP} steps of a process are "
                 f"left out, and this one has {end - first} to do; train for more steps, or anew "
                 "in another --workdir"
@@ -36,25 +39,29 @@ class StepTrace:
     def before(self, step: int) -> None:
         """To be called before a step is dispatched, with the steps done so far."""
         if step == self.first < self.last:
-            jax.profiler.start_trace(self.folder, create_perfetto_trace=True)
-            self.recording = True
+            with decoration("no steps are traced", self._warn):
+                jax.profiler.start_trace(self.folder, create_perfetto_trace=True)
+                self.recording = True
 
     def after(self, step: int, result: Any) -> str | None:
         """To be called with the steps done so far; what to tell the user, if anything."""
         if not (self.recording and step == self.last):
             return None
         jax.block_until_ready(result)
-        jax.profiler.stop_trace()
         self.recording = False
-        traces = self.folder.rglob("perfetto_trace.json.gz")
-        trace = max(traces, key=lambda file: file.stat().st_mtime)
-        return (
-            f"steps {self.first + 1} to {self.last} are traced; open {trace} at "
-            "https://ui.perfetto.dev, or the folder with tensorboard and its profile plugin"
-        )
+        with decoration("the trace can't be written", self._warn):
+            jax.profiler.stop_trace()
+            traces = self.folder.rglob("perfetto_trace.json.gz")
+            trace = max(traces, key=lambda file: file.stat().st_mtime)
+            return (
+                f"steps {self.first + 1} to {self.last} are traced; open {trace} at "
+                "https://ui.perfetto.dev, or the folder with tensorboard and its profile plugin"
+            )
+        return None
 
     def close(self) -> None:
         """Ends a recording that the run did not last for."""
         if self.recording:
-            jax.profiler.stop_trace()
             self.recording = False
+            with decoration("the trace can't be written", self._warn):
+                jax.profiler.stop_trace()

@@ -1,8 +1,10 @@
 """What lies in a checkpoint's folder is trusted only as far as it is what was saved."""
 
 import json
+import math
 import shutil
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import jax
@@ -16,6 +18,7 @@ from seqmodels import plain_names
 from seqmodels.errors import CheckpointError, UserError
 from seqmodels.training import checkpoint
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.checkpoint_files import DamagedError, read_record
 from seqmodels.training.checksums import checksums
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import TrainState
@@ -368,6 +371,36 @@ def test_an_earlier_version_s_carry_no_checksums_and_load(folder, like):
     assert step == 4
     assert equal(state, new_state(4))
     assert checkpoints.said == ["checkpoint 4 carries no checksums, so damage would go unnoticed"]
+
+
+# What the metrics have not been told yet.
+
+
+def test_sums_since_the_last_log_are_saved_and_no_flipped_bit_changes_them(tmp_path):
+    sums = {"loss": (1.25, 8.0), "accuracy": (0.1, 8.0), "odd": (math.inf, 0.0)}
+    checkpoints = Opened(tmp_path / "checkpoints", read_only=False)
+    checkpoints.save(new_state(5), 5, None, sums)
+    checkpoints.close()
+    assert checkpoints.unlogged(5) == sums
+    file = tmp_path / "checkpoints/5/checksums/checksums"
+    record = json.loads(file.read_text())
+    text = json.dumps(record)
+    places = range(text.index('"unlogged"'), text.index('"unlogged_checksum"'))
+    for place in places:
+        for bit in range(8):
+            file.write_text(text)
+            flip(file, 8 * place + bit)
+            assert checkpoints.unlogged(5) in ({}, sums)
+            with suppress(DamagedError):
+                assert read_record(tmp_path / "checkpoints/5", 5)["unlogged"] == sums
+
+
+def test_an_earlier_version_s_have_none(folder):
+    file = folder / "4/checksums/checksums"
+    record = json.loads(file.read_text())
+    del record["unlogged"], record["unlogged_checksum"]
+    file.write_text(json.dumps(record))
+    assert Opened(folder).unlogged(4) == {}
 
 
 # Names.

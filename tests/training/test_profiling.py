@@ -4,6 +4,7 @@ import gzip
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -54,12 +55,31 @@ def test_traces_steps_and_says_how_to_open_them(tmp_path, capsys):
 
 @pytest.mark.parametrize(("steps", "first", "last"), [(2, 3, 4), (100, 3, 12)])
 def test_a_trace_ends_with_the_run_at_the_latest(tmp_path, steps, first, last):
-    trace = StepTrace(tmp_path / "profile", 0, steps, 12)
-    assert trace.refusal is None
-    said = {}
+    said, warnings = {}, []
+    trace = StepTrace(tmp_path / "profile", 0, steps, 12, warnings.append)
     for step in range(12):
         trace.before(step)
         said[step + 1] = trace.after(step + 1, np.zeros(1))
     assert [step for step, message in said.items() if message] == [last]
     assert said[last].startswith(f"steps {first} to {last} are traced; open {trace_in(tmp_path)} ")
     trace.close()
+    assert not warnings
+
+
+@pytest.mark.parametrize("broken", ["start_trace", "stop_trace"])
+def test_a_trace_that_can_not_be_written_is_said(tmp_path, monkeypatch, broken):
+    def full(*_, **__) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(jax.profiler, "start_trace", lambda *_, **__: None)
+    monkeypatch.setattr(jax.profiler, "stop_trace", lambda: None)
+    monkeypatch.setattr(jax.profiler, broken, full)
+    said = []
+    for last in (12, 3):  # it ends by itself, or with the run
+        trace = StepTrace(tmp_path, 0, 2, 12, said.append)
+        for step in range(last):
+            trace.before(step)
+            trace.after(step + 1, np.zeros(1))
+        trace.close()
+    missing = "no steps are traced" if broken == "start_trace" else "the trace can't be written"
+    assert said == [f"{missing} (No space left on device)"] * 2
