@@ -13,6 +13,8 @@ before there were checksums lack the last part.
 import gc
 import json
 import logging
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,6 +51,7 @@ class Writer:
     """Writes states into folders while training goes on, one at a time."""
 
     def __init__(self):
+        _drop_what_is_abandoned()
         self._orbax = ocp.AsyncCheckpointer(
             ocp.CompositeCheckpointHandler(
                 default=ocp.StandardCheckpointHandler(),
@@ -172,6 +175,8 @@ def _checksum(content: dict[str, Any]) -> str:
 def reason(error: Exception) -> str:
     """What a library says, in one line and not too long a one."""
     text = str(error).strip()
+    if system := re.search(r"os_error_code=\\?'(\d+)", text):  # at the end of many lines
+        return os.strerror(int(system[1]))
     return f"{type(error).__name__}: {text.splitlines()[0][:120] if text else ''}"
 
 
@@ -190,6 +195,18 @@ def _quiet_abandoned_reads() -> Iterator[None]:
     finally:
         logger.setLevel(level)
         sys.unraisablehook = hook if isinstance(hook, _DropLateReads) else _DropLateReads(hook)
+
+
+def _drop_what_is_abandoned() -> None:
+    """Where Orbax can't write one array it abandons the others, each of which would print."""
+    if not isinstance(sys.unraisablehook, _DropLateReads):
+        sys.unraisablehook = _DropLateReads(sys.unraisablehook)
+    logging.getLogger("asyncio").addFilter(_is_not_abandoned)
+
+
+def _is_not_abandoned(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not (message.startswith("Task exception was never retrieved") and "orbax" in message)
 
 
 class _DropLateReads:

@@ -2,8 +2,8 @@
 
 Each runs the whole program on its own devices and meets the others in each step. All of them end
 where one of them does: stopped, they save together at the next line of metrics; where one
-fails or dies, the others fail at their next step, with JAX's message. The same command again
-continues.
+fails or dies, the others end at their next step, each with a line that says who has gone. The same
+command again continues.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,6 +21,7 @@ from jax.experimental.multihost_utils import process_allgather, sync_global_devi
 from seqmodels.errors import UserError
 from seqmodels.output import Lenient
 from seqmodels.training import quiet_errors
+from seqmodels.training.roll_call import call_roll
 
 HEARTBEAT = 30
 """Seconds after which a process that is silent counts as dead, and the others end."""
@@ -57,10 +59,15 @@ def join_processes(processes: str | None, process: int | None, coordinator: str 
             raise UserError(f"--process={process} is not from 0 to {int(processes) - 1}")
         if not re.fullmatch(r".+:\d+", coordinator or ""):
             raise UserError(f"--coordinator={coordinator} is not HOST:PORT")
+    if process is not None and coordinator is not None:
+        call_roll(int(processes), process, coordinator, JOIN_SECONDS)
     _leave_out_what_jax_says_of_the_others()
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_enable_preemption_service", False)  # signals are ours
-    times = {"heartbeat_timeout_seconds": HEARTBEAT, "initialization_timeout": JOIN_SECONDS}
+    times: dict[str, Any] = {
+        "heartbeat_timeout_seconds": HEARTBEAT,
+        "initialization_timeout": JOIN_SECONDS,
+    }
     try:
         if processes == "auto":
             jax.distributed.initialize(**times)

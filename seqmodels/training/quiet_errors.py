@@ -28,7 +28,7 @@ def passed_on(lines: Iterable[str], name: str) -> Iterator[str]:
     >>> list(passed_on(["warning: x\\n"], "train.py"))
     ['warning: x\\n']
     """
-    leaving_out, ended, said = False, False, False
+    leaving_out, ended, joining, said = False, False, False, False
     missing: set[str] = set()
     for line in lines:
         begins = OF_PROCESSES.match(line)
@@ -38,11 +38,14 @@ def passed_on(lines: Iterable[str], name: str) -> Iterator[str]:
         elif line.startswith(f"{name}: ") or OTHER.match(line):
             leaving_out = False
         if leaving_out:
+            joining |= "RegisterTask" in line
             missing.update(TASK.findall(line))
             continue
         said |= line.startswith(f"{name}: ")
         yield line
-    if ended and not said:
+    if joining and not said:
+        yield f"{name}: some of the processes have not joined in time; start them all again\n"
+    elif ended and not said:
         listed = sorted(missing, key=int)
         which = f"process{'es' * (len(listed) > 1)} {', '.join(listed)}" if listed else "process 0"
         yield (

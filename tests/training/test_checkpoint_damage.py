@@ -1,8 +1,11 @@
 """What lies in a checkpoint's folder is trusted only as far as it is what was saved."""
 
+import gc
 import json
 import math
+import resource
 import shutil
+import threading
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -437,6 +440,34 @@ def test_a_name_that_this_system_can_t_serve_is_refused_at_once(tmp_path, monkey
 
 
 # What can't be written.
+
+
+@pytest.fixture
+def no_large_files():
+    """As on a full disk, what is larger than 8 KiB is refused."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**13, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_disk_that_refuses_an_array_is_one_line(tmp_path, capfd, no_large_files):
+    """Orbax prints hundreds of lines of the arrays that it abandons then."""
+    random = np.random.default_rng(0)
+    params = {f"a{n}": jnp.asarray(random.standard_normal(20_000), "f") for n in range(8)}
+    checkpoints = Opened(tmp_path / "checkpoints", read_only=False)
+    checkpoints.save(TrainState(jnp.int32(5), params, ()), 5, None)
+    with pytest.raises(CheckpointError) as caught:
+        checkpoints.wait()
+    assert str(caught.value) == (
+        f"checkpoint 5 can't be written to {tmp_path}/checkpoints (File too large); saved there: "
+        "none. Once there is room, the same command continues"
+    )
+    checkpoints.close()
+    gc.collect()
+    assert capfd.readouterr() == ("", "")
+    assert checkpoints.steps() == []
+    assert not [thread for thread in threading.enumerate() if thread.name == "async_save"]
 
 
 def test_a_save_that_fails_is_one_line(folder, monkeypatch):

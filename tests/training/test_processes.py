@@ -186,6 +186,10 @@ TASK_3 = (
             [TASK_3, DIED],
             ["train.py: process 3 has ended or can't be reached, which ends"],
         ),
+        (
+            [DIED, "RPC: CoordinationService/RegisterTask\n"],
+            ["train.py: some of the processes have"],
+        ),
         (["Traceback (most recent call last):\n", "  File x\n", "ValueError\n"], None),
         (["\n", "  odd\n"], None),
     ],
