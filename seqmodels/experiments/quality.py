@@ -13,6 +13,7 @@ from seqmodels.experiments.cell_programs import model_section
 from seqmodels.experiments.child import end_with_parent, run_child, say
 from seqmodels.experiments.scaling_settings import Settings
 from seqmodels.json_files import UnreadableError
+from seqmodels.tasks.chance import WORDS
 from seqmodels.training.fit import fit
 from seqmodels.training.workdir import Workdir
 
@@ -104,6 +105,7 @@ def _entry(task: str, cell: dict[str, Any], results: Any, ending: Any) -> dict[s
         "steps": results["steps"] if results else None,
         "seconds": results["seconds"] if results else None,
         "parameters": results["parameters"] if results else None,
+        **{level: results[level] for level in WORDS if results and level in results},
         "step_seconds": step["median"] if step else None,
         "temporary_bytes": cell["temporary_bytes"],
         "status": status,

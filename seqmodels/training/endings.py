@@ -1,12 +1,12 @@
 """What an error of files or of other processes means for the run that it ends."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import jax
 import numpy as np
 
-from seqmodels.errors import DivergedError, UserError
+from seqmodels.errors import CheckpointError, DivergedError, UserError
 from seqmodels.output import in_a_line
 from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.interruption import RunInterruptedError
@@ -45,6 +45,14 @@ def in_terms_of_the_run(error: BaseException, where: Callable[[], str]) -> BaseE
     known = UserError(f"{what}, {where()}; {then}")
     known.__cause__ = error
     return known
+
+
+def whereabouts(step: int, checkpoints: Checkpoints) -> str:
+    """How far a run has come, and what is saved."""
+    if jax.process_count() == 1:  # else the others may be gone, who save with this one
+        with suppress(CheckpointError):
+            checkpoints.wait()
+    return f"at step {step}; saved in {checkpoints.folder}: {checkpoints.listing()}"
 
 
 def require_finite(step: int, name: str, value: float, checkpoints: Checkpoints) -> None:

@@ -1,21 +1,20 @@
 """The training loop."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from seqmodels.errors import CheckpointError
 from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.model import count_parameters
 from seqmodels.output import decoration
+from seqmodels.tasks.chance import levels
 from seqmodels.training.batches import Batches
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.curve import draw_learning_curve
-from seqmodels.training.endings import ending, require_finite
+from seqmodels.training.endings import ending, require_finite, whereabouts
 from seqmodels.training.evaluation import evaluate
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.lengths import StepBatch
@@ -105,6 +104,7 @@ class _Run:
         self.step = 0
         spec = experiment.task.spec
         self.score = spec.score
+        self.levels = levels(experiment.task, "test", experiment.train.length)
         self.checkpoints = Checkpoints(
             workdir.checkpoints,
             spec.score,
@@ -117,6 +117,8 @@ class _Run:
         self.programs = Programs(experiment, mesh)
         self.mean = Mean()
         self.pending: tuple[int, StepReport] | None = None
+        self.waited = 0.0
+        """For batches, by the last line of metrics."""
 
     def _warn(self, message: str) -> None:
         say(f"warning: {message}")
@@ -127,18 +129,11 @@ class _Run:
 
     def run(self) -> dict[str, Any]:
         try:
-            with ending(self._where):
+            with ending(lambda: whereabouts(self.step, self.checkpoints)):
                 return self._train()
         finally:
             self.checkpoints.close()
             self._tell("exit", self.step)
-
-    def _where(self) -> str:
-        if jax.process_count() == 1:
-            with suppress(CheckpointError):
-                self.checkpoints.wait()
-        saved = f"saved in {self.checkpoints.folder}: {self.checkpoints.listing()}"
-        return f"at step {self.step}; {saved}"
 
     def _train(self) -> dict[str, Any]:
         state = self._start()
@@ -152,7 +147,7 @@ class _Run:
             self.writer = MetricWriter(self.workdir.metrics, self.step, is_first())
             folder = self.workdir.path / "profile"
             profile_steps = self.profile_steps if is_first() else 0
-            self.trace = StepTrace(folder, self.step, profile_steps, end, self._warn)
+            self.trace = StepTrace(folder, self.step, profile_steps, end, self.batches, self._warn)
             try:
                 with ProgressDisplay(self.step, end) as self.display:
                     self._loop(state, first)
@@ -162,7 +157,8 @@ class _Run:
                 self.writer.close()
 
     def _prepare(self, step: int) -> StepBatch:
-        made = self.experiment.lengths.batch(step, self.rows)
+        with jax.profiler.TraceAnnotation("make a batch"):
+            made = self.experiment.lengths.batch(step, self.rows)
         self._tell("batch drawn", step + 1)
         # On the host: the compiled step spreads it over the devices in half of device_put's time.
         # It can't spread it over those of other processes.
@@ -199,7 +195,8 @@ class _Run:
             self.step += 1
             self._tell("step done", self.step)
             self.pace.add(settings.batch_size * prepared.length)
-            prepared = self.batches.next()
+            with jax.profiler.TraceAnnotation("wait for the batch"):
+                prepared = self.batches.next()
             self._read_pending()
             self.pending = (self.step, report)
             if message := self.trace.after(self.step, report):
@@ -241,8 +238,9 @@ class _Run:
         self.writer.write(self.step, "train", {**means, "learning_rate": learning_rate, **rates})
         shown = {"loss": means["loss"], self.score: means[self.score]}
         shown |= {"steps/s": rates["steps_per_second"], "tokens/s": rates["tokens_per_second"]}
-        if waited := self.batches.waited_since():
+        if waited := self.batches.waited - self.waited:
             shown |= {"s waiting for batches": waited}
+            self.waited = self.batches.waited
         seconds_left = (settings.steps - self.step) / rates["steps_per_second"]
         self.display.metrics(self.step, shown, seconds_left)
 
@@ -282,6 +280,7 @@ class _Run:
             "steps": self.step,
             "best_step": best,
             **{split: self._evaluate(state.params, split) for split in splits},
+            **self.levels,
             "parameters": count_parameters(self.experiment.model),
             "seconds": round(self.writer.seconds(), 1),
         }
@@ -290,13 +289,14 @@ class _Run:
         if is_first():
             with decoration(f"{picture} can't be drawn", self._warn):
                 name = self.workdir.path.name
-                draw_learning_curve(self.workdir.metrics, picture, self.score, name)
+                draw_learning_curve(self.workdir.metrics, picture, self.score, name, self.levels)
         self.workdir.write("results.json", results)
         scores = ", ".join(
             f"{split} {format_value(results[split][self.score])}" for split in splits
         )
         say(
-            f"finished in {results['seconds']:.0f} s: {self.score} {scores} "
-            f"(best checkpoint, step {best}); the run lies in {self.workdir.path}"
+            f"finished in {results['seconds']:.0f} s: {self.score} {scores}, chance "
+            f"{format_value(self.levels['chance'])} (best checkpoint, step {best}); the run lies "
+            f"in {self.workdir.path}"
         )
         return results

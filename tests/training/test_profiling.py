@@ -1,6 +1,7 @@
 """train.py --profile: a trace of the steps asked for, and a run that ends as without it."""
 
 import gzip
+import re
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from seqmodels.training.batches import Batches
 from seqmodels.training.fit import fit
 from seqmodels.training.profiling import StepTrace
 from tests.command_line import tiny_config
@@ -55,13 +57,21 @@ def test_traces_steps_and_says_how_to_open_them(tmp_path, capsys):
 
 @pytest.mark.parametrize(("steps", "first", "last"), [(2, 3, 4), (100, 3, 12)])
 def test_a_trace_ends_with_the_run_at_the_latest(tmp_path, steps, first, last):
+    batches = Batches(lambda step: step, range(0))
+    batches.waited = 7.0  # before the trace
     said, warnings = {}, []
-    trace = StepTrace(tmp_path / "profile", 0, steps, 12, warnings.append)
+    trace = StepTrace(tmp_path / "profile", 0, steps, 12, batches, warnings.append)
     for step in range(12):
         trace.before(step)
+        if step == 5:
+            batches.waited += 0.25
         said[step + 1] = trace.after(step + 1, np.zeros(1))
     assert [step for step, message in said.items() if message] == [last]
-    assert said[last].startswith(f"steps {first} to {last} are traced; open {trace_in(tmp_path)} ")
+    who = "the batches waited for the steps" if last < 5 else (
+        "the steps waited 0.25 s for batches, which 0 threads made"
+    )  # fmt: skip
+    how = rf"steps {first} to {last} are traced: of \d+\.\d\d s {who}; open {trace_in(tmp_path)} "
+    assert re.match(how, said[last])
     trace.close()
     assert not warnings
 
@@ -76,7 +86,8 @@ def test_a_trace_that_can_not_be_written_is_said(tmp_path, monkeypatch, broken):
     monkeypatch.setattr(jax.profiler, broken, full)
     said = []
     for last in (12, 3):  # it ends by itself, or with the run
-        trace = StepTrace(tmp_path, 0, 2, 12, said.append)
+        batches = Batches(lambda step: step, range(0))
+        trace = StepTrace(tmp_path, 0, 2, 12, batches, said.append)
         for step in range(last):
             trace.before(step)
             trace.after(step + 1, np.zeros(1))
