@@ -31,7 +31,7 @@ def test_a_learning_curve_of_any_name_and_any_events(tmp_path):
     )
     for number, title in enumerate(["$x^ 日本", "_"]):
         picture = tmp_path / f"{number}.png"
-        draw_learning_curve(events, picture, "accuracy", title)
+        draw_learning_curve(events, picture, "accuracy", title, {})
         with PIL.Image.open(picture) as drawn:
             assert drawn.size == (960, 384)
 

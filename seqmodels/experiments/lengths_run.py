@@ -56,13 +56,15 @@ def lengths_run(
     if threshold is None and spec.higher_is_better:
         threshold = 0.9
     print(f"{workdir}, checkpoint {run.step}, trained up to length {trained}, {asked.split}:")
-    stored: dict[str, Any] = run.workdir.read("lengths.json") or {}
-    entry = stored.setdefault(str(run.step), {}).setdefault(asked.split, {})
+    run.workdir.read("lengths.json")  # what can't be read is said before it takes time
     scores: dict[int, LengthScores] = {}
     since = time.monotonic()
     for length, found in evaluate_lengths(run, asked):
         scores[length] = found
-        entry[str(length)] = _plain(found)
+        # Again: another may have added to it.
+        stored: dict[str, Any] = run.workdir.read("lengths.json") or {}
+        of_step = stored.setdefault(str(run.step), {})
+        of_step.setdefault(asked.split, {})[str(length)] = _plain(found)
         run.workdir.write("lengths.json", stored)
         now = time.monotonic()
         print(f"length {length:,}: {_shown(spec.score, found)}  {now - since:.1f} s", flush=True)

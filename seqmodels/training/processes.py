@@ -60,7 +60,7 @@ def join_processes(processes: str | None, process: int | None, coordinator: str 
         if not re.fullmatch(r".+:\d+", coordinator or ""):
             raise UserError(f"--coordinator={coordinator} is not HOST:PORT")
     if process is not None and coordinator is not None:
-        call_roll(int(processes), process, coordinator, JOIN_SECONDS)
+        call_roll(int(processes), process, coordinator, float(JOIN_SECONDS))
     _leave_out_what_jax_says_of_the_others()
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_enable_preemption_service", False)  # signals are ours

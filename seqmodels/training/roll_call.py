@@ -32,6 +32,8 @@ def call_roll(count: int, process: int, coordinator: str, seconds: float) -> Non
       UserError: a process is missing, which it names, or the port can't be had.
     """
     host, _, port = coordinator.rpartition(":")
+    if not 0 < int(port) < 2**16:
+        raise UserError(f"--coordinator={coordinator}: {port} is no port; those are 1 to 65535")
     deadline = time.monotonic() + seconds
     if process == 0:
         _call(count, int(port), deadline, seconds)
@@ -51,10 +53,10 @@ def _call(count: int, port: int, deadline: float, seconds: float) -> None:
     family = socket.AF_INET6 if both else socket.AF_INET
     try:
         server = socket.create_server(("", port), family=family, dualstack_ipv6=both)
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or error
+    except OSError as error:
         raise UserError(
-            f"--coordinator: port {port} can't be had on this machine ({why}); choose another"
+            f"--coordinator: port {port} can't be had on this machine ({error.strerror}); choose "
+            "another"
         ) from None
     with server, contextlib.ExitStack() as connections:
         while len(present) < count - 1:
@@ -90,7 +92,7 @@ def _ask(count: int, process: int, host: str, port: int, deadline: float, patien
                 connection.settimeout(patience)  # it waits for the others, and says so in time
                 with connection.makefile(encoding="utf-8", errors="replace") as lines:
                     return lines.readline().strip()
-        except (OSError, OverflowError):
+        except OSError:
             if time.monotonic() + ASK_SECONDS > deadline:
                 return ""
             time.sleep(ASK_SECONDS)
