@@ -20,7 +20,7 @@ def main(folders: list[str]) -> None:
     """Reads the folders and writes the report."""
     from seqmodels.experiments.report.writing import write_report
 
-    write_report([cli.folder(name) for name in folders], cli.require_folder(OUT))
+    write_report(folders, cli.require_flag(OUT))
 
 
 if __name__ == "__main__":

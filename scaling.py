@@ -30,7 +30,7 @@ QUALITY = flags.DEFINE_list("quality", [], "also train each cell on these tasks:
 def main() -> None:
     """Reads the config and fills the table."""
     config = cli.read_config(CONFIG.value)
-    workdir = cli.require_folder(WORKDIR)
+    workdir = cli.require_flag(WORKDIR)
     # After the config is read: these imports take seconds.
     from seqmodels.experiments.scaling import scale
 

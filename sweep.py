@@ -32,7 +32,7 @@ DRY_RUN = flags.DEFINE_boolean("dry_run", False, "list the runs and their sizes,
 def main() -> None:
     """Reads the flags and sweeps."""
     spec, overrides = cli.read_config_flags(CONFIG.value)
-    workdir = "" if DRY_RUN.value else cli.require_folder(WORKDIR)
+    workdir = "" if DRY_RUN.value else cli.require_flag(WORKDIR)
     from seqmodels.experiments.sweep import SweepOptions, run_sweep
 
     options = SweepOptions(

@@ -164,6 +164,15 @@ def test_a_workdir_that_holds_another_run(tmp_path):
         (["--workdir=RUN", "--generate=5", "--temperature=-1"], "--temperature=-1.0 is below 0"),
         (["--workdir=RUN", "--split=tset"], "--split='tset' is not one of train, validation, test"),
         (["--workdir=RUN", "--split="], "--split='' is not one of train, validation, test"),
+        (["--workdir=RUN", "--pictures", "--lengths=64"], "--lengths and --pictures are done one"),
+        (["--workdir=RUN", "--lengths=64", "--prompt=x"], "--prompt and --lengths are done one at"),
+        (["--workdir=RUN", "--stream=8"], "--stream=8 is read with --lengths, and not without any"),
+        (["--workdir=RUN", "--seed=1"], "--seed=1 is read with --generate or with --prompt, and "),
+        (
+            ["--workdir=RUN", "--pictures", "--split=test,train"],
+            "--split=test,train is read with --lengths or alone, and not beside --pictures; leave",
+        ),
+        (["--workdir=RUN", "--generate=5", "--devices=2"], "--devices=2 is read with --lengths or"),
         (["--workdir=RUN", "--config.seed=1"], "Unknown command line flag 'config.seed'"),
     ],
 )
@@ -225,18 +234,17 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path, number):
     assert (tmp_path / "report/index.html").exists()
 
 
-@pytest.mark.parametrize(
-    ("typed", "meant"),
-    [("~/x", "/home/me/x"), ("~", "/home/me"), ("./~", "./~"), ("a~", "a~")],
-)
-def test_a_home_is_meant_by_a_tilde(monkeypatch, typed, meant):
-    monkeypatch.setenv("HOME", "/home/me")
-    assert cli.folder(typed) == meant
+def test_a_platform_that_is_not_there(tmp_path, monkeypatch):
+    said = "Unable to initialize backend 'cuda': it is not in the list of known backends: ['cpu']"
 
+    def missing(*_):
+        raise RuntimeError(f"{said}\nmore")
 
-def test_a_home_that_is_unknown(monkeypatch):
-    message = "--out=~nobody-at-all/x: no home is known for ~nobody-at-all; write the whole path"
-    assert_one_line(call("report.py", "a", "--out=~nobody-at-all/x"), f"report.py: {message}")
+    monkeypatch.setattr("seqmodels.training.fit.fit", missing)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    result = call("train.py", CONFIG, f"--workdir={tmp_path / 'run'}")
+    message = f"train.py: JAX_PLATFORMS=cuda names what JAX can't use here ({said}); unset it to"
+    assert_one_line(result, message)
 
 
 REPORT_MISTAKES = {

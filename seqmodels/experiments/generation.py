@@ -5,17 +5,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from seqmodels.arrays import AnyArray, Array, Int, Key, Params, State
 from seqmodels.decoding import Sampling, beam_search, begin, decode
 from seqmodels.errors import ConfigError, ParameterError, UserError, require, require_seed
-from seqmodels.experiments.runs import LoadedRun, load_run
+from seqmodels.experiments.runs import LoadedRun, keep, load_run
 from seqmodels.json_files import write_whole
 from seqmodels.model import Model
 from seqmodels.tasks.base import Batch, WritingTask
 from seqmodels.tasks.text import Text
+from seqmodels.terminal import table_text
 from seqmodels.training.memory import machine_bytes, require_bytes
 
 
@@ -145,10 +144,9 @@ def generate_run(
         raise UserError(f"--generate={count}{what}: {error}") from None
     except ParameterError as error:
         raise UserError(f"--{error}") from None
-    try:
-        write_whole(run.workdir.path / "sample.txt", text + "\n")
-    finally:
-        print(text)
+    file = run.workdir.path / "sample.txt"
+    keep(lambda: write_whole(file, text + "\n"))
+    print(text)
     return text
 
 
@@ -193,7 +191,7 @@ def _answer(
     batch = task.batch("test", 0, min(count, task.examples("test", length) or count), length)
     written = write_for(run, batch, choice, key)
     has_answer = task.spec.end is not None
-    table = Table("source", "written", "right" if has_answer else "in the data")
+    rows = []
     right = 0
     for row, tokens in enumerate(written):
         inputs = batch.inputs[row, ...]
@@ -201,11 +199,8 @@ def _answer(
             inputs = inputs[batch.mask[row]]
         answer, truth = task.show_target(tokens), task.show_target(batch.targets[row])
         right += answer == truth
-        table.add_row(task.show_source(inputs), answer, "✓" if answer == truth else truth)
-    console = Console(soft_wrap=True)
-    with console.capture() as captured:
-        console.print(table)
-    lines = [captured.get().rstrip()]
+        rows.append([task.show_source(inputs), answer, "✓" if answer == truth else truth])
+    lines = [table_text(["source", "written", "right" if has_answer else "in the data"], rows)]
     if has_answer:
         lines.append(f"{right} of {len(written)} wholly right")
     return "\n".join(lines)

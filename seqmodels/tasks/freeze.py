@@ -10,10 +10,10 @@ from seqmodels.stopping import stop_at_once
 stop_at_once(__name__)  # while the rest is imported
 
 from absl import flags
-from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from seqmodels import cli
+from seqmodels.terminal import plain_console
 
 CONFIG = flags.DEFINE_string(
     "config", None, "config file, with its arguments: configs/recall.py:length=64"
@@ -28,10 +28,10 @@ EXAMPLES = flags.DEFINE_list(
 def main() -> None:
     """Freezes."""
     config = cli.read_config(CONFIG.value)
-    out = cli.require_folder(OUT)
+    out = cli.require_flag(OUT)
     from seqmodels.tasks.freezing import freeze, read_examples  # imports take seconds
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = plain_console()
     with Progress(console=console, disable=not console.is_terminal) as progress:
         bars: dict[str, TaskID] = {}
 
@@ -43,7 +43,7 @@ def main() -> None:
                 progress.console.print(f"{split}: {count:,} examples")
 
         freeze(config, out, LENGTH.value, read_examples(EXAMPLES.value), report)
-    print(f"frozen in {out}; read it with config.task = {{'kind': 'frozen', 'folder': '{out}'}}")
+    print(f"frozen in {out}; read it with config.task = {{'kind': 'frozen', 'folder': {out!r}}}")
 
 
 if __name__ == "__main__":

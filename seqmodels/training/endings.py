@@ -10,6 +10,7 @@ from seqmodels.errors import CheckpointError, DivergedError, UserError
 from seqmodels.output import in_a_line
 from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.interruption import RunInterruptedError
+from seqmodels.training.metrics import MetricWriter
 from seqmodels.training.processes import leave_at_exit
 
 
@@ -55,14 +56,17 @@ def whereabouts(step: int, checkpoints: Checkpoints) -> str:
     return f"at step {step}; saved in {checkpoints.folder}: {checkpoints.listing()}"
 
 
-def require_finite(step: int, name: str, value: float, checkpoints: Checkpoints) -> None:
-    """Ends a run that diverges.
+def require_finite(
+    step: int, name: str, value: float, checkpoints: Checkpoints, writer: MetricWriter
+) -> None:
+    """Ends a run that diverges, and notes it among its events.
 
     Raises:
       DivergedError: the value is infinite or no number.
     """
     if np.isfinite(value):
         return
+    writer.write(step, "diverged", {})
     checkpoints.wait()
     good = checkpoints.steps()
     where = f"the last good checkpoint is step {good[-1]}" if good else "none was saved"

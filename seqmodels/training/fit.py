@@ -25,7 +25,7 @@ from seqmodels.training.profiling import StepTrace
 from seqmodels.training.programs import Programs
 from seqmodels.training.progress import Pace, ProgressDisplay, format_value
 from seqmodels.training.sharding import local_rows, put_batch, replicated, run_mesh
-from seqmodels.training.startup import start_jax
+from seqmodels.training.startup import overlooked_card, start_jax
 from seqmodels.training.step import (
     StepReport,
     TrainState,
@@ -141,6 +141,8 @@ class _Run:
         with Batches(self._prepare, range(self.step, end)) as self.batches:
             first = self.batches.next()
             if first is not None:
+                if card := overlooked_card():
+                    self._warn(card)
                 with decoration("what a step costs can't be told", self._warn):
                     say(self.programs.describe())
                 say(self.programs.compile(state, first))
@@ -226,9 +228,9 @@ class _Run:
             return
         (step, report), self.pending = self.pending, None
         metrics = report.read()
-        require_finite(step, "loss", metrics["loss"][0], self.checkpoints)
+        require_finite(step, "loss", metrics["loss"][0], self.checkpoints, self.writer)
         norm = metrics["gradient_norm"][0]
-        require_finite(step, "gradient's norm", norm, self.checkpoints)
+        require_finite(step, "gradient's norm", norm, self.checkpoints, self.writer)
         self.mean.add(metrics)
 
     def _log(self) -> None:
@@ -252,7 +254,8 @@ class _Run:
 
     def _validate_and_save(self, state: TrainState) -> None:
         metrics = self._evaluate(state.params, "validation")
-        require_finite(self.step, "validation loss", metrics["loss"], self.checkpoints)
+        loss = metrics["loss"]
+        require_finite(self.step, "validation loss", loss, self.checkpoints, self.writer)
         self.writer.write(self.step, "validation", metrics)
         shown = f"{self.score} {format_value(metrics[self.score])}"
         self.display.line(f"validation at step {self.step}: {shown}")

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from seqmodels.output import Lenient, decoration
+from seqmodels.terminal import plain_console
 from seqmodels.training.processes import is_first, say
 
 REFRESH_SECONDS = 0.2
@@ -27,16 +28,17 @@ class ProgressDisplay:
 
     def __init__(self, start: int, steps: int):
         shown: Any = sys.stdout and Lenient(sys.stdout)
-        self._console = Console(file=shown, highlight=False, soft_wrap=True, quiet=not is_first())
+        self._console = plain_console(file=shown, quiet=not is_first())
         self._works = True
         self._steps = steps
         self._refreshed = 0.0
         self._bar = Progress(
-            TextColumn("step"),
-            MofNCompleteColumn(),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[values]}"),
-            TimeRemainingColumn(),
+            TextColumn("step", markup=False),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=10),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
+            # Where the window is too narrow for them all, they take several lines.
+            TextColumn("{task.fields[values]}", markup=False, table_column=Column(overflow="fold")),
             console=self._console,
             auto_refresh=False,  # a refreshing thread would take time from the step
             disable=not self._console.is_terminal,
@@ -72,7 +74,7 @@ class ProgressDisplay:
 
     def line(self, text: str) -> None:
         """Prints a line that stays."""
-        self._show(lambda: self._console.print(text, markup=False))
+        self._show(lambda: self._console.print(text))
 
     def _show(self, draw: Callable[[], object]) -> None:
         if self._works:

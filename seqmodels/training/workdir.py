@@ -8,9 +8,7 @@ import contextlib
 import errno
 import os
 import platform
-import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +21,8 @@ from seqmodels.config import differing_keys, to_dict
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError, read_json, write_json
 from seqmodels.locks import UNKNOWN, HeldError, held
+from seqmodels.paths import local_path
+from seqmodels.secrets import shown_command
 from seqmodels.training.processes import is_first, largest, say
 from seqmodels.training.run_files import SCHEMAS, read_run_file
 
@@ -57,38 +57,15 @@ class Workdir:
 
     def __init__(self, path: str | Path):
         require_utf8(path)
-        self.path = Path(path)
+        self.path = local_path(path, "--workdir=")
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
         self.is_older = False
         """Whether the run that is opened was last continued under other mathematics."""
 
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Makes the folder, in which nobody else trains during this ``with`` statement.
-
-        Whatever ends the process lets go of the folder. Those who only read need not ask.
-
-        Raises:
-          UserError: somebody trains there, or it can't be written; in each process of a run.
-        """
-        refusal = None
-        with contextlib.ExitStack() as stack:
-            try:
-                if is_first():
-                    self.path.mkdir(parents=True, exist_ok=True)
-                    stack.enter_context(held(self.path / ".lock"))
-            except HeldError as error:
-                refusal = f"is in use by {error}; wait, stop it, or choose another folder"
-            except OSError as error:
-                if error.errno in UNKNOWN:
-                    say(f"warning: {self.path} can't be locked; see that nobody else trains there")
-                elif error.errno not in READ_ONLY:  # where a finished run can still be read
-                    refusal = f"can't be written ({error.strerror}); choose another folder"
-            if largest(refusal is not None):
-                refusal = refusal or "was refused to the first process"
-                raise UserError(f"--workdir={self.path} {refusal}")
-            yield
+    def held(self) -> contextlib.AbstractContextManager[None]:
+        """As :func:`held_folder`."""
+        return held_folder(self.path)
 
     def open_for(self, config: ConfigDict) -> None:
         """Makes the folder for a config's run, or checks that it holds that very run."""
@@ -175,6 +152,33 @@ class Workdir:
             write_json(self.path / name, content)
 
 
+@contextlib.contextmanager
+def held_folder(folder: Path) -> Iterator[None]:
+    """Makes a folder, in which nobody else works during this ``with`` statement.
+
+    Whatever ends the process lets go of the folder. Those who only read need not ask.
+
+    Raises:
+      UserError: somebody works there, or it can't be written; in each process of a run.
+    """
+    refusal = None
+    with contextlib.ExitStack() as stack:
+        try:
+            if is_first():
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(held(folder / ".lock"))
+        except HeldError as error:
+            refusal = f"is in use by {error}; wait, stop it, or choose another folder"
+        except OSError as error:
+            if error.errno in UNKNOWN:
+                say(f"warning: {folder} can't be locked; see that nobody else works there")
+            elif error.errno not in READ_ONLY:  # where a finished run can still be read
+                refusal = f"can't be written ({error.strerror}); choose another folder"
+        if largest(refusal is not None):
+            raise UserError(f"--workdir={folder} {refusal or 'was refused to the first process'}")
+        yield
+
+
 def require_utf8(workdir: str | Path) -> None:
     """Refuses a folder below a name of bytes that are not UTF-8, which libraries can't take.
 
@@ -193,8 +197,8 @@ UTF-8; rename it, or choose another
 
 
 def command() -> str:
-    """The command line that started this process, to be pasted into a shell."""
-    return shlex.join(["python", *sys.argv])
+    """The command line that started this process, to be pasted into a shell, without passwords."""
+    return shown_command()
 
 
 def versions() -> dict[str, Any]:

@@ -19,11 +19,13 @@ import pytest
 
 from seqmodels.errors import DivergedError, UserError
 from seqmodels.experiment import build_experiment
+from seqmodels.experiments.report.reading import find
 from seqmodels.stopping import SIGNALS
 from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.endings import require_finite
 from seqmodels.training.fit import fit
 from seqmodels.training.interruption import RunInterruptedError
+from seqmodels.training.metrics import MetricWriter
 from seqmodels.training.moments import Moment, Observer
 from seqmodels.training.programs import Programs
 from seqmodels.training.workdir import Workdir
@@ -203,13 +205,23 @@ def test_what_is_lost_is_done_again(disturb, undisturbed, end, tmp_path, capsys)
 
 
 def test_the_latest_checkpoint_is_the_last_good_one(tmp_path):
-    """In the message of a run that diverges, of which the first would be far behind."""
+    """In the message of a run that diverges; the report tells it from an unfinished one."""
+    workdir = Workdir(tmp_path)
+    workdir.open_for(tiny_config())
+    writer = MetricWriter(workdir.metrics, 0)
     for step in ("4", "8"):
-        (tmp_path / step).mkdir()
-    checkpoints = Checkpoints(tmp_path, "accuracy", True, print, read_only=True)
-    message = rf"^the loss is nan at step 9; the last good checkpoint is step 8 \({tmp_path}\)\. "
+        (workdir.checkpoints / step).mkdir(parents=True)
+    spec = ("accuracy", True, print, True)
+    checkpoints = Checkpoints(workdir.checkpoints, *spec)
+    message = r"^the loss is nan at step 9; the last good checkpoint is step 8 \(.*/checkpoints\)"
     with pytest.raises(DivergedError, match=message):
-        require_finite(9, "loss", math.nan, checkpoints)
+        require_finite(9, "loss", math.nan, checkpoints, writer)
+    writer.close()
+    (found,) = find([str(tmp_path)], pytest.fail).runs
+    assert found.state == ("failed: the loss or its gradient stopped being finite at step 9",)
+    MetricWriter(workdir.metrics, 8).close()  # it continues from a step before
+    (found,) = find([str(tmp_path)], pytest.fail).runs
+    assert found.state == (f"unfinished: step 0 of {tiny_config().train.steps}",)
 
 
 def test_results_are_those_of_the_best_checkpoint(undisturbed):

@@ -81,7 +81,7 @@ def test_where_there_are_no_locks_there_may_be_runs(tmp_path, monkeypatch, capsy
     monkeypatch.setattr("fcntl.flock", refuse)
     with Workdir(tmp_path).held():
         pass
-    warning = f"warning: {tmp_path} can't be locked; see that nobody else trains there\n"
+    warning = f"warning: {tmp_path} can't be locked; see that nobody else works there\n"
     assert capsys.readouterr().out == (warning if said else "")
 
 
