@@ -81,6 +81,7 @@ SETTINGS = (
     "--config.train.lengths=uniform",
     "--config.train.shortest=5",
     "--config.model.dtype=bfloat16",
+    "--config.train.steps=600",
     "--config.train.log_every=7",  # so that checkpoints lie inside of what is logged together
 )
 
@@ -135,7 +136,8 @@ def test_kills_at_random_moments(cache, tmp_path, capsys, count):
             if ends[victim][0] == -signal.SIGKILL:
                 for number, (code, _, errors) in enumerate(ends):
                     if number != victim:
-                        assert code == 2, errors
+                        # JAX's own thread may be the first to notice, and aborts.
+                        assert code in (2, -signal.SIGABRT), errors
                         assert len(errors.splitlines()) == 1, errors
                 survived = time.monotonic() - killed
                 assert survived < 60
