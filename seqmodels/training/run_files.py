@@ -118,13 +118,14 @@ def read_run_file(folder: Path, name: str) -> dict[str, Any] | None:
     return content
 
 
-def read_event_lines(folder: Path) -> Iterator[dict[str, Any] | UnreadableError]:
-    """Each event of a run's ``metrics.jsonl``, or what is wrong with its line."""
+def read_event_lines(folder: Path) -> Iterator[tuple[str, dict[str, Any] | UnreadableError]]:
+    """Each line of a run's ``metrics.jsonl``, with its event or what is wrong with it."""
     file = folder / "metrics.jsonl"
-    for number, (_, content) in enumerate(read_json_lines(file, dict[str, float | int | str]), 1):
+    lines = read_json_lines(file, dict[str, float | int | str])
+    for number, (text, content) in enumerate(lines, 1):
         try:
             if not isinstance(content, UnreadableError):
                 convert(content, _Event, f"{file}, line {number},")
-            yield content
+            yield text, content
         except UnreadableError as error:
-            yield error
+            yield text, error

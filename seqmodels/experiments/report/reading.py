@@ -217,7 +217,7 @@ def _read_events(folder: Path, skip: Skip) -> list[Content]:
     events: list[Content] = []
     bad: list[UnreadableError] = []
     try:
-        for event in read_event_lines(folder):
+        for _, event in read_event_lines(folder):
             if isinstance(event, UnreadableError):
                 bad.append(event)
             else:
