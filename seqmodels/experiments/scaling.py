@@ -28,6 +28,8 @@ from seqmodels.experiments.scaling_settings import Settings, read_settings
 from seqmodels.experiments.scaling_tables import cell_line, print_scaling
 from seqmodels.experiments.targets import ENVIRONMENT, require_target
 from seqmodels.json_files import UnreadableError, convert, read_json, write_json
+from seqmodels.paths import local_path
+from seqmodels.training.startup import overlooked_card
 from seqmodels.training.workdir import command, require_utf8
 
 CELL = "seqmodels.experiments.cell"
@@ -68,8 +70,10 @@ def scale(
     settings = read_settings(config)
     require_tasks(tasks)
     require_utf8(workdir)
-    folder = Path(workdir)
+    folder = local_path(workdir, "--workdir=")
     _open(folder, config, target)
+    if target is None and (card := overlooked_card()):
+        print(f"warning: {card}", file=sys.stderr, flush=True)
     table = _Table(settings, folder, target)
     results = _results(config_file, target)
     try:

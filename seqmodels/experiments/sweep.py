@@ -26,6 +26,7 @@ from seqmodels.experiments.sweep_studies import Studies
 from seqmodels.experiments.sweep_summary import write_summary
 from seqmodels.experiments.sweep_worker import Orders
 from seqmodels.experiments.trials import folder_lock
+from seqmodels.paths import local_path
 from seqmodels.secrets import shown_command
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.workdir import require_utf8
@@ -72,7 +73,7 @@ def run_sweep(
     """
     match = read_match(options.match, options.target)
     widths: dict[str, int] = {}
-    folder = Path(workdir).absolute()
+    folder = local_path(workdir, "--workdir=").absolute()
     if not options.dry_run:
         require_utf8(workdir)
         require_sweep_folder(folder)

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from seqmodels.experiments.groups import Group, Run, argument_text
 from seqmodels.experiments.trials import Trial, TrialFile
 from seqmodels.json_files import UnreadableError
+from seqmodels.terminal import plain_console
 from seqmodels.training.progress import format_value
 
 _ENDED = ("finished", "failed", "pruned")
@@ -34,7 +34,7 @@ class SweepDisplay:
         self._expected = expected
         self._trials: dict[str, TrialFile] = {}
         self._scores: dict[str, float] = {}
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = plain_console()
         self._live = Live(console=self._console, auto_refresh=False)
         self._begun = time.monotonic()
         self._ended_before: int | None = None
@@ -75,7 +75,7 @@ class SweepDisplay:
             self._ended_before = self.count("finished", "failed", "pruned")
         elif not self._console.is_terminal:
             for trial in ended:
-                self._console.print(self._line(trial), markup=False)
+                self._console.print(self._line(trial))
         if self._console.is_terminal:
             self._live.update(self._table(), refresh=True)
         return bool(ended)
@@ -113,10 +113,11 @@ class SweepDisplay:
             f"{self.count('failed')} failed, {self.count('pruned')} pruned; {self._left()}"
         )
         table = Table(title=title, title_justify="left", title_style="")
-        table.add_column("", no_wrap=True)
+        # In a narrow window the settings take several lines, and no number is cut.
+        table.add_column("", overflow="fold")
         for name in ("finished", "running", "failed", "pruned", "waiting"):
-            table.add_column(name, justify="right")
-        table.add_column(f"best {self._score}, validation", justify="right")
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(f"best {self._score}, validation", justify="right", overflow="fold")
         for text, expected in self._expected.items():
             own = [t for t in self._trials.values() if argument_text(t["arguments"]) == text]
             counts = [
@@ -132,14 +133,13 @@ class SweepDisplay:
 
 def print_plan(groups: list[Group], runs: list[Run], trials: int | None) -> None:
     """Lists the runs of a sweep with their sizes."""
-    console = Console(highlight=False, soft_wrap=True)
     for run in runs:
-        console.print(f"{run.name}  {describe(run._asdict())}  {_size(run.size)}", markup=False)
+        print(f"{run.name}  {describe(run._asdict())}  {_size(run.size)}")
     for group in groups if trials is not None else ():
         seeds = f"{len(group.seeds)} seed{'s' if len(group.seeds) > 1 else ''}"
         settings = f"{trials} settings, each with {seeds}"
         sizes = dict.fromkeys(_size(setting.size) for setting in group.settings)
-        console.print(f"{group.text}  {settings}  {'; or '.join(sizes)}", markup=False)
+        print(f"{group.text}  {settings}  {'; or '.join(sizes)}")
 
 
 def describe(point: Mapping[str, Any]) -> str:
