@@ -175,7 +175,7 @@ def _forget_ended(cells: Path) -> None:
         with contextlib.suppress(UnreadableError, ValueError):
             cell = read_cell(cells, mixer, int(length))
             if cell is not None and cell["status"] not in DONE:
-                file.unlink()
+                file.unlink(missing_ok=True)
 
 
 class _Table:
