@@ -2,6 +2,7 @@
 
 import gc
 import json
+import logging
 import math
 import resource
 import shutil
@@ -468,6 +469,11 @@ def test_a_disk_that_refuses_an_array_is_one_line(tmp_path, capfd, no_large_file
     assert capfd.readouterr() == ("", "")
     assert checkpoints.steps() == []
     assert not [thread for thread in threading.enumerate() if thread.name == "async_save"]
+    # What they say comes at any time later, or never.
+    said = "Task exception was never retrieved\nfuture: <Task coro=<write() of orbax/checkpoint>>"
+    for text, passes in ((said, False), (said.replace("orbax", "other"), True), ("orbax", True)):
+        record = logging.LogRecord("asyncio", logging.ERROR, "", 0, text, (), None)
+        assert bool(logging.getLogger("asyncio").filter(record)) == passes
 
 
 def test_a_save_that_fails_is_one_line(folder, monkeypatch):
