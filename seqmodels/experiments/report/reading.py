@@ -140,8 +140,8 @@ def find(folders: Sequence[str], warn: Callable[[str], None]) -> Found:
     now = versions()
     seen: set[Path] = set()
     for folder in folders:
-        if not Path(folder).is_dir():
-            what = "is no folder" if Path(folder).exists() else "no such folder"
+        if not os.path.isdir(folder):  # pathlib's raises for a name that is too long
+            what = "is no folder" if os.path.exists(folder) else "no such folder"
             raise UserError(f"{readable(folder)}: {what}; name folders of runs or sweeps")
         for path, kind in _below(Path(folder), skip):
             if path.resolve() in seen:
