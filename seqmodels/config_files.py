@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from seqmodels.errors import ConfigError, UserError, nearest
+from seqmodels.paths import local_path
 
 
 def run_config(file: str, function: str, argument: str | None) -> Any:
@@ -28,7 +29,7 @@ def run_config(file: str, function: str, argument: str | None) -> Any:
     Raises:
       ConfigError: the file is missing, is no Python, fails, or has no such function.
     """
-    path = Path(file)
+    path = local_path(file, "--config=")
     if not os.path.isfile(path):  # pathlib's raises for a name that is too long
         siblings = [str(p) for p in path.parent.glob("*.py")] if os.path.isdir(path.parent) else []
         raise ConfigError(f"--config={file}: no such file; {nearest(str(path), siblings)}")

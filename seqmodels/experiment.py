@@ -205,7 +205,7 @@ def _train_settings(
     require(
         curriculum_steps is None or curriculum_steps <= steps,
         f"curriculum_steps={curriculum_steps} is above steps={steps}: "
-        "the greatest length would never be reached",
+        f"the greatest length would never be reached; set train.curriculum_steps={steps} or lower",
     )
     require(
         truncate is None or lengths is None,

@@ -6,9 +6,7 @@ finished. Nothing else than this folder is needed to evaluate, resume or report.
 
 import os
 import platform
-import shlex
 import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,8 @@ from ml_collections import ConfigDict
 from seqmodels.config import differing_keys, to_dict
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError, read_json, write_json
+from seqmodels.paths import local_path
+from seqmodels.secrets import shown_command
 from seqmodels.training.processes import is_first
 from seqmodels.training.run_files import SCHEMAS, read_run_file
 
@@ -51,7 +51,7 @@ class Workdir:
 
     def __init__(self, path: str | Path):
         require_utf8(path)
-        self.path = Path(path)
+        self.path = local_path(path, "--workdir=")
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
         self.is_older = False
@@ -143,8 +143,8 @@ UTF-8; rename it, or choose another
 
 
 def command() -> str:
-    """The command line that started this process, to be pasted into a shell."""
-    return shlex.join(["python", *sys.argv])
+    """The command line that started this process, to be pasted into a shell, without passwords."""
+    return shown_command()
 
 
 def versions() -> dict[str, Any]:
