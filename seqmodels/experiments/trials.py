@@ -189,7 +189,7 @@ class Trial:
         """The steps of the run's validations so far, each with its score."""
         found = []
         with contextlib.suppress(UnreadableError):  # of the whole file: the run itself says so
-            for event in read_event_lines(self.folder):
+            for _, event in read_event_lines(self.folder):
                 if isinstance(event, dict) and event["split"] == "validation":
                     value = event.get(score)
                     if event["step"] < 2**31 and isinstance(value, int | float):
