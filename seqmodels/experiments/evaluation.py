@@ -1,7 +1,6 @@
 """Scores of a trained run, as a table and as JSON."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from seqmodels.errors import UserError
 from seqmodels.experiments.runs import keep, load_run
@@ -15,7 +14,7 @@ from seqmodels.training.step import jit_evaluation_step
 
 def evaluate_run(
     workdir: str, checkpoint: str, names: Sequence[str], devices: int | None = None
-) -> dict[str, Any]:
+) -> dict[Split, dict[str, float]]:
     """Scores a checkpoint of a run, prints a table and adds it to ``evaluations.json``.
 
     The file holds one entry a step and split: ``{"300": {"test": {"accuracy": 0.98}}}``.
@@ -35,13 +34,13 @@ def evaluate_run(
         wrong = unknown[0] if unknown else ""
         raise UserError(f"--split={wrong!r} is not one of {', '.join(SPLITS)}")
     run = load_run(workdir, checkpoint, devices)
-    stored = run.workdir.read("evaluations.json") or {}
+    run.workdir.read("evaluations.json")  # what can't be read is said before it takes time
     experiment, settings = run.experiment, run.experiment.train
     for split in splits:
         if experiment.task.examples(split, settings.length) is None:
             raise UserError(f"--split={split}: its examples are endless; use validation or test")
     step = jit_evaluation_step(experiment.model, experiment.task, run.mesh)
-    scores = {
+    scores: dict[Split, dict[str, float]] = {
         split: evaluate(
             step,
             run.params,
@@ -53,10 +52,17 @@ def evaluate_run(
         )
         for split in splits
     }
-    held = {split: levels(experiment.task, split, settings.length) for split in splits}
+    held: dict[Split, dict[str, float]] = {
+        split: levels(experiment.task, split, settings.length) for split in splits
+    }
+
+    def store() -> None:
+        stored = run.workdir.read("evaluations.json") or {}  # again: another may have added to it
+        stored[str(run.step)] = stored.get(str(run.step), {}) | scores
+        run.workdir.write("evaluations.json", stored)
+
+    keep(store)
     _print_table(scores, held, f"{workdir}, checkpoint {run.step}")
-    stored[str(run.step)] = stored.get(str(run.step), {}) | scores
-    keep(lambda: run.workdir.write("evaluations.json", stored))
     return scores
 
 

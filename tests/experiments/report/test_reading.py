@@ -44,6 +44,8 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"nowhere: no such folder; name folders of runs or sweeps"):
         found(tmp_path / "nowhere")
     (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"x: no such folder; name folders of runs or sweeps"):
+        found(Path("x" * 5000))
     with pytest.raises(UserError, match="file: is no folder"):
         found(tmp_path / "file")
 
