@@ -227,12 +227,15 @@ def run_of(point: Any) -> Run:
 @contextmanager
 def folder_lock(sweep: Path) -> Iterator[None]:
     """Waits for, and holds, what a sweep's folder has but one of: its list of points."""
-    try:
-        file = (sweep / ".lock").open("w")
-    except OSError as error:
-        raise UserError(f"--workdir={sweep} can't be written ({error.strerror})") from None
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context((sweep / ".lock").open("w"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise UserError(
+                f"--workdir={sweep} can't be written, or has no locks ({error.strerror}); choose "
+                "another folder"
+            ) from None
         yield
 
 
