@@ -39,9 +39,11 @@ def held(file: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
-            file.unlink()
-        os.close(descriptor)
+        try:
+            with contextlib.suppress(OSError):
+                file.unlink()
+        finally:
+            os.close(descriptor)
 
 
 def _take(file: Path) -> int:

@@ -67,7 +67,7 @@ def evaluate_run(
 
 
 def _print_table(
-    scores: Mapping[Any, dict[str, float]], held: Mapping[Any, dict[str, float]], title: str
+    scores: Mapping[Split, dict[str, float]], held: Mapping[Split, dict[str, float]], title: str
 ) -> None:
     """Each split's metrics, and what its score is held against."""
     names, against = (list(next(iter(values.values()))) for values in (scores, held))

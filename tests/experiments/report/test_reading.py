@@ -303,3 +303,30 @@ def test_a_sweep_s_groups_are_those_of_its_summary(tmp_path):
     for group in comparison.groups:
         rates = [run.trial["overrides"]["optimizer.learning_rate"] for run in group.runs]
         assert rates == [0.003, 0.003], "the chosen learning rate's runs, a seed each"
+
+
+def test_a_size_that_an_earlier_version_gave_to_all_settings_is_not_told(tmp_path):
+    """What the runs say of themselves counts; with its parameters its FLOPs are not known."""
+    folder = sweep_folder(tmp_path, ("gru",), (64,), seeds=(0,))
+    (one,) = comparisons(found(tmp_path)[0])
+    assert (one.groups[0].parameters, one.groups[0].flops) == (100_000, 64e8)
+    assert ("Sized to match", "parameters, 100,000 for the first setting of each, within 3%") in (
+        one.origin
+    )
+    for file in folder.glob("trials/*/results.json"):
+        write_json(file, json.loads(file.read_text()) | {"parameters": 300_000})
+    content = json.loads((folder / "sweep.json").read_text())
+    content["match"]["widths"] = "each setting"
+    write_json(folder / "sweep.json", content)
+    (other,) = comparisons(found(tmp_path)[0])
+    assert (other.groups[0].parameters, other.groups[0].flops) == (300_000, None)
+    assert ("Sized to match", "parameters, 100,000 each, within 3%") in other.origin
+
+
+def test_a_command_on_the_page_has_no_password(tmp_path):
+    folder = sweep_folder(tmp_path, ("gru",), (64,), seeds=(0,))
+    content = json.loads((folder / "sweep.json").read_text())
+    content["command"] = "python sweep.py --storage postgresql://me:sesame@host/x"
+    write_json(folder / "sweep.json", content)
+    (one,) = comparisons(found(tmp_path)[0])
+    assert ("Command", "python sweep.py --storage postgresql://me:***@host/x") in one.origin
