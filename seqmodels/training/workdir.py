@@ -91,10 +91,7 @@ class Workdir:
             ) from None
 
     def _mathematics(self) -> int:
-        try:
-            found = read_run_file(self.path, "environment.json")
-        except UnreadableError:  # it is about to be written anew
-            found = None
+        found = self.read("environment.json")
         return MATHEMATICS if found is None else found.get("mathematics", 1)
 
     def config(self) -> ConfigDict:
