@@ -20,6 +20,7 @@ def evaluate_run(
     """Scores a checkpoint of a run, prints a table and adds it to ``evaluations.json``.
 
     The file holds one entry a step and split: ``{"300": {"test": {"accuracy": 0.98}}}``.
+    Where the data are others than the run began with, an entry says so, as ``"other_data"``.
 
     Args:
       workdir: the run's folder.
@@ -53,9 +54,12 @@ def evaluate_run(
         )
         for split in splits
     }
-    _print_table(scores, f"{workdir}, checkpoint {run.step}")
+    mark = {} if run.other_data is None else {"other_data": run.other_data}
+    title = f"{workdir}, checkpoint {run.step}" + (" (other data than the run's)" if mark else "")
+    _print_table(scores, title)
     stored = run.workdir.read("evaluations.json") or {}
-    stored[str(run.step)] = stored.get(str(run.step), {}) | scores
+    marked = {split: metrics | mark for split, metrics in scores.items()}
+    stored[str(run.step)] = stored.get(str(run.step), {}) | marked
     run.workdir.write("evaluations.json", stored)
     return scores
 

@@ -34,7 +34,8 @@ def lengths_run(
 ) -> dict[int, LengthScores]:
     """Scores a run by length: prints it, draws it, and keeps it in ``lengths.json``.
 
-    The file holds an entry a step, split and length; it is written after each length.
+    The file holds an entry a step, split and length; it is written after each length,
+    with "other_data" where the data are others than the run began with.
 
     Args:
       workdir: the run's folder.
@@ -57,10 +58,11 @@ def lengths_run(
     stored: dict[str, Any] = run.workdir.read("lengths.json") or {}
     entry = stored.setdefault(str(run.step), {}).setdefault(asked.split, {})
     scores: dict[int, LengthScores] = {}
+    mark = {} if run.other_data is None else {"other_data": run.other_data}
     since = time.monotonic()
     for length, found in evaluate_lengths(run, asked):
         scores[length] = found
-        entry[str(length)] = _plain(found)
+        entry[str(length)] = _plain(found) | mark
         run.workdir.write("lengths.json", stored)
         now = time.monotonic()
         print(f"length {length:,}: {_shown(spec.score, found)}  {now - since:.1f} s", flush=True)

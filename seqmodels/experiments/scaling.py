@@ -19,7 +19,8 @@ from seqmodels.experiments.scaling_results import summarise
 from seqmodels.experiments.scaling_settings import Settings, read_settings
 from seqmodels.experiments.scaling_tables import cell_line, print_scaling
 from seqmodels.experiments.targets import ENVIRONMENT, require_target
-from seqmodels.training.workdir import Workdir, command
+from seqmodels.training.environment import command
+from seqmodels.training.workdir import Workdir
 
 EMPTY: dict[str, Any] = {
     "mixer": None,

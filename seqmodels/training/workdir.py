@@ -6,43 +6,24 @@ finished. Nothing else than this folder is needed to evaluate, resume or report.
 
 import json
 import os
-import platform
-import shlex
-import subprocess
-import sys
-from importlib import metadata
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
-import jax
 from ml_collections import ConfigDict
 
 from seqmodels.config import differing_keys, to_dict
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError, read_json
+from seqmodels.training.environment import FILE as ENVIRONMENT
+from seqmodels.training.environment import read_starts, with_start
 from seqmodels.training.processes import is_first
 
-PACKAGES = (
-    "seqmodels",
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "numpy",
-    "scikit-learn",
-)
-
+if TYPE_CHECKING:
+    from seqmodels.training.facts import Facts
 
 MATHEMATICS = 2
 """Raised with each change of what a run computes from the same config (CHANGELOG.md); a folder that
 states none is of 1."""
-
-
-class _Environment(TypedDict, total=False):
-    """What is read of ``environment.json``."""
-
-    mathematics: int
 
 
 class Workdir:
@@ -62,13 +43,18 @@ class Workdir:
         self.metrics = self.path / "metrics.jsonl"
         self.is_older = False
         """Whether the run that is opened was last continued under other mathematics."""
+        self.is_continued = False
+        """Whether the run that is opened lay here before."""
 
     def open_for(self, config: ConfigDict) -> None:
         """Makes the folder for a config's run, or checks that it holds that very run."""
-        plain = to_dict(config)
+        from seqmodels.training.facts import as_begun  # it imports all tasks
+
         stored = self.read("config.json")
+        self.is_continued = stored is not None
+        plain = to_dict(as_begun(config, stored))
         if stored is not None:
-            differing = differing_keys(stored, plain)
+            differing = differing_keys(to_dict(as_begun(stored, stored)), plain)
             if differing:
                 raise UserError(
                     f"--workdir={self.path} holds a run of another config: "
@@ -80,7 +66,7 @@ class Workdir:
                 self.write("config.json", plain)
             if self.results() is None:
                 self.is_older = stored is not None and self._mathematics() < MATHEMATICS
-                self.write("environment.json", _environment())
+                self._add_start()
         except OSError as error:
             raise UserError(
                 f"--workdir={self.path} can't be written ({error.strerror}); choose another folder"
@@ -88,10 +74,20 @@ class Workdir:
 
     def _mathematics(self) -> int:
         try:
-            found = read_json(self.path / "environment.json", _Environment)
+            found = read_starts(self.path)
         except UnreadableError:  # it is about to be written anew
-            found = None
-        return MATHEMATICS if found is None else found.get("mathematics", 1)
+            found = []
+        said = found[-1].get("mathematics", 1) if found else MATHEMATICS
+        return said if isinstance(said, int) else MATHEMATICS
+
+    def _add_start(self) -> None:
+        if not is_first():
+            return
+        try:
+            before = read_json(self.path / ENVIRONMENT, dict[str, Any])
+        except UnreadableError:
+            before = None
+        self.write(ENVIRONMENT, dict(with_start(before or {}, MATHEMATICS)))
 
     def config(self) -> ConfigDict:
         """The config of the run that lies here.
@@ -102,7 +98,26 @@ class Workdir:
         stored = self.read("config.json")
         if stored is None:
             raise UserError(f"--workdir={self.path} holds no run (no config.json); train first")
-        return ConfigDict(stored).lock()
+        from seqmodels.training.facts import as_begun  # it imports all tasks
+
+        return as_begun(stored, stored)
+
+    def located(self, config: ConfigDict) -> ConfigDict:
+        """The config of this run as its task is built: what it read is read where it lay then."""
+        from seqmodels.training.facts import as_begun, located  # it imports all tasks
+
+        stored = self.read("config.json")
+        return located(as_begun(config, stored), stored, self.facts())
+
+    def facts(self) -> "Facts | None":
+        """What the run noted of its task and data; None where it didn't.
+
+        Raises:
+          UserError: the file is damaged.
+        """
+        from seqmodels.training.facts import read_facts  # it imports all tasks
+
+        return read_facts(self.path)
 
     def results(self) -> dict[str, Any] | None:
         """The results of a finished run; None while it is unfinished."""
@@ -154,48 +169,3 @@ UTF-8; rename it, or choose another
             f"--workdir={os.fspath(workdir)!r} lies in a folder whose name is not in UTF-8; "
             "rename it, or choose another"
         ) from None
-
-
-def command() -> str:
-    """The command line that started this process, to be pasted into a shell."""
-    return shlex.join(["python", *sys.argv])
-
-
-def versions() -> dict[str, Any]:
-    """What runs here: the commit of this code, None where it isn't known, and the packages'."""
-    return {
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-    }
-
-
-def _version(package: str) -> str | None:
-    """The version of a package; None of code that is run without having been installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _environment() -> dict[str, Any]:
-    return {
-        "command": command(),
-        "mathematics": MATHEMATICS,
-        **versions(),
-        "platform": platform.platform(),
-        "devices": [f"{d.platform}:{d.device_kind}" for d in jax.devices()],
-        "cores": os.cpu_count(),
-    }
-
-
-def _commit() -> str | None:
-    """The commit that this code is checked out at; None where it isn't, or without git."""
-    folder = Path(__file__).parent
-    try:
-        git = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return None
-    return git.stdout.strip() if git.returncode == 0 else None

@@ -7,6 +7,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from seqmodels.errors import UserError
+from seqmodels.training.environment import read_starts
 from seqmodels.training.workdir import Workdir
 
 
@@ -29,7 +30,7 @@ def test_a_new_folder_gets_config_and_environment(tmp_path):
         "seed": 0,
         "model": {"width": 8, "pattern": ["a", "b"]},
     }
-    environment = run.read("environment.json")
+    (environment,) = read_starts(run.path)
     assert environment.keys() >= {"command", "commit", "python", "packages", "devices"}
     assert {"jax", "flax", "optax", "orbax-checkpoint"} <= environment["packages"].keys()
     assert len(environment["devices"]) == 8
@@ -106,10 +107,3 @@ def test_a_file_that_can_not_be_written_is_named(tmp_path):
     (tmp_path / "results.json").mkdir()
     message = refusal(Workdir(tmp_path).write, "results.json", {})
     assert message == f"{tmp_path}/results.json can't be written (Is a directory)"
-
-
-def test_a_machine_without_git_has_no_commit(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    run = Workdir(tmp_path / "run")
-    run.open_for(config())
-    assert run.read("environment.json")["commit"] is None

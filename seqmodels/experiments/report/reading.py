@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from seqmodels.errors import UserError
 from seqmodels.experiments.report.values import number, readable
+from seqmodels.training.environment import starts, versions
 from seqmodels.training.metrics import read_events
-from seqmodels.training.workdir import versions
 
 Content = dict[str, Any]
 """A JSON object."""
@@ -30,6 +30,8 @@ class Run(NamedTuple):
     """The point of a sweep that it is; empty for a run of its own."""
     state: tuple[str, ...]
     """``finished``, or what it is otherwise; and whether another version made it."""
+    facts: Content
+    """What it noted of its task when it began; empty where it didn't."""
 
     @property
     def name(self) -> str:
@@ -170,7 +172,8 @@ def _read_run(folder: Path, now: Content, trial: Content) -> Run:
     results = _read(file) if file.exists() else None
     if results is not None:
         _need(file, results, {"validation": dict, "test": dict})
-    config, environment = _read(folder / "config.json"), _read(folder / "environment.json")
+    config = _read(folder / "config.json")
+    environment = next(reversed(starts(_read(folder / "environment.json"))), {})
     try:
         events = read_events(folder / "metrics.jsonl")
     except (OSError, ValueError) as error:
@@ -187,6 +190,7 @@ def _read_run(folder: Path, now: Content, trial: Content) -> Run:
         _read(folder / "lengths.json"),
         trial,
         (state, *([other] if other else [])),
+        _read(folder / "facts.json"),
     )
 
 

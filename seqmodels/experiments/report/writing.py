@@ -17,7 +17,7 @@ from seqmodels.experiments.report.section import Section
 from seqmodels.experiments.report.styles import styles
 from seqmodels.experiments.report.table import Table, to_csv, to_markdown
 from seqmodels.experiments.report.values import readable
-from seqmodels.training.workdir import command, versions
+from seqmodels.training.environment import command, versions
 
 
 def write_report(folders: Sequence[str], out: str) -> Path:

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 from seqmodels.errors import UserError
-from seqmodels.experiments.report.comparison import comparisons
+from seqmodels.experiments.report.comparison import HIGHER_IS_BETTER, SCORES, comparisons, score_of
 from seqmodels.experiments.report.reading import find
+from seqmodels.tasks import TASKS
 from tests.experiments.report.folders import (
     run_folder,
     scaling_folder,
     sweep_folder,
     write_json,
 )
+from tests.tasks.test_tasks import make
 
 
 def found(*folders: Path):
@@ -179,3 +181,24 @@ def test_a_sweep_s_groups_are_those_of_its_summary(tmp_path):
     for group in comparison.groups:
         rates = [run.trial["overrides"]["optimizer.learning_rate"] for run in group.runs]
         assert rates == [0.003, 0.003], "the chosen learning rate's runs, a seed each"
+
+
+def test_a_score_is_what_the_run_noted(tmp_path, monkeypatch):
+    """No task is built for it: not its data, nor what its settings name."""
+    monkeypatch.setattr("seqmodels.tasks.TASKS", None)
+    noted = {"score": "own", "higher_is_better": False}
+    for name, facts in (("a", noted), ("b", {"score": 3}), ("c", None)):
+        run_folder(tmp_path / name, task={"kind": "recall"})
+        if facts is not None:
+            write_json(tmp_path / name / "facts.json", facts)
+    runs = {run.name: run for run in find([str(tmp_path)], pytest.fail).runs}
+    assert score_of(runs["a"]) == ("own", False)
+    assert score_of(runs["b"]) == score_of(runs["c"]) == ("accuracy", True)
+
+
+def test_scores_of_older_runs_are_those_of_their_tasks(own_files, monkeypatch):
+    monkeypatch.chdir(own_files)
+    for kind in TASKS:
+        spec = make(kind).spec
+        assert SCORES.get(kind, "accuracy") == spec.score, kind
+        assert (spec.score in HIGHER_IS_BETTER) == spec.higher_is_better
