@@ -38,7 +38,7 @@ TORCH_MALLOC = flags.DEFINE_enum(
 NAMES = flags.DEFINE_list("cases", [], "the cases to time; all of them by default")
 LENGTHS = flags.DEFINE_list("lengths", [], "the lengths; each case's own by default")
 DTYPES = flags.DEFINE_list("dtypes", ["float32", "bfloat16"], "of float32, bfloat16")
-DEVICES = flags.DEFINE_list("devices", ["1", "cores"], "over how many CPU devices: 1, cores")
+DEVICES = flags.DEFINE_list("devices", ["1", "cores"], "over how many devices: 1, cores (all)")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "measurements of each")
 SECONDS = flags.DEFINE_float("seconds", 0.3, "about how long a measurement lasts")
 OUT = flags.DEFINE_string("out", None, "folder for layers.json and layers.md")
@@ -61,7 +61,7 @@ class Torch:
         tunables = {"GLIBC_TUNABLES": ":".join(f"glibc.malloc.{item}" for item in KEPT_MEMORY)}
         try:
             self.process = subprocess.Popen(
-                [python, str(script)],
+                [python, str(script), "cuda" if jax.default_backend() == "gpu" else "cpu"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -116,7 +116,7 @@ def jax_seconds(name: str, length: int, dtype: str, backward: bool, devices: int
 def measure(name: str, length: int, dtype: str, backward: bool, torch: Torch | None) -> dict:
     """One line of the table."""
     cores = jax.device_count()
-    counts = [{"1": 1, "cores": cores}[text] for text in DEVICES.value]
+    counts = dict.fromkeys({"1": 1, "cores": cores}[text] for text in DEVICES.value)
     forms = {count: jax_seconds(name, length, dtype, backward, count) for count in counts}
     first = {count: (form(1), form(2))[1] for count, form in forms.items()}
     calls = max(1, round(SECONDS.value / min(first.values())))

@@ -16,7 +16,10 @@ from document import replace_table
 from matplotlib.figure import Figure
 
 from seqmodels import cli
+from seqmodels.config import load_config
 from seqmodels.errors import UserError
+from seqmodels.experiment import build_experiment
+from seqmodels.tasks.chance import WORDS, levels
 from seqmodels.training.workdir import Workdir
 
 RUNS = flags.DEFINE_string("runs", "runs/length", "folder of the runs")
@@ -95,6 +98,11 @@ def draw(found: dict[str, np.ndarray], path: Path) -> None:
         axes.plot(
             LENGTHS, values.mean(axis=0), label=name, color=color, marker=marker, ms=4, lw=1.2
         )
+    task = build_experiment(load_config("configs/length.py:mixer=gru")).task
+    held = {n: levels(task, "test", n) for n in LENGTHS}
+    for name, dash in zip(held[LENGTHS[0]], (":", "-."), strict=True):
+        line = [held[n][name] for n in LENGTHS]
+        axes.plot(LENGTHS, line, label=WORDS[name], color="gray", linestyle=dash, lw=1)
     axes.axvline(LENGTHS[0], color="gray", linestyle="--", lw=1)
     axes.set_xscale("log", base=2)
     axes.set_xticks(LENGTHS, [f"{n:,}" for n in LENGTHS])

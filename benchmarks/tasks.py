@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 from document import replace_table
-from task_entries import ENTRIES, Entry
+from task_entries import ENTRIES, Entry, chance_cell
 from task_files import FILES
 from task_panels import OF_BYTES, draw_panels
 
@@ -72,7 +72,7 @@ def shown(micros: float) -> str:
 
 def row(kind: str, entry: Entry) -> str:
     """A task's line of the table."""
-    costs = []
+    costs, chances = [], []
     for settings, length in entry.measured:
         named = "".join(f", {key}={value}" for key, value in settings.items())
         with made(kind, settings, length) as task:
@@ -80,11 +80,14 @@ def row(kind: str, entry: Entry) -> str:
             first = cost_of_round(task, length, 0)
             read = f"; {shown(first)} when first read" if entry.keeps else ""
             costs.append(f"{shown(cost(task, length))} (L={length:,}{named}{read})")
+            chances.append(chance_cell(task, length))
     with made(kind, {}, entry.length) as task:
         spec = task.spec
     unit = "features" if spec.inputs == "features" else "tokens"
     inputs = f"{spec.input_size} {unit if spec.input_size > 1 else unit[:-1]}"
-    cells = [f"`{kind}`", spec.shape, inputs, entry.tests, entry.chance, entry.source]
+    if len(set(chances)) == 1:
+        del chances[1:]
+    cells = [f"`{kind}`", spec.shape, inputs, entry.tests, " / ".join(chances), entry.source]
     return f"| {' | '.join([*cells, '; '.join(costs)])} |"
 
 

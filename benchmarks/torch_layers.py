@@ -1,9 +1,10 @@
 """PyTorch's side of benchmarks/layers.py, in an environment of its own.
 
-Reads one JSON request a line from stdin, ``{"case", "length", "dtype", "backward", "calls",
-"sizes"}``, and answers each with ``{"seconds": per call}``. Nothing of seqmodels and JAX
-is imported here. Every case is what the same name means in benchmarks/cases.py, by
-PyTorch's own eager operations; only one form of each was tried.
+Its argument is the device, ``cpu`` or ``cuda``. Reads one JSON request a line from stdin,
+``{"case", "length", "dtype", "backward", "calls", "sizes"}``, and answers each with
+``{"seconds": per call}``. Nothing of seqmodels and JAX is imported
+here. Every case is what the same name means in benchmarks/cases.py, by PyTorch's own eager
+operations; only one form of each was tried.
 """
 
 import functools
@@ -16,6 +17,8 @@ import time
 import torch
 from torch import nn
 from torch.nn import functional
+
+DEVICE = sys.argv[1]
 
 
 class Recurrent(nn.Module):
@@ -194,7 +197,7 @@ def transformer_step(length, dtype, sizes):
 
     def step():
         optimizer.zero_grad()
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        with torch.autocast(DEVICE, dtype, enabled=dtype != torch.float32):
             scores = model(tokens[:, :-1])
         functional.cross_entropy(
             scores.float().reshape(-1, V), tokens[:, 1:].reshape(-1)
@@ -208,14 +211,18 @@ def transformer_step(length, dtype, sizes):
 def main():
     """Answers requests until stdin ends."""
     torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_default_device(DEVICE)
+    wait = torch.cuda.synchronize if DEVICE == "cuda" else lambda: None
     print(json.dumps({"version": torch.__version__}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         keys = ("case", "length", "dtype", "backward")
         step = prepare(*(request[k] for k in keys), json.dumps(request["sizes"]))
+        wait()
         start = time.perf_counter()
         for _ in range(request["calls"]):
             step()
+            wait()
         seconds = (time.perf_counter() - start) / request["calls"]
         assert math.isfinite(seconds)
         print(json.dumps({"seconds": seconds}), flush=True)

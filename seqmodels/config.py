@@ -52,7 +52,7 @@ def load_config(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> ConfigD
         content = plain(config, "config")
         try:
             config = ConfigDict(content)
-        except ValueError as error:  # a key with a dot
+        except (ValueError, AttributeError) as error:  # a key with a dot, or like __init__
             raise ConfigError(f"--config={file}: get_config: {error}") from None
     if not isinstance(config, ConfigDict):
         raise ConfigError(
@@ -219,6 +219,8 @@ def construct(function: Callable[..., Any], section: Section, path: str, **given
             require_finite(value, f"{path}.{key}")
         if isinstance(value, list):
             section[key] = tuple(value)
+        elif type(value) is int and hints.get(key) in (float, float | None):
+            section[key] = float(value)
     missing = [
         name
         for name in readable

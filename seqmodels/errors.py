@@ -10,9 +10,18 @@ from typing import Any
 
 
 class UserError(Exception):
-    """A mistake that the user can mend; the message says how. Exit code 2."""
+    """A mistake that the user can mend; the message says how. Exit code 2.
+
+    The message is one line of what can be printed, whatever names and files it cites.
+
+    >>> print(UserError("model.a\\nb=1 is never read"))
+    model.a\\nb=1 is never read
+    """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in super().__str__())
 
 
 class ConfigError(UserError, ValueError):

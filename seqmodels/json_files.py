@@ -7,9 +7,11 @@ so that a later version's file is still read.
 
 import json
 import os
+import re
 import socket
 import stat
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from types import GenericAlias
 from typing import Any
@@ -20,6 +22,10 @@ from seqmodels.errors import UserError
 
 LARGEST = 2**28
 """Bytes of the largest file that is read; ours are thousands of times smaller."""
+GREATEST = 1e100
+"""Numbers are below it, so that sums and products of them are numbers."""
+DEEPEST = 64
+"""Levels of lists and objects in one another; ours have eight at most."""
 
 
 class UnreadableError(UserError):
@@ -59,13 +65,54 @@ def parse_json[T](text: bytes | str, schema: type[T] | GenericAlias, name: str) 
       UnreadableError: it is no JSON, or holds something else.
     """
     try:
-        return msgspec.convert(json.loads(text), schema)
+        decoded = text.decode() if isinstance(text, bytes) else text
+        if _levels(decoded) > DEEPEST:
+            raise UnreadableError(
+                f"{name} holds something else: it is nested more than {DEEPEST} levels deep"
+            )
+        content = json.loads(decoded, parse_int=_whole, parse_float=_bounded)
+    except ValueError as error:  # no JSON, no UTF-8, or a number that is too large
+        raise UnreadableError(f"{name} is cut short or no JSON ({error})") from None
+    return convert(content, schema, name)
+
+
+def convert[T](content: Any, schema: type[T] | GenericAlias, name: str) -> T:
+    """What JSON said, as the schema's type.
+
+    Raises:
+      UnreadableError: it is something else.
+    """
+    try:
+        return msgspec.convert(content, schema)
     except msgspec.ValidationError as error:
         raise UnreadableError(f"{name} holds something else: {error}") from None
-    except RecursionError:
-        raise UnreadableError(f"{name} holds something else: it is nested too deeply") from None
-    except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
-        raise UnreadableError(f"{name} is cut short or no JSON ({error})") from None
+
+
+_TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_BRACKET = re.compile(r"[][{}]")
+
+
+def _levels(text: str) -> int:
+    """How deep a text's lists and objects are nested, without following them down.
+
+    A parser, and whatever walks through what it gives, goes down the C stack with each level.
+
+    >>> _levels('{"a": [1, [2], "[["]}')
+    3
+    """
+    steps = (1 if found[0] in "[{" else -1 for found in _BRACKET.finditer(_TEXT.sub("", text)))
+    return max(accumulate(steps), default=0)
+
+
+def _whole(text: str) -> int | float:
+    """A whole number; as a float, as which no schema takes it for one, from 20 digits on."""
+    return int(text) if len(text) < 20 else _bounded(text)
+
+
+def _bounded(text: str) -> float:
+    if not abs(value := float(text)) < GREATEST:
+        raise ValueError(f"the number {text[:8]}… is not below {GREATEST:g}")
+    return value
 
 
 def write_json(file: Path, content: Any) -> None:

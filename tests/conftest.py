@@ -7,6 +7,7 @@ All of it is set in this process and not in the environment: a script that a tes
 starts finds the machine as a user's would.
 """
 
+import gc
 from collections import Counter
 from pathlib import Path
 
@@ -39,6 +40,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     groups = {item: group_of(item.nodeid) for item in items}
     slow = Counter(groups[item] for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: (-slow[groups[item]], groups[item]))
+
+
+def pytest_collection_finish() -> None:
+    """Garbage is looked for in what tests make, and not in all modules again each time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,9 @@ def test_the_best_checkpoint_scores_what_the_run_said(run, capsys):
     assert scores == {split: results[split] for split in ("validation", "test")}
     table = capsys.readouterr().out
     assert f"{run}, checkpoint {results['best_step']}" in table
-    for word in ("split", "loss", "bits per byte", "accuracy", "validation", "test"):
+    assert 3 < results["chance"] < 6
+    assert f"{results['chance']:.3g}" in table
+    for word in ("split", "loss", "bits per byte", "accuracy", "chance", "validation", "test"):
         assert word in table
     after = contents(run)
     assert read_json(run / "evaluations.json") == {str(results["best_step"]): scores}

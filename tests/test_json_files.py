@@ -10,6 +10,7 @@ import pytest
 
 from seqmodels.errors import UserError
 from seqmodels.json_files import (
+    DEEPEST,
     LARGEST,
     UnreadableError,
     parse_json,
@@ -64,8 +65,14 @@ WRONG = {
     "a wrong type deep inside": '{"steps": 1, "split": {"loss": 1.0, "accuracy": [1]}}',
     "a wrong item of many": json.dumps(GOOD | {"names": ["a"] * 50 + [3]}),
     "no whole number": '{"steps": 1.5, "split": {}}',
+    "a number of 400 digits": f'{{"steps": {"9" * 400}, "split": {{}}}}',
     "a number of 5,000 digits": f'{{"steps": {"9" * 5000}, "split": {{}}}}',
+    "a whole number beyond 64 bits": f'{{"steps": {2**70}, "split": {{}}}}',
+    "a number beyond every float": '{"steps": 1, "split": {"loss": 1e999}}',
+    "a number whose square is beyond every float": '{"steps": 1, "split": {"loss": -1e200}}',
     "100,000 levels": "[" * 100_000 + "]" * 100_000,
+    "10,000 levels, cut short": '{"steps": [' * 10_000,
+    "10,000 levels in a part that nothing reads": f'{{"x": {"[" * 10_000}{"]" * 10_000}}}',
     "no text": b"\xff\xfe\x00{",
 }
 
@@ -79,6 +86,17 @@ def test_anything_else_is_one_line_that_names_the_file(tmp_path, name):
         read_json(file, Scores)
     assert str(caught.value).startswith(f"{file} ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("levels", [DEEPEST, DEEPEST + 1])
+def test_levels_are_counted_outside_of_texts(levels):
+    text = "".join(['{"a": ["]}]", "\\\\", '] + ['[{"[": "}\\"]"}, '] * (levels - 3) + ["1"])
+    text += "]" * (levels - 3) + "]}"
+    if levels > DEEPEST:
+        with pytest.raises(UnreadableError, match=r"^it holds something else: it is nested more "):
+            parse_json(text, dict[str, list], "it")
+    else:
+        assert parse_json(text, dict[str, list], "it") == json.loads(text)
 
 
 def test_what_is_no_file_or_too_large_is_not_read(tmp_path):

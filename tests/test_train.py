@@ -69,10 +69,14 @@ def test_a_run_leaves_all_that_is_needed(finished):
     best = max(validations, key=lambda event: (event["accuracy"], event["step"]))
     assert results["best_step"] == best["step"]
     assert results["validation"]["accuracy"] == best["accuracy"]
-    assert results["test"]["accuracy"] > 0.2, "chance is 0.125"
+    assert results["chance"] == 0.125
+    assert results["test"]["accuracy"] > 0.2
     kept = {int(path.name) for path in (workdir / "checkpoints").iterdir()}
     assert kept == {STEPS, STEPS - EVALUATE_EVERY, best["step"]}
-    assert f"(best checkpoint, step {best['step']}); the run lies in {workdir}" in output
+    assert (
+        f", chance 0.125 (best checkpoint, step {best['step']}); the run lies in {workdir}"
+        in output
+    )
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """Scores of a trained run, as a table and as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -9,6 +9,7 @@ from rich.table import Table
 from seqmodels.errors import UserError
 from seqmodels.experiments.runs import load_run
 from seqmodels.tasks.base import SPLITS, Split
+from seqmodels.tasks.chance import WORDS, levels
 from seqmodels.training.evaluation import evaluate
 from seqmodels.training.progress import format_value
 from seqmodels.training.step import jit_evaluation_step
@@ -37,6 +38,7 @@ def evaluate_run(
         wrong = unknown[0] if unknown else ""
         raise UserError(f"--split={wrong!r} is not one of {', '.join(SPLITS)}")
     run = load_run(workdir, checkpoint, devices)
+    stored = run.workdir.read("evaluations.json") or {}
     experiment, settings = run.experiment, run.experiment.train
     for split in splits:
         if experiment.task.examples(split, settings.length) is None:
@@ -54,22 +56,26 @@ def evaluate_run(
         )
         for split in splits
     }
+    held = {split: levels(experiment.task, split, settings.length) for split in splits}
     mark = {} if run.other_data is None else {"other_data": run.other_data}
     title = f"{workdir}, checkpoint {run.step}" + (" (other data than the run's)" if mark else "")
-    _print_table(scores, title)
-    stored = run.workdir.read("evaluations.json") or {}
+    _print_table(scores, held, title)
     marked = {split: metrics | mark for split, metrics in scores.items()}
     stored[str(run.step)] = stored.get(str(run.step), {}) | marked
     run.workdir.write("evaluations.json", stored)
     return scores
 
 
-def _print_table(scores: dict[str, dict[str, float]], title: str) -> None:
+def _print_table(
+    scores: Mapping[Split, dict[str, float]], held: Mapping[Split, dict[str, float]], title: str
+) -> None:
+    """Each split's metrics, and what its score is held against."""
     table = Table(title=title, title_justify="left")
     table.add_column("split")
-    names = list(next(iter(scores.values())))
-    for name in names:
+    names, against = (list(next(iter(values.values()))) for values in (scores, held))
+    for name in [*names, *(WORDS[name] for name in against)]:
         table.add_column(name.replace("_", " "), justify="right")
     for split, metrics in scores.items():
-        table.add_row(split, *(format_value(metrics[name]) for name in names))
+        values = [*(metrics[name] for name in names), *held[split].values()]
+        table.add_row(split, *map(format_value, values))
     Console(soft_wrap=True).print(table)

@@ -19,6 +19,7 @@ from seqmodels.experiments.scoring import (
 )
 from seqmodels.tasks.base import Batch, SlicedTask, Split, count_rows
 from seqmodels.tasks.buckets import bucket, pad
+from seqmodels.tasks.chance import levels
 from seqmodels.tasks.row_metrics import PER_EXAMPLE
 from seqmodels.training.memory import require_drawable, require_model_memory
 
@@ -34,6 +35,8 @@ class LengthScores(NamedTuple):
     metrics: dict[str, Score]
     slices: dict[str, dict[str, Score]]
     """By field and value the task's own score."""
+    levels: dict[str, float]
+    """What the score is held against (:func:`seqmodels.tasks.chance.levels`)."""
 
 
 class Asked(NamedTuple):
@@ -162,7 +165,8 @@ def _evaluate_length(run: LoadedRun, asked: Asked, length: int, scorer: Scorer) 
         batch = count_rows(batch, step * rows + np.arange(rows) < wanted)
         scores.append(scorer(run.params, batch if like is None else pad(batch, like)))
         fields.append(task.fields(batch) if isinstance(task, SlicedTask) else {})
-    return _summary(task.spec.score, jax.device_get(scores), fields)
+    held = levels(task, asked.split, length)
+    return _summary(task.spec.score, jax.device_get(scores), fields)._replace(levels=held)
 
 
 def _rows(batch_size: int, trained: int, length: int, devices: int) -> int:
@@ -191,7 +195,7 @@ def _summary(
             np.concatenate([_trim(part[key][i], values) for part in found]) for i in (0, 1)
         )
         slices[field] = _sliced(key, values, sums, counts)
-    return LengthScores(metrics, slices)
+    return LengthScores(metrics, slices, {})
 
 
 def _trim(array: Any, values: np.ndarray) -> np.ndarray:

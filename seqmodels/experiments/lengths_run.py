@@ -19,6 +19,7 @@ from seqmodels.experiments.lengths import (
 from seqmodels.experiments.pictures import draw_lengths
 from seqmodels.experiments.runs import load_run
 from seqmodels.tasks.base import SPLITS
+from seqmodels.tasks.chance import WORDS
 from seqmodels.training.progress import format_value
 
 
@@ -86,6 +87,7 @@ def _plain(found: LengthScores) -> dict[str, Any]:
             field: {value: made._asdict() for value, made in values.items()}
             for field, values in found.slices.items()
         },
+        **found.levels,
     }
 
 
@@ -101,9 +103,12 @@ def _print_tables(scores: dict[int, LengthScores], metric: str) -> None:
     """All metrics by length, and for each field the score by its values and the length."""
     console = Console(soft_wrap=True)
     names = list(next(iter(scores.values())).metrics)
-    table = Table("length", "n", *(name.replace("_", " ") for name in names))
+    against = list(next(iter(scores.values())).levels)
+    words = [*names, *(WORDS[name] for name in against)]
+    table = Table("length", "n", *(name.replace("_", " ") for name in words))
     for length, found in scores.items():
         cells = [_cell(found.metrics.get(name), name == metric) for name in names]
+        cells += [format_value(found.levels[name]) for name in against]
         table.add_row(f"{length:,}", f"{found.metrics[metric].examples:,}", *cells)
     console.print(table)
     for field in next(iter(scores.values())).slices:

@@ -15,6 +15,7 @@ from seqmodels.experiments.lengths import Asked, LengthScores, evaluate_lengths
 from seqmodels.experiments.receptive_field import receptive_field
 from seqmodels.experiments.runs import LoadedRun, load_run
 from seqmodels.tasks.base import Batch
+from seqmodels.tasks.chance import WORDS
 
 SAMPLES = 8
 """Written digits a class."""
@@ -164,6 +165,9 @@ def draw_lengths(run: LoadedRun, scores: dict[int, LengthScores]) -> Path:
         lengths, [s.low for s in found], [s.high for s in found], color=BLUE, alpha=0.2
     )
     axes.plot(lengths, [s.mean for s in found], color=BLUE, marker="o", ms=4)
+    for level, dash in zip(scores[lengths[0]].levels, (":", "-."), strict=False):
+        held = [scores[length].levels[level] for length in lengths]
+        axes.plot(lengths, held, color="gray", linestyle=dash, lw=1, label=WORDS[level])
     axes.axvline(trained, color=ORANGE, linestyle="--", label=f"longest in training: {trained:,}")
     axes.set_xlabel("length")
     axes.set_ylabel(f"{name}, 95% interval")

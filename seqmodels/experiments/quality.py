@@ -12,6 +12,8 @@ from seqmodels.experiment import build_experiment
 from seqmodels.experiments.cell_programs import model_section
 from seqmodels.experiments.child import end_with_parent, run_child, say
 from seqmodels.experiments.scaling_settings import Settings
+from seqmodels.json_files import UnreadableError
+from seqmodels.tasks.chance import WORDS
 from seqmodels.training.fit import fit
 from seqmodels.training.workdir import Workdir
 
@@ -70,13 +72,22 @@ def measure_quality(
                 **{name: getattr(budget, name) for name in BUDGET},
             }
             ending = run_child(__name__, request, settings.limits.memory_gib, budget.seconds)
-            entry = _entry(task, cell, Workdir(run).results(), ending)
+            entry = _entry(task, cell, _results(run, ending.found.get("score")), ending)
             entries.append(entry)
             print(f"{task} at {length:,}, {mixer}: {_shown(entry)}", flush=True)
     return entries
 
 
 BUDGET = ("steps", "batch_size", "learning_rate", "examples")
+
+
+def _results(run: Path, score: Any) -> dict[str, Any] | None:
+    """Of a run that has finished; None also where they can't be read, as the child has said."""
+    try:
+        results = Workdir(run).results()
+    except UnreadableError:
+        return None
+    return results if results is not None and score in results["test"] else None
 
 
 def _entry(task: str, cell: dict[str, Any], results: Any, ending: Any) -> dict[str, Any]:
@@ -90,10 +101,11 @@ def _entry(task: str, cell: dict[str, Any], results: Any, ending: Any) -> dict[s
         "task": task,
         "score": score,
         "mean": results["test"][score] if results else None,
-        "validation": results["validation"][score] if results else None,
+        "validation": results["validation"].get(score) if results else None,
         "steps": results["steps"] if results else None,
         "seconds": results["seconds"] if results else None,
         "parameters": results["parameters"] if results else None,
+        **{level: results[level] for level in WORDS if results and level in results},
         "step_seconds": step["median"] if step else None,
         "temporary_bytes": cell["temporary_bytes"],
         "status": status,

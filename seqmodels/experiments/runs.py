@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 
 from seqmodels.arrays import Params
-from seqmodels.errors import UserError
+from seqmodels.errors import ConfigError, UserError
 from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.training.checkpoint import Checkpoints, Which, abstract_state
 from seqmodels.training.environment import versions
@@ -44,8 +44,10 @@ def load_run(folder: str | Path, which: str, devices: int | None = None) -> Load
     """
     start_jax()
     workdir = Workdir(folder)
-    config = workdir.config()
-    experiment = build_experiment(workdir.located(config))
+    try:
+        experiment = build_experiment(workdir.located(workdir.config()))
+    except ConfigError as error:
+        raise ConfigError(f"{workdir.path / 'config.json'}: {error}") from None
     if not workdir.checkpoints.is_dir():
         raise UserError(f"--workdir={folder} holds no checkpoints; train first")
     mesh = run_mesh(experiment, devices)
@@ -87,7 +89,7 @@ def _other_data(workdir: Workdir, experiment: Experiment) -> str | None:
 def _which(text: str) -> Which:
     if text == "best" or text == "latest":
         return text
-    if not text.isdigit():
+    if not (text.isdecimal() and len(text) < 20):
         raise UserError(f"--checkpoint={text!r} is not 'best', 'latest' or a step")
     return int(text)
 

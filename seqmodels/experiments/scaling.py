@@ -19,6 +19,7 @@ from seqmodels.experiments.scaling_results import summarise
 from seqmodels.experiments.scaling_settings import Settings, read_settings
 from seqmodels.experiments.scaling_tables import cell_line, print_scaling
 from seqmodels.experiments.targets import ENVIRONMENT, require_target
+from seqmodels.json_files import read_json
 from seqmodels.training.environment import command
 from seqmodels.training.workdir import Workdir
 
@@ -116,7 +117,7 @@ def _results(config_file: str, target: str | None) -> dict[str, Any]:
 def _open(folder: Workdir, config: ConfigDict, target: str | None) -> bool:
     """Makes the folder or checks that it holds this scaling; whether the limits are new."""
     plain = to_dict(config) | {"target": target}
-    stored = folder.read("config.json")
+    stored = read_json(folder.path / "config.json", dict[str, Any])
     if stored is None:
         if folder.path.is_dir() and any(folder.path.iterdir()):
             raise UserError(f"--workdir={folder.path} holds something else; choose another folder")

@@ -88,6 +88,13 @@ class Task(Protocol):
         """Sums and counts of every metric; ``"loss"`` is what training minimises, in nats."""
         ...
 
+    def chance(self, split: Split, length: int) -> float:
+        """The best score of an answer that knows task, length and place, and not the input.
+
+        :mod:`seqmodels.tasks.chance` works it out of examples.
+        """
+        ...
+
 
 class GeneratedTask:
     """A task whose examples are drawn: endless in training, a fixed number in each other split.
@@ -99,6 +106,10 @@ class GeneratedTask:
       seed: which examples are drawn.
       evaluation_examples: the size of the validation and of the test split.
     """
+
+    spec: TaskSpec
+    answers: int | None = None
+    """How many answers there are, where at each place all are as likely; None where they aren't."""
 
     def __init__(self, seed: int, evaluation_examples: int):
         require(
@@ -138,6 +149,14 @@ class GeneratedTask:
             return classification_metrics(outputs, batch)
         return exact_match_metrics(outputs, batch)
 
+    def chance(self, split: Split, length: int) -> float:
+        """1 / ``answers``, or by draws; a task that has another closed form returns that."""
+        if self.answers is not None:
+            return 1 / self.answers
+        from seqmodels.tasks.chance import chance_of_draws  # here, because it imports this module
+
+        return chance_of_draws(self, split, length)
+
 
 def _evaluation_rows(
     task: GeneratedTask, split: Split, start: int, count: int, length: int
@@ -176,6 +195,15 @@ class WritingTask(Task, Protocol):
 
     def read_source(self, text: str) -> Int[np.ndarray, "*L"]:
         """A row of inputs from text; raises :class:`ParameterError` for what it can't hold."""
+        ...
+
+
+@runtime_checkable
+class ShowingTask(Task, Protocol):
+    """A task whose inputs show its answers among others of their kind."""
+
+    def shown_chance(self, split: Split, length: int) -> float:
+        """The score of one of the answers that are shown, whichever, in place of the right one."""
         ...
 
 

@@ -18,7 +18,7 @@ class Copy(GeneratedTask):
     The input is ``pattern`` symbols, blanks, and at the end a "now" token for each
     symbol; the symbols are the targets there (Hochreiter and Schmidhuber 1997,
     Arjovsky et al. 2016). Tokens: 0 is blank, 1 to ``symbols`` are symbols,
-    ``symbols + 1`` is "now". Chance is 1 / ``symbols`` a position.
+    ``symbols + 1`` is "now".
 
     Args:
       seed: which patterns are drawn.
@@ -38,7 +38,7 @@ class Copy(GeneratedTask):
         require(symbols >= 2, f"symbols={symbols} is not at least 2")
         super().__init__(seed, evaluation_examples)
         self.pattern = pattern
-        self.symbols = symbols
+        self.symbols = self.answers = symbols
         self.spec = TaskSpec(
             shape="many-to-many",
             inputs="tokens",

@@ -111,6 +111,11 @@ class Dates(GeneratedTask):
             targets[row, :10] = target
         return Batch(inputs, targets, np.ones(targets.shape), mask)
 
+    def chance(self, split: Split, length: int) -> float:
+        """1 / the days of the split."""
+        del length
+        return 1 / len(_days(split))
+
     def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
         """How many characters a source has."""
         return {"length": np.asarray(batch.mask).sum(axis=1)}

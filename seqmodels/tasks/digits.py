@@ -9,6 +9,7 @@ import numpy as np
 from seqmodels.arrays import Array, Float, Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
+    SPLITS,
     Batch,
     Metrics,
     Split,
@@ -18,6 +19,7 @@ from seqmodels.tasks.base import (
     generator,
     require_length,
 )
+from seqmodels.tasks.chance import chance_of_labels
 
 SIDE = 8
 SPLIT_SIZES = {"train": 1200, "validation": 297, "test": 300}
@@ -32,8 +34,8 @@ class Digits:
 
     The 1,797 images are scikit-learn's copy of the UCI optical digits (43 people;
     Alpaydin and Kaynak 1998). The split into 1,200 / 297 / 300 images is drawn once
-    and does not depend on the seed. Inputs are features in [0, 1], row after row;
-    chance is 10%.
+    and does not depend on the seed. Inputs are features in [0, 1], row after row.
+
 
     Args:
       seed: the order of the training images and how each is distorted.
@@ -95,6 +97,11 @@ class Digits:
     def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
         """Cross-entropy and accuracy."""
         return classification_metrics(outputs, batch)
+
+    def chance(self, split: Split, length: int) -> float:
+        """The share of the digit that is the most frequent in training."""
+        del length
+        return chance_of_labels({part: load_images(part)[1] for part in SPLITS}, split)
 
     def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
         """Which digit an image shows."""

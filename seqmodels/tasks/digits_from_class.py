@@ -15,6 +15,7 @@ from seqmodels.tasks.base import (
     example_indices,
     require_length,
 )
+from seqmodels.tasks.chance import chance_of_examples
 from seqmodels.tasks.digits import SIDE, SPLIT_SIZES, load_images
 
 GREYS = 17
@@ -27,7 +28,7 @@ class DigitsFromClass:
     """Write the 64 grey values of an image of a digit, row after row, given which digit.
 
     The images and their split are those of the task ``digits``, not distorted. The score is
-    bits per pixel; log2(17) = 4.09 is chance.
+    bits per pixel.
 
     Args:
       seed: the order of the training images.
@@ -85,3 +86,7 @@ class DigitsFromClass:
         metrics = classification_metrics(outputs, batch)
         total, count = metrics["loss"]
         return metrics | {"bits_per_pixel": (total / math.log(2), count)}
+
+    def chance(self, split: Split, length: int) -> float:
+        """Bits per pixel by how often each has each grey value."""
+        return chance_of_examples(self, split, length)

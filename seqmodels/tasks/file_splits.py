@@ -125,7 +125,7 @@ def said_splits(names: Iterable[str]) -> dict[str, Split]:
     >>> said_splits(["wiki.train.raw", "dev/train-1", "latest.txt", "tests.py"])
     {'wiki.train.raw': 'train', 'dev/train-1': 'validation'}
     """
-    splits = {name: _said(name) for name in names}
+    splits: dict[str, Split | None] = {name: _said(name) for name in names}
     said: dict[str, Split] = {name: split for name, split in splits.items() if split is not None}
     return {} if len(set(splits.values())) == 1 else said
 

@@ -66,7 +66,7 @@ class Frozen:
         self._sizes = self._records.sizes()
         self._task = construct_kind(TASKS, frozen, f"{what}: task", seed=of_seed)
         self.spec = self._task.spec
-        for ability in ("fields", "show_source", "show_target", "read_source"):
+        for ability in ("fields", "show_source", "show_target", "read_source", "shown_chance"):
             if hasattr(self._task, ability):
                 setattr(self, ability, getattr(self._task, ability))
 
@@ -108,3 +108,7 @@ class Frozen:
     def metrics(self, outputs: Float[Array, "B *P V"], batch: Batch) -> Metrics:
         """The metrics of the task that was frozen."""
         return self._task.metrics(outputs, batch)
+
+    def chance(self, split: Split, length: int) -> float:
+        """That of the task that was frozen."""
+        return self._task.chance(split, length)

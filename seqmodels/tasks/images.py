@@ -19,6 +19,7 @@ from seqmodels.tasks.base import (
     example_indices,
     require_length,
 )
+from seqmodels.tasks.chance import chance_of_labels
 from seqmodels.tasks.file_splits import (
     Splitting,
     least_trained,
@@ -44,8 +45,7 @@ class Images:
     (EXIF says how a camera was held); a class is a folder that holds some, by alphabet, without
     what programs leave behind. Inputs are features in [0, 1], one for grey values and three for
     colours (transparency is dropped). Each image belongs to one split, which its name may say
-    ("train-1.png"), or by a hash of its name in its class. Chance is the share of the most frequent
-    class.
+    ("train-1.png"), or by a hash of its name in its class.
 
     Every file's header is read at the start, which finds those of another size; an image is
     decoded when it is first asked for, and kept, up to KEPT_BYTES of all.
@@ -172,6 +172,11 @@ class Images:
     def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
         """Cross-entropy and accuracy."""
         return classification_metrics(outputs, batch)
+
+    def chance(self, split: Split, length: int) -> float:
+        """The share of the class that is the most frequent in training."""
+        del length
+        return chance_of_labels(self.labels, split)
 
     def _image(self, split: Split, index: int) -> UInt8[np.ndarray, "height width channels"]:
         path = self.paths[split][index]

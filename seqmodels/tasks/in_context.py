@@ -16,6 +16,7 @@ from seqmodels.tasks.base import (
     TaskSpec,
     require_length,
 )
+from seqmodels.tasks.chance import shown_share
 from seqmodels.tasks.sampling import different, previous
 
 
@@ -37,7 +38,7 @@ class InContextRecall(GeneratedTask):
     Each example draws the value of every key anew. Keys come with replacement, so most are asked
     many times. The first half of the vocabulary that is no noise are keys, the second are values,
     and at the end stand the noise tokens: a share of the pairs is two of those. The last pair
-    asks for a key that has been seen. Chance is 2 / (``vocabulary`` - ``noise_vocabulary``).
+    asks for a key that has been seen.
 
     Args:
       seed: which examples are drawn.
@@ -77,6 +78,9 @@ class InContextRecall(GeneratedTask):
         self.vocabulary = vocabulary
         self.noise = noise
         self.noise_vocabulary = noise_vocabulary
+        used = vocabulary - noise_vocabulary
+        self.values = range(used // 2, used)
+        self.answers = len(self.values)
         self.spec = _spec(vocabulary)
 
     def draw(
@@ -111,6 +115,10 @@ class InContextRecall(GeneratedTask):
         back = 2 * (np.arange(keys.shape[1]) - previous(keys)) - 1
         return {"distance": np.where(np.asarray(batch.weights) > 0, back, 0)}
 
+    def shown_chance(self, split: Split, length: int) -> float:
+        """By draws: one of the values that stand before the question."""
+        return shown_share(self, split, length, self.values)
+
 
 class FuzzyRecall(GeneratedTask):
     """Recall where keys and values are of several tokens: which ones belong together?
@@ -118,7 +126,7 @@ class FuzzyRecall(GeneratedTask):
     As ``in_context_recall``, with keys and values of 1 to ``motif`` different tokens each (in
     validation and test all keys have ``motif``). The targets are the tokens of the values of keys
     that have been seen. The last two tokens of the vocabulary are a mark, before the last pair, and
-    a filler at the beginning. Chance is 2 / (``vocabulary`` - 2).
+    a filler at the beginning.
 
     Args:
       seed: which examples are drawn.
@@ -146,6 +154,8 @@ class FuzzyRecall(GeneratedTask):
         super().__init__(seed, evaluation_examples)
         self.vocabulary = vocabulary
         self.motif = motif
+        self.values = range((vocabulary - 2) // 2, vocabulary - 2)
+        self.answers = len(self.values)
         self.spec = _spec(vocabulary)
 
     def draw(
@@ -218,6 +228,10 @@ class FuzzyRecall(GeneratedTask):
         back = np.take_along_axis(apart, np.maximum(pair[:, following], 0), axis=1) - 1
         return {"distance": np.where(np.asarray(batch.weights) > 0, back, 0)}
 
+    def shown_chance(self, split: Split, length: int) -> float:
+        """By draws: one of the values that stand before the question."""
+        return shown_share(self, split, length, self.values)
+
 
 def _names(keys: Int[np.ndarray, "B n m"]) -> Int[np.ndarray, "B n"]:
     """Numbers that are the same where keys are; -1 is no token."""
@@ -250,7 +264,7 @@ class Memorisation(GeneratedTask):
 
     Keys, each followed by a mark, at which its value is the target. The first half of the
     vocabulary without the mark are keys, the second values; which belong together depends on the
-    seed alone, and is the same in all splits. Chance is 2 / (``vocabulary`` - 1).
+    seed alone, and is the same in all splits.
 
     Args:
       seed: the pairs, and which examples are drawn.
@@ -267,7 +281,7 @@ class Memorisation(GeneratedTask):
         super().__init__(seed, evaluation_examples)
         self.vocabulary = vocabulary
         self.spec = _spec(vocabulary)
-        self.keys = (vocabulary - 1) // 2
+        self.keys = self.answers = (vocabulary - 1) // 2
         shuffled = np.random.default_rng([seed, 0xFAC7]).permutation(self.keys)
         self.values = (self.keys + shuffled).astype(np.int32)
 

@@ -58,7 +58,7 @@ def _question_spec(symbols: int, answers: int) -> TaskSpec:
 
 
 class Parity(_Question):
-    """Is the number of 1s odd? Any one symbol changes the answer; chance is 50%.
+    """Is the number of 1s odd? Any one symbol changes the answer.
 
     Args:
       seed: which strings are drawn.
@@ -70,6 +70,7 @@ class Parity(_Question):
     """
 
     spec = _question_spec(2, 2)
+    answers = 2
 
     def _ask(self, random, rows, length):
         require_length(length, length >= 1, "parity", "a string has at least 1 symbol")
@@ -78,7 +79,7 @@ class Parity(_Question):
 
 
 class EvenPairs(_Question):
-    """Is the number of places where the symbol changes even? Chance is 50%.
+    """Is the number of places where the symbol changes even?
 
     It is, where the first symbol equals the last (1 says so; in Delétang et al. 2022 0 does).
 
@@ -98,9 +99,14 @@ class EvenPairs(_Question):
         inputs = random.integers(0, 2, (rows, length))
         return inputs, inputs[:, 0] == inputs[:, -1]
 
+    def chance(self, split: Split, length: int) -> float:
+        """1/2; 1 of a single symbol, which equals itself."""
+        del split
+        return 1.0 if length == 1 else 1 / 2
+
 
 class CycleNavigation(_Question):
-    """Where on a cycle of 5 places do these steps lead? Chance is 20%.
+    """Where on a cycle of 5 places do these steps lead?
 
     Token 0 stays, 1 steps forward, 2 back; the start is 0.
 
@@ -120,13 +126,21 @@ class CycleNavigation(_Question):
         inputs = random.integers(0, 3, (rows, length))
         return inputs, np.array([0, 1, -1])[inputs].sum(axis=1) % 5
 
+    def chance(self, split: Split, length: int) -> float:
+        """The share of the likeliest place after so many steps."""
+        del split
+        shares = np.eye(5)[0]
+        for _ in range(min(length, 100)):  # after which all are as likely, to 17 digits
+            shares = (shares + np.roll(shares, 1) + np.roll(shares, -1)) / 3
+        return float(shares.max())
+
 
 MODULUS = 5
 PLUS, MINUS, TIMES, OPEN, CLOSE = range(MODULUS, MODULUS + 5)
 
 
 class ModularArithmetic(_Question):
-    """What is 1 + 3 * 2 - 4 modulo 5? Products go first; chance is 20%.
+    """What is 1 + 3 * 2 - 4 modulo 5? Products go first.
 
     Tokens 0 to 4 are numbers, 5 is +, 6 is -, 7 is *; numbers and signs take turns, so lengths are
     odd.
@@ -154,9 +168,23 @@ class ModularArithmetic(_Question):
             term = np.where(sign == TIMES, term * number, signed) % MODULUS
         return inputs, (total + term) % MODULUS
 
+    def chance(self, split: Split, length: int) -> float:
+        """The share of the likeliest answer, from those of each [total, term] so far."""
+        del split
+        digits = np.arange(MODULUS)
+        # A term times any number, [term, product]; and the term that makes a total a sum.
+        products = np.mean(_RESULTS[2][..., None] == digits, axis=1)
+        missing = (digits[:, None] - digits) % MODULUS
+        shares = np.zeros((MODULUS, MODULUS))
+        shares[0] = 1 / MODULUS
+        for _ in range(length // 2):
+            sums = shares[digits, missing].sum(axis=1)
+            shares = (2 / MODULUS * sums[:, None] + shares @ products) / 3
+        return float(shares[digits, missing].sum(axis=1).max())
+
 
 class ModularArithmeticBrackets(_Question):
-    """What is ((1 - 3) * (-2)) modulo 5? Brackets nest; chance is 20%.
+    """What is ((1 - 3) * (-2)) modulo 5? Brackets nest.
 
     An expression of one token is a number x, of two -x, of three (x), of four (-x); a longer one is
     (left sign right), its parts of random lengths. Products are among the signs as in the paper's
@@ -185,6 +213,17 @@ class ModularArithmeticBrackets(_Question):
         inputs = np.asarray(batch.inputs)
         opened = (inputs == OPEN).astype(int) - (inputs == CLOSE)
         return {"depth": opened.cumsum(axis=1).max(axis=1)}
+
+    def chance(self, split: Split, length: int) -> float:
+        """The share of the likeliest value, from those of shorter expressions."""
+        del split
+        made = np.mean(_RESULTS[..., None] == np.arange(MODULUS), axis=0)  # [left, right, value]
+        shares = np.full((max(length, 4) + 1, MODULUS), 1 / MODULUS)
+        for size in range(5, length + 1):
+            left = np.arange(1, size - 3)
+            parts = shares[left].T @ shares[size - 3 - left] / len(left)
+            shares[size] = np.tensordot(parts, made, 2)
+        return float(shares[length].max())
 
 
 def _write_expressions(
@@ -247,7 +286,6 @@ class WordProblem(GeneratedTask):
     Tokens are the elements of a group of permutations, drawn evenly, and the target at each
     position is the product of those up to it (Merrill et al. 2024). S5 is the smallest symmetric
     group that is not solvable: no constant number of parallel steps can do it, unless TC0 = NC1.
-    Chance is 1 / 6 and 1 / 120.
 
     Args:
       seed: which words are drawn.
@@ -264,7 +302,7 @@ class WordProblem(GeneratedTask):
     ):
         super().__init__(seed, evaluation_examples)
         self.group: Literal["s3", "s5"] = group
-        elements = len(products(group))
+        elements = self.answers = len(products(group))
         self.spec = TaskSpec(
             shape="many-to-many",
             inputs="tokens",

@@ -44,7 +44,7 @@ class _Shapes(NamedTuple):
 
 
 class ListOps(GeneratedTask):
-    """What is [MAX 4 3 [MIN 2 3 ] 1 0 [MED 1 5 8 9 2 ] ]? A digit; chance is 10%.
+    """What is [MAX 4 3 [MIN 2 3 ] 1 0 [MED 1 5 8 9 2 ] ]? A digit.
 
     The grammar, depth, arguments and lengths of Long Range Arena (Tay et al. 2021), after Nangia
     and Bowman 2018: the operations are minimum, maximum, median (rounded down) and sum

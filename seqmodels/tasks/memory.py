@@ -34,7 +34,7 @@ class DelayedCopy(GeneratedTask):
 
     Unlike in ``copy`` what must be held grows with the length: (length - delay) / 2 symbols,
     then ``delay`` blanks, then a "now" token for each symbol, where it is the target. Tokens: 0 is
-    blank, 1 to ``symbols`` are symbols, ``symbols + 1`` is "now". Chance is 1 / ``symbols``.
+    blank, 1 to ``symbols`` are symbols, ``symbols + 1`` is "now".
 
     Args:
       seed: which symbols are drawn.
@@ -54,7 +54,7 @@ class DelayedCopy(GeneratedTask):
         require(symbols >= 2, f"symbols={symbols} is not at least 2")
         super().__init__(seed, evaluation_examples)
         self.delay = delay
-        self.symbols = symbols
+        self.symbols = self.answers = symbols
         self.spec = _tokens_spec(symbols + 2)
 
     def draw(
@@ -77,7 +77,7 @@ class SelectiveCopy(GeneratedTask):
 
     Selective copying (Gu and Dao 2023, section 4.1): ``pattern`` symbols lie at random places among
     blanks; a "now" token for each of them ends the sequence. Tokens as in ``copy``: 0 is
-    blank, ``symbols + 1`` is "now". Chance is 1 / ``symbols``.
+    blank, ``symbols + 1`` is "now".
 
     Args:
       seed: which examples are drawn.
@@ -97,7 +97,7 @@ class SelectiveCopy(GeneratedTask):
         require(symbols >= 2, f"symbols={symbols} is not at least 2")
         super().__init__(seed, evaluation_examples)
         self.pattern = pattern
-        self.symbols = symbols
+        self.symbols = self.answers = symbols
         self.spec = _tokens_spec(symbols + 2)
 
     def draw(
@@ -129,7 +129,7 @@ class Adding(GeneratedTask):
 
     The adding problem (Hochreiter and Schmidhuber 1997, in the form of Le et al. 2015): a position
     holds a number drawn evenly from 0 to 1 and a mark, 1 at two positions and 0 elsewhere. The
-    score is the mean squared error of the sum; saying 1 always gives 1/6 = 0.167.
+    score is the mean squared error of the sum.
 
     Args:
       seed: which numbers are drawn.
@@ -181,13 +181,18 @@ class Adding(GeneratedTask):
         first, last_backwards = marked.argmax(axis=1), marked[:, ::-1].argmax(axis=1)
         return {"distance": marked.shape[1] - 1 - last_backwards - first}
 
+    def chance(self, split: Split, length: int) -> float:
+        """1/6, the variance of the sum of two even numbers from 0 to 1."""
+        del split, length
+        return 1 / 6
+
 
 class InductionHeads(GeneratedTask):
     """What came after this token before? Say it.
 
     Induction heads (Olsson et al. 2022, in the form of Gu and Dao 2023, section 4.1.2): random
     tokens, among them once a special one; it also ends the sequence, and the target there is the
-    token that followed it. Token 0 is the special one. Chance is 1 / (``vocabulary`` - 1).
+    token that followed it. Token 0 is the special one.
 
     Args:
       seed: which examples are drawn.
@@ -203,6 +208,7 @@ class InductionHeads(GeneratedTask):
         require(vocabulary >= 3, f"vocabulary={vocabulary} is not at least 3")
         super().__init__(seed, evaluation_examples)
         self.vocabulary = vocabulary
+        self.answers = vocabulary - 1
         self.spec = _tokens_spec(vocabulary)
 
     def draw(
@@ -228,7 +234,7 @@ class Needle(GeneratedTask):
 
     Random tokens; somewhere a mark with the answer after it; the last token asks for it. The
     answer lies ``distance`` positions before the question. Token 0 is the mark, 1 the question,
-    the others are answers and hay alike. Chance is 1 / (``vocabulary`` - 2).
+    the others are answers and hay alike.
 
     Args:
       seed: which examples are drawn.
@@ -252,6 +258,7 @@ class Needle(GeneratedTask):
         require(distance is None or distance >= 1, f"distance={distance} is below 1")
         super().__init__(seed, evaluation_examples)
         self.vocabulary = vocabulary
+        self.answers = vocabulary - 2
         self.distance = distance
         self.spec = _tokens_spec(vocabulary)
 

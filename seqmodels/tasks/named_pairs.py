@@ -13,6 +13,7 @@ from seqmodels.tasks.base import (
     require_length,
     until,
 )
+from seqmodels.tasks.chance import chance_of_examples
 from seqmodels.tasks.named_rows import (
     STANDS_IN,
     RowsByName,
@@ -84,6 +85,10 @@ class NamedPairs(RowsByName):
     def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
         """Cross-entropy and accuracy a byte, and the share of texts that are wholly right."""
         return exact_match_metrics(outputs, batch)
+
+    def chance(self, split: Split, length: int) -> float:
+        """The share of the text that is written most often."""
+        return chance_of_examples(self, split, length)
 
     def show_source(self, row: Int[AnyArray, "L"]) -> str:
         """A source as text."""

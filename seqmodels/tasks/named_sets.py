@@ -15,6 +15,7 @@ from seqmodels.tasks.base import (
     classification_metrics,
     require_length,
 )
+from seqmodels.tasks.chance import DRAWS, chance_of_labels
 from seqmodels.tasks.named_rows import (
     STANDS_IN,
     RowsByName,
@@ -124,6 +125,18 @@ class NamedSet(RowsByName):
     def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
         """Cross-entropy and accuracy."""
         return classification_metrics(outputs, batch)
+
+    def chance(self, split: Split, length: int) -> float:
+        """The share of the class that is the most frequent in training."""
+        del length
+        return chance_of_labels({part: self._labels(part) for part in ("train", split)}, split)
+
+    def _labels(self, split: Split) -> Int[np.ndarray, "n"]:
+        """The classes of some rows from all over a split; nothing else of them is read."""
+        held = self.examples(split, 0)
+        rows = np.unique(np.linspace(0, held - 1, DRAWS).astype(int))
+        labels = [int(label) for (label,) in self.take(split, 0, held, rows, [self.target]).values]
+        return np.array([label for label in labels if 0 <= label < self.spec.outputs], np.int32)
 
     def _lay_out(self, images: list[np.ndarray], taken: Taken) -> Float[np.ndarray, "B *L C"]:
         for image, index in zip(images, taken.places, strict=True):

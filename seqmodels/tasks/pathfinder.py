@@ -33,7 +33,7 @@ SOFT = 0.5
 
 
 class Pathfinder(GeneratedTask):
-    """Does a dashed path lead from one circle to the other? Chance is 50%.
+    """Does a dashed path lead from one circle to the other?
 
     The task of Linsley et al. 2018 and Kim et al. 2020 in the sizes of Long Range Arena (Tay et
     al. 2021): 32×32 = 1,024 or 128×128 = 16,384 pixels, grey values in [0, 1], row after row. An
@@ -59,6 +59,8 @@ class Pathfinder(GeneratedTask):
     >>> batch.inputs.shape, batch.targets.tolist()
     ((4, 1024, 1), [1, 1, 0, 0])
     """
+
+    answers = 2
 
     def __init__(
         self,

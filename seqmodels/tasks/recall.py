@@ -24,7 +24,7 @@ class Recall(GeneratedTask):
     more, at an even distance after the pairs that follows a power law, and the value
     is the target at that very position. Tokens: 0 is blank, the lower half of the
     vocabulary are keys, the upper half values. Zoology's own filler is any token, so that keys
-    turn up where nothing is asked; here it never is a key. Chance is 2 / ``vocabulary``.
+    turn up where nothing is asked; here it never is a key.
 
     Args:
       seed: which examples are drawn.
@@ -56,6 +56,7 @@ class Recall(GeneratedTask):
         require(power > 0, f"power={power} is not above 0")
         super().__init__(seed, evaluation_examples)
         self.vocabulary = vocabulary
+        self.answers = vocabulary // 2
         self.pairs = pairs
         self.power = power
         self.filler = filler
@@ -95,3 +96,8 @@ class Recall(GeneratedTask):
         """How far before a query the value stands that it asks for."""
         asked = np.asarray(batch.positions)
         return {"distance": asked - (2 * np.arange(asked.shape[1]) + 1)}
+
+    def shown_chance(self, split: Split, length: int) -> float:
+        """1 / ``pairs``: the values of an example are different ones."""
+        del split, length
+        return 1 / self.pairs

@@ -29,7 +29,7 @@ _DRAWN = 3 + 2 * TRIES
 
 
 class SameFile(FromFiles):
-    """Do two stretches come from one file? Half of them do: chance is 50%.
+    """Do two stretches come from one file? Half of them do.
 
     The inputs are bytes of a first stretch, the token 256 and bytes of a second, V = 257: of
     L - 1 bytes the first has half, rounded down. Two stretches of one file never overlap. Two of
@@ -140,6 +140,11 @@ class SameFile(FromFiles):
         inputs[:, first + 1 :] = self.own.text[after[:, None] + np.arange(second)]
         weights = example_weights(self.evaluation_examples, split, step, batch_size)
         return Batch(inputs, same, weights[rows])
+
+    def chance(self, split: Split, length: int) -> float:
+        """1/2: either answer is as likely."""
+        del split, length
+        return 1 / 2
 
 
 def _bounded(parts: list[Part], most: int) -> list[Part]:

@@ -21,7 +21,7 @@ class Set(GeneratedTask):
     Numbers are tokens from 0 to ``symbols`` - 1. Sets have from 1 to ``length`` members (with
     repetitions) and are padded. For "maximum" each set first draws how large its members may
     be, so that every answer is about as frequent; for "count" each draws how many 0s it
-    holds, and answers go up to ``symbols`` - 1 ("or more"). Chance is 1 / ``symbols``.
+    holds, and answers go up to ``symbols`` - 1 ("or more").
 
     Args:
       seed: which examples are drawn.
@@ -82,3 +82,18 @@ class Set(GeneratedTask):
     def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
         """How many members a set has."""
         return {"length": np.asarray(batch.mask).sum(axis=1)}
+
+    def chance(self, split: Split, length: int) -> float:
+        """The share of the most frequent answer, over all sizes: of a count 0.
+
+        Of n numbers up to t none is above k with probability ((k + 1) / (t + 1))^n.
+        """
+        del split
+        if self.operation == "count":
+            sizes = np.arange(1, length + 1)
+            return float(np.mean(1 / (np.minimum(sizes, self.symbols - 1) + 1)))
+        tops, answers = np.ogrid[1 : self.symbols + 1, 1 : self.symbols + 1]
+        low = np.where(answers < tops, answers / tops, 0)
+        over_sizes = low * (1 - low**length) / (1 - low) / length  # the mean of its powers
+        at_most = np.where(answers < tops, over_sizes, 1).mean(axis=0)
+        return float(np.diff(at_most, prepend=0).max())

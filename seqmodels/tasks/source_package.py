@@ -27,8 +27,8 @@ class SourcePackage(FromFiles):
     """Which top-level folder does a stretch of a file come from? Of source: which package.
 
     Inputs are bytes, V = 256, from a file of the split: ``length`` of them from anywhere in a
-    longer file, or a shorter file whole and padded. Every class is as likely as any other, so
-    chance is 1 / classes (in evaluation they come in turn); within a class every place is.
+    longer file, or a shorter file whole and padded. Every class is as likely as any other (in
+    evaluation they come in turn), and within a class every place.
     Validation and test are the same for every seed.
 
     Args:
@@ -119,6 +119,11 @@ class SourcePackage(FromFiles):
     def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
         """The number of each example's package, in the order of ``packages``."""
         return {"package": np.asarray(batch.targets)}
+
+    def chance(self, split: Split, length: int) -> float:
+        """1 / classes: all are as likely."""
+        del split, length
+        return 1 / len(self.packages)
 
 
 def _stretches(

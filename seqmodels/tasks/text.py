@@ -18,6 +18,7 @@ from seqmodels.tasks.base import (
     generator,
     require_length,
 )
+from seqmodels.tasks.chance import chance_of_examples
 from seqmodels.tasks.file_splits import Splitting
 from seqmodels.tasks.files import STDLIB
 from seqmodels.tasks.source_files import SplitFiles
@@ -117,6 +118,10 @@ class Text(SplitFiles):
         metrics = classification_metrics(outputs, batch)
         total, count = metrics["loss"]
         return metrics | {"bits_per_byte": (total / math.log(2), count)}
+
+    def chance(self, split: Split, length: int) -> float:
+        """Bits per byte by how often each byte comes."""
+        return chance_of_examples(self, split, length)
 
     def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B L"]]:
         """Where in its window a byte is, from 0: how many bytes of context stand before it."""

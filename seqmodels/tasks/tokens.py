@@ -17,6 +17,7 @@ from seqmodels.tasks.base import (
     example_indices,
     require_length,
 )
+from seqmodels.tasks.chance import chance_of_examples
 from seqmodels.tasks.file_splits import require_held_out
 from seqmodels.tasks.reading import absolute
 from seqmodels.tasks.text import spread
@@ -162,6 +163,10 @@ class Tokens:
     def metrics(self, outputs: Float[Array, "B L V"], batch: Batch) -> Metrics:
         """Cross-entropy in nats a token, and accuracy."""
         return classification_metrics(outputs, batch)
+
+    def chance(self, split: Split, length: int) -> float:
+        """Nats a token by how often each comes."""
+        return chance_of_examples(self, split, length)
 
 
 def _open(path: str) -> np.memmap:

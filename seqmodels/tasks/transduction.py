@@ -1,5 +1,7 @@
 """Sequence-to-sequence on strings: reverse, sort, copy, duplicate, reorder, and drive a stack."""
 
+import math
+
 import numpy as np
 
 from seqmodels.arrays import AnyArray, Int
@@ -79,6 +81,16 @@ class _Transduction(GeneratedTask):
         """How many symbols a source has."""
         return {"length": np.asarray(batch.mask).sum(axis=1)}
 
+    def chance(self, split: Split, length: int) -> float:
+        """The share of the most frequent target; in training it is one of the shortest."""
+        if split == "train":
+            return self._most_frequent(self.shortest) / (length + 1 - self.shortest)
+        return self._most_frequent(length)
+
+    def _most_frequent(self, length: int) -> float:
+        """The share of the most frequent target of a length: all strings are as likely."""
+        return float(self.symbols) ** -length
+
     def show_source(self, row: Int[AnyArray, "L"]) -> str:
         """A source as text."""
         return " ".join(map(str, np.asarray(row).tolist()))
@@ -131,6 +143,13 @@ class Sort(_Transduction):
     def _transduce(self, source, mask, lengths):
         return np.sort(np.where(mask, source, self.symbols), axis=1)
 
+    def _most_frequent(self, length):
+        """Of the strings with each symbol as often as any other, as far as that works out."""
+        each, more = divmod(length, self.symbols)
+        orders = math.lgamma(length + 1) - self.symbols * math.lgamma(each + 1)
+        orders -= more * math.log(each + 1)
+        return math.exp(orders - length * math.log(self.symbols))
+
 
 class CopyString(_Transduction):
     """Write a string again.
@@ -169,6 +188,11 @@ class Compression(CopyString):
         """As in validation, whatever the split."""
         del split
         return super().draw(random, "validation", batch_size, length)
+
+    def chance(self, split: Split, length: int) -> float:
+        """As in validation, whatever the split."""
+        del split
+        return super().chance("validation", length)
 
 
 class Duplicate(_Transduction):

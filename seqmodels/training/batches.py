@@ -39,7 +39,9 @@ class Batches[T]:
         self._most = most_workers or min(cores or 1, MOST_WORKERS)
         self._workers: list[threading.Thread] = []
         self._first = True
-        self._waited = 0.0
+        self.waited = 0.0
+        """The seconds for which batches but the first were waited for; where it stays, batches
+        wait for the loop."""
 
     def __enter__(self) -> "Batches[T]":
         """Begins with the first ones."""
@@ -92,14 +94,11 @@ class Batches[T]:
         self._begin()
         begin = time.monotonic()
         made = batch.result()
-        self._waited += time.monotonic() - begin if late else 0.0
+        self.waited += time.monotonic() - begin if late else 0.0
         self._first = False
         return made
 
-    def waited_since(self) -> float:
-        """The seconds for which batches but the first were waited for, since the last call.
-
-        0 says that batches waited for the loop.
-        """
-        waited, self._waited = self._waited, 0.0
-        return waited
+    @property
+    def workers(self) -> int:
+        """How many threads make them by now."""
+        return len(self._workers)

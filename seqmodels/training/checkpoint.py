@@ -45,6 +45,7 @@ class Checkpoints:
       higher_is_better: which way.
       warn: called with one line where a checkpoint is not what was saved.
       read_only: for readers, which change nothing; a run may be writing meanwhile.
+      saved: called with a step once it is known to be on the disk.
 
     Raises:
       UserError: no checkpoint can be written there.
@@ -57,9 +58,11 @@ class Checkpoints:
         higher_is_better: bool,
         warn: Callable[[str], None],
         read_only: bool = False,
+        saved: Callable[[int], None] = lambda step: None,
     ):
         self.folder = folder
         self._warn = warn
+        self._saved = saved
         self._sign = 1 if higher_is_better else -1
         self._score_name = score
         self._damaged: set[int] = set()
@@ -108,8 +111,9 @@ class Checkpoints:
             self._writer.wait()
         except Exception as error:
             raise self._unwritten(error) from None
-        self._saving = None
+        step, self._saving = self._saving, None
         self._delete_replaced()
+        self._saved(step)
 
     def close(self) -> None:
         """Waits and lets go of the folder; what couldn't be written is said."""

@@ -161,8 +161,10 @@ def _quiet_abandoned_reads() -> Iterator[None]:
     sys.unraisablehook = lambda _: None
     try:
         yield
-    finally:
+    except BaseException:
         gc.collect()  # they complain when they are collected: now
+        raise
+    finally:
         logger.setLevel(level)
         sys.unraisablehook = hook if isinstance(hook, _DropLateReads) else _DropLateReads(hook)
 

@@ -1,14 +1,19 @@
 """The learning curve of a run, as a picture."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from seqmodels.tasks.chance import WORDS
 from seqmodels.training.metrics import read_events
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = {"train": "#0072B2", "validation": "#D55E00"}
 
 
-def draw_learning_curve(events: Path, picture: Path, score: str, title: str) -> None:
+def draw_learning_curve(
+    events: Path, picture: Path, score: str, title: str, levels: Mapping[str, float]
+) -> None:
     """Draws loss and score against the step, for training and validation.
 
     Args:
@@ -16,6 +21,7 @@ def draw_learning_curve(events: Path, picture: Path, score: str, title: str) -> 
       picture: the PNG to write.
       score: the metric beside the loss.
       title: what stands above it.
+      levels: what the score is held against (:func:`seqmodels.tasks.chance.levels`).
     """
     # Here, because the import takes a second that most processes have no use for.
     from matplotlib.figure import Figure
@@ -32,6 +38,8 @@ def draw_learning_curve(events: Path, picture: Path, score: str, title: str) -> 
                 axes.plot(
                     *zip(*points, strict=True), color=colour, label=split, marker=marker, ms=3
                 )
+        if name == score:
+            draw_levels(axes, levels)
         axes.set_xlabel("step")
         axes.set_ylabel("loss (nats)" if name == "loss" else name.replace("_", " "))
         if name == "loss":
@@ -39,3 +47,9 @@ def draw_learning_curve(events: Path, picture: Path, score: str, title: str) -> 
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     figure.savefig(picture)
+
+
+def draw_levels(axes: Any, levels: Mapping[str, float]) -> None:
+    """Draws what a score is held against across a figure of it."""
+    for (name, level), dash in zip(levels.items(), (":", "-."), strict=False):
+        axes.axhline(level, color="gray", linestyle=dash, lw=1, label=WORDS[name])

@@ -14,14 +14,12 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import jax
 
-from seqmodels.json_files import read_json
 from seqmodels.training.startup import MEANT
 
-FILE = "environment.json"
 PACKAGES = (
     "seqmodels",
     "jax",
@@ -51,14 +49,6 @@ Start = dict[str, Any]
 """What one start of a program ran on."""
 
 
-class Environment(TypedDict, total=False):
-    """The content of ``environment.json``."""
-
-    starts: list[Start]
-    changes: dict[str, str]
-    """What checkouts had beyond their commits, by its SHA-256, as ``git diff`` says it."""
-
-
 def starts(content: Mapping[str, Any]) -> list[Start]:
     """The starts in a file's content, the last one last; one of an earlier version is one start.
 
@@ -71,16 +61,7 @@ def starts(content: Mapping[str, Any]) -> list[Start]:
     return [dict(content)] if content else []
 
 
-def read_starts(folder: Path) -> list[Start]:
-    """The starts of a folder's run; none where there is no file.
-
-    Raises:
-      UnreadableError: the file is damaged.
-    """
-    return starts(read_json(folder / FILE, dict[str, Any]) or {})
-
-
-def with_start(content: Mapping[str, Any], mathematics: int) -> Environment:
+def with_start(content: Mapping[str, Any], mathematics: int) -> dict[str, Any]:
     """A file's content with an entry for this start of a program.
 
     Args:
@@ -100,9 +81,9 @@ def with_start(content: Mapping[str, Any], mathematics: int) -> Environment:
     changes = content.get("changes")
     kept = dict(changes) if isinstance(changes, Mapping) and "starts" in content else {}
     if changed := checkout().changes:
-        here["changes"] = hashlib.sha256(changed.encode()).hexdigest()
-        kept[here["changes"]] = changed
-    return Environment(starts=[*starts(content), here], changes=kept)
+        here["uncommitted"] = hashlib.sha256(changed.encode()).hexdigest()
+        kept[here["uncommitted"]] = changed
+    return {"starts": [*starts(content), here], "changes": kept}
 
 
 def command() -> str:

@@ -7,8 +7,7 @@ digest of each; digests of its first training and validation batch; and the vers
 import hashlib
 import inspect
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, TypedDict, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -16,38 +15,13 @@ from ml_collections import ConfigDict
 from seqmodels.config import Before, Section
 from seqmodels.errors import ConfigError
 from seqmodels.experiment import Experiment
-from seqmodels.json_files import read_json
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import Batch
 from seqmodels.tasks.files import is_there
 from seqmodels.tasks.reading import FileRecord, ReadingTask, record_file
+from seqmodels.training.run_files import Facts
 
 FACTS = "facts.json"
-
-
-class Facts(TypedDict, total=False):
-    """The content of ``facts.json``."""
-
-    score: str
-    """The metric by which the task is judged, on validation."""
-    higher_is_better: bool
-    places: dict[str, str]
-    """By setting of the task, the absolute path that it stood for."""
-    files: dict[str, FileRecord]
-    """Of each file that is read its size and digest, by its name below those places."""
-    batches: dict[str, str]
-    """Digests of the first training and the first validation batch."""
-    drawn_by: dict[str, str | None]
-    """The versions under which they were drawn, and the commit."""
-
-
-def read_facts(folder: Path) -> Facts | None:
-    """What a run noted; None where it didn't, as those of earlier versions.
-
-    Raises:
-      UnreadableError: the file is damaged.
-    """
-    return read_json(folder / FACTS, Facts)
 
 
 def as_begun(config: Section, stored: Section | None) -> ConfigDict:
@@ -62,9 +36,9 @@ def as_begun(config: Section, stored: Section | None) -> ConfigDict:
     """
     whole = _copy(config)
     task: Any = whole.get("task")
-    if not isinstance(task, ConfigDict) or task.get("kind") not in TASKS:
+    if not isinstance(task, ConfigDict) or str(task.get("kind")) not in TASKS:
         return whole.lock()  # refused when the task is built
-    constructor = TASKS[task.kind].__init__
+    constructor = TASKS[str(task.kind)].__init__
     for name, hint in get_type_hints(constructor, include_extras=True).items():
         before = [extra for extra in get_args(hint) if isinstance(extra, Before)]
         if get_origin(hint) is not Annotated or not before or name in task:
@@ -76,7 +50,9 @@ def as_begun(config: Section, stored: Section | None) -> ConfigDict:
     return whole.lock()
 
 
-def located(config: ConfigDict, stored: Section | None, facts: Facts | None) -> ConfigDict:
+def located(
+    config: ConfigDict, stored: Section | None, facts: Mapping[str, Any] | None
+) -> ConfigDict:
     """A config whose task reads its files where the run read them, from whatever folder.
 
     What isn't there any more is looked for as the config says it, from here.
@@ -87,10 +63,10 @@ def located(config: ConfigDict, stored: Section | None, facts: Facts | None) -> 
       facts: what the run noted.
     """
     places = (facts or {}).get("places", {})
-    before = _task(stored or {})
+    before, now = _task(stored or {}), _task(config)
     found = _copy(config)
     for name, place in places.items():
-        if before.get(name) == found.task.get(name) and is_there(place):
+        if now and before.get(name) == now.get(name) and is_there(place):
             with found.unlocked(), found.ignore_type():
                 found.task[name] = place
     return found.lock()
@@ -137,8 +113,8 @@ def gather_facts(experiment: Experiment, versions: Mapping[str, Any]) -> Facts:
     return facts
 
 
-def _records(task: ReadingTask) -> dict[str, FileRecord]:
-    records = {}
+def _records(task: ReadingTask) -> dict[str, tuple[int, str]]:
+    records: dict[str, tuple[int, str]] = {}
     for name, path in task.reads().items():
         try:
             records[name] = record_file(path)
@@ -158,11 +134,12 @@ def digest(batch: Batch) -> str:
     return whole.hexdigest()
 
 
-def other_files(then: Facts, now: Facts) -> str | None:
+def other_files(then: Mapping[str, Any], now: Facts) -> str | None:
     """In which files two records differ, in words; None where they don't, or one has none."""
     if "files" not in then or "files" not in now:
         return None
-    a, b = then["files"], now["files"]
+    both: Any = (then["files"], now["files"])
+    a, b = ({name: FileRecord(*record) for name, record in of.items()} for of in both)
     differing = sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
     if not differing:
         return None
@@ -174,7 +151,7 @@ def other_files(then: Facts, now: Facts) -> str | None:
     return f"{len(differing)} of {len(a.keys() | b.keys())} files, first {name!r} ({what})"
 
 
-def other_batches(then: Facts, now: Facts) -> str | None:
+def other_batches(then: Mapping[str, Any], now: Facts) -> str | None:
     """Which batches two records have otherwise and who drew them; None where they don't differ."""
     a, b = then.get("batches", {}), now.get("batches", {})
     differing = [split for split in a if split in b and a[split] != b[split]]

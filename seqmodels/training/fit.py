@@ -1,5 +1,6 @@
 """The training loop."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from seqmodels.errors import DivergedError, UserError
 from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.model import count_parameters
 from seqmodels.tasks.base import SPLITS
+from seqmodels.tasks.chance import levels
 from seqmodels.tasks.reading import ReadingTask
 from seqmodels.training.batches import Batches
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
@@ -21,6 +23,7 @@ from seqmodels.training.facts import FACTS, gather_facts, other_batches, other_f
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.lengths import StepBatch
 from seqmodels.training.metrics import Mean, MetricWriter
+from seqmodels.training.moments import Moment, Observer
 from seqmodels.training.processes import is_first, leave_at_exit, say
 from seqmodels.training.profiling import StepTrace
 from seqmodels.training.programs import Programs
@@ -41,6 +44,7 @@ def fit(
     workdir: str | Path,
     profile_steps: int = 0,
     devices: int | None = None,
+    observers: Sequence[Observer] = (),
 ) -> dict[str, Any]:
     """Trains a config's model in a folder, or continues where the folder's run stopped.
 
@@ -57,6 +61,7 @@ def fit(
       workdir: the run's folder.
       profile_steps: how many steps to trace, into ``profile`` in that folder.
       devices: how many devices share a batch; chosen by :func:`run_mesh` if None.
+      observers: are told of each moment of the run (:mod:`seqmodels.training.moments`).
 
     Returns:
       The content of ``results.json``: the checkpoint that validates best, scored on
@@ -73,11 +78,17 @@ def fit(
     run.open_for(config)
     results = run.results()
     if results is not None:
+        for split in ("validation", "test"):
+            if experiment.task.spec.score not in results[split]:
+                raise UserError(
+                    f"{run.path}/results.json has no {experiment.task.spec.score} of {split}; "
+                    "put back a copy of it, or delete it to go on"
+                )
         say(f"{run.path} is finished (results.json); choose another --workdir to train again")
         return results
     _keep_facts(experiment, run)
     with Interruption() as interruption:
-        return _Run(experiment, run, mesh, interruption, profile_steps).run()
+        return _Run(experiment, run, mesh, interruption, profile_steps, observers).run()
 
 
 def _keep_facts(experiment: Experiment, run: Workdir) -> None:
@@ -87,7 +98,7 @@ def _keep_facts(experiment: Experiment, run: Workdir) -> None:
         say("data: " + "; ".join(f"{split} {held[split]}" for split in SPLITS))
     then, now = run.facts(), gather_facts(experiment, versions())
     if then is None:
-        if run.is_continued:
+        if run.is_continued and run.checkpoints.is_dir():  # else nothing was trained on
             say(
                 f"{run.path} says nothing of the data that it began with, as an earlier version "
                 "made it; what this version reads and draws is noted from here on"
@@ -112,25 +123,39 @@ class _Run:
         mesh: jax.sharding.Mesh,
         interruption: Interruption,
         profile_steps: int,
+        observers: Sequence[Observer],
     ):
         self.experiment = experiment
         self.workdir = workdir
         self.mesh = mesh
         self.interruption = interruption
         self.profile_steps = profile_steps
+        self.observers = observers
+        self.step = 0
         spec = experiment.task.spec
         self.score = spec.score
+        self.levels = levels(experiment.task, "test", experiment.train.length)
         self.checkpoints = Checkpoints(
-            workdir.checkpoints, spec.score, spec.higher_is_better, self._warn
+            workdir.checkpoints,
+            spec.score,
+            spec.higher_is_better,
+            self._warn,
+            saved=lambda step: self._tell("save ended", step),
         )
         self.evaluation_step = jit_evaluation_step(experiment.model, experiment.task, self.mesh)
         self.rows = local_rows(mesh, experiment.train.batch_size)
         self.programs = Programs(experiment, mesh)
         self.mean = Mean()
         self.pending: tuple[int, StepReport] | None = None
+        self.waited = 0.0
+        """For batches, by the last line of metrics."""
 
     def _warn(self, message: str) -> None:
         say(f"warning: {message}")
+
+    def _tell(self, moment: Moment, step: int) -> None:
+        for observer in self.observers:
+            observer(moment, step)
 
     def run(self) -> dict[str, Any]:
         try:
@@ -144,7 +169,7 @@ class _Run:
                 self.writer = MetricWriter(self.workdir.metrics, self.step, is_first())
                 folder = self.workdir.path / "profile"
                 profile_steps = self.profile_steps if is_first() else 0
-                self.trace = StepTrace(folder, self.step, profile_steps, end)
+                self.trace = StepTrace(folder, self.step, profile_steps, end, self.batches)
                 if self.trace.refusal:
                     self._warn(self.trace.refusal)
                 try:
@@ -161,9 +186,12 @@ class _Run:
                     self.writer.close()
         finally:
             self.checkpoints.close()
+            self._tell("exit", self.step)
 
     def _prepare(self, step: int) -> StepBatch:
-        made = self.experiment.lengths.batch(step, self.rows)
+        with jax.profiler.TraceAnnotation("make a batch"):
+            made = self.experiment.lengths.batch(step, self.rows)
+        self._tell("batch drawn", step + 1)
         # On the host: the compiled step spreads it over the devices in half of device_put's time.
         # It can't spread it over those of other processes.
         return made if self.rows is None else made._replace(batch=put_batch(made.batch, self.mesh))
@@ -184,7 +212,6 @@ class _Run:
                     "dropout are those of this version (CHANGELOG.md)"
                 )
             return state
-        self.step = 0
         return jax.jit(self._new_state, out_shardings=everywhere)()
 
     def _loop(self, state: TrainState, prepared: StepBatch | None) -> None:
@@ -197,8 +224,10 @@ class _Run:
             self.trace.before(self.step)
             state, report = self.programs[prepared.bucket](state, prepared.batch)
             self.step += 1
+            self._tell("step done", self.step)
             self.pace.add(settings.batch_size * prepared.length)
-            prepared = self.batches.next()
+            with jax.profiler.TraceAnnotation("wait for the batch"):
+                prepared = self.batches.next()
             self._read_pending()
             self.pending = (self.step, report)
             if message := self.trace.after(self.step, report):
@@ -218,7 +247,7 @@ class _Run:
                     if validate:
                         self._validate_and_save(state)
                     elif stop:
-                        self.checkpoints.save(state, self.step, None)
+                        self._save(state, None)
                     if stop and not last:
                         self._stop(stop)
 
@@ -250,23 +279,17 @@ class _Run:
         self.writer.write(self.step, "train", {**means, "learning_rate": learning_rate, **rates})
         shown = {"loss": means["loss"], self.score: means[self.score]}
         shown |= {"steps/s": rates["steps_per_second"], "tokens/s": rates["tokens_per_second"]}
-        if waited := self.batches.waited_since():
+        if waited := self.batches.waited - self.waited:
             shown |= {"s waiting for batches": waited}
+            self.waited = self.batches.waited
         seconds_left = (settings.steps - self.step) / rates["steps_per_second"]
         self.display.metrics(self.step, shown, seconds_left)
 
     def _evaluate(self, params: Any, split: Any) -> dict[str, float]:
-        settings = self.experiment.train
-        task = self.experiment.task
-        return evaluate(
-            self.evaluation_step,
-            params,
-            task,
-            split,
-            settings.batch_size,
-            settings.length,
-            self.mesh,
-        )
+        task, size = self.experiment.task, self.experiment.train.batch_size
+        length = self.experiment.train.length
+        self._tell("evaluation", self.step)
+        return evaluate(self.evaluation_step, params, task, split, size, length, self.mesh)
 
     def _validate_and_save(self, state: TrainState) -> None:
         metrics = self._evaluate(state.params, "validation")
@@ -274,6 +297,11 @@ class _Run:
         self.writer.write(self.step, "validation", metrics)
         shown = f"{self.score} {format_value(metrics[self.score])}"
         self.display.line(f"validation at step {self.step}: {shown}")
+        self._save(state, metrics)
+
+    def _save(self, state: TrainState, metrics: dict[str, float] | None) -> None:
+        self.checkpoints.wait()  # for the one before
+        self._tell("save begun", self.step)
         self.checkpoints.save(state, self.step, metrics)
 
     def _stop(self, signal: int) -> None:
@@ -293,19 +321,22 @@ class _Run:
             "steps": self.step,
             "best_step": best,
             **{split: self._evaluate(state.params, split) for split in splits},
+            **self.levels,
             "parameters": count_parameters(self.experiment.model),
             "seconds": round(self.writer.seconds(), 1),
         }
         self.writer.write(self.step, "test", results["test"])
         picture = self.workdir.path / "learning-curve.png"
         if is_first():
-            draw_learning_curve(self.workdir.metrics, picture, self.score, self.workdir.path.name)
+            title = self.workdir.path.name
+            draw_learning_curve(self.workdir.metrics, picture, self.score, title, self.levels)
         self.workdir.write("results.json", results)
         scores = ", ".join(
             f"{split} {format_value(results[split][self.score])}" for split in splits
         )
         say(
-            f"finished in {results['seconds']:.0f} s: {self.score} {scores} "
-            f"(best checkpoint, step {best}); the run lies in {self.workdir.path}"
+            f"finished in {results['seconds']:.0f} s: {self.score} {scores}, chance "
+            f"{format_value(self.levels['chance'])} (best checkpoint, step {best}); the run lies "
+            f"in {self.workdir.path}"
         )
         return results

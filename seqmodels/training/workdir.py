@@ -4,22 +4,18 @@
 finished. Nothing else than this folder is needed to evaluate, resume or report.
 """
 
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from seqmodels.config import differing_keys, to_dict
 from seqmodels.errors import UserError
-from seqmodels.json_files import UnreadableError, read_json
-from seqmodels.training.environment import FILE as ENVIRONMENT
-from seqmodels.training.environment import read_starts, with_start
+from seqmodels.json_files import UnreadableError, read_json, write_json
+from seqmodels.training.environment import starts, with_start
 from seqmodels.training.processes import is_first
-
-if TYPE_CHECKING:
-    from seqmodels.training.facts import Facts
+from seqmodels.training.run_files import SCHEMAS, read_run_file
 
 MATHEMATICS = 2
 """Raised with each change of what a run computes from the same config (CHANGELOG.md); a folder that
@@ -48,13 +44,11 @@ class Workdir:
 
     def open_for(self, config: ConfigDict) -> None:
         """Makes the folder for a config's run, or checks that it holds that very run."""
-        from seqmodels.training.facts import as_begun  # it imports all tasks
-
         stored = self.read("config.json")
         self.is_continued = stored is not None
-        plain = to_dict(as_begun(config, stored))
+        plain = to_dict(self._as_begun(config, stored))
         if stored is not None:
-            differing = differing_keys(to_dict(as_begun(stored, stored)), plain)
+            differing = differing_keys(to_dict(self._as_begun(stored, stored)), plain)
             if differing:
                 raise UserError(
                     f"--workdir={self.path} holds a run of another config: "
@@ -74,20 +68,19 @@ class Workdir:
 
     def _mathematics(self) -> int:
         try:
-            found = read_starts(self.path)
+            found = starts(read_run_file(self.path, "environment.json") or {})
         except UnreadableError:  # it is about to be written anew
             found = []
-        said = found[-1].get("mathematics", 1) if found else MATHEMATICS
-        return said if isinstance(said, int) else MATHEMATICS
+        return found[-1].get("mathematics", 1) if found else MATHEMATICS
 
     def _add_start(self) -> None:
         if not is_first():
             return
         try:
-            before = read_json(self.path / ENVIRONMENT, dict[str, Any])
+            before = read_run_file(self.path, "environment.json")
         except UnreadableError:
             before = None
-        self.write(ENVIRONMENT, dict(with_start(before or {}, MATHEMATICS)))
+        self.write("environment.json", dict(with_start(before or {}, MATHEMATICS)))
 
     def config(self) -> ConfigDict:
         """The config of the run that lies here.
@@ -98,26 +91,26 @@ class Workdir:
         stored = self.read("config.json")
         if stored is None:
             raise UserError(f"--workdir={self.path} holds no run (no config.json); train first")
-        from seqmodels.training.facts import as_begun  # it imports all tasks
-
-        return as_begun(stored, stored)
+        return self._as_begun(stored, stored)
 
     def located(self, config: ConfigDict) -> ConfigDict:
         """The config of this run as its task is built: what it read is read where it lay then."""
-        from seqmodels.training.facts import as_begun, located  # it imports all tasks
+        from seqmodels.training.facts import located  # it imports all tasks
 
         stored = self.read("config.json")
-        return located(as_begun(config, stored), stored, self.facts())
+        return located(self._as_begun(config, stored), stored, self.facts())
 
-    def facts(self) -> "Facts | None":
-        """What the run noted of its task and data; None where it didn't.
+    def facts(self) -> dict[str, Any] | None:
+        """What the run noted of its task and data; None where it didn't."""
+        return self.read("facts.json")
 
-        Raises:
-          UserError: the file is damaged.
-        """
-        from seqmodels.training.facts import read_facts  # it imports all tasks
+    def _as_begun(self, config: Any, stored: dict[str, Any] | None) -> ConfigDict:
+        from seqmodels.training.facts import as_begun  # it imports all tasks
 
-        return read_facts(self.path)
+        try:
+            return as_begun(config, stored)
+        except (ValueError, AttributeError) as error:  # a key with a dot, or a name of its own
+            raise UserError(f"{self.path / 'config.json'} holds no config: {error}") from None
 
     def results(self) -> dict[str, Any] | None:
         """The results of a finished run; None while it is unfinished."""
@@ -127,31 +120,20 @@ class Workdir:
         """A JSON file of the folder; None where there is none.
 
         Raises:
-          UserError: it is cut short or can't be read.
+          UserError: it is no JSON, holds something else, or can't be read.
         """
-        file = self.path / name
         try:
-            return json.loads(file.read_text())
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except ValueError as error:
-            raise UserError(f"{file} is not valid JSON ({error}); delete it to go on") from None
-        except OSError as error:
-            raise UserError(f"{file} can't be read: {error.strerror}") from None
+            if name in SCHEMAS:
+                return read_run_file(self.path, name)
+            return read_json(self.path / name, dict[str, Any])
+        except UnreadableError as error:
+            advice = "choose another folder" if name == "config.json" else "delete it to go on"
+            raise UnreadableError(f"{error}; put back a copy of it, or {advice}") from None
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Writes a JSON file wholly or not at all; of several processes the first does."""
-        if not is_first():
-            return
-        temporary = self.path / f".{name}.{os.getpid()}"
-        try:
-            with temporary.open("w") as file:
-                file.write(json.dumps(content, indent=2) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path / name)
-        except OSError as error:
-            raise UserError(f"{self.path / name} can't be written ({error.strerror})") from None
+        if is_first():
+            write_json(self.path / name, content)
 
 
 def require_utf8(workdir: str | Path) -> None:

@@ -17,8 +17,10 @@ from seqmodels.experiments.lengths import (
     read_lengths,
 )
 from seqmodels.experiments.lengths_run import lengths_run
+from seqmodels.experiments.runs import load_run
 from seqmodels.experiments.scoring import chunked_scorer, whole_scorer
 from seqmodels.tasks.buckets import pad
+from seqmodels.tasks.chance import levels
 from seqmodels.tasks.recall import Recall
 from tests.command_line import read_json
 from tests.experiments.runs import loaded
@@ -149,7 +151,9 @@ def test_slices_divide_the_examples(run):
 def test_effective_length_stops_at_the_first_that_falls_short():
     def scores(*means):
         return {
-            8 * 2**i: LengthScores({"accuracy": score("accuracy", np.full(9, m), np.ones(9))}, {})
+            8 * 2**i: LengthScores(
+                {"accuracy": score("accuracy", np.full(9, m), np.ones(9))}, {}, {}
+            )
             for i, m in enumerate(means)
         }
 
@@ -164,11 +168,16 @@ def test_what_is_printed_and_kept(run, capsys):
     lengths_run(folder, "best", ["test"], "16,32,...,64", examples=5, devices=1)
     shown = capsys.readouterr().out
     assert "length 64: accuracy" in shown
+    assert "chance" in shown
+    assert "shown" in shown
     assert "effective length: below 16 (accuracy at least 0.9" in shown
     stored = read_json(Path(folder) / "lengths.json")
     ((_, splits),) = stored.items()
     assert list(splits["test"]) == ["16", "32", "64"]
     assert splits["test"]["16"]["metrics"]["accuracy"]["examples"] == 5
+    task = load_run(folder, "best", devices=1).experiment.task
+    held = {name: splits["test"]["16"][name] for name in ("chance", "shown_chance")}
+    assert held == levels(task, "test", 16)
     assert (Path(folder) / "pictures/by-length.png").stat().st_size > 0
 
 

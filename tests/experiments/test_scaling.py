@@ -352,6 +352,7 @@ def test_a_table_is_measured_refused_and_trained(tmp_path, monkeypatch, capsys):
     (entry,) = stored["quality"]
     assert (entry["mixer"], entry["length"], entry["task"]) == ("gru", 2048, "needle")
     assert (entry["score"], entry["status"], entry["steps"]) == ("accuracy", "trained", 2)
+    assert entry["chance"] == 1 / 14
     assert 0 <= entry["mean"] <= 1
     assert entry["step_seconds"] == measured["step_seconds"]["median"]
     assert (tmp_path / "quality/needle-gru-2048/results.json").exists()

@@ -227,7 +227,10 @@ def test_no_file_holds_both_stretches_that_are_said_to_be_of_different_ones(leng
 def test_own_stretches_are_in_no_other_file(length):
     random = np.random.default_rng(length)
     sizes = random.integers(1, 400, size=9)
-    texts = [random.integers(int(2 ** (12 / length)) + 2, size=n, dtype=np.uint8) for n in sizes]
+    texts = [
+        random.integers(min(250, int(2 ** (12 / length)) + 2), size=n, dtype=np.uint8)
+        for n in sizes
+    ]
     texts.append(texts[3].copy())
     files = np.repeat(np.arange(10), [len(text) for text in texts])
     own = own_places(np.concatenate(texts), files, length)

@@ -49,7 +49,7 @@ CASES = {
     "digits": ({}, 64),
     "images": ({"folder": "images"}, 32),
     "recall": ({"vocabulary": 32, "pairs": 3, "evaluation_examples": 21}, 24),
-    "same_file": ({"files": str(ROOT / "seqmodels/ops"), "evaluation_examples": 21}, 64),
+    "same_file": ({"files": str(ROOT / "seqmodels/tasks"), "evaluation_examples": 21}, 64),
     "source_package": (
         {"files": str(ROOT / "seqmodels/**/*.py"), "classes": 4, "evaluation_examples": 21},
         1024,

@@ -44,14 +44,17 @@ def folder(tmp_path):
 
 
 def png_header(width, height):
-    """A PNG that ends after its header."""
-    content = b"IHDR" + struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + struct.pack(">I", 13)
+    """A PNG that ends where its pixels begin."""
+    header = struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", b"x")]
+    packed = [
+        struct.pack(">I", len(content))
+        + name
         + content
-        + struct.pack(">I", zlib.crc32(content))
-    )
+        + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks
+    ]
+    return b"".join([b"\x89PNG\r\n\x1a\n", *packed])
 
 
 def put(path, what):
@@ -79,7 +82,7 @@ def put(path, what):
         ("pdf", "it is no PNG or JPEG file"),
         (b"", "it is no PNG or JPEG file"),
         ("pipe", "it is no regular file"),
-        ("folder", "it is no regular file"),
+        ("folder", "Is a directory"),
         ("/dev/zero", "it is no regular file"),
         (png_header(30_000, 30_000), "pixels"),
         (png_header(10_000, 10_000), "pixels"),
@@ -162,7 +165,7 @@ def test_a_sparse_file_of_a_terabyte(tmp_path):
         ParameterError, match=r"length=64 .* an epoch of .* windows is above 268,43"
     ):
         task.batch("train", 0, 2, 64)
-    assert not task.batch("train", 0, 2, 2**14).inputs.any()
+    assert not task.batch("train", 0, 2, 2**20).inputs.any()
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,8 @@ def test_a_loop_that_waits_gets_another_thread():
 
     with Batches(make, range(9), most_workers=2) as batches:
         assert [batches.next() for _ in range(9)] == list(range(9))
-        assert batches.waited_since() > 0
-        assert batches.waited_since() == 0
+        assert batches.waited > 0
+        assert batches.workers == 2
     assert len(names) == 2
     assert not workers()
 
@@ -95,5 +95,6 @@ def test_a_loop_that_does_not_wait_has_one_thread():
             batches._begun[0].add_done_callback(lambda _, step=step: made[step].set())
             assert made[step].wait(timeout=60)
             assert batches.next() == step
-        assert batches.waited_since() == 0
+        assert batches.waited == 0
+        assert batches.workers == 1
     assert len(names) == 1

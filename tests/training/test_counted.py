@@ -42,6 +42,9 @@ class Numbered:
         numbers = np.tile(indices[:, None], (1, length)).astype(np.int32)
         return Batch(numbers, numbers, np.tile(weights[:, None], (1, length)))
 
+    def chance(self, split, length):
+        return 0.0
+
     def metrics(self, outputs, batch):
         del outputs
         found = jax.nn.one_hot(batch.targets, 21) * batch.weights[..., None]
@@ -93,6 +96,9 @@ class Pairs:
 
     def metrics(self, outputs, batch):
         return exact_match_metrics(outputs, batch)
+
+    def chance(self, split, length):
+        raise NotImplementedError
 
 
 def some_answers() -> tuple[np.ndarray, Batch]:

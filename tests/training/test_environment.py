@@ -7,10 +7,14 @@ import jax
 import pytest
 
 from seqmodels.training import environment
-from seqmodels.training.environment import checkout, read_starts, starts, with_start
+from seqmodels.training.environment import checkout, starts, with_start
 from seqmodels.training.startup import MEANT, start_jax
 from seqmodels.training.workdir import MATHEMATICS, Workdir
 from tests.command_line import tiny_config
+
+
+def read_starts(folder):
+    return starts(Workdir(folder).read("environment.json") or {})
 
 
 @pytest.fixture
@@ -70,7 +74,7 @@ def test_entries_of_any_shape(content, found):
 
 def test_changes_of_the_checkout_are_kept_once(repository):
     assert checkout().changes == ""
-    assert "changes" not in with_start({}, 2)["starts"][0]
+    assert "uncommitted" not in with_start({}, 2)["starts"][0]
     checkout.cache_clear()
     (repository / "environment.py").write_text("x = 2\n")
     (repository / "untracked.py").write_text("secret\n")
@@ -78,7 +82,7 @@ def test_changes_of_the_checkout_are_kept_once(repository):
     (changed,) = content["changes"].values()
     assert "-x = 1\n+x = 2\n" in changed
     assert "secret" not in changed
-    assert [start["changes"] for start in content["starts"]] == [*content["changes"]] * 2
+    assert [start["uncommitted"] for start in content["starts"]] == [*content["changes"]] * 2
     assert len(content["starts"][0]["commit"]) == 40
 
 

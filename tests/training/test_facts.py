@@ -15,7 +15,7 @@ from seqmodels.experiments.runs import LoadedRun
 from seqmodels.tasks import TASKS, Copy
 from seqmodels.tasks.reading import HASHED_WHOLE, ReadingTask, record_file
 from seqmodels.training import fit
-from seqmodels.training.facts import as_begun, digest, read_facts
+from seqmodels.training.facts import as_begun, digest
 from seqmodels.training.lengths import Lengths
 from seqmodels.training.sharding import make_mesh
 from seqmodels.training.workdir import Workdir
@@ -138,6 +138,10 @@ def test_scores_on_other_data_are_marked(tmp_path, monkeypatch, capsys):
 def test_a_folder_without_a_record_goes_on_with_a_line(tmp_path, capsys):
     begin(tiny_config(), tmp_path)
     (tmp_path / "facts.json").unlink()
+    begin(tiny_config(), tmp_path)
+    assert capsys.readouterr() == ("", ""), "it was killed as it began"
+    (tmp_path / "facts.json").unlink()
+    (tmp_path / "checkpoints").mkdir()
     assert evaluated(tmp_path) is None
     said = f"{tmp_path} says nothing of the data that it"
     assert capsys.readouterr().err.startswith(f"warning: {said} was trained on, as an earlier")
@@ -145,7 +149,7 @@ def test_a_folder_without_a_record_goes_on_with_a_line(tmp_path, capsys):
     assert capsys.readouterr().out.startswith(f"{said} began with, as an earlier version made it")
     begin(tiny_config(), tmp_path)
     assert capsys.readouterr().out == "", "it is said once"
-    assert read_facts(tmp_path) is not None
+    assert Workdir(tmp_path).facts() is not None
 
 
 def test_a_damaged_record_is_named(tmp_path):
@@ -162,10 +166,10 @@ def test_files_are_noted_and_printed(text, tmp_path, capsys):
     assert line.startswith(
         "data: train 8 files, 3,240 bytes (90.0%); validation 8 files, 180 bytes"
     )
-    facts = read_facts(tmp_path / "run")
+    facts = Workdir(tmp_path / "run").facts()
     assert facts is not None
     assert facts["places"] == {"files": str(tmp_path / "*.txt")}
-    assert facts["files"]["3.txt"] == record_file(tmp_path / "3.txt")
+    assert tuple(facts["files"]["3.txt"]) == record_file(tmp_path / "3.txt")
     assert len(facts["files"]) == 8
 
 
@@ -281,7 +285,7 @@ def test_an_older_run_goes_on_with_its_splits(text, tmp_path):
     (run.path / "facts.json").unlink()
     begin(text, run.path)
     assert evaluated(run.path) is None
-    facts = read_facts(run.path)
+    facts = run.facts()
     assert facts is not None
     task = with_data(run.located(run.config())).task
     assert sorted(len(parts) for parts in task.parts.values()) == [1, 1, 6]

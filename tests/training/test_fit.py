@@ -17,31 +17,34 @@ import pytest
 
 from seqmodels.errors import DivergedError, UserError
 from seqmodels.experiment import build_experiment
-from seqmodels.tasks import Copy
-from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.fit import _Run, fit
 from seqmodels.training.interruption import RunInterruptedError
-from seqmodels.training.profiling import StepTrace
+from seqmodels.training.moments import Moment, Observer
 from seqmodels.training.programs import Programs
 from seqmodels.training.workdir import Workdir
 from tests.command_line import End, assert_same_end, end_of, events, read_json, tiny_config
+from tests.moments import at, terminate
 
 pytestmark = pytest.mark.slow
 
 STEPS = 12
 
 
-def train(folder: Path, log_every: int = 2) -> dict:
+def train(folder: Path, *observers: Observer, log_every: int = 2) -> dict:
     """Two batches make a split; no step is logged, or evaluated, at which a signal stops."""
     config = tiny_config(steps=STEPS, evaluate_every=3, log_every=log_every)
     config.task.evaluation_examples = 16
-    return fit(config, folder)
+    return fit(config, folder, observers=observers)
+
+
+TOLD: list[tuple[Moment, int]] = []
+"""What an observer of the undisturbed run is told."""
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
-    train(folder)
+    train(folder, lambda *told: TOLD.append(told))
     return folder
 
 
@@ -67,46 +70,28 @@ def disturb(monkeypatch) -> Callable:
     return disturb_
 
 
-def in_batch(split: str, step: int) -> tuple:
-    """When a whole batch is made: while the run starts or evaluates."""
-    return Copy, "batch", lambda s, number, rows, length: (s, number, rows) == (split, step, 8)
-
-
-def in_step(step: int) -> tuple:
-    """When a step is about to be dispatched, that many being done."""
-    return StepTrace, "before", lambda number: number == step
-
-
-def in_save(step: int) -> tuple:
-    """When the checkpoint of a step begins to be written."""
-    return Checkpoints, "save", lambda state, number, metrics: number == step
-
-
 MOMENTS = {
-    "before it compiles": (in_batch("train", 0), 1),
-    "while it compiles": ((Programs, "compile", lambda state, of: True), 2),
-    "in a step that is evaluated next": (in_step(2), 3),
-    "in a step": (in_step(4), 5),
-    "in a save": (in_save(6), 7),
-    "in an evaluation": (in_batch("validation", 1), 10),
+    "before it compiles": (("batch drawn", 1), 1),
+    "while it compiles": (None, 2),
+    "in a step that is evaluated next": (("step done", 3), 3),
+    "in a step": (("step done", 5), 5),
+    "in a save": (("save begun", 6), 7),
+    "in an evaluation": (("evaluation", 9), 10),
 }
 """When the signal comes to a run that goes on from the moment before, and where it stops."""
 
 
-def terminate() -> None:
-    signal.raise_signal(signal.SIGTERM)
-
-
 def test_a_signal_at_any_moment_loses_nothing(disturb, end, tmp_path):
-    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    stopping = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.getsignal(number) for number in stopping]
 
-    def train_with_a_signal(where: tuple) -> None:
-        disturb(*where, terminate)
+    def train_with_a_signal(where: tuple | None) -> None:
+        if where is None:
+            disturb(Programs, "compile", lambda state, of: True, terminate)
         try:
-            train(tmp_path)
+            train(tmp_path, *([at(*where, terminate)] if where else []))
         finally:
-            after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-            assert handlers == after
+            assert handlers == [signal.getsignal(number) for number in stopping]
 
     for moment, (where, stops_at) in MOMENTS.items():
         with pytest.raises(RunInterruptedError) as stop:
@@ -114,10 +99,23 @@ def test_a_signal_at_any_moment_loses_nothing(disturb, end, tmp_path):
         assert str(stop.value).startswith(f"interrupted at step {stops_at}, which is"), moment
         assert not (tmp_path / "results.json").exists(), moment
         assert (tmp_path / f"checkpoints/{stops_at}").is_dir(), moment
-    train_with_a_signal(in_save(STEPS))  # too late to stop it
+    train_with_a_signal(("save begun", STEPS))  # too late to stop it
     assert_same_end(tmp_path, end)
     train(tmp_path)
     assert_same_end(tmp_path, end)
+
+
+def test_observers_are_told_of_each_moment(undisturbed):
+    in_thread = [told for told in TOLD if told[0] == "batch drawn"]
+    assert sorted(in_thread) == [("batch drawn", step) for step in range(1, STEPS + 1)]
+    expected: list[tuple[str, int]] = []
+    for step in range(1, STEPS + 1):
+        expected.append(("step done", step))
+        if step % 3 == 0:
+            before = [("save ended", step - 3)] if step > 3 else []
+            expected += [("evaluation", step), *before, ("save begun", step)]
+    last = [("save ended", STEPS), ("evaluation", STEPS), ("evaluation", STEPS), ("exit", STEPS)]
+    assert [told for told in TOLD if told[0] != "batch drawn"] == expected + last
 
 
 def interrupted() -> None:
@@ -128,35 +126,28 @@ def checkpoints_of(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "checkpoints").iterdir())
 
 
-def test_what_is_lost_is_done_again(disturb, monkeypatch, undisturbed, end, tmp_path, capsys):
+def test_what_is_lost_is_done_again(disturb, undisturbed, end, tmp_path, capsys):
     """One run that goes wrong in five ways, and ends as if it had not."""
 
-    def go_on() -> None:
-        train(tmp_path, log_every=1)
+    def go_on(*observers: Observer) -> None:
+        train(tmp_path, *observers, log_every=1)
 
     def signalled_twice() -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
     # A second signal stops at once.
-    disturb(*in_step(4), signalled_twice)
     with pytest.raises(KeyboardInterrupt):
-        go_on()
+        go_on(at("step done", 5, signalled_twice))
     assert checkpoints_of(tmp_path) == ["3"]
 
     # An error in the background comes as its own line when its step is due, so that what is saved
     # before stays; and no thread is left over.
-    batch = Copy.batch
+    def missing() -> None:
+        raise UserError("rows/7.npy is missing")
 
-    def missing(self, split, step, *arguments):
-        if (split, step) == ("train", 7):
-            raise UserError("rows/7.npy is missing")
-        return batch(self, split, step, *arguments)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Copy, "batch", missing)
-        with pytest.raises(UserError, match=r"^rows/7.npy is missing$"):
-            go_on()
+    with pytest.raises(UserError, match=r"^rows/7.npy is missing$"):
+        go_on(at("batch drawn", 8, missing))
     assert checkpoints_of(tmp_path) == ["3", "6"]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
 
@@ -175,8 +166,7 @@ def test_what_is_lost_is_done_again(disturb, monkeypatch, undisturbed, end, tmp_
     assert len(events(tmp_path, "test")) == 1
 
     # A signal while it scores the best checkpoint comes too late to stop it.
-    disturb(*in_batch("test", 0), terminate)
-    go_on()
+    go_on(at("evaluation", STEPS, terminate, time=3))
     assert_same_end(tmp_path, end)
 
     # Logged at every step here and at every second one there: the means since the last event.

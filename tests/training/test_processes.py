@@ -3,7 +3,6 @@
 import json
 import random
 import shutil
-import signal
 import socket
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from seqmodels.training import fit as fit_module
 from seqmodels.training.fit import fit
 from seqmodels.training.interruption import RunInterruptedError
 from seqmodels.training.processes import join_processes, largest
-from seqmodels.training.profiling import StepTrace
 from tests.command_line import (
     QUICKLY,
     events,
@@ -26,6 +24,7 @@ from tests.command_line import (
     tiny_config,
     train_command,
 )
+from tests.moments import at, terminate
 from tests.training.recorded_run import recording
 
 STEPS = 16
@@ -50,21 +49,13 @@ def train(folder: Path, record: Path, monkeypatch, stop: int | None = None) -> N
     config.task.evaluation_examples = EXAMPLES
     with config.train.ignore_type():
         config.train.update(DRAWN)
-    before = StepTrace.before
-
-    def interrupt(trace: StepTrace, step: int) -> None:
-        if step + 1 == stop:
-            signal.raise_signal(signal.SIGTERM)
-        before(trace, step)
-
     with monkeypatch.context() as patched:
         patched.setattr(fit_module, "Batches", recording(record))
-        patched.setattr(StepTrace, "before", interrupt)
         if stop is None:
             fit(config, folder, devices=2)
         else:
             with pytest.raises(RunInterruptedError, match=f"^interrupted at step {stop}, which"):
-                fit(config, folder, devices=2)
+                fit(config, folder, devices=2, observers=[at("step done", stop, terminate)])
 
 
 def free_port() -> int:

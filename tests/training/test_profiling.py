@@ -1,12 +1,14 @@
 """train.py --profile: a trace of the steps asked for, and a run that ends as without it."""
 
 import gzip
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from seqmodels.training.batches import Batches
 from seqmodels.training.fit import fit
 from seqmodels.training.profiling import StepTrace
 from tests.command_line import tiny_config
@@ -54,12 +56,20 @@ def test_traces_steps_and_says_how_to_open_them(tmp_path, capsys):
 
 @pytest.mark.parametrize(("steps", "first", "last"), [(2, 3, 4), (100, 3, 12)])
 def test_a_trace_ends_with_the_run_at_the_latest(tmp_path, steps, first, last):
-    trace = StepTrace(tmp_path / "profile", 0, steps, 12)
+    batches = Batches(lambda step: step, range(0))
+    batches.waited = 7.0  # before the trace
+    trace = StepTrace(tmp_path / "profile", 0, steps, 12, batches)
     assert trace.refusal is None
     said = {}
     for step in range(12):
         trace.before(step)
+        if step == 5:
+            batches.waited += 0.25
         said[step + 1] = trace.after(step + 1, np.zeros(1))
     assert [step for step, message in said.items() if message] == [last]
-    assert said[last].startswith(f"steps {first} to {last} are traced; open {trace_in(tmp_path)} ")
+    who = "the batches waited for the steps" if last < 5 else (
+        "the steps waited 0.25 s for batches, which 0 threads made"
+    )  # fmt: skip
+    how = rf"steps {first} to {last} are traced: of \d+\.\d\d s {who}; open {trace_in(tmp_path)} "
+    assert re.match(how, said[last])
     trace.close()

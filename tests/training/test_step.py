@@ -251,6 +251,9 @@ class NextToken:
     def metrics(self, outputs, batch):
         return classification_metrics(outputs, batch)
 
+    def chance(self, split, length):
+        raise NotImplementedError
+
 
 class Sum(NextToken):
     """A task whose loss is the sum of what the model says, of one batch in all."""

@@ -2,17 +2,35 @@
 
 import json
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from ml_collections import ConfigDict
 
 from seqmodels.errors import UserError
-from seqmodels.training.environment import read_starts
+from seqmodels.training.environment import starts
 from seqmodels.training.workdir import Workdir
 
 
 def config(**changes) -> ConfigDict:
-    return ConfigDict({"seed": 0, "model": {"width": 8, "pattern": ("a", "b")}} | changes)
+    sections = {
+        "task": {"kind": "copy"},
+        "model": {"width": 8, "pattern": ("a", "b")},
+        "optimizer": {},
+        "train": {"steps": 3, "length": 8},
+    }
+    return ConfigDict({"seed": 0, **sections} | changes)
+
+
+SCORES = {"loss": 0.5, "accuracy": 1.0}
+AT_LENGTH = {"mean": 0.5, "low": 0.4, "high": 0.6, "examples": 8}
+COUNTS = {"steps": 3, "best_step": 3, "parameters": 9, "seconds": 0.5}
+RESULTS = {"validation": SCORES, "test": SCORES, **COUNTS}
+
+
+def dump(content: Any) -> bytes:
+    return json.dumps(content).encode()
 
 
 def refusal(function, *arguments) -> str:
@@ -26,11 +44,11 @@ def refusal(function, *arguments) -> str:
 def test_a_new_folder_gets_config_and_environment(tmp_path):
     run = Workdir(tmp_path / "a/b")
     run.open_for(config())
-    assert json.loads((run.path / "config.json").read_text()) == {
-        "seed": 0,
-        "model": {"width": 8, "pattern": ["a", "b"]},
-    }
-    (environment,) = read_starts(run.path)
+    stored = json.loads((run.path / "config.json").read_text())
+    assert stored == config().to_dict() | {"model": {"width": 8, "pattern": ["a", "b"]}}
+    content = run.read("environment.json")
+    assert content is not None
+    (environment,) = starts(content)
     assert environment.keys() >= {"command", "commit", "python", "packages", "devices"}
     assert {"jax", "flax", "optax", "orbax-checkpoint"} <= environment["packages"].keys()
     assert len(environment["devices"]) == 8
@@ -61,9 +79,9 @@ def test_a_finished_run_stays_as_it_is(tmp_path):
     run = Workdir(tmp_path)
     run.open_for(config())
     run.write("environment.json", {"command": "long ago"})
-    run.write("results.json", {"steps": 3})
+    run.write("results.json", RESULTS)
     run.open_for(config())
-    assert run.results() == {"steps": 3}
+    assert run.results() == RESULTS
     assert run.read("environment.json") == {"command": "long ago"}
 
 
@@ -81,26 +99,102 @@ def test_no_run_lies_there(tmp_path):
     assert message == f"--workdir={tmp_path}/nowhere holds no run (no config.json); train first"
 
 
-@pytest.mark.parametrize("content", [b"", b'{"seed": 0,', b"\xff\xfe"])
-def test_a_damaged_file_is_named(tmp_path, content):
-    (tmp_path / "config.json").write_bytes(content)
-    message = refusal(Workdir(tmp_path).open_for, config())
-    assert message.startswith(f"{tmp_path}/config.json is not valid JSON (")
-    assert message.endswith("); delete it to go on")
-    assert (tmp_path / "config.json").read_bytes() == content
+GOOD = {
+    "config.json": config().to_dict(),
+    "results.json": RESULTS,
+    "environment.json": {
+        "command": "train.py",
+        "packages": {"jax": None},
+        "cores": 2,
+        "starts": [],
+        "changes": {"digest": "diff"},
+    },
+    "facts.json": {
+        "score": "accuracy",
+        "higher_is_better": True,
+        "places": {"files": "/texts"},
+        "files": {"a.txt": [3, "digest"]},
+        "batches": {"train": "digest"},
+        "drawn_by": {"numpy": None},
+    },
+    "evaluations.json": {"3": {"test": SCORES}},
+    "lengths.json": {"3": {"test": {"8": {"metrics": {"loss": AT_LENGTH}, "slices": {}}}}},
+}
+FREE = {
+    "config.json": {"width", "pattern"},
+    "results.json": {"loss", "accuracy"},
+    "environment.json": {"command", "packages", "jax", "cores", "starts", "changes", "digest"},
+    "facts.json": {"places", "files", "a.txt", "train", "numpy"},
+    "evaluations.json": {"3", "test", "loss", "accuracy"},
+    "lengths.json": {"3", "test", "8", "loss"},
+}
+"""Keys without which a file is still of its kind."""
+
+
+def places(content: Any, path: tuple = ()) -> Iterator[tuple]:
+    """Where something lies in a JSON object."""
+    for key, value in content.items():
+        yield (*path, key)
+        if isinstance(value, dict):
+            yield from places(value, (*path, key))
+
+
+def changed(content: Any, path: tuple, *value: Any) -> Any:
+    """With another value in a place, or without it."""
+    if not path:
+        return value[0]
+    rest = {key: part for key, part in content.items() if key != path[0]}
+    if len(path) == 1 and not value:
+        return rest
+    return rest | {path[0]: changed(content[path[0]], path[1:], *value)}
+
+
+NONSENSE = ([], "finished", None, True, {"packages": [], "3": 1}, -1, 10**400)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_file_of_another_shape_is_named(tmp_path, name):
+    """Whatever stands in whatever place, and whatever is missing: one line, and it stays there."""
+    file, run = tmp_path / name, Workdir(tmp_path)
+    contents = [
+        b"",
+        b'{"seed": 0,',
+        b"\xff\xfe",
+        b"[" * 10_000,
+        b'{"a":' * 10_000,
+        *map(dump, NONSENSE),
+    ]
+    for path in places(GOOD[name]):
+        if path[-1] not in FREE[name]:
+            contents.append(dump(changed(GOOD[name], path)))
+        if path != ("starts",) and (
+            path[:1] != ("model",) or len(path) == 1
+        ):  # what it holds is checked when it is built
+            contents += [dump(changed(GOOD[name], path, value)) for value in ([], 10**400)]
+    for content in contents:
+        file.write_bytes(content)
+        message = refusal(run.read, name)
+        assert message.startswith(f"{file} "), content
+        assert "; put back a copy of it, or " in message
+        assert file.read_bytes() == content
+    if name in ("evaluations.json", "lengths.json"):  # whose keys are steps
+        return
+    later = GOOD[name] | {"a later version's": {}}
+    file.write_bytes(dump(later))
+    assert run.read(name) == json.loads(dump(later))
 
 
 def test_a_file_is_written_wholly_or_not_at_all(tmp_path, monkeypatch):
     run = Workdir(tmp_path)
-    run.write("results.json", {"steps": 1})
+    run.write("results.json", RESULTS)
 
     def killed(descriptor):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "fsync", killed)
     with pytest.raises(KeyboardInterrupt):
-        run.write("results.json", {"steps": 2})
-    assert run.results() == {"steps": 1}
+        run.write("results.json", RESULTS | {"steps": 2})
+    assert run.results() == RESULTS
 
 
 def test_a_file_that_can_not_be_written_is_named(tmp_path):

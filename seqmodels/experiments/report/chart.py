@@ -59,10 +59,10 @@ def _traces(figure: Figure, series: Series) -> list[dict[str, Any]]:
     }
     if not series.is_data:
         shape = "hv" if series.form == "front" else "linear"
-        dash = "dot" if series.form == "front" else "dash"
+        dash = {"front": "dot", "fit": "dash"}.get(series.form, style.dash)
         line = {"color": style.light, "dash": dash, "width": 1.5, "shape": shape}
         trace |= {"mode": "lines", "line": line, "hoverinfo": "skip"}
-        return [trace | {"showlegend": series.form == "front"}]
+        return [trace | {"showlegend": series.form != "fit"}]
     lines = [[_plotly_text(line) for line in hover(figure, series, point)] for point in points]
     trace |= {
         "hoverinfo": "text",

@@ -6,6 +6,7 @@ from typing import Any
 
 from seqmodels.experiments.report.comparison import Comparison, Group, links
 from seqmodels.experiments.report.figure import Axis, Figure, Point, Series, pareto
+from seqmodels.experiments.report.levels import results_of, stored_levels, with_levels
 from seqmodels.experiments.report.reading import Run, as_dict
 from seqmodels.experiments.report.styles import GREY, Style
 from seqmodels.experiments.report.values import Number, number, slug
@@ -47,13 +48,13 @@ class ComparisonFigures:
             "lowest seed to the highest.",
             Axis("length", "count", log=True),
             Axis(f"test {self.what}"),
-            series,
+            with_levels(series, [(g.length, c) for g in groups for c in results_of(g.runs)]),
             wide=True,
         )
 
     def beyond_training(self) -> Figure | None:
         """Scores of trained runs at other lengths, from lengths.json."""
-        series = []
+        series, held = [], []
         for group in self.comparison.groups:
             for run in group.runs:
                 points = _stored_lengths(run, self.comparison.score)
@@ -62,6 +63,7 @@ class ComparisonFigures:
                     points = [point._replace(runs=link) for point in points]
                     name = group.label if len(group.runs) == 1 else f"{group.label} ({run.name})"
                     series.append(Series(name, self.styles[group.label], points))
+                    held += stored_levels(run, points[0].note)
         if not series:
             return None
         return Figure(
@@ -71,7 +73,7 @@ class ComparisonFigures:
             "examples.",
             Axis("length", "count", log=True),
             Axis(self.what),
-            series,
+            with_levels(series, held),
             wide=True,
         )
 
@@ -111,6 +113,11 @@ class ComparisonFigures:
         shown = f"validation {self.what}" if split == "validation" else "training loss (nats)"
         title = shown.capitalize().removesuffix(" (nats)")
         positive = all(point.y > 0 for one in series for point in one.points)
+        if split == "validation":
+            steps = {point.x for one in series for point in one.points}
+            ends = min(steps), max(steps)
+            contents = [content for group in groups for content in results_of(group.runs)]
+            series = with_levels(series, [(x, content) for x in ends for content in contents])
         return Figure(
             self._name("curves", split, groups[0].setting),
             _at(f"{title} by step", groups[0].setting),

@@ -30,14 +30,14 @@ class Series(NamedTuple):
     """Points of one name.
 
     Of the forms, ``line`` joins marked points with ranges, ``points`` doesn't join them, and
-    ``curve`` has a band for the ranges and no marks. ``fit`` and ``front`` are derived: they are no
-    part of the data.
+    ``curve`` has a band for the ranges and no marks. ``fit``, ``front`` and ``level`` are derived:
+    they are no part of the data.
     """
 
     name: str
     style: Style
     points: list[Point]
-    form: Literal["line", "points", "curve", "fit", "front"] = "line"
+    form: Literal["line", "points", "curve", "fit", "front", "level"] = "line"
 
     @property
     def is_data(self) -> bool:

@@ -49,6 +49,8 @@ def _draw(axes: Any, series: Series) -> Any:
         return axes.step(x, y, where="post", color=style.light, ls=(0, (1, 1)), lw=1.5)[0]
     if series.form == "fit":
         return axes.plot(x, y, color=style.light, ls=(0, (5, 2)), lw=1, alpha=0.7)[0]
+    if series.form == "level":
+        return axes.plot(x, y, color=style.light, ls=style.png_dash, lw=1.5)[0]
     low = [p.low if p.low is not None else p.y for p in points]
     high = [p.high if p.high is not None else p.y for p in points]
     if series.form == "curve":
@@ -65,8 +67,8 @@ def _draw(axes: Any, series: Series) -> Any:
             markevery=every,
         )[0]
     ends = [
-        [b - a for a, b in zip(low, y, strict=True)],
-        [b - a for a, b in zip(y, high, strict=True)],
+        [max(0, b - a) for a, b in zip(low, y, strict=True)],
+        [max(0, b - a) for a, b in zip(y, high, strict=True)],
     ]
     return axes.errorbar(
         x,

@@ -1,15 +1,17 @@
 """Runs, sweeps and scaling experiments in folders; what can't be read is named and left out."""
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
+
+from msgspec import Meta
 
 from seqmodels.errors import UserError
 from seqmodels.experiments.report.values import number, readable
+from seqmodels.json_files import UnreadableError, convert, read_json
 from seqmodels.training.environment import starts, versions
-from seqmodels.training.metrics import read_events
+from seqmodels.training.run_files import Count, Seconds, read_event_lines, read_run_file
 
 Content = dict[str, Any]
 """A JSON object."""
@@ -70,8 +72,54 @@ class Found(NamedTuple):
     skipped: list[str]
 
 
-class _UnreadableError(Exception):
-    """A file that is cut short or holds something else."""
+Skip = Callable[[str], None]
+"""Is told, in a line, of what can't be read."""
+
+
+class _Named(TypedDict):
+    """What a point of ``sweep.json`` has at least: the name of its folder."""
+
+    name: Annotated[str, Meta(pattern=r"\A[^./\x00][^/\x00]{0,254}\Z")]
+
+
+class _Trial(_Named):
+    """A point, and what its ``trial.json`` adds."""
+
+    arguments: dict[str, Any]
+    overrides: dict[str, Any]
+    size: NotRequired[dict[str, float] | None]
+    state: NotRequired[Literal["waiting", "running", "finished", "failed", "pruned"]]
+    reason: NotRequired[str | None]
+    attempts: NotRequired[Count]
+    seconds: NotRequired[Seconds | None]
+
+
+class _Sweep(TypedDict):
+    """``sweep.json``, but for what its points hold."""
+
+    points: list[Any]
+    score: str
+    higher_is_better: bool
+
+
+class _Row(TypedDict):
+    """A row of ``summary.json``."""
+
+    arguments: dict[str, Any]
+
+
+class _Cells(TypedDict):
+    """``scaling.json``, but for what its cells hold."""
+
+    cells: list[Any]
+
+
+class _Cell(TypedDict):
+    """A cell of ``scaling.json``."""
+
+    mixer: str
+    length: Annotated[int, Meta(ge=1)]
+    status: str
 
 
 def find(folders: Sequence[str], warn: Callable[[str], None]) -> Found:
@@ -87,6 +135,7 @@ def find(folders: Sequence[str], warn: Callable[[str], None]) -> Found:
     found = Found([], [], [], [])
 
     def skip(what: str) -> None:
+        what = str(UserError(what))  # in one line
         found.skipped.append(readable(what))
         warn(readable(what))
 
@@ -104,14 +153,11 @@ def find(folders: Sequence[str], warn: Callable[[str], None]) -> Found:
                 if kind == "sweep.json":
                     found.sweeps.append(_read_sweep(path, now, skip))
                 elif kind == "scaling.json":
-                    found.scalings.append(
-                        Scaling(path, _read(path / "config.json"), _read_scaling(path))
-                    )
+                    found.scalings.append(_read_scaling(path, skip))
                 else:
-                    _need(path / kind, _read(path / kind), {"task": dict, "train": dict})
-                    found.runs.append(_read_run(path, now, {}))
-            except _UnreadableError as error:
-                skip(str(error))
+                    found.runs.append(_read_run(path, now, {}, skip))
+            except UnreadableError as error:
+                skip(f"{error}; all of {path} is left out")
     if not (found.runs or found.sweeps or found.scalings):
         where = ", ".join(readable(folder) for folder in folders)
         raise UserError(
@@ -123,7 +169,7 @@ def find(folders: Sequence[str], warn: Callable[[str], None]) -> Found:
     return found._replace(runs=alone)
 
 
-def _below(folder: Path, skip: Callable[[str], None]) -> list[tuple[Path, str]]:
+def _below(folder: Path, skip: Skip) -> list[tuple[Path, str]]:
     """The folders that are something, and the file by which each is known."""
 
     def refused(error: OSError) -> None:
@@ -142,56 +188,49 @@ def _below(folder: Path, skip: Callable[[str], None]) -> list[tuple[Path, str]]:
 
 def _read(file: Path) -> Content:
     """A JSON object; an empty one where there is no file."""
-    content = _read_json(file)
-    if content is None:
+    return read_json(file, dict[str, Any]) or {}
+
+
+def _read_or_skip(read: Callable[[], Content | None], skip: Skip) -> Content:
+    """A file that the rest can do without."""
+    try:
+        return read() or {}
+    except UnreadableError as error:
+        skip(f"{error}; it is left out")
         return {}
-    if not isinstance(content, dict):
-        raise _UnreadableError(f"{file} is skipped: it holds no JSON object")
-    return content
 
 
-def _read_json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, RecursionError) as error:
-        raise _UnreadableError(f"{file} is skipped: it is cut short or no JSON ({error})") from None
-    except OSError as error:
-        raise _UnreadableError(f"{file} is skipped: it can't be read ({error.strerror})") from None
-
-
-def _need(file: Path, content: Content, keys: dict[str, type]) -> None:
-    for key, type_ in keys.items():
-        if not isinstance(content.get(key), type_):
-            raise _UnreadableError(f"{file} is skipped: it lacks {key!r}")
-
-
-def _read_run(folder: Path, now: Content, trial: Content) -> Run:
-    file = folder / "results.json"
-    results = _read(file) if file.exists() else None
-    if results is not None:
-        _need(file, results, {"validation": dict, "test": dict})
-    config = _read(folder / "config.json")
-    environment = next(reversed(starts(_read(folder / "environment.json"))), {})
-    try:
-        events = read_events(folder / "metrics.jsonl")
-    except (OSError, ValueError) as error:
-        raise _UnreadableError(f"{folder / 'metrics.jsonl'} is skipped: {error}") from None
-    events = [e for e in events if isinstance(e, dict) and number(e.get("step")) is not None]
+def _read_run(folder: Path, now: Content, trial: Content, skip: Skip) -> Run:
+    results = read_run_file(folder, "results.json")
+    config = read_run_file(folder, "config.json") or {}
+    environment, lengths, facts = (
+        _read_or_skip(lambda name=name: read_run_file(folder, name), skip)
+        for name in ("environment.json", "lengths.json", "facts.json")
+    )
+    environment = next(reversed(starts(environment)), {})
+    events = _read_events(folder, skip)
     state = _state(config, events, results, trial)
     other = _other_version(environment, now)
-    return Run(
-        folder,
-        config,
-        environment,
-        events,
-        results,
-        _read(folder / "lengths.json"),
-        trial,
-        (state, *([other] if other else [])),
-        _read(folder / "facts.json"),
-    )
+    states = (state, *([other] if other else []))
+    return Run(folder, config, environment, events, results, lengths, trial, states, facts)
+
+
+def _read_events(folder: Path, skip: Skip) -> list[Content]:
+    """The events that can be read; of a file with others a line says how many."""
+    events: list[Content] = []
+    bad: list[UnreadableError] = []
+    try:
+        for event in read_event_lines(folder):
+            if isinstance(event, UnreadableError):
+                bad.append(event)
+            else:
+                events.append(event)
+    except UnreadableError as error:  # the whole file
+        bad.append(error)
+    if bad:
+        several = f"; so do {len(bad) - 1:,} other lines" if len(bad) > 1 else ""
+        skip(f"{bad[0]}{several}; the rest is shown")
+    return events
 
 
 def _state(config: Content, events: list[Content], results: Content | None, trial: Content) -> str:
@@ -226,43 +265,55 @@ def _other_version(environment: Content, now: Content) -> str | None:
     return f"other version: {'; '.join(differing)}" if differing else None
 
 
-def _read_sweep(folder: Path, now: Content, skip: Callable[[str], None]) -> Sweep:
-    content = _read(folder / "sweep.json")
-    keys = {"points": list, "score": str, "higher_is_better": bool}
-    _need(folder / "sweep.json", content, keys)
+def _read_sweep(folder: Path, now: Content, skip: Skip) -> Sweep:
+    file = folder / "sweep.json"
+    content = _read(file)
+    convert(content, _Sweep, str(file))
     trials = []
     for point in [*content["points"], *_searched(folder, content["points"])]:
         try:
-            _need(folder / "sweep.json", {"points": point}, {"points": dict})
-            _need(folder / "sweep.json", point, {"name": str, "arguments": dict, "overrides": dict})
-            place = folder / "trials" / Path(point["name"]).name
-            trials.append(_read_run(place, now, point | _read(place / "trial.json")))
-        except _UnreadableError as error:
-            skip(str(error))
+            name = convert(point, _Named, f"{file}: a point")["name"]
+            place = folder / "trials" / name
+            told = _read(place / "trial.json")
+            point |= told
+            convert(point, _Trial, str(place / "trial.json" if told else file))
+            trials.append(_read_run(place, now, point, skip))
+        except UnreadableError as error:
+            skip(f"{error}; the trial is left out")
+    return Sweep(folder, content, _read_summary(folder / "summary.json", skip), trials)
+
+
+def _read_summary(file: Path, skip: Skip) -> list[Content]:
+    rows = []
     try:
-        summary = _read_json(folder / "summary.json")
-        rows = summary.get("rows") if isinstance(summary, dict) else summary
-        summary = [row for row in rows or [] if isinstance(row, dict)]
-    except (_UnreadableError, TypeError) as error:
-        skip(str(error))
-        summary = []
-    return Sweep(folder, content, summary, trials)
+        for place, row in enumerate(read_json(file, list[Any]) or []):
+            convert(row, _Row, f"{file}, row {place}")
+            rows.append(row)
+    except UnreadableError as error:
+        skip(f"{error}; what follows of it is left out")
+    return rows
 
 
 def _searched(folder: Path, points: list[Any]) -> list[Content]:
-    """The trials whose point a search chose as it went."""
-    known = {point.get("name") for point in points if isinstance(point, dict)}
-    files = sorted(folder.glob("trials/*/trial.json"))
-    return [{"name": f.parent.name} | _read(f) for f in files if f.parent.name not in known]
+    """The trials whose point a search chose as it went, by their names."""
+    known = {str(point.get("name")) for point in points if isinstance(point, dict)}
+    names = [file.parent.name for file in sorted(folder.glob("trials/*/trial.json"))]
+    return [{"name": name} for name in names if name not in known]
 
 
-def _read_scaling(folder: Path) -> Content:
-    content = _read(folder / "scaling.json")
-    _need(folder / "scaling.json", content, {"cells": list})
-    for cell in content["cells"]:
-        _need(folder / "scaling.json", {"cells": cell}, {"cells": dict})
-        _need(folder / "scaling.json", cell, {"mixer": str, "length": int, "status": str})
-    return content
+def _read_scaling(folder: Path, skip: Skip) -> Scaling:
+    file = folder / "scaling.json"
+    content = _read(file)
+    convert(content, _Cells, str(file))
+    cells = []
+    for place, cell in enumerate(content["cells"]):
+        try:
+            convert(cell, _Cell, f"{file}, cell {place}")
+            cells.append(cell)
+        except UnreadableError as error:
+            skip(f"{error}; the cell is left out")
+    config = _read_or_skip(lambda: _read(folder / "config.json"), skip)
+    return Scaling(folder, config, content | {"cells": cells})
 
 
 def as_dict(value: Any) -> Content:

@@ -4,6 +4,7 @@ from typing import Any
 
 from seqmodels.experiments.report.comparison_figures import with_front
 from seqmodels.experiments.report.figure import Axis, Figure, Point, Series
+from seqmodels.experiments.report.levels import with_levels
 from seqmodels.experiments.report.reading import Content, Scaling
 from seqmodels.experiments.report.recipes import scaling_recipe
 from seqmodels.experiments.report.scaling_tables import (
@@ -157,7 +158,7 @@ def _quality(name: str, content: Content, styles: dict[str, Style]) -> list[Figu
                 "Each model was trained at its length for the same budget.",
                 Axis("length", "count", log=True),
                 axis,
-                series,
+                with_levels(series, [(e["length"], e) for e in own]),
             )
         )
         for length in _of(own, "length"):

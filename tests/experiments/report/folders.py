@@ -61,6 +61,8 @@ def run_folder(
                 "best_step": steps,
                 "validation": {"loss": 0.3, "accuracy": accuracy + 0.01},
                 "test": {"loss": 0.3, "accuracy": accuracy},
+                "chance": 1 / 128,
+                "shown_chance": 0.25,
                 "parameters": 100_000 + seed,
                 "seconds": seconds,
             },
@@ -129,7 +131,7 @@ def sweep_folder(
             "points": points,
         },
     )
-    write_json(folder / "summary.json", {"rows": summary})
+    write_json(folder / "summary.json", summary)
     return folder
 
 

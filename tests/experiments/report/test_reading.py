@@ -2,14 +2,18 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from seqmodels.errors import UserError
+from seqmodels.experiments.report import reading
 from seqmodels.experiments.report.comparison import HIGHER_IS_BETTER, SCORES, comparisons, score_of
 from seqmodels.experiments.report.reading import find
+from seqmodels.experiments.report.writing import report_sections
 from seqmodels.tasks import TASKS
+from seqmodels.training.environment import versions
 from tests.experiments.report.folders import (
     run_folder,
     scaling_folder,
@@ -51,20 +55,135 @@ def test_folders_without_anything_are_refused(tmp_path):
         found(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "content", ['{"steps": 2', "[]", "{}", "\x00", '{"validation": 1}', "[" * 9999]
-)
-@pytest.mark.parametrize("name", ["results.json", "config.json"])
-def test_a_run_that_can_not_be_read_is_named_and_the_rest_goes_on(tmp_path, name, content):
+NO_OBJECTS = ("[" * 9999, "[]", "")
+
+
+def everything_but(tmp_path: Path, file: Path, contents: Sequence[str]) -> list[list[int]]:
+    """How many runs, trials, cells and rows are shown with each content of a file.
+
+    Each time a page is made, and one line names the file.
+    """
+    shown = []
+    for content in contents:
+        file.write_text(content)
+        everything, warnings = found(tmp_path)
+        assert [warning.split(" ")[0].rstrip(",:") for warning in warnings] == [str(file)], content
+        assert everything.skipped == warnings
+        assert "\n" not in warnings[0]
+        assert shown or report_sections(everything), "once a file"
+        trials = sum(len(sweep.trials) for sweep in everything.sweeps)
+        cells = sum(len(scaling.content["cells"]) for scaling in everything.scalings)
+        rows = sum(len(sweep.summary) for sweep in everything.sweeps)
+        shown.append([len(everything.runs), trials, cells, rows])
+    return shown
+
+
+@pytest.fixture
+def one_of_each(tmp_path, monkeypatch):
+    """Two runs, a sweep of four and a scaling of six cells; what runs here is looked up once."""
+    now = versions()
+    monkeypatch.setattr(reading, "versions", lambda: now)
     run_folder(tmp_path / "good")
-    bad = run_folder(tmp_path / "bad")
-    (bad / name).write_text(content)
-    everything, warnings = found(tmp_path)
-    assert [one.name for one in everything.runs] == ["good"]
-    (warning,) = warnings
-    assert warning.startswith(f"{bad / name} is skipped: ")
-    assert "\n" not in warning
-    assert everything.skipped == warnings
+    run_folder(tmp_path / "run", "lstm")
+    write_json(tmp_path / "run/lengths.json", LENGTHS)
+    sweep_folder(tmp_path / "sweep", ("gru",), (64,))
+    scaling_folder(tmp_path / "scaling", (256, 512))
+    return tmp_path
+
+
+LENGTHS = {
+    "200": {
+        "test": {
+            "64": {
+                "metrics": {"accuracy": {"mean": 0.5, "low": 0.4, "high": 0.6, "examples": 9}},
+                "slices": {},
+            }
+        }
+    }
+}
+WITHOUT = {
+    "run/config.json": [1, 4, 6, 1],
+    "run/results.json": [1, 4, 6, 1],
+    "run/environment.json": [2, 4, 6, 1],
+    "run/lengths.json": [2, 4, 6, 1],
+    "sweep/sweep.json": [2, 0, 6, 0],
+    "sweep/summary.json": [2, 4, 6, 0],
+    "sweep/trials/00000001/trial.json": [2, 3, 6, 1],
+    "sweep/trials/00000001/results.json": [2, 3, 6, 1],
+    "sweep/trials/00000001/config.json": [2, 3, 6, 1],
+    "scaling/scaling.json": [2, 4, 0, 1],
+}
+"""What is shown of one_of_each where a file can't be read."""
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_a_file_that_can_not_be_read_costs_itself_alone(one_of_each, name):
+    """A sweep's own file all of the sweep, and so on: what can't be shown without it."""
+    contents = [text for text in NO_OBJECTS if "summary" not in name or text != "[]"]
+    shown = everything_but(one_of_each, one_of_each / name, contents)
+    assert shown == [WITHOUT[name]] * len(shown)
+
+
+# Of each kind of file what has its form and holds something else.
+OTHER_CONTENTS = {
+    "run/config.json": ["{}", '{"seed": 0}', "CONFIG"],
+    "run/results.json": ["{}", '{"validation": 1}'],
+    "run/environment.json": ['{"packages": []}', '{"cores": 1e400}', '{"command": 5}'],
+    "run/lengths.json": ['{"²": {}}', '{"2": {"test": {"64": {}}}}', '{"2": {"tset": {}}}'],
+    "sweep/sweep.json": ["{}", '{"points": {}, "score": "x", "higher_is_better": true}'],
+    "sweep/summary.json": ["[1]", '[{"arguments": 1}]'],
+    "sweep/trials/00000001/trial.json": [
+        '{"overrides": 1}',
+        '{"state": []}',
+        '{"seconds": "x"}',
+        '{"size": {"flops": []}}',
+    ],
+    "scaling/scaling.json": ["{}", '{"cells": 1}'],
+}
+
+
+@pytest.mark.parametrize("name", OTHER_CONTENTS)
+def test_a_file_that_holds_something_else_costs_itself_alone(one_of_each, name):
+    config = json.loads((one_of_each / "run/config.json").read_text())
+    config["train"]["length"] = "long"
+    contents = [text.replace("CONFIG", json.dumps(config)) for text in OTHER_CONTENTS[name]]
+    shown = everything_but(one_of_each, one_of_each / name, contents)
+    assert shown == [WITHOUT[name]] * len(shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "lost"),
+    [("sweep/sweep.json", [0, 1, 0, 0]), ("scaling/scaling.json", [0, 0, 1, 0])],
+)
+def test_of_many_points_and_cells_a_bad_one_costs_itself_alone(one_of_each, name, lost):
+    part = "points" if "sweep" in name else "cells"
+    content = json.loads((one_of_each / name).read_text())
+    contents = []
+    first, *others = content[part]
+    for bad in (1, [], None, {}, *({k: v for k, v in first.items() if k != key} for key in KEYS)):
+        if bad != first:
+            contents.append(json.dumps(content | {part: [bad, *others]}))
+    # Without it in the list, its folder's own trial.json tells of a trial.
+    (one_of_each / "sweep/trials/00000000/trial.json").unlink()
+    shown = everything_but(one_of_each, one_of_each / name, contents)
+    whole = [2, 4, 6, 1]
+    assert shown == [[a - b for a, b in zip(whole, lost, strict=True)]] * len(contents)
+
+
+KEYS = ("name", "arguments", "overrides", "mixer", "length", "status")
+
+
+def test_lines_of_metrics_that_can_not_be_read_cost_themselves_alone(tmp_path):
+    run = run_folder(tmp_path / "run")
+    whole = found(run)[0].runs[0].events
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    bad = ["", "[]", "null", "{", '{"step": 1}', '{"step": -1, "split": "train", "seconds": 1}']
+    bad += [lines[0].replace('"loss"', '"loss": [], "x"'), '{"a":' * 9999, lines[0] + "0"]
+    (run / "metrics.jsonl").write_text("\n".join([lines[0], *bad, *lines[1:], ""]))
+    everything, (warning,) = found(run)
+    assert everything.runs[0].events == whole
+    assert warning.startswith(f"{run}/metrics.jsonl, line 2, is cut short or no JSON (")
+    assert warning.endswith(f"; so do {len(bad) - 1} other lines; the rest is shown")
 
 
 @pytest.mark.parametrize("name", ["sweep.json", "summary.json", "trials/00000001/results.json"])
@@ -134,10 +253,13 @@ def test_a_name_may_not_lead_out_of_the_sweep(tmp_path):
     run_folder(tmp_path / "secret")
     sweep = sweep_folder(tmp_path / "sweep", ("gru",), (64,))
     content = json.loads((sweep / "sweep.json").read_text())
-    content["points"][0]["name"] = "../../secret"
-    write_json(sweep / "sweep.json", content)
-    (everything,) = found(sweep)[0].sweeps
-    assert everything.trials[0].folder.parent == sweep / "trials"
+    for name in ("../../secret", "..", ".", "", "/etc", "a\0b", 3):
+        content["points"][0]["name"] = name
+        write_json(sweep / "sweep.json", content)
+        everything, (warning,) = found(sweep)
+        assert warning.startswith(f"{sweep / 'sweep.json'}: a point holds something else: ")
+        folders = [trial.folder for trial in everything.sweeps[0].trials]
+        assert {folder.parent for folder in folders} == {sweep / "trials"}
 
 
 def test_names_that_are_no_text_are_shown(tmp_path):
@@ -187,13 +309,13 @@ def test_a_score_is_what_the_run_noted(tmp_path, monkeypatch):
     """No task is built for it: not its data, nor what its settings name."""
     monkeypatch.setattr("seqmodels.tasks.TASKS", None)
     noted = {"score": "own", "higher_is_better": False}
-    for name, facts in (("a", noted), ("b", {"score": 3}), ("c", None)):
+    for name, facts in (("a", noted | {"batches": {}, "drawn_by": {}}), ("b", None)):
         run_folder(tmp_path / name, task={"kind": "recall"})
         if facts is not None:
             write_json(tmp_path / name / "facts.json", facts)
     runs = {run.name: run for run in find([str(tmp_path)], pytest.fail).runs}
     assert score_of(runs["a"]) == ("own", False)
-    assert score_of(runs["b"]) == score_of(runs["c"]) == ("accuracy", True)
+    assert score_of(runs["b"]) == ("accuracy", True)
 
 
 def test_scores_of_older_runs_are_those_of_their_tasks(own_files, monkeypatch):

@@ -106,7 +106,7 @@ def test_curves_are_means_over_seeds(tmp_path):
     folder = sweep_folder(tmp_path / "sweep", ("gru",), (64,), accuracy=0.6)
     (section,) = sections_of(folder)
     (curve,) = [f for f in section.figures if f.name.startswith("sweep-1-sweep-curves-validation")]
-    ((first, *_),) = [series.points for series in curve.series]
+    first = curve.series[0].points[0]
     low, high = 0.61 * 0.64 - 0.01, 0.6 * 0.64
     assert (first.low, first.high) == pytest.approx((low, high))
     assert first.y == pytest.approx((low + high) / 2)
@@ -126,6 +126,8 @@ def test_the_issue_s_figures_are_there(tmp_path):
         str(length): {"metrics": {"accuracy": {"mean": 0.9, "low": 0.8, "high": 0.95}}}
         for length in (64, 128, 1024)
     }
+    for length in ("128", "1024"):
+        scores[length]["chance"] = 0.01
     older = {"64": {"metrics": {"accuracy": {"mean": 0.1}}}}
     write_json(run / "lengths.json", {"99": {"test": older}, "200": {"test": scores}})
     sweep, runs, scaling = sections_of(tmp_path)
@@ -137,6 +139,17 @@ def test_the_issue_s_figures_are_there(tmp_path):
     assert by_name["sweep-1-recall-curves-train-length-64"].y.log
     (beyond,) = [figure for figure in runs.figures if "beyond" in figure.name]
     assert [point.x for point in beyond.series[0].points] == [64, 128, 1024]
+    levels = {
+        figure.name: [(s.name, [tuple(p[:2]) for p in s.points]) for s in figure.series[-2:]]
+        for figure in (*sweep.figures, beyond)
+    }
+    for name, ends in (("score-by-length", (64, 128, 256)), ("curves-validation", (40, 200))):
+        (found,) = {str(lines) for figure, lines in levels.items() if name in figure}
+        assert found == str(
+            [(word, [(x, level) for x in ends])
+             for word, level in (("chance", 1 / 128), ("one of those shown", 0.25))]
+        )  # fmt: skip
+    assert levels[beyond.name][1] == ("chance", [(128, 0.01), (1024, 0.01)])
     step = next(figure for figure in scaling.figures if figure.name.endswith("step-seconds"))
     assert (step.x.log, step.y.log) == (True, True)
     lines = [series for series in step.series if series.form == "fit"]

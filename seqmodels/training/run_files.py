@@ -1,0 +1,156 @@
+"""What the files of a run's folder hold: a schema each, and the one place that reads them.
+
+``metrics.jsonl`` is read where it is written (:mod:`seqmodels.training.metrics`), a checkpoint's
+files in :mod:`seqmodels.training.checkpoint_files`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from msgspec import Meta
+
+from seqmodels.json_files import UnreadableError, convert, read_json, read_json_lines
+
+Count = Annotated[int, Meta(ge=0)]
+Digits = Annotated[str, Meta(pattern=r"\A[0-9]{1,18}\Z")]
+"""A step or a length, as the key of a JSON object."""
+Seconds = Annotated[float, Meta(ge=0)]
+Split = Literal["train", "validation", "test"]
+Scores = dict[str, float]
+"""Metrics by name; one that nothing was counted for is NaN."""
+
+
+class _Kind(TypedDict):
+    kind: str
+
+
+class _Train(TypedDict):
+    steps: Count
+    length: Count
+
+
+class Config(TypedDict):
+    """Of ``config.json`` what is read without building what it describes.
+
+    All else is checked when it is built (:func:`seqmodels.experiment.build_experiment`).
+    """
+
+    seed: Count
+    task: _Kind
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    train: _Train
+
+
+class Results(TypedDict):
+    """``results.json``: the run has finished."""
+
+    steps: Count
+    best_step: Count
+    """Of the checkpoint that validated best, whose scores these are."""
+    validation: Scores
+    test: Scores
+    parameters: Count
+    seconds: Seconds
+
+
+class Start(TypedDict, total=False):
+    """Of a start what is read again."""
+
+    command: str
+    mathematics: Count
+    commit: str | None
+    python: str
+    packages: dict[str, str | None]
+    platform: str
+    devices: list[str]
+    cores: Count | None
+    uncommitted: str
+    """The SHA-256 of what the checkout had beyond its commit."""
+
+
+class Environment(Start, total=False):
+    """Of ``environment.json``: an entry a start; of an earlier version the last start alone."""
+
+    starts: list[Start]
+    changes: dict[str, str]
+    """What checkouts had beyond their commits, by its SHA-256, as ``git diff`` says it."""
+
+
+class Facts(TypedDict):
+    """``facts.json``: what a run noted of its task and data when it began."""
+
+    score: str
+    """The metric by which the task is judged, on validation."""
+    higher_is_better: bool
+    places: NotRequired[dict[str, str]]
+    """By setting of the task, the absolute path that it stood for."""
+    files: NotRequired[dict[str, tuple[Count, str]]]
+    """Of each file that is read its size and digest, by its name below those places."""
+    batches: dict[str, str]
+    """Digests of the first training and the first validation batch."""
+    drawn_by: dict[str, str | None]
+    """The versions under which they were drawn, and the commit."""
+
+
+class Interval(TypedDict):
+    """A score and its interval."""
+
+    mean: float
+    low: float
+    high: float
+    examples: Count
+
+
+class AtLength(TypedDict):
+    """Scores at one length, whole and by the values of each field."""
+
+    metrics: dict[str, Interval]
+    slices: dict[str, dict[str, Interval]]
+    other_data: NotRequired[str]
+    """Where the data were others than the run began with."""
+
+
+SCHEMAS: dict[str, Any] = {
+    "config.json": Config,
+    "results.json": Results,
+    "environment.json": Environment,
+    "facts.json": Facts,
+    "evaluations.json": dict[
+        Digits, dict[Split, dict[str, float | str]]
+    ],  # by step, and "other_data"
+    "lengths.json": dict[Digits, dict[Split, dict[Digits, AtLength]]],  # by step and length
+}
+
+
+class _Event(TypedDict):
+    """Of a line of ``metrics.jsonl`` what each has; the others are numbers."""
+
+    step: Count
+    split: str
+    seconds: Seconds
+
+
+def read_run_file(folder: Path, name: str) -> dict[str, Any] | None:
+    """A file of a run's folder with all its keys, those of a later version too; None without one.
+
+    Raises:
+      UnreadableError: it is no JSON, holds something else, or can't be read.
+    """
+    content = read_json(folder / name, dict[str, Any])
+    if content is not None:
+        convert(content, SCHEMAS[name], str(folder / name))
+    return content
+
+
+def read_event_lines(folder: Path) -> Iterator[dict[str, Any] | UnreadableError]:
+    """Each event of a run's ``metrics.jsonl``, or what is wrong with its line."""
+    file = folder / "metrics.jsonl"
+    for number, (_, content) in enumerate(read_json_lines(file, dict[str, float | int | str]), 1):
+        try:
+            if not isinstance(content, UnreadableError):
+                convert(content, _Event, f"{file}, line {number},")
+            yield content
+        except UnreadableError as error:
+            yield error

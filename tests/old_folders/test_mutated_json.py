@@ -1,0 +1,12 @@
+"""Folders whose JSON holds something else, by the readers that take a moment.
+
+All readers, and hundreds of mutations: tests/soak/soak_json.py.
+"""
+
+from tests.mutated_json import outcomes, report, scale
+
+
+def test_a_mutated_file_is_refused_or_said(old, tmp_path):
+    found = list(outcomes(old, tmp_path, 17, (report, scale)))
+    assert [str(outcome) for outcome in found if not outcome.is_right] == []
+    assert {"refused", "said"} <= {outcome.ended for outcome in found}
