@@ -28,9 +28,21 @@ SEED = flags.DEFINE_integer("seed", 0, "another seed writes another text")
 PICTURES = flags.DEFINE_boolean("pictures", False, "draw PNGs into the run's folder")
 
 
+SAMPLING = (TEMPERATURE, TOP_K, TOP_P, BEAMS, SEED)
+READ = {
+    "generate": (GENERATE, PROMPT, *SAMPLING),
+    "prompt": (GENERATE, PROMPT, *SAMPLING),
+    "lengths": (LENGTHS, SPLIT, EXAMPLES, STREAM, THRESHOLD, DEVICES),
+    "pictures": (PICTURES,),
+    None: (SPLIT, DEVICES),
+}
+"""The flags that are read where one of them is given, and where none is."""
+
+
 def main() -> None:
     """Evaluates, or generates."""
     run = cli.require_flag(WORKDIR), CHECKPOINT.value
+    cli.require_read(READ)
     if GENERATE.value is not None or PROMPT.value is not None:
         from seqmodels.experiments.generation import generate_run
 

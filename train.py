@@ -7,9 +7,13 @@ Two machines: the same command with --processes=2 --coordinator=HOST:PORT on bot
 --process=0, the other with --process=1, and a --workdir that both can reach.
 """
 
+import tempfile
+
 from absl import flags
+from ml_collections import ConfigDict
 
 from seqmodels import cli
+from seqmodels.smoke import shorten
 
 CONFIG = flags.DEFINE_string(
     "config", None, "config file, with its arguments: configs/digits.py:mixer=lstm"
@@ -28,13 +32,23 @@ COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT where process 
 PROFILE = flags.DEFINE_integer(
     "profile", 0, "trace so many steps with jax.profiler, into profile/ in the workdir", 0
 )
+SMOKE = flags.DEFINE_boolean("smoke", False, "train a few steps only, to see whether it runs")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run; made if missing")
 
 
 def main() -> None:
     """Reads the config and trains."""
-    config = cli.read_config(CONFIG.value)
-    workdir = cli.require_flag(WORKDIR)
+    config = cli.read_config(CONFIG.value, shorten if SMOKE.value else None)
+    if SMOKE.value and not WORKDIR.value:
+        with tempfile.TemporaryDirectory(prefix="smoke-") as workdir:
+            train(config, workdir)
+        print("it runs; without --workdir nothing is kept of --smoke")
+    else:
+        train(config, cli.require_flag(WORKDIR))
+
+
+def train(config: ConfigDict, workdir: str) -> None:
+    """Trains, alone or with other processes."""
     # After the config is read: these imports take seconds.
     from seqmodels.training.fit import fit
     from seqmodels.training.processes import join_processes

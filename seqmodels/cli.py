@@ -1,15 +1,18 @@
 """Command lines: flags and config overrides in, one call, errors in one line."""
 
 import math
+import os
 import sys
 import traceback
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from seqmodels.config import load_config
+from seqmodels.answering import answered
+from seqmodels.config import load_config, override
+from seqmodels.config_help import as_flags, describe_config
 from seqmodels.errors import ConfigError, UserError
 
 TRACEBACK = flags.DEFINE_boolean(
@@ -44,6 +47,9 @@ def _run(main: Callable[[list[str]], None], takes_config: bool, takes_names: boo
     name = sys.argv[0]
     logging.set_verbosity(logging.ERROR)  # libraries log each backend and each save
 
+    if takes_config:
+        flags.DEFINE_boolean("show_config", False, "print the config's keys as they are, and end")
+
     def parse(argv: list[str]) -> list[str]:
         rest = []
         for argument in argv:
@@ -60,8 +66,10 @@ def _run(main: Callable[[list[str]], None], takes_config: bool, takes_names: boo
         except flags.Error as error:
             message = str(error).replace("FATAL Flags parsing error: ", "")
             raise UserError(f"{message.splitlines()[0]} (see --help)") from None
-        except SystemExit:
-            sys.exit(0)  # --help has been printed; absl calls that a failure
+        except SystemExit:  # --help has been printed; absl calls that a failure
+            if takes_config and (spec := _config_of(rest)):
+                print(f"\n{describe_config(spec)}")
+            sys.exit(0)
         for flag, value in flags.FLAGS.flag_values_dict().items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise UserError(f"--{flag}={value} is not finite")
@@ -81,6 +89,9 @@ def _run(main: Callable[[list[str]], None], takes_config: bool, takes_names: boo
                 print(f"{name}: {error}{hint}", file=sys.stderr)
                 sys.exit(error.exit_code)
             except Exception as error:
+                if isinstance(error, RuntimeError) and str(error).startswith(_NO_BACKEND):
+                    print(f"{name}: {_lacking_platform(error)}", file=sys.stderr)
+                    sys.exit(UserError.exit_code)
                 # Of an accelerator's memory, and of a program's, the library says so in words.
                 if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
                     raise
@@ -95,7 +106,20 @@ def _run(main: Callable[[list[str]], None], takes_config: bool, takes_names: boo
 
         return call
 
-    app.run(guarded(lambda argv: main(argv[1:])), flags_parser=guarded(parse))
+    with answered(name):
+        app.run(guarded(lambda argv: main(argv[1:])), flags_parser=guarded(parse))
+
+
+_NO_BACKEND = ("Unable to initialize backend", "Unknown backend")
+"""How JAX begins to say that a platform isn't there."""
+
+
+def _lacking_platform(error: RuntimeError) -> str:
+    asked, said = os.environ.get("JAX_PLATFORMS", ""), str(error).partition("\n")[0]
+    return (
+        f"JAX_PLATFORMS={asked} names what JAX can't use here ({said[:200]}); unset it to take "
+        "what there is, or set it to cpu; `make setup EXTRA=cuda` (or tpu) brings accelerators"
+    )
 
 
 def _with_underscores(argument: str) -> str:
@@ -104,15 +128,42 @@ def _with_underscores(argument: str) -> str:
     return "--" + name[2:].replace("-", "_") + equals + text if name[:2] == "--" else argument
 
 
-def read_config(spec: str | None) -> ConfigDict:
-    """The config named by --config, with the command line's overrides."""
-    return load_config(*read_config_flags(spec))
+def _config_of(arguments: list[str]) -> str | None:
+    """What --config names among arguments that were not parsed to the end."""
+    for place, argument in enumerate(arguments):
+        name, equals, text = argument.partition("=")
+        if name.lstrip("-") == "config" and name.startswith("-"):
+            return text if equals else next(iter(arguments[place + 1 :]), None)
+    return None
+
+
+def read_config(
+    spec: str | None, prepare: Callable[[ConfigDict], None] | None = None
+) -> ConfigDict:
+    """The config named by --config, with the command line's overrides.
+
+    Args:
+      spec: what --config names.
+      prepare: changes the config before the overrides, which have the last word.
+    """
+    if spec is None:
+        raise UserError("--config is missing; name a file, such as --config=configs/digits.py")
+    config = load_config(spec)
+    if prepare is not None:
+        prepare(config)
+    for key, text in _overrides:
+        override(config, key, text)
+    if flags.FLAGS.show_config:
+        print("\n".join(as_flags(config)))
+        sys.exit(0)
+    return config
 
 
 def read_config_flags(spec: str | None) -> tuple[str, list[tuple[str, str]]]:
     """What --config names, and the command line's overrides: where they go to other programs."""
-    if spec is None:
-        raise UserError("--config is missing; name a file, such as --config=configs/digits.py")
+    if spec is None or flags.FLAGS.show_config:
+        read_config(spec)
+    assert spec is not None
     return spec, _overrides
 
 
@@ -121,3 +172,32 @@ def require_flag(flag: flags.FlagHolder[str | None]) -> str:
     if not flag.value:
         raise UserError(f"--{flag.name} is missing; it names a {flags.FLAGS[flag.name].help}")
     return flag.value
+
+
+def require_read(modes: Mapping[str | None, tuple[flags.FlagHolder[Any], ...]]) -> None:
+    """Refuses flags that nothing would read with the others that are given.
+
+    Args:
+      modes: a flag that says what is done to all the flags that are then read; None to those that
+        are read without any such flag. Flags that stand in none are read always.
+    """
+
+    def given(name: str) -> bool:
+        flag = flags.FLAGS[name]
+        return bool(flag.present) and flag.value is not None and flag.value is not False
+
+    read_with = {mode: [flag.name for flag in read] for mode, read in modes.items()}
+    chosen = [mode for mode in modes if mode is not None and given(mode)]
+    for mode in chosen or [None]:
+        for name in dict.fromkeys(name for names in read_with.values() for name in names):
+            if name in read_with[mode] or not given(name):
+                continue
+            if mode is not None and name in modes:
+                raise UserError(f"--{mode} and --{name} are done one at a time; leave one out")
+            value = flags.FLAGS[name].value
+            where = ["alone" if m is None else f"with --{m}" for m in modes if name in read_with[m]]
+            beside = f"beside --{mode}" if mode else "without any of them"
+            raise UserError(
+                f"--{name}={','.join(value) if isinstance(value, list) else value} is read "
+                f"{' or '.join(where)}, and not {beside}; leave it out"
+            )

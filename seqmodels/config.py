@@ -242,6 +242,6 @@ def construct_kind(
         raise ConfigError(f"{path}={section!r} is not a section with a key 'kind'")
     rest: dict[str, Any] = dict(section.items())
     kind: Any = rest.pop("kind", None)
-    if kind not in table:
+    if not isinstance(kind, str) or kind not in table:
         raise ConfigError(f"{path}.kind={kind!r} is not known; {nearest(str(kind), table)}")
     return construct(table[kind], rest, path, **given)

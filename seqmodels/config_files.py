@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seqmodels.errors import ConfigError, UserError, nearest
+from seqmodels.paths import local_path
 
 
 def run_config(file: str, function: str, argument: str | None) -> Any:
@@ -27,7 +28,7 @@ def run_config(file: str, function: str, argument: str | None) -> Any:
     Raises:
       ConfigError: the file is missing, is no Python, fails, or has no such function.
     """
-    path = Path(file)
+    path = local_path(file, "--config=")
     if not path.is_file():
         siblings = [str(p) for p in path.parent.glob("*.py")]
         raise ConfigError(f"--config={file}: no such file; {nearest(str(path), siblings)}")

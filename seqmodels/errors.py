@@ -8,20 +8,30 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from seqmodels.secrets import without_secrets
+
+LONGEST = 2000
+"""Letters of a message."""
+
 
 class UserError(Exception):
     """A mistake that the user can mend; the message says how. Exit code 2.
 
-    The message is one line of what can be printed, whatever names and files it cites.
+    The message is one line of what can be printed, whatever names and files it cites; passwords
+    are left out, and the middle of one of more than LONGEST letters.
 
-    >>> print(UserError("model.a\\nb=1 is never read"))
-    model.a\\nb=1 is never read
+    >>> print(UserError("model.a\\nb=1 is never read with --storage=postgresql://me:secret@host/x"))
+    model.a\\nb=1 is never read with --storage=postgresql://me:***@host/x
     """
 
     exit_code = 2
 
     def __str__(self) -> str:
-        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in super().__str__())
+        said = without_secrets(super().__str__())
+        said = "".join(c if c.isprintable() else repr(c)[1:-1] for c in said)
+        if len(said) <= LONGEST:
+            return said
+        return f"{said[: LONGEST // 2]} … {said[3 - LONGEST // 2 :]}"
 
 
 class ConfigError(UserError, ValueError):

@@ -1,8 +1,10 @@
 """From a config to the task, the model and the optimizer that it describes."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
+from ml_collections import ConfigDict
 
 from seqmodels.config import Section, construct, construct_kind
 from seqmodels.errors import ConfigError, ParameterError, require, require_seed, require_with
@@ -19,6 +21,9 @@ from seqmodels.training.memory import (
     require_evaluable,
 )
 from seqmodels.training.optimizer import Optimizer, make_optimizer
+
+MOST = 2**24
+"""What the settings of a task and of a model count is below it, but for evaluation's examples."""
 
 
 class TrainSettings(NamedTuple):
@@ -83,6 +88,8 @@ def _build(
 ) -> Experiment:
     require_seed(seed)
     settings = construct(_train_settings, train, "train")
+    for section, path in ((task, "task"), (model, "model")):
+        _require_countable(section, path)
     the_task = construct_kind(TASKS, task, "task", seed=seed)
     if isinstance(the_task, ReadingTask):
         where = ", ".join(f"task.{name}={place!r}" for name, place in the_task.places.items())
@@ -119,6 +126,19 @@ def _build(
         settings,
         lengths,
     )
+
+
+def _require_countable(section: Any, path: str) -> None:
+    """Refuses counts of tokens, features, places that 32 bits, or sums and products, don't hold."""
+    if isinstance(section, Mapping | ConfigDict):
+        for key, value in section.items():
+            if not str(key).startswith("evaluation_"):
+                _require_countable(value, f"{path}.{key}")
+    elif isinstance(section, list | tuple):
+        for value in section:
+            _require_countable(value, path)
+    elif isinstance(section, int) and section >= MOST:
+        raise ConfigError(f"{path}={section} is not below {MOST:,}; lower it")
 
 
 def _lengths(seed: int, task: Task, settings: TrainSettings) -> Lengths:
@@ -191,7 +211,7 @@ def _train_settings(
     require(
         curriculum_steps is None or curriculum_steps <= steps,
         f"curriculum_steps={curriculum_steps} is above steps={steps}: "
-        "the greatest length would never be reached",
+        f"the greatest length would never be reached; set train.curriculum_steps={steps} or lower",
     )
     require(
         truncate is None or lengths is None,

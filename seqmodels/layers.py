@@ -17,6 +17,8 @@ from seqmodels.ops.positions import sinusoidal
 NormKind = Literal["layer", "rms"]
 MLPKind = Literal["gelu", "gated", "none"]
 PositionKind = Literal["none", "learned", "sinusoidal"]
+WIDEST = 2**20
+"""Features of a model at most."""
 
 
 class Linear(nnx.Module):
@@ -108,6 +110,7 @@ class Embedding(nnx.Module):
         rngs: nnx.Rngs,
     ):
         require(width >= 1, f"width={width} is below 1")
+        require(width <= WIDEST, f"width={width} is above {WIDEST:,}; lower it")
         require_with(max_length, positions == "learned", "max_length", f"positions={positions!r}")
         require(max_length is None or max_length >= 1, f"max_length={max_length} is below 1")
         require(

@@ -85,13 +85,13 @@ def preset(
 ) -> dict[str, Any]:
     """The ``model`` section of a preset, sized to about a number of parameters.
 
-    The width is the multiple of 8 at which ``depth`` blocks come nearest to
+    The width is the multiple of 8 at which the blocks come nearest to
     ``parameters``; embedding and head, which differ little, are not counted.
 
     Args:
       name: one of PRESETS.
       parameters: the number of parameters that the blocks should have.
-      depth: the number of blocks.
+      depth: the number of blocks; of "hybrid" at least 3, one of each of its mixers.
       causal: whether convolutions and attention see earlier positions only.
       pooling: "mean" or "last" for many-to-one tasks, None for many-to-many.
       **changes: keys of the section to set otherwise, such as ``dropout=0.1``.
@@ -106,6 +106,8 @@ def preset(
             "mixer='bidirectional' sees later positions, and this task's outputs may not depend on "
             "them; take 'gru'"
         )
+    if name == "hybrid":
+        depth = max(depth, len(_PRESETS[name]))
     chosen = dict(list(_PRESETS[name].items())[:depth])
     mlp = name in _WITH_MLP
     squares = [squares + _MLP_SQUARES * mlp for _, squares in chosen.values()]

@@ -17,6 +17,8 @@ from seqmodels.ops.grids import ScanOrder
 
 DEEPEST = 256
 """Blocks of a stack at most: building them takes time for each, and compiling them far more."""
+WIDEST_MLP = 2**24
+"""Features of an MLP at most."""
 
 
 class Stack(nnx.Module):
@@ -83,6 +85,11 @@ class Stack(nnx.Module):
         mlp_width = round(width * mlp_expansion) if mlp_expansion is not None else 0
         require(
             not has_mlp or mlp_width >= 1, f"mlp_expansion={mlp_expansion} leaves the MLP no width"
+        )
+        require(
+            mlp_width <= WIDEST_MLP,
+            f"mlp_expansion={mlp_expansion} makes an MLP of more than {WIDEST_MLP:,} features; "
+            "lower it",
         )
         self.rank = rank
         blocks, scanned = [], False

@@ -18,6 +18,8 @@ from ml_collections import ConfigDict
 
 from seqmodels.errors import ConfigError
 
+LARGEST_FLOAT = 2.0**128
+"""Floats of a config are below it, as all is computed in 32 bits."""
 LARGEST = 2**63
 """Whole numbers of a config are below it: array libraries take no others."""
 
@@ -53,7 +55,7 @@ def plain(value: Any, path: str) -> Any:
 
 
 def require_finite(value: Any, path: str) -> None:
-    """Refuses infinities, NaN and whole numbers beyond 64 bits, also inside of containers."""
+    """Refuses NaN, floats beyond 32 bits and whole numbers beyond 64, also inside of containers."""
     if isinstance(value, Mapping | ConfigDict):
         for key, item in value.items():
             require_finite(item, f"{path}.{key}")
@@ -62,6 +64,8 @@ def require_finite(value: Any, path: str) -> None:
             require_finite(item, path)
     elif isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{path}={value} is not finite")
+    elif isinstance(value, float) and abs(value) >= LARGEST_FLOAT:
+        raise ConfigError(f"{path}={value} does not fit in a float of 32 bits, below 3.4e38")
     elif isinstance(value, int) and not -LARGEST <= value < LARGEST:
         bits = value.bit_length()
         raise ConfigError(f"{path} is a whole number of {bits} bits; at most 63 and a sign fit")

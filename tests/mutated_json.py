@@ -54,6 +54,10 @@ PARTS: tuple[Any, ...] = (
 """What stands in the place of a part."""
 
 
+EMPTY = (("metrics.jsonl", "empty"), ("environment.json", "{}"), ("summary.json", "a list"))
+"""Files that may hold nothing."""
+
+
 class Mutation(NamedTuple):
     """A changed file."""
 
@@ -69,9 +73,9 @@ def mutate(random: np.random.Generator, file: str, content: bytes) -> Mutation:
     kind = random.integers(4)
     if kind == 0:
         name = str(random.choice(list(WHOLE)))
-        # Of lines the last, where it doesn't end, was cut short, and a new run's file is empty.
+        # Of lines the last, where it doesn't end, was cut short.
         end = b"\n" if file.endswith(".jsonl") and name != "empty" else b""
-        return Mutation(file, name, WHOLE[name] + end, name != "empty" or not file.endswith("l"))
+        return Mutation(file, name, WHOLE[name] + end, (Path(file).name, name) not in EMPTY)
     if kind == 1 and content.strip():
         end = int(random.integers(1, len(content.rstrip())))
         is_lines = file.endswith(".jsonl")
@@ -169,7 +173,7 @@ def sweep(folder: Path, say: Callable[[str], None]) -> None:
         mock.patch.object(_Sweep, "_watch", return_value=None),
         mock.patch("builtins.print", lambda *words, **_: say(" ".join(map(str, words)))),
     ):
-        run_sweep(f"{folder.parent}/small.py", [], str(folder), ROOT / "train.py", SweepOptions())
+        run_sweep(f"{folder.parent}/small.py", [], str(folder), ROOT / "train.py", SweepOptions(1))
 
 
 def scale(folder: Path, say: Callable[[str], None]) -> None:

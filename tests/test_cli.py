@@ -159,6 +159,15 @@ def test_a_workdir_that_holds_another_run(tmp_path):
         (["--workdir=RUN", "--generate=5", "--temperature=-1"], "--temperature=-1.0 is below 0"),
         (["--workdir=RUN", "--split=tset"], "--split='tset' is not one of train, validation, test"),
         (["--workdir=RUN", "--split="], "--split='' is not one of train, validation, test"),
+        (["--workdir=RUN", "--pictures", "--lengths=64"], "--lengths and --pictures are done one"),
+        (["--workdir=RUN", "--lengths=64", "--prompt=x"], "--prompt and --lengths are done one at"),
+        (["--workdir=RUN", "--stream=8"], "--stream=8 is read with --lengths, and not without any"),
+        (["--workdir=RUN", "--seed=1"], "--seed=1 is read with --generate or with --prompt, and "),
+        (
+            ["--workdir=RUN", "--pictures", "--split=test,train"],
+            "--split=test,train is read with --lengths or alone, and not beside --pictures; leave",
+        ),
+        (["--workdir=RUN", "--generate=5", "--devices=2"], "--devices=2 is read with --lengths or"),
         (["--workdir=RUN", "--config.seed=1"], "Unknown command line flag 'config.seed'"),
     ],
 )
@@ -198,6 +207,19 @@ def test_ctrl_c_before_anything_runs(tmp_path, monkeypatch):
 
     monkeypatch.setattr(cli, "load_config", interrupted)
     assert call("train.py", CONFIG, f"--workdir={tmp_path}") == (130, "", "train.py: stopped\n")
+
+
+def test_a_platform_that_is_not_there(tmp_path, monkeypatch):
+    said = "Unable to initialize backend 'cuda': it is not in the list of known backends: ['cpu']"
+
+    def missing(*_):
+        raise RuntimeError(f"{said}\nmore")
+
+    monkeypatch.setattr("seqmodels.training.fit.fit", missing)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    result = call("train.py", CONFIG, f"--workdir={tmp_path / 'run'}")
+    message = f"train.py: JAX_PLATFORMS=cuda names what JAX can't use here ({said}); unset it to"
+    assert_one_line(result, message)
 
 
 REPORT_MISTAKES = {

@@ -210,6 +210,9 @@ def test_kinds_are_chosen_from_a_table():
     )
     message = refusal(construct_kind, {"part": Part}, {"kind": "prt"}, "m", owner="x")
     assert message == "m.kind='prt' is not known; did you mean 'part'? (known: part)"
+    for kind in ([], {}, ("part",), 1):
+        message = refusal(construct_kind, {"part": Part}, {"kind": kind}, "m", owner="x")
+        assert message.startswith(f"m.kind={kind!r} is not known; ")
     message = refusal(construct_kind, {"part": Part}, {"count": 1}, "m", owner="x")
     assert message == "m.kind=None is not known; known: part"
     assert refusal(construct_kind, {}, "lstm", "m") == "m='lstm' is not a section with a key 'kind'"

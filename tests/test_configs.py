@@ -250,10 +250,10 @@ def test_every_point_of_a_sweep_builds(file):
     """And its groups differ in their arguments alone: the same keys and seeds are tried in each."""
     plan = make_plan(str(ROOT / file), [], None, "grid", None)
     assert len(plan.runs) == len(load_sweep(str(ROOT / file)))
-    sizes = [group.size["parameters"] for group in plan.groups]
+    sizes = [group.settings[0].size["parameters"] for group in plan.groups]
     assert max(sizes) < 2.5 * min(sizes)
     for group in plan.groups:
-        assert group.settings == plan.groups[0].settings
+        assert [s.values for s in group.settings] == [s.values for s in plan.groups[0].settings]
         assert group.seeds == SWEEPS[file]
 
 

@@ -97,6 +97,9 @@ def test_what_is_allowed(key, value):
         ("model.max_length", 64, " is never read with positions='none'; leave it None"),
         ("model.pooling", None, "; a many-to-one task needs it"),
         ("model.dropout", 1.0, " is not "),
+        ("model.width", 2**23, " is above 1,048,576; lower it"),
+        ("model.mixers.local.window", 2**31, " is not below 16,777,216; lower it"),
+        ("optimizer.learning_rate", 1e39, " does not fit in a float of 32 bits, below 3.4e38"),
         ("model.dtype", "float16", ": SequenceModel wants one of 'float32', 'bfloat16'"),
         ("task.kind", "digit", " is not known; did you mean 'digits'? (known: adding, comp"),
         ("task.pairs", 4, " is never read by Digits; known: layout, rotation, scaling, shift"),
@@ -152,3 +155,32 @@ def test_a_text_whose_test_split_is_too_short(monkeypatch):
     config.model.pooling = None
     message = "train.length=64 can't be made by the task text: the test files hold 50 bytes"
     assert refusal(config) == message
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        ("convolution", {"kernel": 2**21}, "kernel=2097152 sees 2,097,152 positions, above 1,048,"),
+        ("convolution", {"kernel": (2**10, 2**11)}, "kernel=(1024, 2048) sees 2,097,152 positions"),
+        ("convolution", {"kernel": 3, "dilation": 2**23}, "dilation=8388608 puts the ends of "),
+        ("local_attention", {"kernel": 2**17}, "kernel=131072 has 131,072 keys for each query, "),
+    ],
+)
+def test_kernels_that_see_too_much(kind, settings, message):
+    """Their offsets would be counted out one by one, or not fit 32 bits."""
+    config = changed("model.mixers.gru", {"kind": kind, **settings})
+    assert refusal(config).startswith(f"model.mixers.gru.{message}")
+
+
+def test_an_mlp_that_is_too_wide():
+    config = changed("model.mlp", "gelu")
+    config.model.mlp_expansion = 1e30
+    message = "model.mlp_expansion=1e+30 makes an MLP of more than 16,777,216 features; lower it"
+    assert refusal(config) == message
+
+
+@pytest.mark.parametrize("key", ["symbols", "pattern"])
+def test_more_tokens_than_can_be_told_apart(key):
+    """NumPy's draws of 32-bit tokens would end in an exception of its own."""
+    config = changed("task", {"kind": "copy", key: 2**31, "evaluation_examples": 2**31})
+    assert refusal(config) == f"task.{key}=2147483648 is not below 16,777,216; lower it"

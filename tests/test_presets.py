@@ -38,6 +38,13 @@ def test_dilations_double():
     assert {mixer["kernel"] for mixer in mixers} == {3}
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_a_hybrid_has_each_of_its_mixers(depth):
+    config = preset("hybrid", parameters=100_000, depth=depth, causal=True, pooling=None)
+    assert config["depth"] == max(depth, 3)
+    assert config["pattern"] == ("gru", "local", "global") == tuple(config["mixers"])
+
+
 def test_changes_replace_keys_that_exist():
     sizes = {"parameters": 10_000, "depth": 2, "causal": True, "pooling": None}
     assert preset("gru", **sizes, dropout=0.1)["dropout"] == 0.1

@@ -1,6 +1,7 @@
 """Values of configs: every part is checked, every number is finite, every seed is one."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -95,7 +96,14 @@ def test_numbers_beyond_64_bits_are_refused_in_a_short_line():
         ) as caught:
             require_finite(value, "part")
         assert len(str(caught.value)) < 100
-    require_finite((2**63 - 1, -(2**63), 1e308), "part")
+    require_finite((2**63 - 1, -(2**63)), "part")
+
+
+def test_all_is_computed_in_32_bits():
+    require_finite((3.4e38, -3.4e38, 1e-300), "part")
+    for value in (3.41e38, -1e308):
+        with pytest.raises(ConfigError, match=rf"^part={re.escape(str(value))} does not fit in a "):
+            require_finite(value, "part")
 
 
 def built_with(key: str, text: str) -> Any:

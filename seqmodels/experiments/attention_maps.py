@@ -46,15 +46,22 @@ def attention_maps(run: LoadedRun) -> list[Map]:
         kinds.extend(layer.kind for layer in maps)
         return [layer.weights[0] for layer in maps]
 
+    reading = None
+    if model.writes:  # the layers that read come first: those that its start runs
+        with recorded_attention() as read:
+            jax.eval_shape(lambda p, b: model.start(p, b, b.targets.shape[1]), run.params, batch)
+        reading = len(read)
     weights = record(jax.device_put(run.params, jax.devices()[0]), batch)
     found = []
     for index, (kind, layer) in enumerate(zip(kinds, weights, strict=True), start=1):
-        # A decoder's own attention is causal: its first query sees itself alone.
-        writes = model.writes and (kind == "cross" or not layer[:, 0, 1:].any())
+        writes = reading is not None and index > reading
         rows = target if writes else source
         columns = source
         if writes and kind == "self" and target is not None:
             columns = ["begin", *target[:-1]]  # what a decoder reads
         title = f"layer {index}, {'to the source' if kind == 'cross' else 'to itself'}"
-        found.append(Map(title, np.asarray(layer), rows, columns))
+        axes = zip((rows, columns), layer.shape[1:], strict=True)
+        # After a stride a position is several tokens, and has no name.
+        names = [n if n is not None and len(n) == size else None for n, size in axes]
+        found.append(Map(title, np.asarray(layer), *names))
     return found

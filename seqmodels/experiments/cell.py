@@ -87,7 +87,9 @@ def _require_time(request: CellRequest, of: LanguageModel) -> None:
     if before is None or before["step_seconds"] is None:
         return
     factor = of.model.cost(request.length).flops / of.model.cost(before["length"]).flops
-    step, forward = (before[name]["median"] for name in ("step_seconds", "forward_seconds"))
+    step = before["step_seconds"]["median"]
+    # One that was ended between the two has no forward pass.
+    forward = before["forward_seconds"]["median"] if before["forward_seconds"] else 0.0
     expected = factor * (step + forward) * (request.repeats + 2)
     if expected > request.seconds:
         raise StoppedError(

@@ -31,6 +31,11 @@ class RandomBytes:
         """They are endless."""
         del split, length
 
+    def chance(self, split: Split, length: int) -> float:
+        """8 bits per byte: all are as likely."""
+        del split, length
+        return 8.0
+
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
         """Bytes [B, L] and, at each position, the byte that follows [B, L]."""
         tokens = generator(0, split, step).integers(0, 256, (batch_size, length + 1), np.int32)

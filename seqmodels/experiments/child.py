@@ -4,6 +4,7 @@ The child prints JSON objects, a line each (:func:`say`), and their union is wha
 parent looks at its resident memory and at the clock, and kills it above a limit.
 """
 
+import contextlib
 import json
 import os
 import resource
@@ -15,6 +16,8 @@ import threading
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from seqmodels.json_files import UnreadableError, parse_json
 
 LOOK_EVERY = 0.05
 GIB = 2**30
@@ -49,13 +52,16 @@ def run_child(
       seconds: the longest time.
       environment: variables to set for it.
     """
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
+    ):
         process = subprocess.Popen(
-            [sys.executable, "-m", module, json.dumps(request)],
+            [sys.executable, "-P", "-m", module, json.dumps(request)],
             stdin=subprocess.PIPE,  # closed when this process is gone: see end_with_parent
             stdout=output,
             stderr=errors,
-            env=os.environ | (environment or {}),
+            env=os.environ | search_path() | (environment or {}),
             process_group=0,  # the terminal's Ctrl-C comes to the parent alone
         )
         try:
@@ -69,14 +75,23 @@ def run_child(
         output.seek(0)
         found: dict[str, Any] = {}
         for line in output:
-            if line.startswith("{") and line.endswith("}\n"):
-                found |= json.loads(line)
+            with contextlib.suppress(UnreadableError):  # a library may print too
+                found |= parse_json(line, dict[str, Any], "what a child said")
         if exceeded is not None:
             return Ending(found, *exceeded)
         if process.returncode == 0:
             return Ending(found, None, None)
         errors.seek(0)
         return Ending(found, "failed", _failure(process.returncode, errors.read()))
+
+
+def search_path() -> dict[str, str]:
+    """The variable by which a child's Python finds this very package, installed or not.
+
+    With ``-P`` it looks there before the folder that it was started in.
+    """
+    ours = str(Path(__file__).parents[2])
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))}
 
 
 def _watch(process: subprocess.Popen, memory_gib: float, seconds: float) -> tuple[str, str] | None:
@@ -101,7 +116,8 @@ def _watch(process: subprocess.Popen, memory_gib: float, seconds: float) -> tupl
 
 def _failure(code: int, errors: str) -> str:
     if code < 0:
-        name = signal.Signals(-code).name
+        known = {number.value: number.name for number in signal.Signals}
+        name = known.get(-code, f"signal {-code}")
         why = ", perhaps by the system for lack of memory" if name == "SIGKILL" else ""
         return f"was killed by {name}{why}"
     last = (errors.strip().splitlines() or ["without a message"])[-1].strip()

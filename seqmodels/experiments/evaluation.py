@@ -3,13 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from seqmodels.errors import UserError
-from seqmodels.experiments.runs import load_run
+from seqmodels.experiments.runs import keep, load_run
 from seqmodels.tasks.base import SPLITS, Split
 from seqmodels.tasks.chance import WORDS, levels
+from seqmodels.terminal import print_table
 from seqmodels.training.evaluation import evaluate
 from seqmodels.training.progress import format_value
 from seqmodels.training.step import jit_evaluation_step
@@ -62,20 +60,22 @@ def evaluate_run(
     _print_table(scores, held, title)
     marked = {split: metrics | mark for split, metrics in scores.items()}
     stored[str(run.step)] = stored.get(str(run.step), {}) | marked
-    run.workdir.write("evaluations.json", stored)
+    keep(lambda: run.workdir.write("evaluations.json", stored))
     return scores
 
 
 def _print_table(
-    scores: Mapping[Split, dict[str, float]], held: Mapping[Split, dict[str, float]], title: str
+    scores: Mapping[Any, dict[str, float]], held: Mapping[Any, dict[str, float]], title: str
 ) -> None:
     """Each split's metrics, and what its score is held against."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("split")
     names, against = (list(next(iter(values.values()))) for values in (scores, held))
-    for name in [*names, *(WORDS[name] for name in against)]:
-        table.add_column(name.replace("_", " "), justify="right")
-    for split, metrics in scores.items():
-        values = [*(metrics[name] for name in names), *held[split].values()]
-        table.add_row(split, *map(format_value, values))
-    Console(soft_wrap=True).print(table)
+    rows = [
+        [
+            split,
+            *(format_value(metrics[name]) for name in names),
+            *map(format_value, held[split].values()),
+        ]
+        for split, metrics in scores.items()
+    ]
+    columns = [*names, *(WORDS[name] for name in against)]
+    print_table(["split", *(n.replace("_", " ") for n in columns)], rows, title, right=True)

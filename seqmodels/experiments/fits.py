@@ -16,6 +16,19 @@ Range = tuple[int | float, int | float]
 T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160)
 
 
+WIDEST = 0.5
+"""Of the 95% interval of an exponent that is stated: a wider one doesn't tell L from L^1.5."""
+
+
+def is_carried(low: float | int, high: float | int) -> bool:
+    """Whether the data tell an exponent with such an interval.
+
+    >>> is_carried(0.9, 1.1), is_carried(-0.2, 2.8)
+    (True, False)
+    """
+    return high - low <= WIDEST
+
+
 class PowerLaw(NamedTuple):
     """``cost = coefficient * L ** exponent``, with the exponent's 95% interval."""
 
@@ -25,6 +38,8 @@ class PowerLaw(NamedTuple):
     coefficient: float
     lengths: int
     """How many lengths it was fitted to."""
+    span: float
+    """The ratio of the longest of them to the shortest."""
 
     def __call__(self, length: int | float) -> float:
         """The cost at a length."""
@@ -52,7 +67,8 @@ def fit_power_law(points: Points, from_length: int) -> PowerLaw | None:
     margin = T95[min(n - 2, len(T95)) - 1] * error
     coefficient = math.exp(y.mean() - slope * x.mean())
     slope = round(float(slope), 12)  # of a perfect power law the exponent, and not 0.9999999999
-    return PowerLaw(slope, slope - margin, slope + margin, coefficient, n)
+    span = used[-1][0] / used[0][0]
+    return PowerLaw(slope, slope - margin, slope + margin, coefficient, n, span)
 
 
 class TwoParts(NamedTuple):
@@ -120,29 +136,48 @@ def separate(first: Range, second: Range) -> bool:
     return first[1] < second[0] or second[1] < first[0]
 
 
-def longest_within(
-    points: Points, limit: int | float, law: PowerLaw | None
-) -> tuple[int, bool] | None:
-    """The greatest length whose cost is within a limit, and whether it lies beyond all points.
+class Reach(NamedTuple):
+    """How far a limit reaches."""
+
+    length: int
+    """The greatest length whose cost is within the limit; 0 where that of none is."""
+    extrapolated: bool
+    """Whether it lies beyond all that was measured."""
+    at_least: bool
+    """Whether no more is known than that the limit reaches further than that."""
+
+
+def longest_within(points: Points, limit: int | float, law: PowerLaw | None) -> Reach:
+    """The greatest length whose cost is within a limit.
 
     Between points by straight lines of the logarithms; beyond the last by the power law, moved to
-    go through that point. None if the last is within and there is no law; 0 if none is within.
-    Where costs fall again below the limit, the length after which none does so.
+    go through that point, but no farther than by the span of the lengths that it was fitted to. If
+    the last is within and there is no law, at least the last. Where costs fall again below the
+    limit, the length after which none does so.
 
     >>> longest_within({1000: 1.0, 2000: 2.0, 4000: 4.0}, 3.0, None)
-    (3000, False)
-    >>> longest_within({1000: 5.0, 2000: 2.0, 4000: 4.0}, 3.0, None)
-    (3000, False)
+    Reach(length=3000, extrapolated=False, at_least=False)
+    >>> longest_within({1000: 5.0, 2000: 2.0, 4000: 4.0}, 3.0, None).length
+    3000
+    >>> longest_within({1000: 1.0, 2000: 2.0}, 3.0, None)
+    Reach(length=2000, extrapolated=False, at_least=True)
     """
     lengths: Sequence[int] = sorted(points)
     within = [index for index, length in enumerate(lengths) if points[length] <= limit]
     if not within:
-        return 0, False
+        return Reach(0, extrapolated=False, at_least=False)
     a = lengths[within[-1]]
     if a != lengths[-1]:
         b = lengths[within[-1] + 1]
         slope = math.log(points[b] / points[a]) / math.log(b / a)
-        return math.floor(a * (limit / points[a]) ** (1 / slope) + 1e-6), False
-    if law is None or law.exponent <= 0:
-        return None
-    return math.floor(a * (limit / points[a]) ** (1 / law.exponent)), True
+        found = math.floor(a * (limit / points[a]) ** (1 / slope) + 1e-6)
+        return Reach(found, extrapolated=False, at_least=False)
+    if law is None:
+        return Reach(a, extrapolated=False, at_least=True)
+    farthest = a * law.span
+    # By logarithms: of an exponent near 0 the length itself may be too large for a float.
+    growth = math.log(limit / points[a])
+    if law.exponent <= 0 or growth > law.exponent * math.log(law.span):
+        return Reach(math.floor(farthest), extrapolated=True, at_least=True)
+    found = math.floor(a * math.exp(growth / law.exponent) + 1e-6)
+    return Reach(found, extrapolated=True, at_least=False)

@@ -5,16 +5,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from seqmodels.arrays import AnyArray, Array, Int, Key, Params, State
 from seqmodels.decoding import Sampling, beam_search, begin, decode
 from seqmodels.errors import ConfigError, ParameterError, UserError, require, require_seed
-from seqmodels.experiments.runs import LoadedRun, load_run
+from seqmodels.experiments.runs import LoadedRun, keep, load_run
 from seqmodels.model import Model
 from seqmodels.tasks.base import Batch, WritingTask
 from seqmodels.tasks.text import Text
+from seqmodels.terminal import table_text
 from seqmodels.training.memory import machine_bytes, require_bytes
 
 
@@ -144,8 +143,9 @@ def generate_run(
         raise UserError(f"--generate={count}{what}: {error}") from None
     except ParameterError as error:
         raise UserError(f"--{error}") from None
-    (run.workdir.path / "sample.txt").write_text(text + "\n")
     print(text)
+    file = run.workdir.path / "sample.txt"
+    keep(lambda: file.write_text(text + "\n", encoding="utf-8"))
     return text
 
 
@@ -190,7 +190,7 @@ def _answer(
     batch = task.batch("test", 0, min(count, task.examples("test", length) or count), length)
     written = write_for(run, batch, choice, key)
     has_answer = task.spec.end is not None
-    table = Table("source", "written", "right" if has_answer else "in the data")
+    rows = []
     right = 0
     for row, tokens in enumerate(written):
         inputs = batch.inputs[row, ...]
@@ -198,11 +198,8 @@ def _answer(
             inputs = inputs[batch.mask[row]]
         answer, truth = task.show_target(tokens), task.show_target(batch.targets[row])
         right += answer == truth
-        table.add_row(task.show_source(inputs), answer, "✓" if answer == truth else truth)
-    console = Console(soft_wrap=True)
-    with console.capture() as captured:
-        console.print(table)
-    lines = [captured.get().rstrip()]
+        rows.append([task.show_source(inputs), answer, "✓" if answer == truth else truth])
+    lines = [table_text(["source", "written", "right" if has_answer else "in the data"], rows)]
     if has_answer:
         lines.append(f"{right} of {len(written)} wholly right")
     return "\n".join(lines)

@@ -22,35 +22,71 @@ class Run(NamedTuple):
     """Parameters, FLOPs and bytes of state of its model."""
 
 
+class Setting(NamedTuple):
+    """What is tuned of a group, and what follows from it."""
+
+    values: dict[str, Any]
+    """Keys of the config without the seed; a value may be a Between."""
+    fixed: dict[str, Any]
+    """What its runs set besides: overrides of the command line, and a matched width."""
+    size: dict[str, Any]
+    """Of its model."""
+
+
 class Group(NamedTuple):
     """What is compared with the other groups: one choice of arguments."""
 
     arguments: dict[str, Any]
-    settings: list[dict[str, Any]]
-    """What is tuned, without seeds; a value may be a Between."""
+    settings: list[Setting]
+    """All set the same keys besides their values."""
     seeds: list[int | None]
     """What each setting is repeated over; None leaves the config's."""
-    size: dict[str, Any]
-    """Of the first setting's model."""
-    fixed: dict[str, Any]
-    """What every run of it sets besides: overrides of the command line, and a matched width."""
 
     @property
     def text(self) -> str:
         """The arguments as a config takes them: ``mixer=lstm,length=64``."""
         return argument_text(self.arguments)
 
-    def runs(self, setting: dict[str, Any]) -> list[Run]:
+    def runs(self, setting: Setting) -> list[Run]:
         """A setting's runs, one a seed."""
         seeds = [{} if seed is None else {"seed": seed} for seed in self.seeds]
         return [
-            make_run(self.arguments, {**setting, **seed, **self.fixed}, self.size) for seed in seeds
+            make_run(self.arguments, {**setting.values, **seed, **setting.fixed}, setting.size)
+            for seed in seeds
         ]
+
+    def beside(self, run: Run) -> list[Run]:
+        """The runs of the setting that one of the group's is of; of the group's size for it."""
+        values = self.values_of(run)
+        fixed = {k: v for k, v in run.overrides.items() if k in self.settings[0].fixed}
+        size = next((s.size for s in self.settings if _may_be(s.values, values)), run.size)
+        return self.runs(Setting(values, fixed, size))
+
+    def values_of(self, run: Run) -> dict[str, Any]:
+        """What is tuned of a run."""
+        others = {"seed", *self.settings[0].fixed}
+        return {key: value for key, value in run.overrides.items() if key not in others}
+
+
+def _may_be(values: dict[str, Any], drawn: dict[str, Any]) -> bool:
+    """Whether values, of which some are ranges, may have been drawn as some others."""
+
+    def is_in(value: Any, other: Any) -> bool:
+        if isinstance(value, Between):
+            return isinstance(other, int | float) and value.low <= other <= value.high
+        return json.dumps(value) == json.dumps(other)
+
+    return values.keys() == drawn.keys() and all(is_in(values[k], drawn[k]) for k in drawn)
+
+
+def setting_text(values: dict[str, Any]) -> str:
+    """A text by which settings are told apart."""
+    return json.dumps(values, sort_keys=True)
 
 
 def settings_to_try(group: Group, trials: int) -> int:
     """How many settings a search of so many tries: not more than a group without ranges has."""
-    ranges = any(isinstance(v, Between) for setting in group.settings for v in setting.values())
+    ranges = any(isinstance(v, Between) for s in group.settings for v in s.values.values())
     return trials if ranges else min(trials, len(group.settings))
 
 

@@ -51,10 +51,14 @@ class Asked(NamedTuple):
 
 
 def read_lengths(text: str) -> tuple[int, ...]:
-    """Lengths from text; dots go on by the same factor, or else by the same step.
+    """Lengths from text; dots go on as the numbers before them do, by one factor or by one step.
+
+    Two powers of two go on doubling. Of others that fit both a third number decides.
 
     >>> read_lengths("64,128,...,1024"), read_lengths("10,20,...,50"), read_lengths("7")
     ((64, 128, 256, 512, 1024), (10, 20, 30, 40, 50), (7,))
+    >>> read_lengths("10,20,30,...,80"), read_lengths("10,20,40,...,80")
+    ((10, 20, 30, 40, 50, 60, 70, 80), (10, 20, 40, 80))
     """
     words = [word.strip() for word in text.split(",")]
     numbers = [int(word) if word.isdigit() else 0 for word in words if word != "..."]
@@ -66,8 +70,7 @@ def read_lengths(text: str) -> tuple[int, ...]:
         place = words.index("...")
         if place < 2 or words.count("...") > 1:
             raise ValueError
-        first, second, last = numbers[place - 2], numbers[place - 1], numbers[place]
-        return tuple(sorted({*numbers, *_continued(first, second, last)}))
+        return tuple(sorted({*numbers, *_continued(numbers[:place], numbers[place])}))
     except ValueError:
         raise UserError(
             f"--lengths={text!r} is not a list of lengths of at least 1; write 64,128,256, or "
@@ -75,24 +78,49 @@ def read_lengths(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def _continued(first: int, second: int, last: int) -> list[int]:
+def _continued(before: list[int], last: int) -> list[int]:
+    """What the dots stand for: from the number before them to the one after them.
+
+    Raises:
+      ValueError: neither a factor nor a step leads there.
+      UserError: both do, or a step takes too many.
+    """
+    first, second = before[-2:]
     if first >= second or second > last:
         raise ValueError
-    if second % first == 0:
-        found = [second]
-        while found[-1] < last:
-            found.append(found[-1] * (second // first))
-        if found[-1] == last:
-            return found
-    if (last - second) % (second - first):
+    factor, step = second // first, second - first
+    doubled = [second]
+    while second % first == 0 and doubled[-1] < last:
+        doubled.append(doubled[-1] * factor)
+    grows, climbs = doubled[-1] == last, (last - second) % step == 0
+    count = (last - second) // step + 1
+    if grows and climbs and 1 < count <= MOST_LENGTHS:
+        zeroth = before[-3] if len(before) > 2 else None
+        if zeroth is not None and (zeroth * factor == first) != (zeroth + step == first):
+            grows, climbs = zeroth * factor == first, zeroth + step == first
+        elif not (factor == 2 and first.bit_count() == 1):
+            ways = [first, second, second * factor], [first, second, second + step]
+            shown = " or ".join(_written(way, last) for way in ways)
+            raise UserError(
+                f"--lengths: {first},{second},...,{last} goes on by the factor {factor} and by the "
+                f"step {step}; write {shown}"
+            )
+    if grows:
+        return doubled
+    if not climbs:
         raise ValueError
-    count = (last - second) // (second - first) + 1
     if count > MOST_LENGTHS:
         raise UserError(
-            f"--lengths: {first},{second},...,{last} goes on by {second - first}, to {count:,} "
+            f"--lengths: {first},{second},...,{last} goes on by {step}, to {count:,} "
             f"lengths; at most {MOST_LENGTHS:,} are taken: double them, as in 64,128,...,4096"
         )
-    return list(range(second, last + 1, second - first))
+    return list(range(second, last + 1, step))
+
+
+def _written(way: list[int], last: int) -> str:
+    """Three numbers and where they lead: in full, or with dots where that is long."""
+    texts = [str(length) for length in (*way[:2], *_continued(way, last))]
+    return ",".join(texts) if len(texts) <= 8 else ",".join([*map(str, way), "...", str(last)])
 
 
 def evaluate_lengths(run: LoadedRun, asked: Asked) -> Iterator[tuple[int, LengthScores]]:

@@ -4,9 +4,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from seqmodels.errors import UserError
 from seqmodels.experiments.intervals import Score
 from seqmodels.experiments.lengths import (
@@ -17,9 +14,10 @@ from seqmodels.experiments.lengths import (
     read_lengths,
 )
 from seqmodels.experiments.pictures import draw_lengths
-from seqmodels.experiments.runs import load_run
+from seqmodels.experiments.runs import keep, load_run
 from seqmodels.tasks.base import SPLITS
 from seqmodels.tasks.chance import WORDS
+from seqmodels.terminal import print_table
 from seqmodels.training.progress import format_value
 
 
@@ -59,12 +57,13 @@ def lengths_run(
     stored: dict[str, Any] = run.workdir.read("lengths.json") or {}
     entry = stored.setdefault(str(run.step), {}).setdefault(asked.split, {})
     scores: dict[int, LengthScores] = {}
+    kept = True
     mark = {} if run.other_data is None else {"other_data": run.other_data}
     since = time.monotonic()
     for length, found in evaluate_lengths(run, asked):
         scores[length] = found
         entry[str(length)] = _plain(found) | mark
-        run.workdir.write("lengths.json", stored)
+        kept = kept and keep(lambda: run.workdir.write("lengths.json", stored))
         now = time.monotonic()
         print(f"length {length:,}: {_shown(spec.score, found)}  {now - since:.1f} s", flush=True)
         since = now
@@ -75,7 +74,8 @@ def lengths_run(
         what = f"{reached:,}" if reached else f"below {min(scores):,}"
         name = spec.score.replace("_", " ")
         print(f"effective length: {what} ({name} {side} {threshold:g}, and at all shorter ones)")
-    print(draw_lengths(run, scores))
+    if kept:
+        keep(lambda: print(draw_lengths(run, scores)))
     return scores
 
 
@@ -101,28 +101,34 @@ def _shown(metric: str, found: LengthScores) -> str:
 
 def _print_tables(scores: dict[int, LengthScores], metric: str) -> None:
     """All metrics by length, and for each field the score by its values and the length."""
-    console = Console(soft_wrap=True)
     names = list(next(iter(scores.values())).metrics)
     against = list(next(iter(scores.values())).levels)
-    words = [*names, *(WORDS[name] for name in against)]
-    table = Table("length", "n", *(name.replace("_", " ") for name in words))
-    for length, found in scores.items():
-        cells = [_cell(found.metrics.get(name), name == metric) for name in names]
-        cells += [format_value(found.levels[name]) for name in against]
-        table.add_row(f"{length:,}", f"{found.metrics[metric].examples:,}", *cells)
-    console.print(table)
+    rows = [
+        [
+            f"{length:,}",
+            f"{found.metrics[metric].examples:,}",
+            *(_cell(found.metrics.get(name), name == metric) for name in names),
+            *(format_value(found.levels[name]) for name in against),
+        ]
+        for length, found in scores.items()
+    ]
+    columns = [*names, *(WORDS[name] for name in against)]
+    print_table(["length", "n", *(name.replace("_", " ") for name in columns)], rows)
     for field in next(iter(scores.values())).slices:
         by_length = {length: found.slices.get(field, {}) for length, found in scores.items()}
         values = sorted({v for found in by_length.values() for v in found}, key=_first_number)
-        title = f"{metric.replace('_', ' ')} by {field}"
-        table = Table(field, *(f"{length:,}" for length in by_length), title=title)
-        for value in values:
-            cells = [
-                format_value(found[value].mean) if value in found else ""
-                for found in by_length.values()
+        rows = [
+            [
+                value,
+                *(
+                    format_value(found[value].mean) if value in found else ""
+                    for found in by_length.values()
+                ),
             ]
-            table.add_row(value, *cells)
-        console.print(table)
+            for value in values
+        ]
+        title = f"{metric.replace('_', ' ')} by {field}"
+        print_table([field, *(f"{length:,}" for length in by_length)], rows, title)
 
 
 def _cell(made: Score | None, with_interval: bool) -> str:

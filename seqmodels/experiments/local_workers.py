@@ -1,17 +1,19 @@
 """Workers of a sweep as processes of this machine."""
 
+import contextlib
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from seqmodels.errors import UserError
+from seqmodels.experiments.child import search_path
 from seqmodels.experiments.sweep_storage import StorageLostError
 from seqmodels.experiments.sweep_worker import Orders
 from seqmodels.experiments.trials import Trial
+from seqmodels.json_files import UnreadableError
 
 DEATHS = 20
 """So many workers may be killed before the sweep stops."""
@@ -42,12 +44,12 @@ class LocalWorkers:
     def _start(self, number: int) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "seqmodels.experiments.sweep_worker"],
+                [sys.executable, "-P", "-m", "seqmodels.experiments.sweep_worker"],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C on a terminal comes by way of stop() alone
-                env={**os.environ, "PYTHONPATH": _search_path()},
+                env=os.environ | search_path(),
             )
         assert worker.stdin is not None
         with worker.stdin as pipe:
@@ -104,14 +106,10 @@ class LocalWorkers:
         for trial in orphans.values():
             while trial.orphan() is not None and time.monotonic() < deadline:
                 time.sleep(0.2)
-            trial.set_state("waiting" if trial.results() is None else "finished")
+            with contextlib.suppress(UnreadableError):
+                done = (trial.folder / "results.json").exists()
+                trial.set_state("finished" if done else "waiting")
 
     def _last_line(self) -> str:
         lines = [line for line in self._log.read_text(errors="replace").splitlines() if line]
         return lines[-1] if lines else f"a worker has ended without a word ({self._log})"
-
-
-def _search_path() -> str:
-    """Where Python finds this package, installed or not, from any folder."""
-    ours = str(Path(__file__).parents[2])
-    return os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))

@@ -8,6 +8,7 @@ import numpy as np
 
 from seqmodels.arrays import Float
 from seqmodels.decoding import Sampling
+from seqmodels.errors import UserError
 from seqmodels.experiments.attention_maps import Map, attention_maps
 from seqmodels.experiments.generation import Choice, write_for
 from seqmodels.experiments.intervals import SHARES
@@ -46,7 +47,15 @@ def draw_pictures(workdir: str, checkpoint: str) -> list[Path]:
     """
     run = load_run(workdir, checkpoint, devices=1)
     folder = run.workdir.path / "pictures"
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+        (folder / ".try").touch()
+        (folder / ".try").unlink()
+    except OSError as error:
+        raise UserError(
+            f"{folder} can't be written ({error.strerror}); pictures are files: copy the run to "
+            "where you may write"
+        ) from None
     drawn = [_draw_receptive_field(run, folder / "receptive-field.png")]
     spec = run.experiment.task.spec
     maps = [m for m in attention_maps(run) if max(m.weights.shape[1:]) <= LARGEST_MAP]

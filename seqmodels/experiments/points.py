@@ -22,7 +22,9 @@ Values = Mapping[str, Any]
 
 
 class Between(NamedTuple):
-    """A value to be searched in [low, high], in its logarithm; takes --search=random or tpe."""
+    """Numbers with fractions to be searched in [low, high], in their logarithm; takes
+    --search=random or tpe, and a key that leaves the model's size alone.
+    """
 
     low: float
     high: float
@@ -83,17 +85,28 @@ def require_points(points: Any, file: str) -> list[Point]:
     for point in points:
         if not isinstance(point, Mapping) or not all(isinstance(name, str) for name in point):
             raise ConfigError(f"{file}: sweep() has {point!r} among its points, which is no dict")
-        for name, value in point.items():
-            if isinstance(value, Between) and not 0 < value.low < value.high < math.inf:
-                raise ConfigError(f"{file}: sweep(): {name}={value} is not 0 < low < high")
     return [
-        {
-            # A range stays one: it is a tuple of its own kind.
-            name: value if isinstance(value, Between) else plain(value, f"{file}: sweep(): {name}")
-            for name, value in point.items()
-        }
+        {name: _value(value, name, f"{file}: sweep()") for name, value in point.items()}
         for point in points
     ]
+
+
+def _value(value: Any, name: str, where: str) -> Any:
+    """A value as JSON gives it back; a range stays one: it is a tuple of its own kind."""
+    if not isinstance(value, Between):
+        return plain(value, f"{where}: {name}")
+    if "." not in name:
+        raise ConfigError(
+            f"{where}: {name}={value} is a range, which is for keys such as "
+            "optimizer.learning_rate; list its values"
+        )
+    try:
+        low, high = float(value.low), float(value.high)
+    except (TypeError, ValueError, OverflowError):
+        low = high = math.nan
+    if not 0 < low < high < math.inf:
+        raise ConfigError(f"{where}: {name}={value} is not 0 < low < high")
+    return Between(low, high)
 
 
 def _values(values: Values, name: str) -> Sequence[Any]:

@@ -72,7 +72,10 @@ def measure_quality(
                 **{name: getattr(budget, name) for name in BUDGET},
             }
             ending = run_child(__name__, request, settings.limits.memory_gib, budget.seconds)
-            entry = _entry(task, cell, _results(run, ending.found.get("score")), ending)
+            # Where the child was refused, what lies there is of another budget.
+            refused = ending.found.get("reason")
+            results = None if refused else _results(run, ending.found.get("score"))
+            entry = _entry(task, cell, results, ending)
             entries.append(entry)
             print(f"{task} at {length:,}, {mixer}: {_shown(entry)}", flush=True)
     return entries

@@ -1,6 +1,7 @@
 """Reading a run back: its experiment and the parameters of one of its checkpoints."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from seqmodels.training.checkpoint import Checkpoints, Which, abstract_state
 from seqmodels.training.environment import versions
 from seqmodels.training.facts import gather_facts, other_batches, other_files
 from seqmodels.training.sharding import replicated, run_mesh
-from seqmodels.training.startup import start_jax
+from seqmodels.training.startup import overlooked_card, start_jax
 from seqmodels.training.step import initial_state
 from seqmodels.training.workdir import Workdir
 
@@ -43,13 +44,14 @@ def load_run(folder: str | Path, which: str, devices: int | None = None) -> Load
       UserError: no run lies there, or no such checkpoint.
     """
     start_jax()
+    if card := overlooked_card():
+        _warn(card)
     workdir = Workdir(folder)
+    _require_run(workdir)
     try:
         experiment = build_experiment(workdir.located(workdir.config()))
     except ConfigError as error:
         raise ConfigError(f"{workdir.path / 'config.json'}: {error}") from None
-    if not workdir.checkpoints.is_dir():
-        raise UserError(f"--workdir={folder} holds no checkpoints; train first")
     mesh = run_mesh(experiment, devices)
     spec = experiment.task.spec
     checkpoints = Checkpoints(
@@ -84,6 +86,44 @@ def _other_data(workdir: Workdir, experiment: Experiment) -> str | None:
     if differing := other_batches(then, now):
         _warn(f"the scores are on other data than the run's: {differing}")
     return differing
+
+
+def keep(write: Callable[[], object]) -> bool:
+    """Writes what was found into a run's folder; where that can't be written a line says so.
+
+    What was found is printed all the same: other people's runs may be evaluated too.
+
+    Returns:
+      Whether it is kept.
+    """
+    try:
+        write()
+    except (UserError, OSError) as error:
+        _warn(f"{error}; what is printed here is kept nowhere")
+        return False
+    return True
+
+
+def _require_run(workdir: Workdir) -> None:
+    """Refuses a folder that holds no run with a checkpoint, and says what lies there."""
+    folder = workdir.path
+    if not (folder / "config.json").exists() or (folder / "scaling.json").exists():
+        kind = next((k for k in ("sweep", "scaling") if (folder / f"{k}.json").exists()), None)
+        below = sorted(file.parent for file in folder.glob("*/*/checkpoints/"))
+        below = below or sorted(file.parent for file in folder.glob("*/checkpoints/"))
+        below.sort(key=lambda run: not (run / "results.json").exists())  # finished ones first
+        if kind is not None or below:
+            what = f"a {kind}" if kind is not None else "no run of its own"
+            instead = f", such as --workdir={below[0]}" if below else ""
+            raise UserError(
+                f"--workdir={folder} holds {what}; name one of the {len(below)} runs in it"
+                f"{instead}, or compare them all: report.py {folder}"
+            )
+    elif not workdir.checkpoints.is_dir() or not any(workdir.checkpoints.iterdir()):
+        raise UserError(
+            f"--workdir={folder} holds a run that has saved nothing yet; train on first, by the "
+            "command that began it (environment.json)"
+        )
 
 
 def _which(text: str) -> Which:

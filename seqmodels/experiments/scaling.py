@@ -1,7 +1,7 @@
 """Cost against length: a table of mixers by lengths, each cell measured in its own process."""
 
-import csv
-import os
+import contextlib
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,40 +11,27 @@ import jax
 from ml_collections import ConfigDict
 
 from seqmodels.config import differing_keys, to_dict
+from seqmodels.csv_files import write_csv
 from seqmodels.errors import UserError
 from seqmodels.experiments.child import run_child
 from seqmodels.experiments.machine import describe_machine
 from seqmodels.experiments.quality import measure_quality, require_tasks
+from seqmodels.experiments.scaling_files import (
+    DONE,
+    EMPTY,
+    TIMES,
+    ScalingFile,
+    read_cell,
+)
 from seqmodels.experiments.scaling_results import summarise
 from seqmodels.experiments.scaling_settings import Settings, read_settings
 from seqmodels.experiments.scaling_tables import cell_line, print_scaling
 from seqmodels.experiments.targets import ENVIRONMENT, require_target
-from seqmodels.json_files import read_json
+from seqmodels.json_files import UnreadableError, convert, read_json, write_json
+from seqmodels.paths import local_path
 from seqmodels.training.environment import command
-from seqmodels.training.workdir import Workdir
-
-EMPTY: dict[str, Any] = {
-    "mixer": None,
-    "length": None,
-    "batch_size": None,
-    "status": None,
-    "reason": None,
-    "parameters": None,
-    "compile_seconds": None,
-    "forward_seconds": None,
-    "step_seconds": None,
-    "decode_seconds": None,
-    "temporary_bytes": None,
-    "argument_bytes": None,
-    "peak_bytes": None,
-    "forward_flops": None,
-    "step_flops": None,
-    "sequential_depth": None,
-    "state_bytes": None,
-    "roofline_seconds": None,
-}
-"""A cell of which nothing is known. Bytes are a device's, and those of the training step; the
-state's are one sequence's."""
+from seqmodels.training.startup import overlooked_card
+from seqmodels.training.workdir import require_utf8
 
 CELL = "seqmodels.experiments.cell"
 """The module that measures one."""
@@ -83,19 +70,19 @@ def scale(
         jax.config.update("jax_platforms", "cpu")  # the extra's own looks for its device, and waits
     settings = read_settings(config)
     require_tasks(tasks)
-    folder = Workdir(workdir)
-    retry = _open(folder, config, target)
-    table = _Table(settings, Path(workdir), target, retry)
+    require_utf8(workdir)
+    folder = local_path(workdir, "--workdir=")
+    _open(folder, config, target)
+    if target is None and (card := overlooked_card()):
+        print(f"warning: {card}", file=sys.stderr, flush=True)
+    table = _Table(settings, folder, target)
     results = _results(config_file, target)
     try:
         table.fill()
         if tasks:
-            results["quality"] = measure_quality(
-                settings, config_file, Path(workdir), tasks, table.cells
-            )
+            results["quality"] = measure_quality(settings, config_file, folder, tasks, table.cells)
     finally:  # what is done is kept, also after Ctrl-C
-        stored = folder.read("scaling.json") or {}
-        results.setdefault("quality", stored.get("quality", []))
+        results.setdefault("quality", _stored_quality(folder))
         results["cells"] = list(table.cells.values())
         results |= summarise(results["cells"], settings.from_length, within or {})
         _write(folder, results)
@@ -114,55 +101,87 @@ def _results(config_file: str, target: str | None) -> dict[str, Any]:
     }
 
 
-def _open(folder: Workdir, config: ConfigDict, target: str | None) -> bool:
-    """Makes the folder or checks that it holds this scaling; whether the limits are new."""
+def _stored_quality(folder: Path) -> list[Any]:
+    """What was trained before; it is trained or read again with --quality."""
+    file = folder / "scaling.json"
+    try:
+        stored = read_json(file, dict[str, Any])
+        if stored is not None:
+            convert(stored, ScalingFile, str(file))
+    except UnreadableError as error:
+        _warn(f"{error}; it is written anew, without scores: --quality finds them again")
+        return []
+    return stored["quality"] if stored is not None else []
+
+
+def _warn(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr, flush=True)
+
+
+def _open(folder: Path, config: ConfigDict, target: str | None) -> None:
+    """Makes the folder or checks that it holds this scaling."""
     plain = to_dict(config) | {"target": target}
-    stored = read_json(folder.path / "config.json", dict[str, Any])
+    try:
+        stored = read_json(folder / "config.json", dict[str, Any])
+    except UnreadableError as error:
+        raise UnreadableError(f"{error}; put back a copy of it, or choose another folder") from None
     if stored is None:
-        if folder.path.is_dir() and any(folder.path.iterdir()):
-            raise UserError(f"--workdir={folder.path} holds something else; choose another folder")
+        if any(folder.glob("[!.]*")) and list(folder.glob("[!.]*")) != [folder / "cells"]:
+            raise UserError(f"--workdir={folder} holds something else; choose another folder")
+        if any(folder.glob("cells/*")):
+            raise UserError(
+                f"--workdir={folder} holds cells and no config.json that says of what; choose "
+                "another folder"
+            )
     else:
         if "mixers" not in stored:
-            raise UserError(
-                f"--workdir={folder.path} holds a run, not a scaling; choose another folder"
-            )
+            raise UserError(f"--workdir={folder} holds a run, not a scaling; choose another folder")
         kept = [
             {key: value for key, value in each.items() if key not in FREE}
             for each in (stored, plain)
         ]
         if differing := differing_keys(*kept):
             raise UserError(
-                f"--workdir={folder.path} holds another scaling: {'; '.join(differing)}. "
+                f"--workdir={folder} holds another scaling: {'; '.join(differing)}. "
                 "Choose another folder, or the same config"
             )
     try:
-        (folder.path / "cells").mkdir(parents=True, exist_ok=True)
+        (folder / "cells").mkdir(parents=True, exist_ok=True)
+        if stored is not None and stored.get("limits") != plain["limits"]:
+            _forget_ended(folder / "cells")  # before the config says that it was done
+        write_json(folder / "config.json", plain)
     except OSError as error:
         raise UserError(
-            f"--workdir={folder.path} can't be written ({error.strerror}); choose another folder"
+            f"--workdir={folder} can't be written ({error.strerror}); choose another folder"
         ) from None
-    folder.write("config.json", plain)
-    return stored is not None and stored["limits"] != plain["limits"]
+
+
+def _forget_ended(cells: Path) -> None:
+    """Deletes the cells that a limit or a crash ended."""
+    for file in cells.glob("*.json"):
+        mixer, _, length = file.stem.rpartition("-")
+        with contextlib.suppress(UnreadableError, ValueError):
+            cell = read_cell(cells, mixer, int(length))
+            if cell is not None and cell["status"] not in DONE:
+                file.unlink()
 
 
 class _Table:
     """The cells of a folder, and the ones still to do."""
 
-    def __init__(self, settings: Settings, path: Path, target: str | None, retry: bool):
+    def __init__(self, settings: Settings, folder: Path, target: str | None):
         self.settings = settings
-        self.folder = Workdir(path / "cells")
+        self.folder = folder / "cells"
         self.target = target
-        if retry:
-            self._forget_ended()
-        stored = [self.folder.read(f"{mixer}-{length}.json") for mixer, length in self._all()]
-        self.cells = {(cell["mixer"], cell["length"]): cell for cell in stored if cell is not None}
-
-    def _forget_ended(self) -> None:
-        """Deletes the cells that a limit or a crash ended."""
-        for file in self.folder.path.glob("*.json"):
-            cell = self.folder.read(file.name)
-            if cell is not None and cell["status"] not in ("measured", "compiled"):
-                file.unlink()
+        self.cells: dict[tuple[str, int], Any] = {}
+        for place in self._all():
+            try:
+                cell = read_cell(self.folder, *place)
+            except UnreadableError as error:
+                _warn(f"{error}; it is measured again")
+                continue
+            if cell is not None:
+                self.cells[place] = cell
 
     def _all(self) -> Iterator[tuple[str, int]]:
         """Short lengths first: all mixers soon have some cells."""
@@ -179,13 +198,13 @@ class _Table:
         start = time.monotonic()
         for number, place in enumerate(missing, 1):
             cell = self._measure(*place)
-            self.folder.write(f"{place[0]}-{place[1]}.json", cell)
+            write_json(self.folder / f"{place[0]}-{place[1]}.json", cell)
             self.cells[place] = cell
             minutes = (time.monotonic() - start) / 60
             print(f"[{number}/{len(missing)}, {minutes:.1f} min] {cell_line(cell)}", flush=True)
         self.cells = {place: self.cells[place] for place in self._all()}
 
-    def _measure(self, mixer: str, length: int) -> dict[str, Any]:
+    def _measure(self, mixer: str, length: int) -> Any:
         settings = self.settings
         shorter = [
             cell
@@ -215,24 +234,15 @@ class _Table:
         return cell
 
 
-def _write(folder: Workdir, results: dict[str, Any]) -> None:
+def _write(folder: Path, results: dict[str, Any]) -> None:
     """``scaling.json``, and ``scaling.csv`` with a row a cell."""
-    folder.write("scaling.json", results)
-    rows = [_flat(cell) for cell in results["cells"]]
-    temporary = folder.path / f".scaling.csv.{os.getpid()}"
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(_flat(_full())))
-        writer.writeheader()
-        writer.writerows(rows)
-    temporary.replace(folder.path / "scaling.csv")
+    write_json(folder / "scaling.json", results)
+    write_csv(folder / "scaling.csv", list(_flat(_full())), map(_flat, results["cells"]))
 
 
 def _full() -> dict[str, Any]:
     times = dict.fromkeys(("median", "low", "high", "repeats"))
     return EMPTY | {name: times for name in EMPTY if name in TIMES}
-
-
-TIMES = ("forward_seconds", "step_seconds", "decode_seconds")
 
 
 def _flat(cell: dict[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from seqmodels.experiments.fits import (
+    Points,
     PowerLaw,
     crossings,
     fit_power_law,
     fit_two_parts,
+    is_carried,
     longest_within,
     separate,
 )
@@ -81,6 +83,12 @@ def _fits(cells: list[Cell], from_length: int) -> Iterable[dict[str, Any]]:
         }
 
 
+def _law(costs: Points, from_length: int) -> PowerLaw | None:
+    """The power law that the data tell; None where its exponent may be nearly any."""
+    law = fit_power_law(costs, from_length)
+    return law if law is not None and is_carried(law.low, law.high) else None
+
+
 def _crossovers(cells: list[Cell]) -> Iterable[dict[str, Any]]:
     by_place = {(cell["mixer"], cell["length"]): cell for cell in cells}
     for quantity in COMPARED:
@@ -117,19 +125,12 @@ def _longest(
                     length: (temporary[length] + argument[length]) / GIB
                     for length in temporary.keys() & argument.keys()
                 }
-                law: PowerLaw | None = fit_power_law(temporary, from_length)
+                law = _law(temporary, from_length)
             else:
                 costs = points(cells, mixer, "step_seconds") or points(
                     cells, mixer, "roofline_seconds"
                 )
-                law = fit_power_law(costs, from_length)
-            found = longest_within(costs, value, law) if costs else None
-            if found is not None:
-                length, extrapolated = found
-                yield {
-                    "mixer": mixer,
-                    "limit": limit,
-                    "value": value,
-                    "length": length,
-                    "extrapolated": extrapolated,
-                }
+                law = _law(costs, from_length)
+            if costs:
+                reach = longest_within(costs, value, law)
+                yield {"mixer": mixer, "limit": limit, "value": value, **reach._asdict()}

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from seqmodels.experiments.fits import is_carried
 from seqmodels.experiments.scaling_results import mixers_of, range_of, value_of
+from seqmodels.terminal import print_table
 
 NAMES = {
     "forward_seconds": "a forward pass",
@@ -35,17 +34,11 @@ def cell_line(cell: dict[str, Any]) -> str:
 
 def print_scaling(results: dict[str, Any]) -> None:
     """The table of cells, the exponents, and what follows from them in sentences."""
-    console = Console(soft_wrap=True, highlight=False)
-    if not console.is_terminal:
-        console = Console(soft_wrap=True, highlight=False, width=160)
     for title, lines in (("Cost", _cells(results)), (_EXPONENTS, _exponents(results))):
-        table = Table(*lines[0], title=title, title_justify="left")
-        for line in lines[1:]:
-            table.add_row(*line)
         if len(lines) > 1:
-            console.print(table)
+            print_table(lines[0], lines[1:], title)
     for sentence in sentences(results):
-        console.print(sentence, markup=False)
+        print(sentence)
 
 
 _EXPONENTS = "Exponents of the length, with their 95% intervals"
@@ -104,10 +97,12 @@ def _cells(results: dict[str, Any]) -> list[list[str]]:
 
 
 def _exponents(results: dict[str, Any]) -> list[list[str]]:
-    quantities = [name for name in NAMES if any(fit["quantity"] == name for fit in results["fits"])]
+    """Of those that the data tell; the others stand in scaling.json alone."""
+    fits = [fit for fit in results["fits"] if is_carried(fit["low"], fit["high"])]
+    quantities = [name for name in NAMES if any(fit["quantity"] == name for fit in fits)]
     lines = [["mixer", *(NAMES[name] for name in quantities)]]
     for mixer in mixers_of(results["cells"]):
-        found = {fit["quantity"]: fit for fit in results["fits"] if fit["mixer"] == mixer}
+        found = {fit["quantity"]: fit for fit in fits if fit["mixer"] == mixer}
         if found:
             lines.append([mixer, *(_exponent(found.get(name)) for name in quantities)])
     return lines
@@ -144,7 +139,8 @@ def sentences(results: dict[str, Any]) -> list[str]:
     for longest in results["longest"]:
         unit = "GiB" if longest["limit"] == "gib" else "s a step"
         by = ", by extrapolation" if longest["extrapolated"] else ""
-        reach = f"up to {_rounded(longest['length'])} positions" if longest["length"] else "nothing"
+        far = "at least" if longest["at_least"] else "up to"
+        reach = f"{far} {_rounded(longest['length'])} positions" if longest["length"] else "nothing"
         made.append(f"Within {longest['value']:g} {unit}, {longest['mixer']}: {reach}{by}")
     for quality in results["quality"]:
         if quality["mean"] is None:

@@ -1,11 +1,14 @@
 """Workers of a sweep as jobs of a SLURM cluster, by submitit."""
 
 import importlib
+import os
 from typing import Any
 
 from seqmodels.errors import UserError
+from seqmodels.experiments.child import search_path
 from seqmodels.experiments.sweep_storage import StorageLostError
-from seqmodels.experiments.sweep_worker import Orders, work
+from seqmodels.experiments.sweep_worker import STORAGE, Orders, work
+from seqmodels.secrets import shown_url
 
 _MINUTES = 24 * 60
 
@@ -26,6 +29,11 @@ class SlurmJobs:
 
     def __init__(self, orders: Orders, count: int, partition: str, cluster: str = "slurm"):
         submitit = require_slurm(partition, cluster)
+        self._environment = search_path()
+        if isinstance(orders.storage, str) and shown_url(orders.storage) != orders.storage:
+            # Orders lie in files that others may read; a job's environment does not.
+            self._environment[STORAGE] = orders.storage
+            orders = orders._replace(storage=None)
         self._orders = orders
         self._count = count
         self._executor = submitit.AutoExecutor(folder=orders.folder / "slurm", cluster=cluster)
@@ -36,8 +44,16 @@ class SlurmJobs:
         self._jobs: list[Any] = []
 
     def start(self) -> None:
-        """Submits them."""
-        self._jobs = [self._executor.submit(work, self._orders) for _ in range(self._count)]
+        """Submits them; a job has the environment that it is submitted in."""
+        before = {name: os.environ.get(name) for name in self._environment}
+        os.environ.update(self._environment)
+        try:
+            self._jobs = [self._executor.submit(work, self._orders) for _ in range(self._count)]
+        finally:
+            for name, value in before.items():
+                del os.environ[name]
+                if value is not None:
+                    os.environ[name] = value
 
     def look(self) -> bool:
         """Whether any waits or works.

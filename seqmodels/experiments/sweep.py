@@ -1,6 +1,5 @@
 """A sweep: its runs are planned, dealt out to workers, watched and summarised."""
 
-import shlex
 import sys
 import time
 from contextlib import closing
@@ -8,27 +7,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqmodels.errors import UserError
-from seqmodels.experiments.groups import Overrides, Run, settings_to_try
+from seqmodels.experiments.groups import Overrides, settings_to_try
 from seqmodels.experiments.local_workers import LocalWorkers
 from seqmodels.experiments.matching import read_match
 from seqmodels.experiments.slurm import SlurmJobs, require_slurm
 from seqmodels.experiments.sweep_display import SweepDisplay, print_plan
-from seqmodels.experiments.sweep_plan import (
-    Plan,
+from seqmodels.experiments.sweep_file import (
     add_points,
-    make_plan,
+    first_widths,
+    known_runs,
+    read_sweep,
     require_sweep_folder,
     store_plan,
 )
-from seqmodels.experiments.sweep_storage import (
-    PATIENCE_SECONDS,
-    PatientStorage,
-    Studies,
-    shown_url,
-)
+from seqmodels.experiments.sweep_plan import Plan, make_plan
+from seqmodels.experiments.sweep_storage import PATIENCE_SECONDS, PatientStorage, shown_place
+from seqmodels.experiments.sweep_studies import Studies
 from seqmodels.experiments.sweep_summary import write_summary
 from seqmodels.experiments.sweep_worker import Orders
-from seqmodels.experiments.trials import folder_lock, read_json
+from seqmodels.experiments.trials import folder_lock
+from seqmodels.paths import local_path
+from seqmodels.secrets import shown_command
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.workdir import require_utf8
 
@@ -72,17 +71,19 @@ def run_sweep(
       UserError: a point that can't be run, a folder that holds something else, a storage that is
         lost, or an interruption, each in one line.
     """
-    plan = make_plan(
-        spec, overrides, read_match(options.match, options.target), options.search, options.trials
-    )
+    match = read_match(options.match, options.target)
+    widths: dict[str, int] = {}
+    folder = local_path(workdir, "--workdir=").absolute()
+    if not options.dry_run:
+        require_utf8(workdir)
+        require_sweep_folder(folder)
+        widths = first_widths(read_sweep(folder))
+    plan = make_plan(spec, overrides, match, options.search, options.trials, widths)
     if options.dry_run:
         print_plan(plan.groups, plan.runs, options.trials)
         total = sum(_expected(plan, index) for index in range(len(plan.groups)))
         print(f"{total} runs; none was begun (--dry-run)")
         return
-    require_utf8(workdir)
-    folder = Path(workdir).absolute()
-    require_sweep_folder(folder)
     if options.slurm is not None:
         require_slurm(options.slurm)
     try:
@@ -90,9 +91,17 @@ def run_sweep(
     except OSError as error:
         raise UserError(f"--workdir={workdir} can't be made ({error.strerror})") from None
     with Interruption() as interruption:
-        url = options.storage or f"sqlite:///{folder}/sweep.sqlite3"
-        with closing(PatientStorage(url, options.heartbeat, options.patience)) as storage:
-            _Sweep(plan, folder, train, options, interruption, url, storage).run()
+        place = options.storage or folder / "sweep.sqlite3"
+        with folder_lock(folder):  # before there is a database beside it
+            identity = store_plan(plan, folder, widths)
+        if widths:
+            shown = ", ".join(f"{group}: {width}" for group, width in widths.items())
+            print(
+                f"{folder} was begun when the first setting of a group was matched, and goes on "
+                f"with those widths for all its settings ({shown}); a new folder matches each"
+            )
+        with closing(PatientStorage(place, options.heartbeat, options.patience)) as storage:
+            _Sweep(plan, folder, identity, train, options, interruption, place, storage).run()
 
 
 class _Sweep:
@@ -102,29 +111,30 @@ class _Sweep:
         self,
         plan: Plan,
         folder: Path,
+        identity: str,
         train: Path,
         options: SweepOptions,
         interruption: Interruption,
-        url: str,
+        place: Path | str,
         storage: PatientStorage,
     ):
         self.plan = plan
         self.folder = folder
         self.options = options
         self.interruption = interruption
+        self._said: set[str] = set()
+        stem = Path(plan.config.partition(":")[0]).stem
+        groups = {f"{stem} {identity} {group.text}": group for group in plan.groups}
         with folder_lock(folder):
-            identity = store_plan(plan, folder, _command())
-            stem = Path(plan.config.partition(":")[0]).stem
-            names = {f"{stem} {identity} {group.text}": group for group in plan.groups}
-            studies = Studies(
-                storage, names, plan.search, plan.higher_is_better, prune=options.prune
+            self.studies = Studies(
+                storage, groups, plan.search, plan.higher_is_better, prune=options.prune
             )
-            self._register(studies)
+            self._register()
         self.orders = Orders(
             folder=folder,
             config=plan.config.partition(":")[0],
-            storage=url,
-            studies=names,
+            storage=place,
+            studies=groups,
             names=frozenset(run.name for run in plan.runs),
             search=plan.search,
             trials=plan.trials,
@@ -138,14 +148,27 @@ class _Sweep:
             patience=options.patience,
             parent=None,
         )
-        self.studies = studies
 
-    def _register(self, studies: Studies, again: bool = True) -> int:
-        """Enters what is to be run into the storage, and says how many runs that is."""
+    def _register(self, again: bool = True) -> int:
+        """Enters what is to be run into the storage, and says how many runs that is.
+
+        Of a search these are the runs that it has proposed, with all seeds: a worker may have
+        been killed between entering one and entering the next.
+        """
         entered = 0
-        for study, group in zip(studies.all, self.plan.groups, strict=True):
-            own = [run for run in self.plan.runs if run.arguments == group.arguments]
-            entered += studies.register(study, own, self.folder, again, self.plan.score)
+        runs = self.plan.runs if self.plan.search == "grid" else known_runs(self.folder)
+        for study, group in zip(self.studies.all, self.plan.groups, strict=True):
+            own = {run.name: run for run in runs if run.arguments == group.arguments}
+            if self.plan.search != "grid":
+                own = {other.name: other for run in own.values() for other in group.beside(run)}
+            found, wrong = self.studies.register(
+                study, own.values(), self.folder, again, self.plan.score
+            )
+            entered += found
+            for line in wrong:
+                if line not in self._said:
+                    print(f"warning: {line}", file=sys.stderr, flush=True)
+                self._said.add(line)
         return entered
 
     def run(self) -> None:
@@ -158,7 +181,7 @@ class _Sweep:
         write_summary(self.folder)
         print(
             f"{display.count('finished')} of {display.total} runs are finished; the others are "
-            f"dealt out by {shown_url(self.orders.storage)}",
+            f"dealt out by {shown_place(self.orders.storage or '')}",
             flush=True,
         )
         crew = self._hire()
@@ -172,7 +195,7 @@ class _Sweep:
         finished = f"{display.count('finished')} of {display.total} runs finished"
         if self.interruption.signal is not None:
             raise RunInterruptedError(
-                f"stopped with {finished}, the others saved; go on with: {_command()}",
+                f"stopped with {finished}, the others saved; go on with: {shown_command()}",
                 self.interruption.signal,
             )
         print(
@@ -196,18 +219,15 @@ class _Sweep:
             if self.interruption.signal is not None:
                 return
             with folder_lock(self.folder):
-                if not self._register(self.studies, again=False):
+                if not self._register(again=False):
                     return
 
     def _names(self) -> list[str]:
         """The runs that the sweep has by now; a search's are found by their folders."""
         if self.plan.search == "grid":
             return [run.name for run in self.plan.runs]
-        runs = []
-        for file in sorted(self.folder.glob("trials/*/trial.json")):
-            content = read_json(file) or {}
-            runs.append(Run(*(content[field] for field in Run._fields)))
         with folder_lock(self.folder):
+            runs = known_runs(self.folder)
             add_points(self.folder, runs)
         return [run.name for run in runs]
 
@@ -218,12 +238,3 @@ def _expected(plan: Plan, index: int) -> int:
     if plan.trials is None:
         return sum(run.arguments == group.arguments for run in plan.runs)
     return settings_to_try(group, plan.trials) * len(group.seeds)
-
-
-def _command() -> str:
-    """The command line, without a storage's password."""
-    shown = []
-    for argument in sys.argv:
-        name, _, url = argument.partition("=")
-        shown.append(f"{name}={shown_url(url)}" if name == "--storage" else argument)
-    return shlex.join(["python", *shown])

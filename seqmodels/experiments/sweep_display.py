@@ -1,15 +1,17 @@
 """What a sweep shows: a live table on a terminal, plain lines elsewhere."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from seqmodels.experiments.groups import Group, Run, argument_text
-from seqmodels.experiments.trials import Trial
+from seqmodels.experiments.trials import Trial, TrialFile
+from seqmodels.json_files import UnreadableError
+from seqmodels.terminal import plain_console
 from seqmodels.training.progress import format_value
 
 _ENDED = ("finished", "failed", "pruned")
@@ -30,9 +32,9 @@ class SweepDisplay:
         self._score = score
         self._best_of = max if higher_is_better else min
         self._expected = expected
-        self._trials: dict[str, dict[str, Any]] = {}
+        self._trials: dict[str, TrialFile] = {}
         self._scores: dict[str, float] = {}
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = plain_console()
         self._live = Live(console=self._console, auto_refresh=False)
         self._begun = time.monotonic()
         self._ended_before: int | None = None
@@ -55,20 +57,25 @@ class SweepDisplay:
             known = self._trials.get(name)
             if known is not None and known["state"] in _ENDED:
                 continue
-            now = Trial(self._folder, name).read()
+            results = None
+            try:
+                now = Trial(self._folder, name).read()
+                if now is not None and now["state"] == "finished":
+                    results = Trial(self._folder, name).results(self._score)
+            except UnreadableError:  # it is said where its run is entered
+                continue
             if now is None:
                 continue
             self._trials[name] = now
             if now["state"] in _ENDED:
                 ended.append(now)
-                if now["state"] == "finished":
-                    results = Trial(self._folder, name).results() or {}
-                    self._scores[name] = results["validation"][self._score]
+            if results is not None:
+                self._scores[name] = results["validation"][self._score]
         if self._ended_before is None:
             self._ended_before = self.count("finished", "failed", "pruned")
         elif not self._console.is_terminal:
             for trial in ended:
-                self._console.print(self._line(trial), markup=False)
+                self._console.print(self._line(trial))
         if self._console.is_terminal:
             self._live.update(self._table(), refresh=True)
         return bool(ended)
@@ -93,7 +100,7 @@ class SweepDisplay:
         seconds = (time.monotonic() - self._begun) / here * (self.total - ended)
         return f"{format_seconds(seconds)} left"
 
-    def _line(self, trial: dict[str, Any]) -> str:
+    def _line(self, trial: TrialFile) -> str:
         ended = f"{self.count(*_ENDED)}/{self.total}"
         what = f"{trial['state']}: {trial['reason']}" if trial["reason"] else trial["state"]
         if trial["name"] in self._scores:
@@ -106,10 +113,11 @@ class SweepDisplay:
             f"{self.count('failed')} failed, {self.count('pruned')} pruned; {self._left()}"
         )
         table = Table(title=title, title_justify="left", title_style="")
-        table.add_column("", no_wrap=True)
+        # In a narrow window the settings take several lines, and no number is cut.
+        table.add_column("", overflow="fold")
         for name in ("finished", "running", "failed", "pruned", "waiting"):
-            table.add_column(name, justify="right")
-        table.add_column(f"best {self._score}, validation", justify="right")
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(f"best {self._score}, validation", justify="right", overflow="fold")
         for text, expected in self._expected.items():
             own = [t for t in self._trials.values() if argument_text(t["arguments"]) == text]
             counts = [
@@ -125,16 +133,16 @@ class SweepDisplay:
 
 def print_plan(groups: list[Group], runs: list[Run], trials: int | None) -> None:
     """Lists the runs of a sweep with their sizes."""
-    console = Console(highlight=False, soft_wrap=True)
     for run in runs:
-        console.print(f"{run.name}  {describe(run._asdict())}  {_size(run.size)}", markup=False)
+        print(f"{run.name}  {describe(run._asdict())}  {_size(run.size)}")
     for group in groups if trials is not None else ():
         seeds = f"{len(group.seeds)} seed{'s' if len(group.seeds) > 1 else ''}"
         settings = f"{trials} settings, each with {seeds}"
-        console.print(f"{group.text}  {settings}  {_size(group.size)}", markup=False)
+        sizes = dict.fromkeys(_size(setting.size) for setting in group.settings)
+        print(f"{group.text}  {settings}  {'; or '.join(sizes)}")
 
 
-def describe(point: dict[str, Any]) -> str:
+def describe(point: Mapping[str, Any]) -> str:
     """What a run is, in a line: its arguments and overrides.
 
     >>> describe({"arguments": {"mixer": "rnn"}, "overrides": {"seed": 0}})

@@ -1,20 +1,30 @@
-"""The plan of a sweep: every run that it takes, checked, sized and named; its ``sweep.json``."""
+"""The plan of a sweep: every run that it takes, checked, sized and named."""
 
 import itertools
-import uuid
-from collections.abc import Iterable
-from pathlib import Path
+import json
+import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from seqmodels.config import differing_keys, flatten, load_config, load_sweep, override, to_dict
+from seqmodels.config import construct, flatten, load_config, load_sweep, override, to_dict
 from seqmodels.errors import ConfigError, UserError
-from seqmodels.experiment import Experiment, build_experiment
-from seqmodels.experiments.groups import Group, Overrides, Run, argument_text, override_texts
-from seqmodels.experiments.matching import TOLERANCE, Match, match_width, measure
+from seqmodels.experiment import build_experiment
+from seqmodels.experiments.groups import (
+    Group,
+    Overrides,
+    Run,
+    Setting,
+    argument_text,
+    override_texts,
+)
+from seqmodels.experiments.matching import Match, match_width, measure
 from seqmodels.experiments.points import Between, Point, require_points, split
-from seqmodels.experiments.trials import Trial, read_json, write_json
+from seqmodels.training.optimizer import make_optimizer
+
+WIDTH = "model.width"
+"""What a match sets."""
 
 
 class Plan(NamedTuple):
@@ -40,15 +50,17 @@ def make_plan(
     match: Match | None,
     search: str,
     trials: int | None,
+    widths: Mapping[str, int] | None = None,
 ) -> Plan:
     """Reads ``sweep()`` and builds what its points describe: a mistake shows before any run.
 
     Args:
       spec: the config file, with arguments that all points share.
       common: overrides that all points share, which win over a point's own.
-      match: the size that each group's models are brought to, by ``model.width``.
+      match: the size that each setting's model is brought to, by ``model.width``.
       search: "grid" runs every point; "random" and "tpe" propose settings while they run.
       trials: of a search: how many settings of each group are tried.
+      widths: widths of groups, by the text of their arguments, that were matched otherwise.
 
     Raises:
       ConfigError: a point that can't be run, in one line.
@@ -66,15 +78,19 @@ def make_plan(
         by_arguments.setdefault(argument_text(split(point)[0]), []).append(point)
     groups, scores = [], set()
     for own in by_arguments.values():
-        group, experiment = _make_group(file, argument, own, dict(common), match)
-        groups.append(group)
-        scores.add((experiment.task.spec.score, experiment.task.spec.higher_is_better))
+        arguments = _shared(file, argument) | split(own[0])[0]
+        if twice := _shared(file, argument).keys() & split(own[0])[0].keys():
+            raise ConfigError(f"--config={file}:{argument}: sweep() sets {min(twice)!r} itself")
+        width = (widths or {}).get(argument_text(arguments))
+        builder = _Builder(file, arguments, dict(common), match, width)
+        groups.append(builder.group(own))
+        scores |= builder.scores
     if len(scores) > 1:
         shown = ", ".join(sorted(score for score, _ in scores))
         raise ConfigError(f"{file}: sweep() mixes tasks that are judged by {shown}; take one")
     score, higher_is_better = scores.pop()
     if search == "grid":
-        for group, name in ((g, n) for g in groups for s in g.settings for n in s.items()):
+        for group, name in ((g, n) for g in groups for s in g.settings for n in s.values.items()):
             if isinstance(name[1], Between):
                 raise ConfigError(
                     f"{file}: {name[0]} of {group.text or 'the sweep'} is a range; "
@@ -87,135 +103,122 @@ def make_plan(
     return Plan(spec, groups, runs, score, higher_is_better, match, search, trials, dict(common))
 
 
-def _make_group(
-    file: str, argument: str, points: list[Point], common: dict[str, str], match: Match | None
-) -> tuple[Group, Experiment]:
-    """A group, its distinct values built once each, and the experiment of its first point."""
+def _shared(file: str, argument: str) -> dict[str, Any]:
+    """The arguments behind the colon of ``FILE:NAME=VALUE``."""
     shared: dict[str, Any] = {}
     for part in filter(None, argument.split(",")):
         key, _, shared[key] = part.partition("=")
-    arguments = split(points[0])[0]
-    if twice := shared.keys() & arguments.keys():
-        raise ConfigError(f"--config={file}:{argument}: sweep() sets {min(twice)!r} itself")
-    arguments = shared | arguments
-    name = f"{file}:{argument_text(arguments)}"
-    fixed: dict[str, Any] = {}
-    settings: list[dict[str, Any]] = []
-    seeds: list[int | None] = []
-    seen: set[str] = set()
-    first: Experiment | None = None
-    size: dict[str, Any] = {}
-    for point in points:
-        setting = {key: value for key, value in split(point)[1].items() if key not in common}
-        new = {repr(item) for item in setting.items()} - seen
-        seen |= new
-        if new or first is None:
-            config, experiment = _build(file, arguments, setting, common, name)
-            if first is None:
-                first = experiment
-                fixed = {key: value for key, value in flatten(config).items() if key in common}
-                if match is not None:
-                    if "model.width" in setting or "model.width" in common:
-                        raise ConfigError(f"{name}: --match chooses model.width; don't set it")
-                    width = match_width(experiment, config, match, name)
-                    override(config, "model.width", str(width))
-                    fixed["model.width"] = width
-                    experiment = build_experiment(config)
-                size = measure(experiment.model, experiment.train.length)._asdict()
-        seed = setting.pop("seed", None)
-        if seed not in seeds:
-            seeds.append(seed)
-        if setting not in settings:
-            settings.append(setting)
-    assert first is not None
-    return Group(arguments, settings, seeds, size, fixed), first
+    return shared
 
 
-def _build(
-    file: str, arguments: dict, setting: dict, common: dict[str, str], name: str
-) -> tuple[ConfigDict, Experiment]:
-    """Builds a point; of a range its ends are tried."""
-    built = None
-    for end in (0, 1) if any(isinstance(v, Between) for v in setting.values()) else (0,):
-        values = {k: v[end] if isinstance(v, Between) else v for k, v in setting.items()}
+class _Built(NamedTuple):
+    """What is known of a config when it has been built."""
+
+    size: dict[str, Any]
+    width: int | None
+    """That matches; None without a match."""
+    steps: int
+
+
+class _Builder:
+    """Builds the settings of a group, whole as they are run; what they share is built once."""
+
+    def __init__(
+        self,
+        file: str,
+        arguments: dict[str, Any],
+        common: dict[str, str],
+        match: Match | None,
+        width: int | None,
+    ):
+        self._spec = f"{file}:{argument_text(arguments)}"
+        self._arguments = arguments
+        self._common = common
+        self._match = match
+        self._width = width
+        self._built: dict[str, _Built] = {}
+        self.scores: set[tuple[str, bool]] = set()
+
+    def group(self, points: list[Point]) -> Group:
+        """The group of some points; each seed is built with the first setting."""
+        values: list[dict[str, Any]] = []
+        seeds: list[int | None] = []
+        for point in points:
+            own = {k: v for k, v in split(point)[1].items() if k not in self._common}
+            seed = own.pop("seed", None)
+            if seed not in seeds:
+                seeds.append(seed)
+            if own not in values:
+                values.append(own)
+        settings = [self._setting(own, {}) for own in values]
+        for seed in seeds:
+            if seed is not None:
+                self._setting(values[0], {"seed": seed})
+        return Group(self._arguments, settings, seeds)
+
+    def _setting(self, values: dict[str, Any], seed: dict[str, Any]) -> Setting:
+        """Builds a setting; of ranges each end with each of the others, as they may be drawn."""
+        shown = argument_text(values | seed)
+        name = f"{self._spec} with {shown}" if shown else self._spec
+        if self._match is not None and (WIDTH in values or WIDTH in self._common):
+            raise ConfigError(f"{name}: --match chooses {WIDTH}; don't set it")
+        ranges = {key: value for key, value in values.items() if isinstance(value, Between)}
+        fixed: dict[str, Any] = {}
+        sizes = []
         try:
-            config = load_config(f"{file}:{argument_text(arguments)}", override_texts(values))
-            for key, text in common.items():
-                override(config, key, text)
-            built = config, build_experiment(config)
+            self._require_fractions(ranges)
+            for ends in itertools.product(*ranges.values()):
+                drawn = values | dict(zip(ranges, ends, strict=True)) | seed
+                config = self._config(drawn)
+                built = self._build(config, name)
+                sizes.append(built.size)
+                fixed = {key: v for key, v in flatten(config).items() if key in self._common}
+                if built.width is not None:
+                    fixed[WIDTH] = built.width
         except ConfigError as error:
             raise ConfigError(f"{name}: {error}") from None
-    assert built is not None
-    return built
-
-
-def require_sweep_folder(folder: Path) -> None:
-    """Refuses a folder that holds something else than a sweep; an empty or missing one is fine."""
-    if not (folder / "sweep.json").exists() and any(folder.glob("[!.]*")):
-        holds = "a run" if (folder / "config.json").exists() else "other files"
-        raise UserError(f"--workdir={folder} holds {holds} and no sweep; choose another folder")
-
-
-def store_plan(plan: Plan, folder: Path, command: str) -> str:
-    """Writes a plan's ``sweep.json``, or adds its new points to the one that is there.
-
-    Returns the sweep's identity, which its studies carry in their names.
-
-    Raises:
-      UserError: the folder holds another sweep, or runs of another version of the config.
-    """
-    stored = read_json(folder / "sweep.json")
-    match = {"by": None, "target": None} if plan.match is None else plan.match._asdict()
-    described = {
-        "config": plan.config,
-        "common": plan.common,
-        "match": {**match, "tolerance": TOLERANCE},
-        "search": plan.search,
-    }
-    if stored is not None:
-        old = {key: stored.get(key) for key in described}
-        if differing := differing_keys(old, to_dict(described)):
-            raise UserError(
-                f"--workdir={folder} holds another sweep: {'; '.join(differing)}. Choose another "
-                "folder, or the same command"
+        if any(size != sizes[0] for size in sizes):
+            raise ConfigError(
+                f"{name}: the size of the model depends on {' or '.join(ranges)}, which is a range "
+                "here; list its values"
             )
-    _require_same_configs(plan.runs, folder, plan.config)
-    identity = uuid.uuid4().hex[:8] if stored is None else stored["id"]
-    write_json(
-        folder / "sweep.json",
-        {
-            "kind": "sweep",
-            "id": identity,
-            **described,
-            "command": command,
-            "score": plan.score,
-            "higher_is_better": plan.higher_is_better,
-            "points": [run._asdict() for run in plan.runs],
-        },
-    )
-    return identity
+        return Setting(values, fixed, sizes[0])
 
+    def _config(self, values: dict[str, Any]) -> ConfigDict:
+        config = load_config(self._spec, override_texts(values))
+        for key, text in self._common.items():
+            override(config, key, text)
+        return config
 
-def add_points(folder: Path, runs: Iterable[Run]) -> None:
-    """Adds to ``sweep.json`` the points that a search has proposed."""
-    stored = read_json(folder / "sweep.json")
-    assert stored is not None
-    known = {point["name"] for point in stored["points"]}
-    if new := [run._asdict() for run in runs if run.name not in known]:
-        write_json(folder / "sweep.json", {**stored, "points": [*stored["points"], *new]})
+    def _require_fractions(self, ranges: dict[str, Between]) -> None:
+        """Refuses a range of what takes whole numbers alone: others are drawn from it."""
+        if ranges:
+            now = flatten(load_config(self._spec))
+            for key, (low, high) in ranges.items():
+                if type(now.get(key)) is int:
+                    middle = math.sqrt(low * high)
+                    raise ConfigError(
+                        f"{key} takes whole numbers (now {now[key]}), and a range draws others, "
+                        f"such as {middle:.4g}; list its values: ({low:.0f}, {high:.0f})"
+                    )
 
-
-def _require_same_configs(runs: list[Run], folder: Path, spec: str) -> None:
-    """Refuses a config file that has changed under the runs that lie here."""
-    file = spec.partition(":")[0]
-    for run in runs:
-        stored = read_json(Trial(folder, run.name).folder / "config.json")
-        if stored is not None:
-            config = load_config(
-                f"{file}:{argument_text(run.arguments)}", override_texts(run.overrides)
-            )
-            if differing := differing_keys(stored, to_dict(config)):
-                raise UserError(
-                    f"--workdir={folder} holds a sweep of another version of {file}: run "
-                    f"{run.name} has {'; '.join(differing)}. Choose another folder"
-                )
+    def _build(self, config: ConfigDict, name: str) -> _Built:
+        """Builds a config and measures its model; one that knows another optimizer, that alone."""
+        rest = {key: value for key, value in to_dict(config).items() if key != "optimizer"}
+        key = json.dumps(rest, sort_keys=True)
+        if key in self._built:
+            steps = self._built[key].steps
+            optimizer: Any = config.optimizer
+            construct(make_optimizer, optimizer, "optimizer", steps=steps)
+            return self._built[key]
+        experiment = build_experiment(config)
+        width = None
+        if self._match is not None:
+            width = self._width or match_width(experiment, config, self._match, name)
+            override(config, WIDTH, str(width))
+            experiment = build_experiment(config)
+        spec = experiment.task.spec
+        self.scores.add((spec.score, spec.higher_is_better))
+        size = measure(experiment.model, experiment.train.length)._asdict()
+        self._built[key] = _Built(size, width, experiment.train.steps)
+        return self._built[key]

@@ -1,4 +1,4 @@
-"""A sweep's trials in Optuna: a storage that waits for a lost one, and a study a group.
+"""A sweep's trials in Optuna: a storage that waits for a lost one, and what a worker asks of it.
 
 The folders are the truth of what has finished. The storage deals the runs out to workers, here
 and on other machines, notices by heartbeats when one has died, and remembers what a search has
@@ -8,23 +8,20 @@ tried. It can be lost without losing a run.
 import contextlib
 import functools
 import inspect
-import json
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import optuna
 import sqlalchemy.engine
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from seqmodels.errors import UserError
-from seqmodels.experiments.groups import Run
-from seqmodels.experiments.trials import DIVERGED, Trial
+from seqmodels.secrets import HIDDEN, shown_url
 
 PATIENCE_SECONDS = 60.0
 """For so long a storage that doesn't answer is asked again."""
@@ -32,7 +29,7 @@ FIRST_SECONDS = 10.0
 """The same, where it has never answered: its URL may be wrong."""
 GRACE = 3
 """Heartbeats missed until a worker counts as dead."""
-_LIVE = (TrialState.WAITING, TrialState.RUNNING)
+_NO_DATABASE = ("file is not a database", "database disk image is malformed")
 
 
 class StorageLostError(UserError):
@@ -48,7 +45,8 @@ class PatientStorage(RDBStorage):
     that is entered twice is found finished the second time.
 
     Args:
-      url: of SQLAlchemy, such as ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST/NAME``.
+      place: a file, for SQLite, or a URL of SQLAlchemy, such as
+        ``postgresql://USER:PASSWORD@HOST/NAME``.
       heartbeat: seconds between two signs of life of a worker.
       patience: seconds for which to ask again.
 
@@ -57,24 +55,37 @@ class PatientStorage(RDBStorage):
       StorageLostError: no answer; also from every method.
     """
 
-    def __init__(self, url: str, heartbeat: int, patience: float = PATIENCE_SECONDS):
-        self._shown = shown_url(url)
+    def __init__(self, place: Path | str, heartbeat: int, patience: float = PATIENCE_SECONDS):
+        url = _read_url(place)
+        self._shown = shown_place(place)
+        self._password = url.password
         self.heartbeat = heartbeat
         self._asking = threading.local()
+        self._unanswered: float | None = None
         self.lost: StorageLostError | None = None
         self._patience = min(patience, FIRST_SECONDS)
-        waits = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+        is_file = url.get_backend_name() == "sqlite"
+        if url.drivername == "postgresql":
+            url = url.set(drivername="postgresql+psycopg")
+        text = url.render_as_string(hide_password=False)
+        waits = {"connect_args": {"timeout": 60}} if is_file else {}
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            create = functools.partial(
-                super().__init__,
-                url.replace("postgresql://", "postgresql+psycopg://", 1),
-                engine_kwargs={"pool_pre_ping": True, **waits},
-                heartbeat_interval=heartbeat,
-                grace_period=GRACE * heartbeat,
-                heartbeat_stale_trial_callback=functools.partial(enter_again, died=True),
-            )
+        create = functools.partial(
+            super().__init__,
+            text.replace("{", "{{").replace("}", "}}"),  # it is filled in as a template
+            engine_kwargs={"pool_pre_ping": True, **waits},
+            heartbeat_interval=heartbeat,
+            grace_period=GRACE * heartbeat,
+        )
+        try:
+            self._connect(create)
+        except UserError:
+            if "engine" in vars(self):
+                self.engine.dispose()
+            raise
+        self._patience = patience
+
+    def _connect(self, create: Callable[[], None]) -> None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -84,7 +95,8 @@ class PatientStorage(RDBStorage):
                 f"--storage={self._shown} needs a driver that is not installed ({error}); for "
                 "PostgreSQL: pip install 'seqmodels[postgresql]'"
             ) from None
-        self._patience = patience
+        except (RuntimeError, TypeError) as error:  # another Optuna's tables; what no driver knows
+            raise UserError(f"--storage={self._shown} can't be used: {self._line(error)}") from None
 
     def ask[T](self, question: Callable[[], T]) -> T:
         """The answer to a question, asked again for as long as patience lasts."""
@@ -97,33 +109,69 @@ class PatientStorage(RDBStorage):
                 try:
                     return question()
                 except (ArgumentError, NoSuchModuleError) as error:
-                    why = f"can't be used: {_line(error)}"
+                    why = f"can't be used: {self._line(error)}"
                     raise UserError(f"--storage={self._shown} {why}") from None
                 except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-                    if time.monotonic() - begun + wait > self._patience:
-                        self.lost = self._give_up(error)
+                    now = self._unanswered = time.monotonic()
+                    said = self._line(error)
+                    if said in _NO_DATABASE:
+                        raise UserError(
+                            f"--storage={self._shown} is damaged ({said}); delete the file to go "
+                            "on: the folders know what has finished"
+                        ) from None
+                    if now - begun + wait > self._patience:
+                        self.lost = StorageLostError(
+                            f"--storage={self._shown} has not answered for {self._patience:.0f} s "
+                            f"({said}); no run is lost: start the same command when it is back"
+                        )
                         raise self.lost from None
                 time.sleep(wait)
                 wait = min(2 * wait, 5.0)
         finally:
             self._asking.now = False
 
+    def has_been_away(self) -> bool:
+        """Whether it left a question unanswered so lately that nobody could give signs of life."""
+        since = self._unanswered
+        return since is not None and time.monotonic() - since < GRACE * self.heartbeat
+
     def close(self) -> None:
         """Lets go of the connections."""
         self.scoped_session.remove()
         self.engine.dispose()
 
-    def record_heartbeat(self, trial_id: int) -> None:
-        """A sign of life. It is given in a thread: where the storage is lost, ``lost`` says so."""
-        with contextlib.suppress(StorageLostError):
-            self.ask(lambda: RDBStorage.record_heartbeat(self, trial_id))
+    @contextlib.contextmanager
+    def signs_of_life(self, trial_id: int) -> Iterator[None]:
+        """Gives them for a trial, in a thread; where the storage is lost, ``lost`` says so."""
+        over = threading.Event()
 
-    def _give_up(self, error: Exception) -> StorageLostError:
+        def give() -> None:
+            with contextlib.suppress(StorageLostError):
+                while True:
+                    self.record_heartbeat(trial_id)
+                    if over.wait(self.heartbeat):
+                        break
+            self.remove_session()
+
+        thread = threading.Thread(target=give)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def get_heartbeat_interval(self) -> None:
+        """None: Optuna neither gives signs of life nor buries the dead, as it can't do it apart
+        from a loop of its own, which fails where a trial has been given up.
+        """
+
+    def _line(self, error: BaseException) -> str:
+        """The first line of what an error says; passwords are left out."""
         cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
-        return StorageLostError(
-            f"--storage={self._shown} has not answered for {self._patience:.0f} s "
-            f"({_line(cause)}); no run is lost: start the same command when it is back"
-        )
+        original = getattr(cause, "orig", None) or cause
+        line = (str(original).splitlines() or [type(original).__name__])[0]
+        return line.replace(self._password, HIDDEN) if self._password else line
 
 
 def _patiently[T](method: Callable[..., T]) -> Callable[..., T]:
@@ -134,141 +182,31 @@ def _patiently[T](method: Callable[..., T]) -> Callable[..., T]:
     return call
 
 
+_OURS = ("get_heartbeat_interval", "remove_session")
+
 for _name, _method in vars(RDBStorage).items():
-    if inspect.isfunction(_method) and not _name.startswith("__") and _name != "record_heartbeat":
+    if inspect.isfunction(_method) and not _name.startswith("__") and _name not in _OURS:
         setattr(PatientStorage, _name, _patiently(_method))
 
 
-def shown_url(url: str) -> str:
-    """A storage's URL without its password."""
-    try:
-        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
-    except SQLAlchemyError:
-        return url
+def shown_place(place: Path | str) -> str:
+    """A storage as messages call it, without its password."""
+    return f"sqlite:///{place}" if isinstance(place, Path) else shown_url(place)
 
 
-def _line(error: BaseException) -> str:
-    original = getattr(error, "orig", None) or error
-    return (str(original).splitlines() or [type(original).__name__])[0]
+def _read_url(place: Path | str) -> sqlalchemy.engine.URL:
+    """The URL of a storage; of a file it is made of its path as it stands.
 
-
-class Studies:
-    """The studies of a sweep, one a group: search and pruning compare within a group alone.
-
-    Args:
-      storage: where they lie.
-      names: a name a group.
-      search: "grid", "random" or "tpe".
-      higher_is_better: which way a validation score is better.
-      prune: whether :meth:`optuna.Trial.should_prune` ever says so.
+    Raises:
+      UserError: it is none.
     """
-
-    def __init__(
-        self,
-        storage: PatientStorage,
-        names: Iterable[str],
-        search: str,
-        higher_is_better: bool,
-        prune: bool,
-    ):
-        self.storage = storage
-        self._unheard: dict[int, float] = {}
-        self.all = [
-            optuna.create_study(
-                storage=storage,
-                study_name=name,
-                load_if_exists=True,
-                direction="maximize" if higher_is_better else "minimize",
-                sampler=(
-                    optuna.samplers.TPESampler()
-                    if search == "tpe"
-                    else optuna.samplers.RandomSampler()
-                ),
-                pruner=optuna.pruners.MedianPruner() if prune else optuna.pruners.NopPruner(),
-            )
-            for name in names
-        ]
-
-    def register(
-        self, study: optuna.Study, runs: Iterable[Run], folder: Path, again: bool, score: str
-    ) -> int:
-        """Enters the runs that nobody has finished, has before them or has given up.
-
-        Args:
-          study: the runs' group.
-          runs: its runs.
-          folder: the sweep's folder.
-          again: whether those that failed otherwise than by diverging are tried again.
-          score: the metric of a finished run that the study is told.
-
-        Returns:
-          How many were entered to be run.
-        """
-        trials = study.get_trials(deepcopy=False)
-        live = {t.user_attrs.get("name") for t in trials if t.state in _LIVE}
-        told = {t.user_attrs.get("name") for t in trials if t.state == TrialState.COMPLETE}
-        given_up = {
-            t.user_attrs.get("name")
-            for t in trials
-            if t.state == TrialState.PRUNED or (t.state == TrialState.FAIL and _is_final(t, again))
-        }
-        entered = 0
-        for run in runs:
-            trial = Trial(folder, run.name)
-            results = trial.results()
-            trial.prepare(run)
-            attributes = run_attributes(run)
-            if results is not None:
-                trial.set_state("finished")
-                if run.name not in told | live:
-                    study.add_trial(
-                        optuna.create_trial(
-                            value=results["validation"][score], user_attrs=attributes
-                        )
-                    )
-            elif run.name not in live | given_up:
-                trial.set_state("waiting")
-                study.add_trial(
-                    optuna.create_trial(state=TrialState.WAITING, user_attrs=attributes)
-                )
-                entered += 1
-        return entered
-
-    def revive(self, study: optuna.Study) -> None:
-        """Enters again the runs of workers that have died."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            optuna.storages.fail_stale_trials(study)
-        # Optuna passes over a worker that died before its first heartbeat.
-        now = time.monotonic()
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            begun = "begun" in trial.user_attrs
-            since = self._unheard.setdefault(trial._trial_id, now)
-            if not begun and now - since > GRACE * self.storage.heartbeat:
-                with contextlib.suppress(ValueError, optuna.exceptions.UpdateFinishedTrialError):
-                    study.tell(trial.number, state=TrialState.FAIL)
-                    enter_again(study, trial, died=True)
-
-
-def enter_again(study: optuna.Study, trial: FrozenTrial, died: bool = False) -> None:
-    """Enters a trial's run again, as it was proposed; deaths of its workers are counted."""
-    deaths = trial.user_attrs.get("deaths", 0) + died
-    attributes = {key: value for key, value in trial.user_attrs.items() if key != "begun"}
-    study.add_trial(
-        optuna.create_trial(
-            state=TrialState.WAITING,
-            params=trial.params,
-            distributions=trial.distributions,
-            user_attrs={**attributes, "deaths": deaths},
-        )
-    )
-
-
-def run_attributes(run: Run) -> dict[str, Any]:
-    """What a trial carries of its run."""
-    return {"name": run.name, "run": json.dumps(run._asdict())}
-
-
-def _is_final(trial: FrozenTrial, again: bool) -> bool:
-    code = trial.user_attrs.get("exit_code")
-    return code is not None and (not again or code == DIVERGED)
+    if isinstance(place, Path):
+        return sqlalchemy.engine.URL.create("sqlite", database=str(place))
+    try:
+        return sqlalchemy.engine.make_url(place)
+    except (SQLAlchemyError, ValueError):
+        # Not what was found wrong, which may be a part of a password.
+        raise UserError(
+            f"--storage={shown_place(place)} is no URL of a database, such as "
+            "postgresql://USER:PASSWORD@HOST/NAME, with %XX for what is special in a password"
+        ) from None

@@ -1,12 +1,14 @@
 """What a sweep found: a row a group, of the setting that validates best."""
 
-import csv
-import io
 import statistics
 from pathlib import Path
 from typing import Any
 
-from seqmodels.experiments.trials import Trial, read_json, write_json
+from seqmodels.csv_files import write_csv
+from seqmodels.experiments.sweep_file import read_sweep
+from seqmodels.experiments.sweep_plan import WIDTH
+from seqmodels.experiments.trials import Point, SizeFile, Trial
+from seqmodels.json_files import UnreadableError, write_json
 
 REPEATED = "seed"
 
@@ -18,23 +20,27 @@ def summarise(folder: Path) -> list[dict[str, Any]]:
     mean validation score is best: on validation alone, so that the test score stays one of data
     that decided nothing. Deviations are of a sample, None of a single value.
     """
-    sweep = read_json(folder / "sweep.json")
+    sweep = read_sweep(folder)
     assert sweep is not None
     score, sign = sweep["score"], 1 if sweep["higher_is_better"] else -1
     everywhere = {REPEATED, *sweep["common"]}
     if sweep["match"]["by"] is not None:
-        everywhere.add("model.width")
-    groups: dict[str, list[dict[str, Any]]] = {}
+        everywhere.add(WIDTH)
+    groups: dict[str, list[Point]] = {}
     for point in sweep["points"]:
         groups.setdefault(repr(point["arguments"]), []).append(point)
     rows = []
     for points in groups.values():
         settings: dict[str, list[dict[str, Any]]] = {}
         chosen: dict[str, dict[str, Any]] = {}
+        sizes: dict[str, SizeFile] = {}
+        states = []
         for point in points:
             setting = {k: v for k, v in point["overrides"].items() if k not in everywhere}
             chosen[repr(setting)] = setting
-            results = Trial(folder, point["name"]).results()
+            sizes[repr(setting)] = point["size"]
+            results, state = _outcome(Trial(folder, point["name"]), score)
+            states.append(state)
             settings.setdefault(repr(setting), []).extend([results] if results else [])
 
         def rank(name: str, settings: dict = settings) -> tuple[int, float]:
@@ -43,11 +49,10 @@ def summarise(folder: Path) -> list[dict[str, Any]]:
 
         best = max(settings, key=rank)
         finished = settings[best]
-        states = [(Trial(folder, point["name"]).read() or {}).get("state") for point in points]
         rows.append(
             {
                 "arguments": points[0]["arguments"],
-                "parameters": points[0]["size"]["parameters"],
+                "parameters": _parameters([sizes[best]] if finished else list(sizes.values())),
                 "chosen": chosen[best] if finished else {},
                 "validation": _spread([results["validation"][score] for results in finished]),
                 "test": _spread([results["test"][score] for results in finished]),
@@ -66,13 +71,22 @@ def write_summary(folder: Path) -> None:
     write_json(folder / "summary.json", rows)
     flat = [_flat(row) for row in rows]
     columns = list(dict.fromkeys(name for row in flat for name in row))
-    text = io.StringIO()
-    table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    table.writeheader()
-    table.writerows(flat)
-    temporary = folder / ".summary.csv"
-    temporary.write_text(text.getvalue())
-    temporary.replace(folder / "summary.csv")
+    write_csv(folder / "summary.csv", columns, flat)
+
+
+def _outcome(trial: Trial, score: str) -> tuple[dict[str, Any] | None, str | None]:
+    """A run's results and state; one whose files hold something else has failed."""
+    try:
+        stored = trial.read()
+        return trial.results(score), stored["state"] if stored is not None else None
+    except UnreadableError:
+        return None, "failed"
+
+
+def _parameters(sizes: list[SizeFile]) -> int | None:
+    """Those of all of some settings; None where they differ."""
+    counts = {size["parameters"] for size in sizes}
+    return counts.pop() if len(counts) == 1 else None
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ may run on any machine that reaches both.
 """
 
 import contextlib
-import json
 import os
 import pickle
 import random
@@ -26,23 +25,29 @@ from seqmodels.experiments.groups import (
     Run,
     argument_text,
     override_texts,
+    setting_text,
     settings_to_try,
 )
 from seqmodels.experiments.points import Between
-from seqmodels.experiments.sweep_storage import (
-    PatientStorage,
+from seqmodels.experiments.sweep_storage import PatientStorage
+from seqmodels.experiments.sweep_studies import (
     Studies,
     enter_again,
     run_attributes,
+    run_of_trial,
+    tell,
 )
 from seqmodels.experiments.trials import Trial, folder_lock
+from seqmodels.json_files import UnreadableError
 
 POLL_SECONDS = 0.2
 IDLE_SECONDS = 1.0
 ATTEMPTS = 3
-"""So often a run that a signal kills is begun."""
+"""So often a run that a signal kills is begun, by all workers together."""
 DEATHS = 5
 """So many workers may die of a run."""
+STORAGE = "SEQMODELS_STORAGE"
+"""The environment variable in which a worker finds a storage that its orders leave out."""
 
 
 class Orders(NamedTuple):
@@ -51,7 +56,8 @@ class Orders(NamedTuple):
     folder: Path
     config: str
     """The config file."""
-    storage: str
+    storage: Path | str | None
+    """A file or a URL; None where the environment has it, as files mustn't hold a password."""
     studies: dict[str, Group]
     """The group of each study, by the study's name."""
     names: frozenset[str]
@@ -97,7 +103,7 @@ class Worker:
     def __init__(self, orders: Orders):
         self.orders = orders
         self.stop: int | None = None
-        self.storage = PatientStorage(orders.storage, orders.heartbeat, orders.patience)
+        self.storage = PatientStorage(_storage(orders), orders.heartbeat, orders.patience)
         self.studies = Studies(
             self.storage, orders.studies, orders.search, orders.higher_is_better, orders.prune
         )
@@ -110,27 +116,29 @@ class Worker:
                 self.studies.revive(study)
             study = self._choose()
             if study is not None:
-                try:
-                    study.optimize(
-                        lambda trial, study=study: self._run_trial(study, trial),
-                        n_trials=1,
-                        catch=(_NothingError, _FailedError),
-                    )
-                except (_StoppedError, optuna.exceptions.UpdateFinishedTrialError):
-                    pass
-                except ValueError as error:
-                    # This worker was given up for dead, and another has told the trial.
-                    if not str(error).startswith("Cannot tell a"):
-                        raise
-                except UnboundLocalError:
-                    # What Optuna ends with where it can't tell a trial: its storage is lost.
-                    self._raise_if_lost()
-                    raise
+                self._take_trial(study)
             elif any(_count(study, TrialState.RUNNING) for study in self.studies.all):
                 time.sleep(IDLE_SECONDS)
             else:
                 return 0
         return self.stop or 0
+
+    def _take_trial(self, study: optuna.Study) -> None:
+        """Runs the next trial of a study and tells how it ended.
+
+        What was given up for dead, this worker having been stopped or the storage away, is told
+        already: whoever takes it next waits for this run and finds it finished.
+        """
+        trial = study.ask()
+        with self.storage.signs_of_life(trial._trial_id):
+            try:
+                tell(study, trial, TrialState.COMPLETE, self._run_trial(study, trial))
+            except optuna.TrialPruned:
+                tell(study, trial, TrialState.PRUNED)
+            except (_NothingError, _FailedError, _StoppedError):
+                tell(study, trial, TrialState.FAIL)
+            except optuna.exceptions.UpdateFinishedTrialError:
+                pass
 
     def _choose(self) -> optuna.Study | None:
         """The study with something to do in which the least has been begun."""
@@ -138,102 +146,100 @@ class Worker:
         for index, study in enumerate(self.studies.all):
             trials = study.get_trials(deepcopy=False)
             waiting = sum(trial.state == TrialState.WAITING for trial in trials)
-            if waiting or self._may_propose(study, trials):
+            if waiting or self._may_propose(study):
                 begun[index] = len(trials) - waiting
         return self.studies.all[min(begun, key=lambda index: begun[index])] if begun else None
 
-    def _may_propose(self, study: optuna.Study, trials: list[Any]) -> bool:
-        """Whether fewer settings of a group have been proposed than are to be tried."""
+    def _may_propose(self, study: optuna.Study, but: int | None = None) -> bool:
+        """Whether fewer settings have been proposed, but for one trial's, than are to be tried."""
         if self.orders.search == "grid":
             return False
         assert self.orders.trials is not None
-        proposed = {t.user_attrs["setting"] for t in trials if "setting" in t.user_attrs}
-        wanted = settings_to_try(self.orders.studies[study.study_name], self.orders.trials)
-        return len(proposed) < wanted
+        wanted = settings_to_try(self.studies.group(study), self.orders.trials)
+        return len(self.studies.settings(study, but)) < wanted
 
     def _run_trial(self, study: optuna.Study, trial: optuna.Trial) -> float:
         trial.set_user_attr("begun", True)
-        attributes = trial.user_attrs
-        if "run" in attributes:
-            run = Run(**json.loads(attributes["run"]))
-            if run.name not in self.orders.names and "setting" not in attributes:
-                raise _NothingError
-        else:
+        run = run_of_trial(study.get_trials(deepcopy=False)[trial.number])
+        if run is None:
             with folder_lock(self.orders.folder):  # else two workers might propose the last one
                 run = self._propose(study, trial)
+        elif self.orders.search == "grid" and run.name not in self.orders.names:
+            raise _NothingError
         folder = Trial(self.orders.folder, run.name)
         folder.prepare(run)
-        if attributes.get("deaths", 0) >= DEATHS:
-            self._fail(trial, folder, 1, f"its worker died {DEATHS} times; is there enough memory?")
         try:
-            return self._train(trial, run, folder)
+            results = self._train(trial, run, folder)
         except _StoppedError:
             folder.set_state("waiting")
             frozen = study.get_trials(deepcopy=False)[trial.number]
-            enter_again(study, frozen)
+            if not frozen.state.is_finished():
+                enter_again(study, frozen)
             raise
+        folder.set_state("finished", seconds=results["seconds"])
+        return results["validation"][self.orders.score]
 
     def _propose(self, study: optuna.Study, trial: optuna.Trial) -> Run:
         """Draws a setting; returns its run with the first seed and enters those with the others."""
-        group = self.orders.studies[study.study_name]
-        others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
-        if not self._may_propose(study, others):
+        group = self.studies.group(study)
+        if not self._may_propose(study, but=trial.number):
             raise _NothingError
         index = trial.suggest_categorical("setting", list(range(len(group.settings))))
-        setting = dict(group.settings[index])
-        for key, value in setting.items():
+        setting = group.settings[index]
+        values = dict(setting.values)
+        for key, value in values.items():
             if isinstance(value, Between):
-                setting[key] = trial.suggest_float(key, value.low, value.high, log=True)
-        text = json.dumps(setting, sort_keys=True)
-        taken = {t.user_attrs.get("setting") for t in others}
-        if text in taken:
-            free = [
-                other
-                for other, values in enumerate(group.settings)
-                if json.dumps(values, sort_keys=True) not in taken
-            ]
+                values[key] = trial.suggest_float(key, value.low, value.high, log=True)
+        taken = self.studies.settings(study, but=trial.number)
+        if setting_text(values) in taken:
+            texts = enumerate(setting_text(other.values) for other in group.settings)
+            free = [other for other, text in texts if text not in taken]
             if free:
                 study.enqueue_trial({"setting": random.choice(free)})
             raise _NothingError
-        trial.set_user_attr("setting", text)
-        first, *repeated = group.runs(setting)
-        frozen = study.get_trials(deepcopy=False)[trial.number]
-        for run in repeated:
-            study.add_trial(
-                optuna.create_trial(
-                    state=TrialState.WAITING,
-                    params=frozen.params,
-                    distributions=frozen.distributions,
-                    user_attrs={"setting": text, **run_attributes(run)},
-                )
-            )
+        first = group.runs(setting._replace(values=values))[0]
         for key, value in run_attributes(first).items():
             trial.set_user_attr(key, value)
+        self.studies.repeat(study, trial, first)
         return first
 
-    def _train(self, trial: optuna.Trial, run: Run, folder: Trial) -> float:
-        """Runs train.py in the trial's folder until it ends; returns the validation score."""
-        killed = 0
-        while killed < ATTEMPTS:
+    def _train(self, trial: optuna.Trial, run: Run, folder: Trial) -> dict[str, Any]:
+        """Runs train.py in the trial's folder until it ends; returns its results."""
+        while True:
             with folder.locked() as descriptor:
-                if descriptor is None:  # a run that has outlived its worker goes on there
-                    while not self._stopping() and self._is_held(folder):
-                        time.sleep(IDLE_SECONDS)
-                        self._raise_if_lost()
-                    if self._stopping():
-                        raise _StoppedError
-                else:
-                    code = self._start_and_follow(trial, run, folder, descriptor)
-                    if code > 0:
-                        self._fail(trial, folder, code, folder.last_line())
-                    killed += code < 0
-            results = folder.results()
-            if results is not None:
-                folder.set_state("finished")
-                return results["validation"][self.orders.score]
-        self._fail(
-            trial, folder, 1, f"train.py was killed {ATTEMPTS} times; is there enough memory?"
-        )
+                if descriptor is not None:
+                    return self._train_alone(trial, run, folder, descriptor)
+            # A run that has outlived its worker goes on there.
+            if self._stopping():
+                raise _StoppedError
+            self._raise_if_lost()
+            time.sleep(IDLE_SECONDS)
+
+    def _train_alone(
+        self, trial: optuna.Trial, run: Run, folder: Trial, descriptor: int
+    ) -> dict[str, Any]:
+        stored = folder.read()
+        kills = (stored or {}).get("kills", 0)
+        deaths = (stored or {}).get("deaths", 0)
+        try:
+            while (results := folder.results(self.orders.score)) is None:
+                stored = folder.read()
+                if stored is not None and stored["state"] == "running":
+                    deaths = folder.count("deaths")  # nobody wrote down how it ended
+                if deaths >= DEATHS:
+                    why = f"its worker died {deaths} times; is there enough memory?"
+                    self._fail(trial, folder, 1, why)
+                if kills >= ATTEMPTS:
+                    why = f"train.py was killed {kills} times; is there enough memory?"
+                    self._fail(trial, folder, 1, why)
+                code = self._start_and_follow(trial, run, folder, descriptor)
+                if code < 0:
+                    kills = folder.count("kills")
+                elif folder.results(self.orders.score) is None:
+                    self._fail(trial, folder, code or 1, folder.last_line())
+        except UnreadableError as error:
+            self._fail(trial, folder, 1, f"{error}; put back a copy of it, or delete it to go on")
+        return results
 
     def _fail(self, trial: optuna.Trial, folder: Trial, code: int, reason: str) -> NoReturn:
         """Writes a failure down that is not to be tried again."""
@@ -241,17 +247,12 @@ class Worker:
         trial.set_user_attr("exit_code", code)
         raise _FailedError(reason)
 
-    def _is_held(self, folder: Trial) -> bool:
-        with folder.locked() as descriptor:
-            return descriptor is None
-
     def _start_and_follow(
         self, trial: optuna.Trial, run: Run, folder: Trial, descriptor: int
     ) -> int:
         """Starts train.py and watches it: its exit code, negative where a signal killed it."""
-        if folder.results() is not None:
-            return 0
-        folder.set_state("running", begins=True)
+        folder.note_processes(None)
+        folder.begin()
         devices = [] if self.orders.devices is None else [f"--devices={self.orders.devices}"]
         with (folder.folder / "output.txt").open("ab") as output:
             process = subprocess.Popen(
@@ -271,7 +272,7 @@ class Worker:
                 why = self._why_stop(trial, folder, reported)
                 if why is not None:
                     process.send_signal(signal.SIGINT)  # it saves and ends
-        if isinstance(why, BaseException) and folder.results() is None:
+        if why is not None and folder.results(self.orders.score) is None:
             if isinstance(why, optuna.TrialPruned):
                 folder.set_state("pruned", str(why))
             elif not isinstance(why, _StoppedError):
@@ -297,6 +298,8 @@ class Worker:
                             f"at step {step} its {self.orders.score} {value:.4g} is worse than the "
                             "median of its group"
                         )
+        except optuna.exceptions.UpdateFinishedTrialError:
+            pass  # it was given up for dead, and goes on unheard
         except UserError as error:  # the storage is lost
             return error
         return None
@@ -340,6 +343,21 @@ def work(orders: Orders) -> int:
     except UserError as error:
         print(error, file=sys.stderr, flush=True)
         return error.exit_code
+
+
+def _storage(orders: Orders) -> Path | str:
+    """Where a worker finds the storage.
+
+    Raises:
+      UserError: nobody has told it.
+    """
+    found = orders.storage if orders.storage is not None else os.environ.get(STORAGE)
+    if found is None:
+        raise UserError(
+            f"the storage's URL is not in this job's environment ({STORAGE}); let jobs have that "
+            "of who submits them (--export=ALL), or take the password out of --storage (~/.pgpass)"
+        )
+    return found
 
 
 def _count(study: optuna.Study, state: TrialState) -> int:

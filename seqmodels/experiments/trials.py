@@ -3,19 +3,71 @@
 import contextlib
 import fcntl
 import json
+import math
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from msgspec import Meta
 
 from seqmodels.errors import UserError
 from seqmodels.experiments.groups import Run
+from seqmodels.json_files import UnreadableError, read_json, write_json
+from seqmodels.training.run_files import read_event_lines, read_run_file
 
 State = Literal["waiting", "running", "finished", "failed", "pruned"]
 DIVERGED = 3
 """The exit code of a run whose loss stopped being finite."""
+
+Name = Annotated[str, Meta(pattern=r"\A[^/.\0][^/\0]{0,254}\Z")]
+"""Of a folder, and of nothing above or below one."""
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Seconds = Annotated[float, Meta(ge=0, le=1e12)]
+Process = Annotated[int, Meta(gt=1, lt=2**31)]
+"""Of a process, and not of many of them."""
+
+
+class SizeFile(TypedDict):
+    """What a model takes."""
+
+    parameters: Count
+    flops: float
+    state_bytes: Count
+
+
+class Point(TypedDict):
+    """A run as files know it."""
+
+    name: Name
+    arguments: dict[str, Any]
+    overrides: dict[str, Any]
+    size: SizeFile
+
+
+class TrialFile(Point):
+    """``trial.json``: a run, and how far it is."""
+
+    state: State
+    reason: str | None
+    """Why it failed, or was stopped."""
+    attempts: Count
+    """How often it was begun."""
+    seconds: Seconds | None
+    kills: NotRequired[Count]
+    """How often a signal ended it, and its worker saw that."""
+    deaths: NotRequired[Count]
+    """How often it ended with its worker."""
+
+
+class Holder(TypedDict):
+    """``lock``: who holds the folder, in text; empty until the run has begun."""
+
+    machine: str
+    worker: Process
+    run: Process
 
 
 class Trial:
@@ -30,29 +82,84 @@ class Trial:
         self.folder = sweep / "trials" / name
         self.name = name
 
-    def read(self) -> dict[str, Any] | None:
-        """The content of ``trial.json``; None where there is none."""
-        return read_json(self.folder / "trial.json")
+    def read(self) -> TrialFile | None:
+        """The content of ``trial.json``; None where there is none.
 
-    def results(self) -> dict[str, Any] | None:
-        """The results of the run; None while it is unfinished."""
-        return read_json(self.folder / "results.json")
+        Raises:
+          UnreadableError: it holds something else, or another trial.
+        """
+        file = self.folder / "trial.json"
+        found = read_json(file, TrialFile)
+        if found is not None and found["name"] != self.name:
+            raise UnreadableError(f"{file} is of another trial, {found['name']!r}")
+        return found
 
-    def prepare(self, run: Run) -> None:
-        """Makes the folder, its trial waiting; one that is there stays as it is."""
+    def results(self, score: str) -> dict[str, Any] | None:
+        """The results of the run; None while it is unfinished.
+
+        Args:
+          score: the metric that they must have.
+
+        Raises:
+          UnreadableError: they hold something else.
+        """
+        found = read_run_file(self.folder, "results.json")
+        if found is None:
+            return None
+        for split in ("validation", "test"):
+            value = found[split].get(score)
+            if value is None or not math.isfinite(value):
+                file = self.folder / "results.json"
+                raise UnreadableError(f"{file} has {value} as its {score} of {split}")
+        return found
+
+    def prepare(self, run: Run) -> UnreadableError | None:
+        """Makes the folder, its trial waiting; of one that is there all stays but the run's size.
+
+        Returns:
+          What was wrong with a ``trial.json`` that is written anew.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        if self.read() is None:
-            fresh = {"state": "waiting", "reason": None, "attempts": 0, "seconds": None}
-            write_json(self.folder / "trial.json", {**run._asdict(), **fresh})
+        stored, wrong = None, None
+        try:
+            stored = self.read()
+        except UnreadableError as error:
+            wrong = error
+        fresh = {"state": "waiting", "reason": None, "attempts": 0, "seconds": None}
+        self._write(stored, {**fresh, **(stored or {}), **run._asdict()})
+        return wrong
 
-    def set_state(self, state: State, reason: str | None = None, begins: bool = False) -> None:
-        """Writes a state down; an attempt that begins is counted."""
-        content = self.read() or {}
-        seconds = (self.results() or {}).get("seconds") if state == "finished" else None
-        changed = {"state": state, "reason": reason, "seconds": seconds}
-        new = {**content, **changed, "attempts": content.get("attempts", 0) + begins}
-        if new != content:
-            write_json(self.folder / "trial.json", new)
+    def set_state(
+        self, state: State, reason: str | None = None, seconds: float | None = None
+    ) -> None:
+        """Writes a state down."""
+        self._change(state=state, reason=reason, seconds=seconds)
+
+    def enter(self) -> None:
+        """Makes it wait, as if it had never been killed."""
+        self._change(state="waiting", reason=None, seconds=None, kills=0, deaths=0)
+
+    def begin(self) -> None:
+        """Makes it run; an attempt is counted."""
+        stored = self.read()
+        attempts = 1 + (stored["attempts"] if stored else 0)
+        self._change(state="running", reason=None, seconds=None, attempts=attempts)
+
+    def count(self, what: Literal["kills", "deaths"]) -> int:
+        """Makes it wait after an end that was none of its own; how many such there have been."""
+        stored = self.read()
+        number = 1 + ((stored or {}).get(what) or 0)
+        self._change(state="waiting", **{what: number})
+        return number
+
+    def _change(self, **changed: Any) -> None:
+        stored = self.read()
+        if stored is not None:
+            self._write(stored, {**stored, **changed})
+
+    def _write(self, stored: TrialFile | None, content: dict[str, Any]) -> None:
+        if json.dumps(content, sort_keys=True) != json.dumps(stored, sort_keys=True):
+            write_json(self.folder / "trial.json", content)
 
     @contextmanager
     def locked(self) -> Iterator[int | None]:
@@ -72,18 +179,22 @@ class Trial:
         finally:
             os.close(descriptor)
 
-    def note_processes(self, run: int) -> None:
-        """Writes into the lock who holds it."""
+    def note_processes(self, run: int | None) -> None:
+        """Writes into the lock who holds it; None before there is a run, and so nobody to stop."""
         holder = {"machine": socket.gethostname(), "worker": os.getpid(), "run": run}
-        (self.folder / "lock").write_text(json.dumps(holder))
+        # Not by another file in its place, which nobody would hold.
+        (self.folder / "lock").write_text("" if run is None else json.dumps(holder))
 
     def validations(self, score: str) -> list[tuple[int, float]]:
         """The steps of the run's validations so far, each with its score."""
-        with contextlib.suppress(FileNotFoundError):
-            lines = (self.folder / "metrics.jsonl").read_text().splitlines(keepends=True)
-            events = [json.loads(line) for line in lines if line.endswith("\n")]
-            return [(e["step"], e[score]) for e in events if e["split"] == "validation"]
-        return []
+        found = []
+        with contextlib.suppress(UnreadableError):  # of the whole file: the run itself says so
+            for event in read_event_lines(self.folder):
+                if isinstance(event, dict) and event["split"] == "validation":
+                    value = event.get(score)
+                    if event["step"] < 2**31 and isinstance(value, int | float):
+                        found.append((event["step"], float(value)))
+        return found
 
     def last_line(self) -> str:
         """What the run said last, without the name of the script."""
@@ -94,47 +205,35 @@ class Trial:
     def orphan(self) -> int | None:
         """The process of a run on this machine whose worker has been killed; None without one."""
         try:
-            holder = json.loads((self.folder / "lock").read_text())
-        except (OSError, ValueError):
+            holder = read_json(self.folder / "lock", Holder)
+        except UnreadableError:  # it was killed before it could say who it is
+            return None
+        if holder is None or holder["machine"] != socket.gethostname() or _runs(holder["worker"]):
             return None
         with self.locked() as descriptor:
-            lives = descriptor is None
-        here = holder["machine"] == socket.gethostname()
-        return holder["run"] if lives and here and not _runs(holder["worker"]) else None
+            return holder["run"] if descriptor is None else None
+
+
+def point_of(run: Run) -> dict[str, Any]:
+    """A run as files know it."""
+    return run._asdict()
+
+
+def run_of(point: Any) -> Run:
+    """The run that a file tells of."""
+    return Run(point["name"], point["arguments"], point["overrides"], point["size"])
 
 
 @contextmanager
 def folder_lock(sweep: Path) -> Iterator[None]:
     """Waits for, and holds, what a sweep's folder has but one of: its list of points."""
-    with (sweep / ".lock").open("w") as file:
+    try:
+        file = (sweep / ".lock").open("w")
+    except OSError as error:
+        raise UserError(f"--workdir={sweep} can't be written ({error.strerror})") from None
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def read_json(file: Path) -> dict[str, Any] | None:
-    """A JSON file; None where there is none.
-
-    Raises:
-      UserError: it is cut short or can't be read.
-    """
-    try:
-        return json.loads(file.read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError as error:
-        raise UserError(f"{file} is not valid JSON ({error}); delete it to go on") from None
-    except OSError as error:
-        raise UserError(f"{file} can't be read: {error.strerror}") from None
-
-
-def write_json(file: Path, content: Any) -> None:
-    """Writes a JSON file wholly or not at all."""
-    temporary = file.with_name(f".{file.name}.{socket.gethostname()}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
-        temporary.replace(file)
-    except OSError as error:
-        raise UserError(f"{file} can't be written ({error.strerror})") from None
 
 
 def _runs(process: int) -> bool:

@@ -9,6 +9,7 @@ from seqmodels.config import Section, construct_kind
 from seqmodels.errors import ConfigError, ParameterError, require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Cost, Mixer
+from seqmodels.mixers.recording import flipped_attention
 
 
 class Bidirectional(nnx.Module):
@@ -47,7 +48,8 @@ class Bidirectional(nnx.Module):
         keys = (None, None) if key is None else jax.random.split(key)
         reversed_mask = None if mask is None else jnp.flip(mask, 1)
         ahead = self.forward(x, mask, keys[0])
-        back = jnp.flip(self.backward(jnp.flip(x, 1), reversed_mask, keys[1]), 1)
+        with flipped_attention():
+            back = jnp.flip(self.backward(jnp.flip(x, 1), reversed_mask, keys[1]), 1)
         return self.outputs(jnp.concatenate([ahead, back], axis=-1))
 
     def initial_state(self, batch_size: int, max_length: int) -> State:

@@ -8,6 +8,11 @@ from flax import nnx
 
 from seqmodels.errors import ParameterError, require
 
+MOST_SEEN = 2**20
+"""Positions that an output of a kernel sees at most."""
+FARTHEST = 2**24
+"""Positions between its first and its last at most."""
+
 
 class Extent(NamedTuple):
     """A kernel on a sequence or a grid."""
@@ -29,7 +34,16 @@ class Extent(NamedTuple):
         sizes = (kernel,) if isinstance(kernel, int) else tuple(kernel)
         require(1 <= len(sizes) <= 3, f"kernel={kernel} has {len(sizes)} numbers, not 1 to 3")
         require(min(sizes) >= 1, f"kernel={kernel} is below 1")
+        require(
+            math.prod(sizes) <= MOST_SEEN,
+            f"kernel={kernel} sees {math.prod(sizes):,} positions, above {MOST_SEEN:,}; lower it",
+        )
         require(dilation >= 1, f"dilation={dilation} is below 1")
+        require(
+            max(sizes) * dilation <= FARTHEST,
+            f"dilation={dilation} puts the ends of kernel={kernel} farther apart than {FARTHEST:,} "
+            "positions; lower it",
+        )
         require(stride >= 1, f"stride={stride} is below 1")
         for axis, size in enumerate(sizes):
             if size % 2 == 0 and not (causal and axis == 0):

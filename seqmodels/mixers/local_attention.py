@@ -13,6 +13,9 @@ from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.ops.neighbourhood import Neighbourhood, neighbourhood_attention
 from seqmodels.ops.positions import sinusoidal
 
+MOST_KEYS = 2**16
+"""Keys of a query at most: each offset has a vector of its own."""
+
 
 class LocalAttention(ExtentMixer):
     """Stand-alone self-attention of each position to its neighbours (Ramachandran et al. 2019).
@@ -47,6 +50,11 @@ class LocalAttention(ExtentMixer):
         rngs: nnx.Rngs,
     ):
         super().__init__(width, kernel, dilation, causal, stride)
+        require(
+            self.volume <= MOST_KEYS,
+            f"kernel={kernel} has {self.volume:,} keys for each query, above {MOST_KEYS:,}; take "
+            "attention with a window",
+        )
         require(heads >= 1, f"heads={heads} is below 1")
         require(width % heads == 0, f"heads={heads} does not divide the width {width}")
         self.heads = heads

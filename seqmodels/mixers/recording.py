@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal, NamedTuple
 
+import jax.numpy as jnp
+
 from seqmodels.arrays import Array, Float
 
 
@@ -31,6 +33,18 @@ def recorded_attention() -> Iterator[list[AttentionMap]]:
         yield maps
     finally:
         _maps.reset(token)
+
+
+@contextmanager
+def flipped_attention() -> Iterator[None]:
+    """What is recorded in the block was computed on a flipped sequence, and is turned back."""
+    maps = _maps.get()
+    before = len(maps or [])
+    yield
+    for place in range(before, len(maps or [])):
+        assert maps is not None
+        turned = jnp.flip(maps[place].weights, axis=(2, 3))
+        maps[place] = maps[place]._replace(weights=turned)
 
 
 def record_attention(

@@ -6,10 +6,10 @@ Read it back with task kind "frozen", or anywhere with tfds.builder_from_directo
 """
 
 from absl import flags
-from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from seqmodels import cli
+from seqmodels.terminal import plain_console
 
 CONFIG = flags.DEFINE_string(
     "config", None, "config file, with its arguments: configs/recall.py:length=64"
@@ -27,7 +27,7 @@ def main() -> None:
     out = cli.require_flag(OUT)
     from seqmodels.tasks.freezing import freeze, read_examples  # imports take seconds
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = plain_console()
     with Progress(console=console, disable=not console.is_terminal) as progress:
         bars: dict[str, TaskID] = {}
 
@@ -39,7 +39,7 @@ def main() -> None:
                 progress.console.print(f"{split}: {count:,} examples")
 
         freeze(config, out, LENGTH.value, read_examples(EXAMPLES.value), report)
-    print(f"frozen in {out}; read it with config.task = {{'kind': 'frozen', 'folder': '{out}'}}")
+    print(f"frozen in {out}; read it with config.task = {{'kind': 'frozen', 'folder': {out!r}}}")
 
 
 if __name__ == "__main__":

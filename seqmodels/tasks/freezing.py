@@ -10,6 +10,7 @@ import numpy as np
 
 from seqmodels.config import Section, construct_kind, to_dict
 from seqmodels.errors import ParameterError, UserError, nearest
+from seqmodels.paths import local_path
 from seqmodels.plain_names import PlainName
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import SPLITS, Batch, Split, Task
@@ -44,7 +45,7 @@ def freeze(
     Raises:
       UserError: the folder exists or can't be written, or the task has not so many examples.
     """
-    out = Path(out).expanduser()
+    out = local_path(out, "--out=")
     if out.exists():
         raise UserError(f"--out={out} exists; choose a new folder, or delete it first")
     plain = to_dict(config)

@@ -195,6 +195,11 @@ class Checkpoints:
         if which == "best" and wanted is None and (self._damaged or self._without_score):
             return steps[-1]
         if wanted is None or wanted not in steps:
+            if wanted is None:
+                raise CheckpointError(
+                    f"{self.folder} holds no checkpoint {which!r}: the run was stopped before its "
+                    f"first validation; take 'latest', which is step {steps[-1]}, or train on"
+                )
             have = ", ".join(map(str, steps))
             raise CheckpointError(f"{self.folder} holds no checkpoint {which!r}; it has {have}")
         return wanted

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from seqmodels.drawing import distinct_texts, log_ticks, mark_log_axis
 from seqmodels.tasks.chance import WORDS
 from seqmodels.training.metrics import read_events
 
@@ -31,9 +32,11 @@ def draw_learning_curve(
     recorded = read_events(events)
     names = ["loss", score]
     for axes, name in zip(figure.subplots(1, 2), names, strict=True):
+        shown: list[float] = []
         for split, colour in COLOURS.items():
             points = [(e["step"], e[name]) for e in recorded if e["split"] == split]
             if points:
+                shown += [value for _, value in points]
                 marker = "o" if split == "validation" else None
                 axes.plot(
                     *zip(*points, strict=True), color=colour, label=split, marker=marker, ms=3
@@ -42,8 +45,11 @@ def draw_learning_curve(
             draw_levels(axes, levels)
         axes.set_xlabel("step")
         axes.set_ylabel("loss (nats)" if name == "loss" else name.replace("_", " "))
-        if name == "loss":
+        if name == "loss" and all(value > 0 for value in shown):
             axes.set_yscale("log")
+            ticks = log_ticks(shown)
+            texts = distinct_texts(ticks, lambda tick, more: f"{tick:.{4 + more}g}")
+            mark_log_axis(axes.yaxis, ticks, texts)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     figure.savefig(picture)

@@ -7,9 +7,7 @@ digest of what the checkout had beyond its commit, which stands once under ``cha
 import hashlib
 import os
 import platform
-import shlex
 import subprocess
-import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
@@ -18,6 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from seqmodels.secrets import shown_command, without_secrets
 from seqmodels.training.startup import MEANT
 
 PACKAGES = (
@@ -76,7 +75,11 @@ def with_start(content: Mapping[str, Any], mathematics: int) -> dict[str, Any]:
         "devices": [f"{device.platform}:{device.device_kind}" for device in jax.devices()],
         "cores": os.cpu_count(),
         "settings": {name: getattr(jax.config, name, None) for name in SETTINGS},
-        "variables": {n: os.environ[n] for n in sorted(os.environ) if n.startswith(VARIABLES)},
+        "variables": {
+            name: without_secrets(os.environ[name])
+            for name in sorted(os.environ)
+            if name.startswith(VARIABLES)
+        },
     }
     changes = content.get("changes")
     kept = dict(changes) if isinstance(changes, Mapping) and "starts" in content else {}
@@ -87,8 +90,8 @@ def with_start(content: Mapping[str, Any], mathematics: int) -> dict[str, Any]:
 
 
 def command() -> str:
-    """The command line that started this process, to be pasted into a shell."""
-    return shlex.join(["python", *sys.argv])
+    """The command line that started this process, to be pasted into a shell, without passwords."""
+    return shown_command()
 
 
 def versions() -> dict[str, Any]:
@@ -126,7 +129,7 @@ def checkout() -> Checkout:
     if commit is None:
         return Checkout(None, "")
     plain = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-relative")
-    return Checkout(commit.strip(), _git("diff", "HEAD", *plain) or "")
+    return Checkout(commit.strip(), without_secrets(_git("diff", "HEAD", *plain) or ""))
 
 
 def _git(*arguments: str) -> str | None:

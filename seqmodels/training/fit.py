@@ -29,7 +29,7 @@ from seqmodels.training.profiling import StepTrace
 from seqmodels.training.programs import Programs
 from seqmodels.training.progress import Pace, ProgressDisplay, format_value
 from seqmodels.training.sharding import local_rows, put_batch, replicated, run_mesh
-from seqmodels.training.startup import start_jax
+from seqmodels.training.startup import overlooked_card, start_jax
 from seqmodels.training.step import (
     StepReport,
     TrainState,
@@ -164,6 +164,8 @@ class _Run:
             with Batches(self._prepare, range(self.step, end)) as self.batches:
                 first = self.batches.next()
                 if first is not None:
+                    if card := overlooked_card():
+                        self._warn(card)
                     say(self.programs.describe())
                     say(self.programs.compile(state, first))
                 self.writer = MetricWriter(self.workdir.metrics, self.step, is_first())
@@ -264,6 +266,7 @@ class _Run:
     def _require_finite(self, step: int, name: str, value: float) -> None:
         if np.isfinite(value):
             return
+        self.writer.write(step, "diverged", {})
         self.checkpoints.wait()
         good = self.checkpoints.steps()
         where = f"the last good checkpoint is step {good[-1]}" if good else "none was saved"

@@ -33,7 +33,8 @@ class MetricWriter:
     """Writes events to ``metrics.jsonl`` and to TensorBoard.
 
     A line is an event: ``{"step": 100, "split": "train", "seconds": 12.3, "loss": ...}``,
-    with the seconds that the run has taken so far, over all its processes. Events
+    with the seconds that the run has taken so far, over all its processes. The split "diverged",
+    without values, says at which step the loss or its gradient stopped being finite. Events
     after the step that a run resumes from are dropped, and so is the test score of a
     process that was killed at the very end: they are about to happen again.
 

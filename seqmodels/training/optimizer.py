@@ -48,7 +48,8 @@ def make_optimizer(
     require(final_learning_rate >= 0, f"final_learning_rate={final_learning_rate} is below 0")
     require(
         0 <= warmup_steps < steps,
-        f"warmup_steps={warmup_steps} is not at least 0 and below train.steps={steps}",
+        f"warmup_steps={warmup_steps} is not at least 0 and below train.steps={steps}; set "
+        f"optimizer.warmup_steps={steps // 10}, a tenth of the steps, or another number below them",
     )
     require(weight_decay >= 0, f"weight_decay={weight_decay} is below 0")
     require(0 <= beta1 < 1, f"beta1={beta1} is not at least 0 and below 1")

@@ -4,9 +4,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
+from seqmodels.terminal import plain_console
 from seqmodels.training.processes import is_first
 
 REFRESH_SECONDS = 0.2
@@ -23,15 +24,16 @@ class ProgressDisplay:
     """
 
     def __init__(self, start: int, steps: int):
-        self._console = Console(highlight=False, soft_wrap=True, quiet=not is_first())
+        self._console = plain_console(quiet=not is_first())
         self._steps = steps
         self._refreshed = 0.0
         self._bar = Progress(
-            TextColumn("step"),
-            MofNCompleteColumn(),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[values]}"),
-            TimeRemainingColumn(),
+            TextColumn("step", markup=False),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=10),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
+            # Where the window is too narrow for them all, they take several lines.
+            TextColumn("{task.fields[values]}", markup=False, table_column=Column(overflow="fold")),
             console=self._console,
             auto_refresh=False,  # a refreshing thread would take time from the step
             disable=not self._console.is_terminal,
@@ -66,7 +68,7 @@ class ProgressDisplay:
 
     def line(self, text: str) -> None:
         """Prints a line that stays."""
-        self._bar.console.print(text, markup=False)
+        self._bar.console.print(text)
 
 
 class Pace:

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -87,3 +88,46 @@ def _mallopt(settings: dict[int, int]) -> None:
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         for parameter, value in settings.items():
             libc.mallopt(parameter, value)
+
+
+_CARDS = {
+    "an NVIDIA card": ("cuda", ("jax_cuda13_plugin", "jax_cuda12_plugin")),
+    "a TPU": ("tpu", ("libtpu",)),
+}
+"""The extra that each kind of card takes, and the modules of which that brings one."""
+_TPUS = ("27", "56", "5e", "62", "63", "6f", "76", "7c", "83")
+"""Google's PCI devices that are TPUs, in hexadecimal; others are disks and networks."""
+
+
+def overlooked_card(root: str = "/") -> str | None:
+    """A line on a card in this machine that JAX can't use, and falls back to the CPU beside.
+
+    None without one, and where JAX_PLATFORMS says what is meant.
+
+    Args:
+      root: where the machine's files lie.
+    """
+    if os.environ.get("JAX_PLATFORMS") or jax.config.jax_platforms:
+        return None
+    for card in filter(None, (_nvidia(Path(root)), _tpu(Path(root)))):
+        extra, modules = _CARDS[card]
+        if not any(importlib.util.find_spec(module) for module in modules):
+            return (
+                f"the CPU computes beside {card}, for which JAX lacks its plugin; "
+                f"`make setup EXTRA={extra}` brings it (or JAX_PLATFORMS=cpu says it is meant so)"
+            )
+    return None
+
+
+def _nvidia(root: Path) -> str | None:
+    files = ("dev/nvidia0", "dev/nvidiactl", "dev/dxg", "proc/driver/nvidia")
+    return "an NVIDIA card" if any((root / file).exists() for file in files) else None
+
+
+def _tpu(root: Path) -> str | None:
+    for vendor in root.glob("sys/bus/pci/devices/*/vendor"):
+        with contextlib.suppress(OSError):
+            device = vendor.with_name("device").read_text().strip()
+            if vendor.read_text().strip() == "0x1ae0" and device in {f"0x00{id_}" for id_ in _TPUS}:
+                return "a TPU"
+    return None

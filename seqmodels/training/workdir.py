@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from seqmodels.config import differing_keys, to_dict
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError, read_json, write_json
+from seqmodels.paths import local_path
 from seqmodels.training.environment import starts, with_start
 from seqmodels.training.processes import is_first
 from seqmodels.training.run_files import SCHEMAS, read_run_file
@@ -34,7 +35,7 @@ class Workdir:
 
     def __init__(self, path: str | Path):
         require_utf8(path)
-        self.path = Path(path)
+        self.path = local_path(path, "--workdir=")
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
         self.is_older = False

@@ -6,7 +6,7 @@ import pytest
 from flax import nnx
 
 from seqmodels.experiments.attention_maps import attention_maps
-from seqmodels.mixers import Attention, CrossAttention
+from seqmodels.mixers import Attention, Bidirectional, CrossAttention
 from seqmodels.mixers.recording import recorded_attention
 from tests.experiments.runs import drawn, loaded
 
@@ -92,6 +92,39 @@ def test_nothing_is_recorded_unasked():
     program = jax.make_jaxpr(lambda x: mixer(x))(noise(1, 200, 16))
     assert maps == []
     assert "200,200" not in str(program)
+
+
+def test_the_map_of_the_way_back_lies_as_the_sequence_does():
+    """Bidirectional attention looks back in one map and ahead in the other."""
+    settings = {"kind": "attention", "causal": True, "window": 2, "heads": 2}
+    mixer = with_drawn_weights(lambda: Bidirectional(8, settings, rngs=nnx.Rngs(0)))
+
+    @jax.jit
+    def both(x):
+        with recorded_attention() as maps:
+            mixer(x)
+        return [layer.weights for layer in maps]
+
+    back, ahead = (np.asarray(weights[0, 0]) for weights in both(noise(1, 5, 8)))
+    place = np.arange(5)[:, None] - np.arange(5)[None]
+    np.testing.assert_array_equal(back > 0, (place == 0) | (place == 1))
+    np.testing.assert_array_equal(ahead > 0, (place == 0) | (place == -1))
+
+
+@pytest.mark.slow
+def test_the_map_of_a_source_of_one_token_is_the_encoder_s(run, monkeypatch):
+    """Which token looks follows from the layer, and not from where its weights lie."""
+    written = np.array([[3, 1]], np.int32)
+    monkeypatch.setattr("seqmodels.experiments.attention_maps.write_for", lambda *_: written)
+    one = loaded(run("reverse", "transformer"))
+    train = one.experiment.train._replace(length=1)
+    maps = attention_maps(one._replace(experiment=one.experiment._replace(train=train)))
+    (source,) = maps[0].rows
+    target = maps[3].rows
+    assert [(m.rows, m.columns) for m in maps] == [
+        *[([source], [source])] * 2,
+        *[(target, ["begin", target[0]]), (target, [source])] * 2,
+    ]
 
 
 @pytest.mark.slow

@@ -102,15 +102,24 @@ def test_every_crossing_is_found():
 
 def test_where_costs_fall_again_the_last_crossing_of_a_limit_counts():
     costs = dict(zip(LENGTHS, [4.0, 1.0, 4.0, 1.0, 4.0, 16.0], strict=False))
-    assert longest_within(costs, 2.0, None) == (round(LENGTHS[3] * 2**0.5), False)
-    assert longest_within(costs, 0.5, None) == (0, False)
-    assert longest_within(costs | {LENGTHS[6]: 2.0}, 2.0, None) is None
+    assert longest_within(costs, 2.0, None) == (round(LENGTHS[3] * 2**0.5), False, False)
+    assert longest_within(costs, 0.5, None) == (0, False, False)
+    beyond = longest_within(costs | {LENGTHS[6]: 2.0}, 2.0, None)
+    assert beyond == (LENGTHS[6], False, True), "no law: at least what was measured"
 
 
 def test_the_longest_sequence_within_a_limit():
     costs, power = law(2.0, 1e-6), fit_power_law(law(2.0, 1e-6), 256)
-    assert longest_within(costs, 1.0, power) == (1000, False)
-    assert longest_within(costs, 1e-6 * 256**2, power) == (256, False)
-    assert longest_within(costs, 1e-3, power) == (0, False)
-    assert longest_within(costs, 1e6, power) == (1_000_000, True)
-    assert longest_within(costs, 1e6, None) is None
+    assert longest_within(costs, 1.0, power) == (1000, False, False)
+    assert longest_within(costs, 1e-6 * 256**2, power) == (256, False, False)
+    assert longest_within(costs, 1e-3, power) == (0, False, False)
+    assert longest_within(costs, 1e6, power) == (1_000_000, True, False)
+    assert longest_within(costs, 1e6, None) == (LENGTHS[-1], False, True)
+
+
+@pytest.mark.parametrize("exponent", [1e-6, 0.02, 0.5, 2.0, -0.1])
+def test_nothing_reaches_farther_beyond_the_data_than_the_data_span(exponent):
+    """256 to 65,536 positions tell of 256 times more, however much the limit would allow."""
+    costs = law(exponent)
+    reach = longest_within(costs, 1e300, fit_power_law(costs, 256))
+    assert reach == (256 * 65_536, True, True)

@@ -1,5 +1,6 @@
 """Scores by length: against plain evaluation, in chunks, by slices, and in how few programs."""
 
+import re
 from pathlib import Path
 
 import jax
@@ -29,6 +30,29 @@ COMPILED: list[str] = []
 jax.monitoring.register_event_duration_secs_listener(
     lambda event, seconds, **_: COMPILED.append(event) if "backend_compile" in event else None
 )
+
+
+@pytest.mark.parametrize(
+    ("text", "ways"),
+    [
+        ("10,20,...,40", "the factor 2 and by the step 10; write 10,20,40 or 10,20,30,40"),
+        ("3,6,...,96", "write 3,6,12,24,48,96 or 3,6,9,...,96"),
+        ("10,30,...,90", "the factor 3 and by the step 20; write 10,30,90 or 10,30,50,70,90"),
+        ("5,100,200,...,800", "write 100,200,400,800 or 100,200,300,400,500,600,700,800"),
+    ],
+)
+def test_dots_that_go_on_in_two_ways_are_refused_with_both(text, ways):
+    with pytest.raises(UserError, match=re.escape(ways)):
+        read_lengths(text)
+    doubled, added = ways.partition("write ")[2].split(" or ")
+    assert read_lengths(doubled) != read_lengths(added), "what is written out is told apart"
+
+
+def test_dots_that_one_way_leads_through_go_that_way():
+    assert read_lengths("8,16,...,32") == (8, 16, 32), "powers of two double"
+    assert read_lengths("10,20,...,20") == (10, 20)
+    assert read_lengths("10,20,...,10485760")[2:4] == (40, 80), "steps would be a million"
+    assert read_lengths("100,200,300,...,600") == (100, 200, 300, 400, 500, 600)
 
 
 @pytest.mark.parametrize("text", ["", "0,8", "8,x", "8,...", "...,8", "8,...,64", "8,4,...,64",

@@ -152,6 +152,24 @@ def test_memory_is_that_of_temporaries_and_arguments():
     assert not found["extrapolated"]
 
 
+@pytest.mark.parametrize("last", [4.2, 40.0])
+def test_what_three_points_do_not_tell_is_not_printed(last):
+    """Neither an exponent between -1 and 4 nor the length to which that would reach."""
+    cells = cells_of("rnn", {1000: (1.0, 1.0), 2000: (2.05, 2.05), 4000: (last, last)})
+    for cell in cells:
+        cell["status"] = "measured"
+    results = {"cells": cells, "target": None, "quality": []}
+    results |= summarise(cells, 1000, {"seconds": 1e9})
+    assert results["fits"][0]["quantity"] == "step_seconds", "the data are kept, and their interval"
+    told = markdown(results)
+    if last == 4.2:
+        assert "| rnn | 1.04 (" in told
+        assert "- Within 1e+09 s a step, rnn: at least 16,000 positions, by extrapolation" in told
+    else:
+        assert "Exponents" not in told
+        assert "- Within 1e+09 s a step, rnn: at least 4,000 positions\n" in told
+
+
 def test_done_cells_are_not_measured_again(fake, tmp_path):
     scale(config(mixers="rnn,plain", lengths="512,1024"), FILE, str(tmp_path))
     assert fake == [("rnn", 512), ("plain", 512), ("rnn", 1024), ("plain", 1024)]

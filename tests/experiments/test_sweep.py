@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import pickle
 import re
 import signal
 import sqlite3
@@ -27,7 +28,7 @@ from seqmodels.experiments.slurm import SlurmJobs, require_slurm
 from seqmodels.experiments.sweep_plan import make_plan
 from seqmodels.experiments.sweep_storage import PatientStorage, StorageLostError
 from seqmodels.experiments.sweep_summary import summarise
-from seqmodels.experiments.sweep_worker import Orders, Worker
+from seqmodels.experiments.sweep_worker import Orders, Worker, _storage
 from seqmodels.experiments.trials import Trial
 from tests.command_line import TINY, finish, read_json, start
 from tests.experiments.postgres import postgres
@@ -92,7 +93,9 @@ def test_a_sweep_runs_each_point_once_and_says_so(tmp_path, capsys):
         sweep.run(("seed", "3"))
     sweep.config.write_text(sweep.config.read_text().replace("length=20", "length=21"))
     (one,) = list(sweep.folder.glob("trials/*"))[:1]
-    (one / "config.json").write_text(json.dumps({"seed": 5}))
+    stored = {"seed": 5, "task": {"kind": "copy"}, "model": {}, "optimizer": {}}
+    stored |= {"train": {"steps": 1, "length": 20}}
+    (one / "config.json").write_text(json.dumps(stored))
     with pytest.raises(UserError, match=r"a sweep of another version of .*small.py: run \w+ has"):
         sweep.run()
 
@@ -184,25 +187,29 @@ def test_the_choice_is_made_on_validation(tmp_path):
             folder = tmp_path / "trials" / name
             folder.mkdir(parents=True)
             failed = (rate, seed) not in scores
+            overrides = {RATE: rate, "seed": seed, "model.width": 88, "train.steps": 5}
+            size = {"parameters": round(1000 * rate), "flops": 1.0, "state_bytes": 0}
+            point = {
+                "name": name, "arguments": {"mixer": "x"}, "overrides": overrides, "size": size
+            }  # fmt: skip
+            points.append(point)
+            state = {"state": "failed" if failed else "finished", "reason": None}
             (folder / "trial.json").write_text(
-                json.dumps({"state": "failed" if failed else "finished"})
+                json.dumps({**point, **state, "attempts": 1, "seconds": None})
             )
             if not failed:
                 validation, test = scores[rate, seed]
                 results = {
                     "validation": {"loss": validation},
                     "test": {"loss": test},
-                    "seconds": 4.0,
+                    **{"parameters": 7, "steps": 5, "best_step": 5, "seconds": 4.0},
                 }
                 (folder / "results.json").write_text(json.dumps(results))
-            overrides = {RATE: rate, "seed": seed, "model.width": 88, "train.steps": 5}
-            points.append(
-                {"name": name, "arguments": {"mixer": "x"}, "overrides": overrides,
-                 "size": {"parameters": 7}}
-            )  # fmt: skip
     described = {
+        "kind": "sweep", "id": "1", "config": "x.py", "command": "", "search": "grid",
         "score": "loss", "higher_is_better": True, "points": points,
-        "common": {"train.steps": "5"}, "match": {"by": "parameters"},
+        "common": {"train.steps": "5"},
+        "match": {"by": "parameters", "target": 200.0, "tolerance": 0.03},
     }  # fmt: skip
     (tmp_path / "sweep.json").write_text(json.dumps(described))
     (row,) = summarise(tmp_path)
@@ -214,6 +221,7 @@ def test_the_choice_is_made_on_validation(tmp_path):
     }
     assert row["test"]["mean"] == pytest.approx(0.55)
     assert (row["seeds"], row["failed"], row["trials"], row["seconds"]) == (2, 1, 6, 4.0)
+    assert row["parameters"] == 200
     (tmp_path / "sweep.json").write_text(json.dumps(described | {"higher_is_better": False}))
     assert summarise(tmp_path)[0]["chosen"] == {RATE: 0.1}
 
@@ -453,7 +461,8 @@ def test_a_storage_that_stays_away_ends_in_one_line(tmp_path):
     try:
         with pytest.raises(StorageLostError) as caught:
             study.add_trial(optuna.create_trial(value=1.0))
-        storage.record_heartbeat(0)
+        with storage.signs_of_life(0):
+            pass
     finally:
         FailingStorage.away = 0
     assert "has not answered for 0 s (server closed the connection); no run is lost" in str(
@@ -499,10 +508,59 @@ def test_a_storage_that_goes_away_in_the_middle_loses_nothing(tmp_path):
     assert [text.count("finished in") for text in outputs(sweep.folder)] == [1] * 6
 
 
-def test_a_password_is_not_shown(tmp_path):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nosql://me:secret@host/x",
+        "nosql://me:se/secret@host/x",
+        "postgresql://me:a@secret:b@host:port/x",
+        "no url secret",
+        "nosql://host/x?password=secret",
+    ],
+)
+def test_a_storage_that_can_not_be_is_one_line_without_its_password(url):
     with pytest.raises(UserError) as caught:
-        PatientStorage("nosql://me:secret@host/x", heartbeat=1)
-    assert "nosql://me:***@host/x" in str(caught.value)
+        PatientStorage(url, heartbeat=1, patience=0.0)
+    assert "secret" not in str(caught.value).replace("no url secret", "")
+    assert str(caught.value).startswith("--storage=")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["q?x=1", "a#b", "{c}", "100%", "a b", "d@e:f", "%41", "ü"])
+def test_a_folder_of_any_name_has_its_database_in_it(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    storage = PatientStorage(folder / "sweep.sqlite3", heartbeat=1)
+    storage.close()
+    assert [file.name for file in folder.iterdir()] == ["sweep.sqlite3"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_braces_in_a_url_are_no_template():
+    with pytest.raises(UserError, match=r"nosql://me:\*\*\*@host/x can't be used"):
+        PatientStorage("nosql://me:{secret}@host/x", heartbeat=1)
+
+
+def test_nothing_that_a_sweep_writes_or_prints_holds_a_password(tmp_path, monkeypatch, capfd):
+    """Told by the flag as two words, which is the form that is split in two."""
+    sweep = SmallSweep(tmp_path, f"product({{'{RATE}': (0.1,)}})")
+    url = "postgresql://me:sesame@host/x"
+    monkeypatch.setattr(sys, "argv", ["sweep.py", "--storage", url])
+    own = PatientStorage
+
+    def elsewhere(place, *arguments):
+        assert place == url
+        return own(tmp_path / "elsewhere.sqlite3", *arguments)
+
+    monkeypatch.setattr("seqmodels.experiments.sweep.PatientStorage", elsewhere)
+    monkeypatch.setattr(WorkerHere, "look", lambda self: False)
+    sweep.run(storage=url)
+    assert read_json(sweep.folder / "sweep.json")["command"].endswith("postgresql://me:***@host/x'")
+    shown = capfd.readouterr()
+    assert "dealt out by postgresql://me:***@host/x" in shown.out
+    assert "sesame" not in shown.out + shown.err
+    for file in tmp_path.rglob("*"):
+        assert file.is_dir() or b"sesame" not in file.read_bytes(), file
 
 
 def test_slurm_without_submitit_says_what_to_install(monkeypatch):
@@ -536,7 +594,9 @@ class FakeJob:
 
 
 def test_slurm_jobs_are_submitted_watched_and_cancelled(tmp_path, monkeypatch):
-    submitted, parameters = [], {}
+    submitted, parameters, written = [], {}, []
+    url = "postgresql://me:sesame@host/x"
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
 
     class Executor:
         def __init__(self, folder, cluster):
@@ -546,6 +606,9 @@ def test_slurm_jobs_are_submitted_watched_and_cancelled(tmp_path, monkeypatch):
             parameters.update(given)
 
         def submit(self, function, orders):
+            written.append(pickle.dumps(orders))
+            assert _storage(orders) == url
+            assert os.environ["PYTHONPATH"] == f"{ROOT}:elsewhere"
             submitted.append(FakeJob(-1))
             return submitted[-1]
 
@@ -554,7 +617,7 @@ def test_slurm_jobs_are_submitted_watched_and_cancelled(tmp_path, monkeypatch):
     orders = Orders(
         folder=tmp_path,
         config="",
-        storage="",
+        storage=url,
         studies={},
         names=frozenset(),
         search="grid",
@@ -572,6 +635,10 @@ def test_slurm_jobs_are_submitted_watched_and_cancelled(tmp_path, monkeypatch):
     crew = SlurmJobs(orders, 2, "gpu", cluster="local")
     crew.start()
     assert len(submitted) == 2
+    assert all(b"sesame" not in orders for orders in written)
+    assert os.environ["PYTHONPATH"] == "elsewhere"
+    with pytest.raises(UserError, match=r"the storage's URL is not in this job's environment"):
+        _storage(pickle.loads(written[0]))
     assert crew.look()
     submitted[0]._result = 0
     assert crew.look()

@@ -140,6 +140,16 @@ def test_which_checkpoint(open_checkpoints, like):
         checkpoints.restore(7, like)
 
 
+def test_the_best_of_a_run_that_was_never_validated(open_checkpoints, like):
+    """It was stopped before: what there is is named."""
+    checkpoints = open_checkpoints()
+    checkpoints.save(new_state(3), 3, None)
+    checkpoints.wait()
+    message = "stopped before its first validation; take 'latest', which is step 3, or train on"
+    with pytest.raises(CheckpointError, match=message):
+        checkpoints.restore("best", like)
+
+
 def test_no_checkpoint(open_checkpoints, like):
     with pytest.raises(CheckpointError, match=r"checkpoints holds no checkpoint; train first$"):
         open_checkpoints().restore("latest", like)

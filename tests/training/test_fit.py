@@ -17,8 +17,10 @@ import pytest
 
 from seqmodels.errors import DivergedError, UserError
 from seqmodels.experiment import build_experiment
+from seqmodels.experiments.report.reading import find
 from seqmodels.training.fit import _Run, fit
 from seqmodels.training.interruption import RunInterruptedError
+from seqmodels.training.metrics import MetricWriter
 from seqmodels.training.moments import Moment, Observer
 from seqmodels.training.programs import Programs
 from seqmodels.training.workdir import Workdir
@@ -183,13 +185,22 @@ def test_what_is_lost_is_done_again(disturb, undisturbed, end, tmp_path, capsys)
         assert event["learning_rate"] == second["learning_rate"]
 
 
-def test_the_latest_checkpoint_is_the_last_good_one():
-    """In the message of a run that diverges, of which the first would be far behind."""
+def test_the_latest_checkpoint_is_the_last_good_one(tmp_path):
+    """In the message of a run that diverges; the report tells it from an unfinished one."""
     checkpoints = SimpleNamespace(wait=lambda: None, steps=lambda: [4, 8])
-    run = SimpleNamespace(checkpoints=checkpoints, workdir=Workdir("runs/x"))
-    message = r"^the loss is nan at step 9; the last good checkpoint is step 8 \(runs/x/checkpoints"
+    workdir = Workdir(tmp_path)
+    workdir.open_for(tiny_config())
+    writer = MetricWriter(workdir.metrics, 0)
+    run = SimpleNamespace(checkpoints=checkpoints, workdir=workdir, writer=writer)
+    message = r"^the loss is nan at step 9; the last good checkpoint is step 8 \(.*/checkpoints\)"
     with pytest.raises(DivergedError, match=message):
         _Run._require_finite(run, 9, "loss", math.nan)
+    writer.close()
+    (found,) = find([str(tmp_path)], pytest.fail).runs
+    assert found.state == ("failed: the loss or its gradient stopped being finite at step 9",)
+    MetricWriter(workdir.metrics, 8).close()  # it continues from a step before
+    (found,) = find([str(tmp_path)], pytest.fail).runs
+    assert found.state == (f"unfinished: step 0 of {tiny_config().train.steps}",)
 
 
 def test_results_are_those_of_the_best_checkpoint(undisturbed):

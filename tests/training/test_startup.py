@@ -5,7 +5,8 @@ import sys
 import jax
 import pytest
 
-from seqmodels.training.startup import cores, start_jax
+from seqmodels.training import startup
+from seqmodels.training.startup import cores, overlooked_card, start_jax
 from tests.command_line import finish, start
 
 FAULTS = """
@@ -72,3 +73,43 @@ def test_memory_is_kept_from_step_to_step(outputs):
     kept, returned, large = (int(outputs[name][1]) for name in ("plain", "set", "large"))
     assert kept < max(returned / 3, 1000)  # with huge pages there are few either way
     assert large > returned / 3
+
+
+PCI = "sys/bus/pci/devices/0000:00:04.0"
+CARDS = {
+    "nothing": ({}, None),
+    "nvidia": ({"dev/nvidia0": ""}, "cuda"),
+    "nvidia's driver": ({"proc/driver/nvidia/version": "580"}, "cuda"),
+    "tpu": ({f"{PCI}/vendor": "0x1ae0\n", f"{PCI}/device": "0x0063\n"}, "tpu"),
+    "google's network": ({f"{PCI}/vendor": "0x1ae0", f"{PCI}/device": "0x0042"}, None),
+    "intel": ({f"{PCI}/vendor": "0x8086", f"{PCI}/device": "0x0063"}, None),
+}
+
+
+@pytest.fixture
+def no_platform_asked(monkeypatch):
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    before = jax.config.jax_platforms
+    jax.config.update("jax_platforms", None)
+    yield
+    jax.config.update("jax_platforms", before)
+
+
+@pytest.mark.usefixtures("no_platform_asked")
+@pytest.mark.parametrize("card", CARDS)
+@pytest.mark.parametrize("has_plugin", [True, False])
+def test_a_card_that_jax_can_not_use_is_told(tmp_path, monkeypatch, card, has_plugin):
+    files, extra = CARDS[card]
+    for name, text in files.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    found = object() if has_plugin else None
+    monkeypatch.setattr(startup.importlib.util, "find_spec", lambda name: found)
+    line = overlooked_card(str(tmp_path))
+    if extra is None or has_plugin:
+        assert line is None
+    else:
+        assert f"`make setup EXTRA={extra}`" in line
+        monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+        assert overlooked_card(str(tmp_path)) is None, "it is meant so"

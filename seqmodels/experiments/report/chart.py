@@ -4,8 +4,9 @@ import math
 from html import escape
 from typing import Any
 
-from seqmodels.experiments.report.figure import Axis, Figure, Point, Series, hover
-from seqmodels.experiments.report.values import Number, brief, shown
+from seqmodels.drawing import distinct_texts, log_ticks
+from seqmodels.experiments.report.figure import Axis, Figure, Point, Series, hover, legend
+from seqmodels.experiments.report.values import Number, shown
 
 
 def to_plotly(figure: Figure) -> str:
@@ -13,11 +14,12 @@ def to_plotly(figure: Figure) -> str:
     import plotly.graph_objects as go  # takes a second
     import plotly.io
 
-    traces = [trace for series in figure.series for trace in _traces(figure, series)]
+    named = zip(figure.series, legend(figure), strict=True)
+    traces = [trace for series, name in named for trace in _traces(figure, series, name)]
     layout: dict[str, Any] = {
         "template": "none",
-        "xaxis": _axis(figure.x, _values(figure, "x")),
-        "yaxis": _axis(figure.y, _values(figure, "y")),
+        "xaxis": _axis(figure.x, values_of(figure, "x")),
+        "yaxis": _axis(figure.y, values_of(figure, "y")),
         "margin": {"l": 64, "r": 12, "t": 8, "b": 48},
         "legend": {
             "orientation": "h",
@@ -46,12 +48,12 @@ def _plotly_text(text: str) -> str:
     return escape(text, quote=False).replace("%{", "%&#123;")
 
 
-def _traces(figure: Figure, series: Series) -> list[dict[str, Any]]:
+def _traces(figure: Figure, series: Series, name: str) -> list[dict[str, Any]]:
     """The line or the marks; before them, the band of a curve."""
     style, points = series.style, series.points
     trace: dict[str, Any] = {
         "type": "scatter",
-        "name": _plotly_text(brief(series.name)),
+        "name": _plotly_text(name),
         "x": [point.x for point in points],
         "y": [point.y for point in points],
         "meta": {"light": style.light, "dark": style.dark},
@@ -105,7 +107,8 @@ def _band(trace: dict[str, Any], points: list[Point]) -> dict[str, Any]:
     }
 
 
-def _values(figure: Figure, side: str) -> list[Number]:
+def values_of(figure: Figure, side: str) -> list[Number]:
+    """All that a figure shows along "x" or "y", the ends of ranges too."""
     points = [point for series in figure.series for point in series.points]
     values = [getattr(point, side) for point in points]
     if side == "y":
@@ -120,36 +123,26 @@ def _axis(axis: Axis, values: list[Number]) -> dict[str, Any]:
         "zeroline": False,
         "type": "log" if axis.log else "linear",
     }
-    ticks = log_ticks(axis, values)
+    ticks, texts = axis_marks(axis, values)
     if ticks:
-        made |= {"tickvals": ticks, "ticktext": [shown(tick, axis.kind) for tick in ticks]}
+        made |= {"tickvals": ticks, "ticktext": texts}
     elif axis.kind == "count":
         made |= {"tickformat": ","}
     return made
 
 
-def log_ticks(axis: Axis, values: list[Number]) -> list[Number]:
-    """Where a logarithmic axis is marked: lengths and bytes at powers of two, others by tens.
+def axis_marks(axis: Axis, values: list[Number]) -> tuple[list[Number], list[str]]:
+    """Where a logarithmic axis is marked, and with what; nothing of one that isn't.
 
-    At most 8 marks; over less than a factor of 30 also at 2 and 5 times a power of ten.
+    Lengths and bytes at powers of two, others at powers of ten, where the values allow it.
 
-    >>> log_ticks(Axis("length", "count", log=True), [64, 100, 256])
-    [64, 128, 256]
-    >>> log_ticks(Axis("time", "seconds", log=True), [0.003, 0.2])
-    [0.001, 0.01, 0.1, 1.0]
+    >>> axis_marks(Axis("time", "seconds", log=True), [0.0301, 0.0304])
+    ([0.0301, 0.0302, 0.0303, 0.0304], ['30.1 ms', '30.2 ms', '30.3 ms', '30.4 ms'])
     """
-    values = [value for value in values if value > 0]
-    if not axis.log or not values:
-        return []
-    low, high = min(values), max(values)
+    if not axis.log:
+        return [], []
+    largest = max((value for value in values if value > 0), default=1)
+    unit = 1024 ** max(0, int(math.log2(largest) // 10)) if axis.kind == "bytes" else 1
     base = 2 if axis.title == "length" or axis.kind == "bytes" else 10
-    first = math.floor(math.log(low, base) + 1e-9)
-    last = math.ceil(math.log(high, base) - 1e-9)
-    if base == 10 and high / low < 30:
-        found = [step * 10.0**power for power in range(first, last + 1) for step in (1, 2, 5)]
-        return [tick for tick in found if low / 2.1 <= tick <= high * 2.1]
-    every = math.ceil((last - first + 1) / 8)
-    powers = range(first, last + 1, every)
-    if base == 2 and first >= 0:
-        return [2**power for power in powers]
-    return [float(base) ** power for power in powers]
+    ticks = log_ticks(values, base, unit)
+    return ticks, distinct_texts(ticks, lambda tick, more: shown(tick, axis.kind, more))

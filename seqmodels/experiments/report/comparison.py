@@ -5,7 +5,7 @@ import re
 import statistics
 from typing import Any, NamedTuple
 
-from seqmodels.config import flatten
+from seqmodels.experiments.report.alike import Setting, held, labels, leaves_of, settings, words
 from seqmodels.experiments.report.reading import Content, Found, Run, Sweep, as_dict
 from seqmodels.experiments.report.table import Link
 from seqmodels.experiments.report.values import Number, number, readable, slug
@@ -53,8 +53,8 @@ class Group(NamedTuple):
 
     label: str
     """The mixer, and what else tells it from the others."""
-    setting: str
-    """What the comparison holds the same for several labels, such as ``length 64``; or nothing."""
+    setting: Setting
+    """What the comparison holds the same for several labels, such as ``length 64``."""
     length: int | None
     parameters: Number | None
     flops: Number | None
@@ -140,8 +140,17 @@ def train_length(run: Run) -> int | None:
 def _of_sweep(sweep: Sweep, place: int) -> Comparison:
     content = sweep.content
     rows = [row for row in sweep.summary if isinstance(row.get("arguments"), dict)]
-    varying = _varying([row["arguments"] for row in rows])
-    groups = [_swept_group(sweep, row, varying) for row in rows]
+    arguments = [row["arguments"] for row in rows]
+    chosen = [_chosen_runs(sweep, row) for row in rows]
+    leaves = [next((leaves_of(r.config) for r in runs if r.config), {}) for runs in chosen]
+    points = held(arguments, leaves)
+    lengths = [_swept_length(*pair) for pair in zip(arguments, chosen, strict=True)]
+    groups = [
+        _swept_group(row, runs, length, setting, point)
+        for row, runs, length, setting, point in zip(
+            rows, chosen, lengths, settings(points, lengths, leaves), points, strict=True
+        )
+    ]
     title = readable(sweep.folder.resolve().name)
     origin = [("Folder", readable(sweep.folder)), ("Command", content.get("command"))]
     origin += [
@@ -165,50 +174,46 @@ def _matched(match: Any) -> str | None:
         return None
     target, tolerance = number(match.get("target")), number(match.get("tolerance"))
     within = f", within {tolerance:.0%}" if tolerance is not None else ""
-    return f"{match['by']}" + (f", {target:,} each{within}" if target is not None else "")
+    # In a folder that says nothing of it the width of each group's first setting was taken for all.
+    whose = "each" if match.get("widths") == "each setting" else "for the first setting of each"
+    return f"{match['by']}" + (f", {target:,} {whose}{within}" if target is not None else "")
 
 
-def _varying(points: list[Content]) -> list[str]:
-    """The arguments that are not the same everywhere, but for the mixer."""
-    names = dict.fromkeys(name for point in points for name in point)
-    several = [n for n in names if len({json.dumps(point.get(n)) for point in points}) > 1]
-    return [name for name in several if name != "mixer"]
-
-
-def _swept_group(sweep: Sweep, row: Content, varying: list[str]) -> Group:
-    arguments = row["arguments"]
-    chosen = row["chosen"] if isinstance(row.get("chosen"), dict) else {}
-    runs = [
+def _chosen_runs(sweep: Sweep, row: Content) -> list[Run]:
+    """The runs of a row of the summary: those of its arguments and of what was chosen."""
+    return [
         run
         for run in sweep.trials
-        if run.trial["arguments"] == arguments
-        and all(run.trial["overrides"].get(key) == value for key, value in chosen.items())
+        if run.trial["arguments"] == row["arguments"]
+        and all(run.trial["overrides"].get(k) == v for k, v in as_dict(row.get("chosen")).items())
     ]
-    finished = [run for run in runs if run.is_finished]
-    sizes = [run.trial["size"] for run in runs if isinstance(run.trial.get("size"), dict)]
+
+
+def _swept_length(arguments: Content, runs: list[Run]) -> int | None:
     length = number(arguments.get("length")) or (train_length(runs[0]) if runs else None)
-    flops = number(sizes[0].get("flops")) if sizes else None
-    words = [f"{name} {_shown(arguments.get(name))}" for name in varying]
-    mixer = arguments.get("mixer")
+    return int(length) if length is not None else None
+
+
+def _swept_group(
+    row: Content, runs: list[Run], length: int | None, setting: Setting, point: Content
+) -> Group:
+    mixer = row["arguments"].get("mixer")
+    sizes = [run.trial["size"] for run in runs if isinstance(run.trial.get("size"), dict)]
     return Group(
-        readable(str(mixer)) if mixer is not None else ", ".join(words) or "all",
-        ", ".join(words) if mixer is not None else "",
-        int(length) if length is not None else None,
+        readable(str(mixer)) if mixer is not None else words(point, list(point)) or "all",
+        setting if mixer is not None else Setting("", "", ""),
+        length,
         number(row.get("parameters")),
-        flops,
-        chosen,
+        number(sizes[0].get("flops")) if sizes else None,
+        as_dict(row.get("chosen")),
         _spread(row.get("validation")),
         _spread(row.get("test")),
         int(number(row.get("seeds")) or 0),
         int(number(row.get("failed")) or 0),
         int(number(row.get("trials")) or 0),
         number(row.get("seconds")),
-        finished,
+        [run for run in runs if run.is_finished],
     )
-
-
-def _shown(value: Any) -> str:
-    return readable(value if isinstance(value, str) else json.dumps(value))
 
 
 def _spread(content: Any) -> Spread:
@@ -222,12 +227,22 @@ def _of_runs(task: str, runs: list[Run]) -> Comparison:
     score, higher_is_better = score_of(runs[0])
     by_config: dict[str, list[Run]] = {}
     for run in runs:
-        by_config.setdefault(json.dumps(_unseeded(run), sort_keys=True), []).append(run)
+        key = json.dumps(leaves_of(run.config), sort_keys=True)
+        by_config.setdefault(key, []).append(run)
     together = list(by_config.values())
-    several = len({train_length(run) for run in runs}) > 1
+    leaves = [leaves_of(members[0].config) for members in together]
+    lengths = [train_length(members[0]) for members in together]
+    mixers = [mixer_of(members[0]) for members in together]
+    points = held([{} for _ in together], leaves)
     groups = [
-        _group_of_runs(members, label, score, several)
-        for members, label in zip(together, _labels(together), strict=True)
+        _group_of_runs(members, label, score, length, setting)
+        for members, label, length, setting in zip(
+            together,
+            labels(mixers, lengths, leaves),
+            lengths,
+            settings(points, lengths, leaves),
+            strict=True,
+        )
     ]
     return Comparison(
         f"runs-{slug(task)}",
@@ -241,38 +256,22 @@ def _of_runs(task: str, runs: list[Run]) -> Comparison:
     )
 
 
-def _unseeded(run: Run) -> Content:
-    return {key: value for key, value in run.config.items() if key != "seed"}
-
-
-def _labels(groups: list[list[Run]]) -> list[str]:
-    """The mixer of each group, with the keys in which groups of one mixer and length differ."""
-    kinds = [(mixer_of(runs[0]), train_length(runs[0])) for runs in groups]
-    leaves = [flatten(_unseeded(runs[0])) for runs in groups]
-    labels = []
-    for (mixer, length), own in zip(kinds, leaves, strict=True):
-        alike = [o for kind, o in zip(kinds, leaves, strict=True) if kind == (mixer, length)]
-        keys = sorted({key for leaf in alike for key in leaf})
-        differing = [k for k in keys if len({json.dumps(leaf.get(k)) for leaf in alike}) > 1]
-        labels.append(mixer + "".join(f", {k}={_shown(own.get(k))}" for k in differing[:3]))
-    return labels
-
-
-def _group_of_runs(runs: list[Run], label: str, score: str, several_lengths: bool) -> Group:
+def _group_of_runs(
+    runs: list[Run], label: str, score: str, length: int | None, setting: Setting
+) -> Group:
     results = [run.results for run in runs if run.results is not None]
-    length = train_length(runs[0])
     parameters = [number(one.get("parameters")) for one in results]
     seconds = [s for one in results if (s := number(one.get("seconds"))) is not None]
     return Group(
         label,
-        f"length {length}" if several_lengths else "",
+        setting,
         length,
         parameters[0] if parameters else None,
         None,
         {},
         _spread_of(results, "validation", score),
         _spread_of(results, "test", score),
-        len(runs),
+        len(results),
         sum(run.state[0].startswith("failed") for run in runs),
         len(runs),
         statistics.fmean(seconds) if seconds else None,

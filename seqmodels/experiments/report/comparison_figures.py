@@ -4,48 +4,47 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
+from seqmodels.experiments.report.alike import words
 from seqmodels.experiments.report.comparison import Comparison, Group, links
 from seqmodels.experiments.report.figure import Axis, Figure, Point, Series, pareto
 from seqmodels.experiments.report.levels import results_of, stored_levels, with_levels
 from seqmodels.experiments.report.reading import Run, as_dict
-from seqmodels.experiments.report.styles import GREY, Style
+from seqmodels.experiments.report.styles import GREY, Styles
 from seqmodels.experiments.report.values import Number, number, slug
 
 
 class ComparisonFigures:
     """The figures of a comparison; None where there is nothing to draw."""
 
-    def __init__(self, comparison: Comparison, styles: dict[str, Style], what: str):
+    def __init__(self, comparison: Comparison, styles: Styles, what: str):
         self.comparison, self.styles, self.what = comparison, styles, what
 
     def _name(self, *words: str) -> str:
         return slug(self.comparison.name, *words)
 
     def by_length(self) -> list[Figure]:
-        """Test scores of models that were each trained at the length, a figure a setting."""
+        """Test scores of models that were each trained at the length, a figure a line's setting."""
         groups = [g for g in self.comparison.groups if g.length and g.test.mean is not None]
-        places = {(group.label, group.length) for group in groups}
-        # One setting a label and length: what else is set goes with the length.
-        one = len(places) == len(groups)
         figures = []
-        for setting in [""] if one else dict.fromkeys(map(_without_length, groups)):
-            own = [g for g in groups if one or _without_length(g) == setting]
+        for line in dict.fromkeys(group.setting.line for group in groups):
+            own = [group for group in groups if group.setting.line == line]
             if len({group.length for group in own}) > 1:
-                figures.append(self._by_length(own, setting))
+                figures.append(self._by_length(own, line))
         return figures
 
-    def _by_length(self, groups: list[Group], setting: str) -> Figure:
+    def _by_length(self, groups: list[Group], line: str) -> Figure:
+        along = f", with {groups[0].setting.along}" if groups[0].setting.along else ""
         series = []
         for label in dict.fromkeys(group.label for group in groups):
             own = [group for group in groups if group.label == label]
-            points = [self._point(group, group.length, group.setting) for group in own]
+            points = [self._point(group, group.length, group.setting.text) for group in own]
             points.sort(key=lambda point: point.x)
             series.append(Series(label, self.styles[label], points))
         return Figure(
-            self._name("score", "by", "length", setting),
-            _at(f"{self.what.capitalize()} against length", setting),
-            "Each model was trained and tested at its length. Mean over seeds; bars from the "
-            "lowest seed to the highest.",
+            self._name("score", "by", "length", line),
+            _at(f"{self.what.capitalize()} against length", line),
+            f"Each model was trained and tested at its length{along}. Mean over seeds; bars from "
+            "the lowest seed to the highest.",
             Axis("length", "count", log=True),
             Axis(f"test {self.what}"),
             with_levels(series, [(g.length, c) for g in groups for c in results_of(g.runs)]),
@@ -54,16 +53,24 @@ class ComparisonFigures:
 
     def beyond_training(self) -> Figure | None:
         """Scores of trained runs at other lengths, from lengths.json."""
+        found = [
+            (group, run, split, points)
+            for group in self.comparison.groups
+            for run in group.runs
+            for split, points in [_stored_lengths(run, self.comparison.score)]
+            if points
+        ]
+        settings = {group.setting for group, *_ in found}
         series, held = [], []
-        for group in self.comparison.groups:
-            for run in group.runs:
-                points = _stored_lengths(run, self.comparison.score)
-                if points:
-                    link = links(self.comparison, [run])
-                    points = [point._replace(runs=link) for point in points]
-                    name = group.label if len(group.runs) == 1 else f"{group.label} ({run.name})"
-                    series.append(Series(name, self.styles[group.label], points))
-                    held += stored_levels(run, points[0].note)
+        for group, run, split, points in found:
+            differs = [group.setting.text] if len(settings) > 1 else []
+            differs += [run.name] if len(group.runs) > 1 else []
+            differs += [f"{split} split"] if split != "test" else []
+            name = ", ".join(filter(None, [group.label, *differs]))
+            link = links(self.comparison, [run])
+            points = [point._replace(runs=link) for point in points]
+            series.append(Series(name, self.styles[name], points))
+            held += stored_levels(run, split)
         if not series:
             return None
         return Figure(
@@ -88,9 +95,10 @@ class ComparisonFigures:
             for g in drawn
         ]
         series = with_front(series, self.comparison.higher_is_better)
+        setting = groups[0].setting.text
         return Figure(
-            self._name("score", "by", key, groups[0].setting),
-            _at(f"{self.what.capitalize()} against {title.split(' by ')[0]}", groups[0].setting),
+            self._name("score", "by", key, setting),
+            _at(f"{self.what.capitalize()} against {title.split(' by ')[0]}", setting),
             "Dotted: the Pareto front, beyond which nothing here is both better and cheaper. Bars "
             "from the lowest seed to the highest.",
             Axis(title, kind, log=True),
@@ -119,8 +127,8 @@ class ComparisonFigures:
             contents = [content for group in groups for content in results_of(group.runs)]
             series = with_levels(series, [(x, content) for x in ends for content in contents])
         return Figure(
-            self._name("curves", split, groups[0].setting),
-            _at(f"{title} by step", groups[0].setting),
+            self._name("curves", split, groups[0].setting.text),
+            _at(f"{title} by step", groups[0].setting.text),
             "Mean over seeds; bands from the lowest seed to the highest.",
             Axis("step", "count"),
             Axis(shown, log=split == "train" and positive),
@@ -131,9 +139,9 @@ class ComparisonFigures:
         spread = group.test
         assert spread.mean is not None
         seeds = f"{group.seeds} seed{'s' * (group.seeds != 1)}"
-        words = ", ".join(word for word in (note, seeds) if word)
+        told = ", ".join(filter(None, [note, words(group.chosen, list(group.chosen), "="), seeds]))
         return Point(
-            x, spread.mean, spread.low, spread.high, words, links(self.comparison, group.runs)
+            x, spread.mean, spread.low, spread.high, told, links(self.comparison, group.runs)
         )
 
 
@@ -152,11 +160,6 @@ def with_front(series: list[Series], higher_is_better: bool) -> list[Series]:
     if len(front) > 1:
         told.append(Series("Pareto front", GREY, front, "front"))
     return told
-
-
-def _without_length(group: Group) -> str:
-    parts = group.setting.split(", ")
-    return ", ".join(part for part in parts if not part.startswith("length "))
 
 
 def _at(title: str, setting: str) -> str:
@@ -182,8 +185,8 @@ def _curve(runs: list[Run], split: str, metric: str) -> list[Point]:
     ]
 
 
-def _stored_lengths(run: Run, score: str) -> list[Point]:
-    """Scores by length of the last step and, of its splits, the test where it is there."""
+def _stored_lengths(run: Run, score: str) -> tuple[str, list[Point]]:
+    """A split, the test where it was scored, and its scores by length at the last step."""
     steps = [step for step in run.lengths if step.isdigit()]
     splits = as_dict(run.lengths[max(steps, key=int)]) if steps else {}
     split = "test" if "test" in splits else next(iter(splits), "")
@@ -194,4 +197,4 @@ def _stored_lengths(run: Run, score: str) -> list[Point]:
         if mean is not None and length.isdigit():
             low, high = number(found.get("low")), number(found.get("high"))
             points.append(Point(int(length), mean, low, high, split))
-    return sorted(points, key=lambda point: point.x)
+    return split, sorted(points, key=lambda point: point.x)

@@ -15,12 +15,12 @@ from seqmodels.experiments.report.comparison_figures import ComparisonFigures
 from seqmodels.experiments.report.reading import Content, as_dict
 from seqmodels.experiments.report.recipes import run_recipe
 from seqmodels.experiments.report.section import Section
-from seqmodels.experiments.report.styles import Style
+from seqmodels.experiments.report.styles import Styles
 from seqmodels.experiments.report.table import Column, Row, Table
 from seqmodels.experiments.report.values import number, readable
 
 
-def comparison_section(comparison: Comparison, styles: dict[str, Style]) -> Section:
+def comparison_section(comparison: Comparison, styles: Styles) -> Section:
     """The section of a sweep, or of the runs of a task."""
     what = comparison.score.replace("_", " ")
     better = "more" if comparison.higher_is_better else "less"
@@ -51,7 +51,7 @@ def comparison_section(comparison: Comparison, styles: dict[str, Style]) -> Sect
 def _results(comparison: Comparison, what: str) -> Table:
     """A row a group."""
     groups = comparison.groups
-    has_setting = any(group.setting for group in groups)
+    has_setting = any(group.setting.text for group in groups)
     has_flops = any(group.flops is not None for group in groups)
     chosen = list(dict.fromkeys(key for group in groups for key in group.chosen))
     columns = [Column("mixer"), *([Column("setting")] if has_setting else [])]
@@ -63,7 +63,7 @@ def _results(comparison: Comparison, what: str) -> Table:
     columns += [Column("seeds", "count"), Column("failed", "count"), Column("runs tried", "count")]
     rows = []
     for group in _best_first(comparison):
-        values: tuple[Any, ...] = (group.label, *([group.setting] if has_setting else []))
+        values: tuple[Any, ...] = (group.label, *([group.setting.text] if has_setting else []))
         for spread in (group.test, group.validation):
             values += (spread.mean, spread.deviation)
         values += (group.seconds, links(comparison, group.runs), group.parameters)
@@ -73,7 +73,8 @@ def _results(comparison: Comparison, what: str) -> Table:
     return Table(
         f"{comparison.name}-results",
         "Results.",
-        "Mean and, after ±, standard deviation over seeds; the best on test stand first.",
+        "Mean and, after ±, standard deviation over seeds; the best on test stand first"
+        + (", in each setting: only those of one are compared." if has_setting else "."),
         columns,
         rows,
     )

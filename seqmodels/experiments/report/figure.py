@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 from seqmodels.experiments.report.styles import Style
 from seqmodels.experiments.report.table import Column, Link, Row, Table
-from seqmodels.experiments.report.values import Kind, Number, shown
+from seqmodels.experiments.report.values import Kind, Number, brief, shown
 
 
 class Axis(NamedTuple):
@@ -79,6 +79,18 @@ def data_table(figure: Figure) -> Table:
         values += (point.runs,) if linked else ()
         rows.append(Row(values))
     return Table(figure.name, figure.title, figure.description, columns, rows)
+
+
+def legend(figure: Figure) -> list[str]:
+    """The name of each series, cut to what a legend holds; no two that differ become the same."""
+    made: dict[str, str] = {}
+    for name in dict.fromkeys(series.name for series in figure.series):
+        short, count = brief(name), 1
+        while short in made.values():
+            count += 1
+            short = f"{name[:58]}… ({count})"
+        made[name] = short
+    return [made[series.name] for series in figure.series]
 
 
 def hover(figure: Figure, series: Series, point: Point) -> list[str]:

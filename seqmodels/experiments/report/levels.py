@@ -10,7 +10,9 @@ from seqmodels.tasks.chance import WORDS
 
 STYLES: dict[str, Style] = {
     "chance": GREY,
-    "shown_chance": GREY._replace(dash="dashdot", png_dash=(0, (5, 2, 1, 2))),
+    "shown_chance": GREY._replace(
+        light="#8A6D3B", dark="#C4A66E", dash="dashdot", png_dash=(0, (5, 2, 1, 2))
+    ),
 }
 
 

@@ -4,9 +4,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from seqmodels.experiments.report.chart import log_ticks
-from seqmodels.experiments.report.figure import Axis, Figure, Series
-from seqmodels.experiments.report.values import Number, brief, shown
+from seqmodels.drawing import mark_log_axis
+from seqmodels.experiments.report.chart import axis_marks, values_of
+from seqmodels.experiments.report.figure import Figure, Series, legend
+from seqmodels.experiments.report.values import brief
 
 
 def draw(figure: Figure, path: Path) -> None:
@@ -16,18 +17,19 @@ def draw(figure: Figure, path: Path) -> None:
     canvas = Canvas(figsize=(7, 4.2), dpi=130, layout="constrained")
     axes = canvas.subplots()
     handles, names = [], []
-    for series in figure.series:
+    for series, name in zip(figure.series, legend(figure), strict=True):
         handle = _draw(axes, series)
         if series.form != "fit":
             handles.append(handle)
-            names.append(_literal(series.name))
+            names.append(_literal(name))
     axes.set_title(_literal(figure.title), fontsize=11, loc="left")
     if figure.x.log:
         axes.set_xscale("log")
     if figure.y.log:
         axes.set_yscale("log")
-    _label(axes.xaxis, figure.x, [p.x for s in figure.series for p in s.points])
-    _label(axes.yaxis, figure.y, [p.y for s in figure.series for p in s.points])
+    for axis, described, side in ((axes.xaxis, figure.x, "x"), (axes.yaxis, figure.y, "y")):
+        axis.set_label_text(_literal(described.title))
+        mark_log_axis(axis, *axis_marks(described, values_of(figure, side)))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     canvas.legend(handles, names, loc="outside right center", frameon=False, fontsize=9)
@@ -82,13 +84,3 @@ def _draw(axes: Any, series: Series) -> Any:
         capsize=3,
         elinewidth=1,
     )
-
-
-def _label(axis: Any, described: Axis, values: list[Number]) -> None:
-    from matplotlib.ticker import NullLocator
-
-    axis.set_label_text(_literal(described.title))
-    ticks = log_ticks(described, values)
-    if ticks:
-        axis.set_ticks(ticks, [shown(tick, described.kind) for tick in ticks])
-        axis.set_minor_locator(NullLocator())

@@ -241,6 +241,8 @@ def _state(config: Content, events: list[Content], results: Content | None, tria
         return "finished"
     if events and any(e.get("split") == "train" and number(e.get("loss")) is None for e in events):
         return f"failed: the loss stopped being finite by step {events[-1]['step']}"
+    if diverged := [e["step"] for e in events if e.get("split") == "diverged"]:
+        return f"failed: the loss or its gradient stopped being finite at step {diverged[-1]:,}"
     train = config.get("train")
     steps = number(train.get("steps")) if isinstance(train, dict) else None
     done = max((e["step"] for e in events), default=0)

@@ -11,8 +11,8 @@ from seqmodels.experiments.report.scaling_tables import (
     QUANTITIES,
     cells_table,
     crossovers_table,
+    fits_of,
     fits_table,
-    listed,
     longest_table,
     middle,
     quality_entries,
@@ -20,7 +20,7 @@ from seqmodels.experiments.report.scaling_tables import (
     status,
 )
 from seqmodels.experiments.report.section import Section
-from seqmodels.experiments.report.styles import Style
+from seqmodels.experiments.report.styles import Style, Styles
 from seqmodels.experiments.report.values import Number, number, readable, slug
 
 _DRAWN = (
@@ -41,7 +41,7 @@ def mixers(scaling: Scaling) -> list[str]:
     return list(dict.fromkeys(readable(entry["mixer"]) for entry in entries))
 
 
-def scaling_section(scaling: Scaling, place: int, styles: dict[str, Style]) -> Section:
+def scaling_section(scaling: Scaling, place: int, styles: Styles) -> Section:
     """The section of a scaling experiment; ``place`` tells it from others of the same name."""
     content, title = scaling.content, readable(scaling.folder.resolve().name)
     name = f"scaling-{place + 1}-{slug(title)}"
@@ -74,13 +74,11 @@ def scaling_section(scaling: Scaling, place: int, styles: dict[str, Style]) -> S
     )
 
 
-def _against_length(
-    name: str, content: Content, quantity: str, styles: dict[str, Style]
-) -> Figure | None:
+def _against_length(name: str, content: Content, quantity: str, styles: Styles) -> Figure | None:
     title, kind = QUANTITIES[quantity]
     fits = {
         fit["mixer"]: fit
-        for fit in listed(content, "fits")
+        for fit in fits_of(content)
         if fit.get("quantity") == quantity and isinstance(fit.get("mixer"), str)
     }
     series, lines = [], []
@@ -132,7 +130,7 @@ def _fitted(fit: Content, points: list[Point]) -> list[Point]:
     return [Point(length, coefficient * length**exponent) for length in lengths]
 
 
-def _quality(name: str, content: Content, styles: dict[str, Style]) -> list[Figure]:
+def _quality(name: str, content: Content, styles: Styles) -> list[Figure]:
     """Per task, score against length; per length, score against the time of a step."""
     seconds = {
         (cell["mixer"], cell["length"]): middle(cell, "step_seconds")[0]
@@ -140,9 +138,12 @@ def _quality(name: str, content: Content, styles: dict[str, Style]) -> list[Figu
     }
     made = []
     entries = [e for e in quality_entries(content) if number(e.get("mean")) is not None]
-    for task, score in dict.fromkeys((e.get("task"), e.get("score")) for e in entries):
-        own = [e for e in entries if (e.get("task"), e.get("score")) == (task, score)]
+    kinds = [tuple(e.get(key) for key in ("task", "score", "steps")) for e in entries]
+    several = len({steps for _, _, steps in kinds}) > 1
+    for task, score, steps in dict.fromkeys(kinds):
+        own = [e for e, kind in zip(entries, kinds, strict=True) if kind == (task, score, steps)]
         what = f"{readable(str(score)).replace('_', ' ')} on {readable(str(task))}"
+        what += f" after {steps} steps" if several else ""
         axis = Axis(what)
         by_mixer = {mixer: [e for e in own if e["mixer"] == mixer] for mixer in _of(own, "mixer")}
         series = [
@@ -153,7 +154,7 @@ def _quality(name: str, content: Content, styles: dict[str, Style]) -> list[Figu
         ]
         made.append(
             Figure(
-                slug(name, "quality", task, score),
+                slug(name, "quality", task, score, *([steps] if several else [])),
                 f"{what[0].upper()}{what[1:]} against length",
                 "Each model was trained at its length for the same budget.",
                 Axis("length", "count", log=True),
@@ -177,7 +178,9 @@ def _quality(name: str, content: Content, styles: dict[str, Style]) -> list[Figu
                 higher = score not in ("loss", "squared_error", "bits_per_byte", "bits_per_pixel")
                 made.append(
                     Figure(
-                        slug(name, "quality-cost", task, score, length),
+                        slug(
+                            name, "quality-cost", task, score, length, *([steps] if several else [])
+                        ),
                         f"{what[0].upper()}{what[1:]} against cost, length {length:,}",
                         "Dotted: the Pareto front, beyond which nothing here is both better and "
                         "cheaper.",
@@ -193,7 +196,7 @@ def _of(entries: list[Content], key: str) -> list[Any]:
     return list(dict.fromkeys(entry[key] for entry in entries))
 
 
-def _style(styles: dict[str, Style], mixer: str) -> Style:
+def _style(styles: Styles, mixer: str) -> Style:
     return styles[readable(mixer)]
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from seqmodels.experiments.fits import WIDEST, is_carried
 from seqmodels.experiments.report.reading import Content, Scaling
 from seqmodels.experiments.report.recipes import scaling_recipe
 from seqmodels.experiments.report.table import Column, Row, Table
@@ -37,6 +38,16 @@ def listed(content: Content, key: str) -> list[Content]:
     """The objects of a list in the file; none where there is no list."""
     entries = content.get(key)
     return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+
+
+def fits_of(content: Content) -> list[Content]:
+    """The fitted power laws that the data tell: those of narrow intervals."""
+    found = []
+    for fit in listed(content, "fits"):
+        low, high = number(fit.get("low")), number(fit.get("high"))
+        if low is not None and high is not None and is_carried(low, high):
+            found.append(fit)
+    return found
 
 
 def quality_entries(content: Content) -> list[Content]:
@@ -102,12 +113,15 @@ def fits_table(name: str, content: Content) -> Table | None:
                 number(fit.get("lengths")),
             )
         )
-        for fit in listed(content, "fits")
+        for fit in fits_of(content)
     ]
     columns = [Column("mixer"), Column("quantity"), Column("exponent", "number")]
     columns += [Column("low", "number"), Column("high", "number")]
     columns += [Column("from length", "count"), Column("lengths fitted", "count")]
-    caption = "a of quantity ∝ L^a, by least squares of the logarithms, and its interval."
+    caption = (
+        "a of quantity ∝ L^a, by least squares of the logarithms, and its interval; those of an "
+        f"interval wider than {WIDEST} are left out."
+    )
     return Table(f"{name}-fits", "Fitted exponents.", caption, columns, rows) if rows else None
 
 
@@ -142,12 +156,43 @@ def longest_table(name: str, content: Content) -> Table | None:
         value = number(entry.get("value"))
         values = (readable(str(entry.get("mixer"))), limit)
         values += (shown(None if value is None else value * size, kind),)
-        how = "extrapolated" if entry.get("extrapolated") else "between measured lengths"
-        rows.append(Row((*values, number(entry.get("length")), how)))
+        rows.append(Row((*values, *_reach(content, entry))))
     columns = [Column("mixer"), Column("limit"), Column("at most")]
     columns += [Column("longest sequence", "count"), Column("how")]
     caption = "That stays within a limit of memory or time."
     return Table(f"{name}-longest", "Longest sequences.", caption, columns, rows) if rows else None
+
+
+def _reach(content: Content, entry: Content) -> tuple[Number | None, str]:
+    """How far a limit reaches, and how that is known; no farther than the fit carries.
+
+    Older files extrapolated by any fit, to any length.
+    """
+    length, mixer = number(entry.get("length")), entry.get("mixer")
+    if not entry.get("extrapolated"):
+        how = "at least, the longest measured" if entry.get("at_least") else "between measured ones"
+        return length, how
+    of = ("temporary_bytes",) if entry.get("limit") == "gib" else ("step_seconds",)
+    of += () if entry.get("limit") == "gib" else ("roofline_seconds",)
+    firsts = [
+        number(fit.get("from_length"))
+        for fit in fits_of(content)
+        if fit.get("mixer") == mixer and fit.get("quantity") in of
+    ]
+    measured = [
+        cell["length"]
+        for cell in content["cells"]
+        if cell["mixer"] == mixer and any(middle(cell, quantity)[0] for quantity in of)
+    ]
+    if not measured:
+        return None, "not measured"
+    if not firsts or not firsts[0]:
+        return max(measured), "at least, the longest measured"
+    fitted = [one for one in measured if one >= firsts[0]] or measured
+    farthest = max(fitted) ** 2 // min(fitted)
+    if length is None or length >= farthest:
+        return farthest, "at least, extrapolated"
+    return length, "extrapolated"
 
 
 def quality_table(name: str, content: Content) -> Table | None:

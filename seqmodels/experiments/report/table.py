@@ -1,11 +1,10 @@
 """A table of a report: for the page, as CSV and as Markdown."""
 
-import csv
-import io
 import re
 from html import escape
 from typing import Any, NamedTuple
 
+from seqmodels.csv_files import csv_text
 from seqmodels.experiments.report.values import Kind, shown
 
 Recipe = list[tuple[str, str]]
@@ -51,22 +50,12 @@ def to_csv(table: Table) -> str:
     a,b
     '=1+1,-2.5
     """
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([_no_formula(column.title) for column in table.columns])
-    for row in table.rows:
-        writer.writerow([_csv_value(value) for value in row.values])
-    return file.getvalue()
+    titles = [column.title for column in table.columns]
+    return csv_text(titles, ([_csv_value(value) for value in row.values] for row in table.rows))
 
 
 def _csv_value(value: Any) -> Any:
-    if value is None or isinstance(value, int | float):
-        return value
-    return _no_formula(_text(value))
-
-
-def _no_formula(text: str) -> str:
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else text
+    return value if value is None or isinstance(value, int | float) else _text(value)
 
 
 def _text(value: Any) -> str:

@@ -1,9 +1,12 @@
 """Numbers and names as a report shows them."""
 
+import hashlib
 import math
 import os
 import re
 from typing import Any, Literal
+
+from seqmodels.secrets import without_secrets
 
 Kind = Literal["text", "number", "count", "seconds", "bytes", "flops", "state", "links"]
 """How the values of a column or an axis are written."""
@@ -22,8 +25,8 @@ def number(value: Any) -> Number | None:
     return value if is_number and math.isfinite(value) else None
 
 
-def shown(value: Any, kind: Kind) -> str:
-    """A value for a reader.
+def shown(value: Any, kind: Kind, more: int = 0) -> str:
+    """A value for a reader, with so many digits more than usual.
 
     >>> shown(0.98666, "number"), shown(104170, "count"), shown(None, "seconds")
     ('0.9867', '104,170', '')
@@ -40,41 +43,41 @@ def shown(value: Any, kind: Kind) -> str:
     if finite is None:
         return str(value)
     if kind == "seconds":
-        return _shown_seconds(finite)
+        return _shown_seconds(finite, more)
     if kind == "bytes":
         power = min(int(math.log2(finite) // 10), len(_BYTES) - 1) if finite >= 1 else 0
-        return f"{finite / 1024**power:.4g} {_BYTES[power]}"
+        return f"{finite / 1024**power:.{4 + more}g} {_BYTES[power]}"
     if kind == "flops":
         power = min(int(math.log10(finite) // 3), len(_THOUSANDS) - 1) if finite >= 1 else 0
-        return f"{finite / 1000**power:.4g} {_THOUSANDS[power]}FLOPs"
-    return _plain(finite)
+        return f"{finite / 1000**power:.{4 + more}g} {_THOUSANDS[power]}FLOPs"
+    return _plain(finite, more)
 
 
-def _plain(value: Number) -> str:
+def _plain(value: Number, more: int = 0) -> str:
     """Four digits, and all of a whole number.
 
     >>> _plain(1234567), _plain(1234.56), _plain(2.5e12), _plain(3e-05)
     ('1,234,567', '1,235', '2.5e+12', '3e-05')
     """
     if isinstance(value, int):
-        return f"{value:,}" if abs(value) < 10**9 else f"{value:.4g}"
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
+        return f"{value:,}" if abs(value) < 10**9 else f"{value:.{4 + more}g}"
+    return f"{value:,.{more}f}" if 1000 <= abs(value) < 1e9 else f"{value:.{4 + more}g}"
 
 
-def _shown_seconds(seconds: Number) -> str:
+def _shown_seconds(seconds: Number, more: int) -> str:
     for below, unit, size in _SECONDS:
         if abs(seconds) < below:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.3g} s" if seconds < 1000 else f"{seconds:,.0f} s"
+            return f"{seconds / size:.{3 + more}g} {unit}"
+    return f"{seconds:.{3 + more}g} s" if seconds < 1000 else f"{seconds:,.{more}f} s"
 
 
 def readable(name: str | os.PathLike[str]) -> str:
-    """A name that can be written as UTF-8: a file's may have bytes that can't, shown as �.
+    """A name that can be shown: one of bytes that are not UTF-8 has �, a URL no password.
 
-    >>> readable("a\\udcffb")
-    'a�b'
+    >>> readable("a\\udcffb"), readable("postgresql://me:secret@host/x")
+    ('a�b', 'postgresql://me:***@host/x')
     """
-    return os.fsencode(name).decode("utf-8", "replace")
+    return without_secrets(os.fsencode(name).decode("utf-8", "replace"))
 
 
 def brief(text: str) -> str:
@@ -89,8 +92,13 @@ def brief(text: str) -> str:
 def slug(*names: Any) -> str:
     """Names as a part of a file's name or of an anchor: letters a to z, digits and hyphens.
 
+    One that is too long ends in a hash of all of it.
+
     >>> slug("sweeps/Recall", "score <by> length")
     'sweeps-recall-score-by-length'
     """
     text = " ".join(str(name) for name in names).lower()
-    return re.sub(r"[^a-z0-9]+", "-", text).strip("-")[:80] or "unnamed"
+    short = re.sub(r"[^a-z0-9]+", "-", text).strip("-") or "unnamed"
+    if len(short) <= 80:
+        return short
+    return f"{short[:71]}-{hashlib.sha256(short.encode()).hexdigest()[:8]}"

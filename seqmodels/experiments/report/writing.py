@@ -14,9 +14,10 @@ from seqmodels.experiments.report.picture import draw
 from seqmodels.experiments.report.reading import Found, find
 from seqmodels.experiments.report.scaling_section import mixers, scaling_section
 from seqmodels.experiments.report.section import Section
-from seqmodels.experiments.report.styles import styles
+from seqmodels.experiments.report.styles import Styles
 from seqmodels.experiments.report.table import Table, to_csv, to_markdown
 from seqmodels.experiments.report.values import readable
+from seqmodels.paths import local_path
 from seqmodels.training.environment import command, versions
 
 
@@ -35,10 +36,11 @@ def write_report(folders: Sequence[str], out: str) -> Path:
     """
     if not folders:
         raise UserError("no folder is named; name those of runs or sweeps: report.py runs/ sweeps/")
-    found = find(folders, _warn)
+    target = local_path(out, "--out=")
+    found = find([str(local_path(folder)) for folder in folders], _warn)
     sections = report_sections(found)
     try:
-        page = _write(Path(out), sections, found)
+        page = _write(target, sections, found)
     except OSError as error:
         raise UserError(
             f"--out={out} can't be written ({error.strerror}); choose another folder"
@@ -52,7 +54,7 @@ def report_sections(found: Found) -> list[Section]:
     compared = comparisons(found)
     labels = [group.label for one in compared for group in one.groups]
     scaled = [mixer for scaling in found.scalings for mixer in mixers(scaling)]
-    style = styles(chain(labels, scaled))
+    style = Styles(chain(labels, scaled))
     made = [comparison_section(one, style) for one in compared]
     return made + [scaling_section(s, place, style) for place, s in enumerate(found.scalings)]
 

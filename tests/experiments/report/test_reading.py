@@ -293,7 +293,7 @@ def test_seeds_are_put_together_and_other_differences_are_told(tmp_path):
 def test_a_sweep_s_groups_are_those_of_its_summary(tmp_path):
     sweep_folder(tmp_path / "sweep", ("gru", "lstm"), (64, 128), accuracy=0.6)
     (comparison,) = comparisons(found(tmp_path)[0])
-    groups = [(group.label, group.setting, group.length) for group in comparison.groups]
+    groups = [(group.label, group.setting.text, group.length) for group in comparison.groups]
     assert groups == [
         ("gru", "length 64", 64),
         ("gru", "length 128", 128),

@@ -123,12 +123,16 @@ def test_the_issue_s_figures_are_there(tmp_path):
     scaling_folder(tmp_path / "scaling")
     run = run_folder(tmp_path / "runs" / "gru")
     scores = {
-        str(length): {"metrics": {"accuracy": {"mean": 0.9, "low": 0.8, "high": 0.95}}}
+        str(length): {
+            "metrics": {"accuracy": {"mean": 0.9, "low": 0.8, "high": 0.95, "examples": 9}},
+            "slices": {},
+        }
         for length in (64, 128, 1024)
     }
     for length in ("128", "1024"):
         scores[length]["chance"] = 0.01
-    older = {"64": {"metrics": {"accuracy": {"mean": 0.1}}}}
+    score = {"mean": 0.1, "low": 0.1, "high": 0.1, "examples": 9}
+    older = {"64": {"metrics": {"accuracy": score}, "slices": {}}}
     write_json(run / "lengths.json", {"99": {"test": older}, "200": {"test": scores}})
     sweep, runs, scaling = sections_of(tmp_path)
     by_name = {figure.name: figure for figure in sweep.figures}

@@ -1,0 +1,105 @@
+"""The files of a scaling's folder: a cell each in ``cells/``, and ``scaling.json`` of them all."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypedDict
+
+from msgspec import Meta
+
+from seqmodels.json_files import UnreadableError, read_json
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Positive = Annotated[float, Meta(gt=0)]
+DONE = ("measured", "compiled")
+"""What a cell is that neither a limit nor a crash has ended."""
+TIMES = ("forward_seconds", "step_seconds", "decode_seconds")
+
+
+class Times(TypedDict):
+    """Seconds of some measurements."""
+
+    median: Positive
+    low: Positive
+    high: Positive
+    repeats: Count
+
+
+class CellFile(TypedDict):
+    """A cell; None is what is not known of it, as where it was ended between two measurements.
+
+    Bytes are a device's, and those of the training step; the state's are one sequence's.
+    """
+
+    mixer: str
+    length: Annotated[int, Meta(ge=1, le=2**63 - 1)]
+    batch_size: Count | None
+    status: Literal["measured", "compiled", "does not fit", "too slow", "failed"]
+    reason: str | None
+    parameters: Count | None
+    compile_seconds: float | None
+    forward_seconds: Times | None
+    step_seconds: Times | None
+    decode_seconds: Times | None
+    temporary_bytes: Count | None
+    argument_bytes: Count | None
+    peak_bytes: Count | None
+    forward_flops: Count | float | None
+    step_flops: Count | float | None
+    sequential_depth: Count | float | None
+    state_bytes: Count | float | None
+    roofline_seconds: float | None
+
+
+EMPTY: dict[str, Any] = dict.fromkeys(CellFile.__annotations__)
+"""A cell of which nothing is known."""
+
+
+_OF_EVERY_ONE = (
+    "compile_seconds",
+    "temporary_bytes",
+    "argument_bytes",
+    "step_flops",
+    "sequential_depth",
+    "state_bytes",
+)
+
+
+class QualityFile(TypedDict):
+    """A cell trained on a task."""
+
+    mixer: str
+    length: Count
+    task: str
+    score: str | None
+    mean: float | None
+    validation: float | None
+    steps: Count | None
+    seconds: float | None
+    parameters: Count | None
+    step_seconds: float | None
+    temporary_bytes: Count | None
+    status: str
+    reason: str | None
+
+
+class ScalingFile(TypedDict):
+    """Of ``scaling.json`` what is not made anew from the cells."""
+
+    quality: list[QualityFile]
+
+
+def read_cell(cells: Path, mixer: str, length: int) -> CellFile | None:
+    """A cell of the folder ``cells/``; None where it has not been measured.
+
+    Raises:
+      UnreadableError: its file holds something else, or another cell.
+    """
+    file = cells / f"{mixer}-{length}.json"
+    cell = read_json(file, CellFile)
+    if cell is not None and (cell["mixer"], cell["length"]) != (mixer, length):
+        raise UnreadableError(f"{file} is of another cell, {cell['mixer']} at {cell['length']}")
+    if cell is not None and cell["status"] in DONE:
+        times = TIMES if cell["status"] == "measured" else ("roofline_seconds",)
+        needed = (*_OF_EVERY_ONE, *times)
+        if missing := [name for name in needed if cell[name] is None]:
+            raise UnreadableError(f"{file} is {cell['status']} and lacks its {missing[0]}")
+    return cell

@@ -1,0 +1,54 @@
+"""What is secret, and how it stays out of all that is written or printed: passwords in URLs."""
+
+import re
+import shlex
+import sys
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+HIDDEN = "***"
+SECRET = ("pass", "pwd", "secret", "token", "credential")
+"""What the name of a secret part of a URL contains."""
+
+
+def without_secrets(text: str) -> str:
+    """A text whose URLs have lost their passwords.
+
+    Of a URL all is secret from the colon behind the user's name to the last ``@``, also where a
+    password should have been quoted, and each value behind ``?`` or ``&`` whose name says so.
+
+    >>> without_secrets("no answer from postgresql://me:a/b@c@host/name?sslmode=on")
+    'no answer from postgresql://me:***@host/name?sslmode=on'
+    >>> without_secrets("--storage=mysql://host/name?user=me&password=secret")
+    '--storage=mysql://host/name?user=me&password=***'
+    """
+    return _hide(text, r"\S")
+
+
+def shown_command(words: Iterable[str] | None = None) -> str:
+    """A command line to be pasted into a shell, without passwords; by default this process's.
+
+    >>> shown_command(["sweep.py", "--storage", "postgresql://me:a b@host/x", "--workdir=it"])
+    "python sweep.py --storage 'postgresql://me:***@host/x' --workdir=it"
+    """
+    # In a word a password ends with its URL, whatever is in it.
+    shown = [shown_url(word) for word in (sys.argv if words is None else words)]
+    return shlex.join(["python", *shown])
+
+
+def shown_url(url: str) -> str:
+    """A URL without its password."""
+    return _hide(url, r"[\s\S]")
+
+
+def _hide(text: str, any_character: str) -> str:
+    text = re.sub(rf"(\w://[^\s:@/?]*:){any_character}*(?=@)", rf"\1{HIDDEN}", text)
+    return re.sub(
+        rf"(?<=[?&])([^=&\s]+)=((?:(?!&){any_character})*)",
+        lambda found: f"{found[1]}={HIDDEN if _is_secret(found[1]) else found[2]}",
+        text,
+    )
+
+
+def _is_secret(name: str) -> bool:
+    return any(part in unquote(name).lower() for part in SECRET)

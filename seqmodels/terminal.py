@@ -1,0 +1,62 @@
+"""What is printed for a reader: text as it is, and tables of which nothing is cut."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+WIDTH = 10_000
+"""Columns that a table may take; a narrower window wraps its lines."""
+
+
+def plain_console(**settings: Any) -> Console:
+    """A console that takes no text for markup, an emoji or something to colour."""
+    return Console(markup=False, emoji=False, highlight=False, soft_wrap=True, **settings)
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", right: bool = False
+) -> None:
+    """Prints a table, each value in full, under a title.
+
+    Args:
+      columns: their headings.
+      rows: of each the text of every column.
+      title: a line above it; empty for none.
+      right: whether all columns but the first stand to the right, as numbers do.
+    """
+    _print(plain_console(width=WIDTH), columns, rows, title, right)
+
+
+def table_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same as text, without colours.
+
+    >>> print(table_text(["source", "written"], [["[b]", ":smile:"]]))
+    ┏━━━━━━━━┳━━━━━━━━━┓
+    ┃ source ┃ written ┃
+    ┡━━━━━━━━╇━━━━━━━━━┩
+    │ [b]    │ :smile: │
+    └────────┴─────────┘
+    """
+    text = io.StringIO()
+    _print(plain_console(width=WIDTH, file=text, color_system=None), columns, rows, "", False)
+    return text.getvalue().rstrip()
+
+
+def _print(
+    console: Console,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    title: str,
+    right: bool,
+) -> None:
+    table = Table()
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="right" if right and place else "left")
+    for row in rows:
+        table.add_row(*row)
+    if title:
+        console.print(title)
+    console.print(table)

@@ -1,0 +1,66 @@
+"""``~`` is a home in every path that a user gives, and what lies elsewhere is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from seqmodels.config import load_config
+from seqmodels.errors import UserError
+from seqmodels.experiments.report.writing import write_report
+from seqmodels.experiments.runs import load_run
+from seqmodels.experiments.sweep import SweepOptions, run_sweep
+from seqmodels.paths import local_path
+from seqmodels.tasks.freezing import freeze
+from seqmodels.training import fit as fitting
+from seqmodels.training.workdir import Workdir
+from tests.command_line import ROOT, call, tiny_config
+
+GIVEN = {
+    "fit": lambda path: Workdir(path).config(),
+    "evaluation": lambda path: load_run(path, "best"),
+    "a sweep": lambda path: run_sweep(
+        f"{ROOT}/configs/digits.py", [], path, ROOT / "train.py", SweepOptions(workers=1)
+    ),
+    "a report's folders": lambda path: write_report([path], "out"),
+    "a report": lambda path: write_report(["configs"], path),
+    "a frozen set": lambda path: freeze(tiny_config(), path, None, {}, print),
+    "a config": lambda path: load_config(path),
+}
+
+
+@pytest.mark.parametrize("given", [name for name in GIVEN if name != "a config"])
+@pytest.mark.parametrize("path", ["gs://bucket/x", "s3://bucket/x", "file:///tmp/x"])
+def test_what_lies_elsewhere_is_refused(given, path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("seqmodels.experiments.sweep.make_plan", lambda *_: None)
+    with pytest.raises(UserError, match=rf"{path} is (not on this machine|a URL)"):
+        GIVEN[given](path)
+    assert list(tmp_path.iterdir()) == [], "no folder named gs: was made"
+
+
+@pytest.mark.parametrize("given", GIVEN)
+def test_a_home_that_is_not_known_is_refused(given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("seqmodels.experiments.sweep.make_plan", lambda *_: None)
+    with pytest.raises(UserError, match="~nobody-here/x: no home is known for ~nobody-here"):
+        GIVEN[given]("~nobody-here/x")
+
+
+def test_a_home_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert local_path("~/runs") == tmp_path / "runs"
+    assert local_path("~") == tmp_path
+    assert local_path("a/~") == Path("a/~")
+    assert local_path("./~x") == Path("~x")
+
+
+def test_flags_know_the_home(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(fitting, "fit", lambda config, workdir, *_: asked.append(Workdir(workdir)))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "copy.py").write_text((ROOT / "configs/copy.py").read_text())
+    assert call("train.py", "--config=~/copy.py:length=30", "--workdir=~/run") == (0, "", "")
+    assert asked[0].path == tmp_path / "run"
+    code, output, errors = call("report.py", "~/run", "--out=~/page")
+    assert (code, output) == (2, "")
+    assert errors.startswith(f"report.py: {tmp_path}/run: no such folder")
