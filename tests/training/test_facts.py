@@ -12,7 +12,7 @@ from seqmodels.errors import UserError
 from seqmodels.experiment import Experiment, TrainSettings
 from seqmodels.experiments import evaluation, runs
 from seqmodels.experiments.runs import LoadedRun
-from seqmodels.tasks import TASKS, Copy
+from seqmodels.tasks import Copy
 from seqmodels.tasks.reading import HASHED_WHOLE, ReadingTask, record_file
 from seqmodels.training import fit
 from seqmodels.training.facts import as_begun, digest
@@ -20,7 +20,6 @@ from seqmodels.training.lengths import Lengths
 from seqmodels.training.sharding import make_mesh
 from seqmodels.training.workdir import Workdir
 from tests.command_line import ROOT, tiny_config
-from tests.tasks.test_tasks import make
 
 FILE_TASKS = ("text", "same_file", "source_package", "images")
 
@@ -244,23 +243,6 @@ def test_a_large_file_is_told_by_its_size_and_ends(tmp_path):
     assert len(set(records)) == 5
     os.truncate(path, 2**40)
     assert record_file(path).size == 2**40
-
-
-def test_every_task_that_reads_files_says_which(own_files, monkeypatch):
-    """All whose constructor takes a path."""
-    monkeypatch.chdir(own_files)
-    names = {"files", "path", "folder", "data_dir"}
-    for kind, constructor in TASKS.items():
-        takes = names & set(constructor.__init__.__annotations__)
-        assert bool(takes) == all(hasattr(constructor, n) for n in ("reads", "holds")), kind
-        if takes:
-            task = make(kind)
-            assert isinstance(task, ReadingTask)
-            assert task.places.keys() <= takes
-            assert task.places or kind in FILE_TASKS
-            assert all(place.startswith("/") for place in task.places.values())
-            assert all(path.is_file() for path in task.reads().values())
-            assert task.holds().keys() == {"train", "validation", "test"}
 
 
 @pytest.mark.parametrize("kind", FILE_TASKS)

@@ -9,10 +9,9 @@ import pytest
 
 from seqmodels.errors import UserError
 from seqmodels.experiments.report import reading
-from seqmodels.experiments.report.comparison import HIGHER_IS_BETTER, SCORES, comparisons, score_of
+from seqmodels.experiments.report.comparison import comparisons, score_of
 from seqmodels.experiments.report.reading import find
 from seqmodels.experiments.report.writing import report_sections
-from seqmodels.tasks import TASKS
 from seqmodels.training.environment import versions
 from tests.experiments.report.folders import (
     run_folder,
@@ -20,7 +19,6 @@ from tests.experiments.report.folders import (
     sweep_folder,
     write_json,
 )
-from tests.tasks.test_tasks import make
 
 
 def found(*folders: Path):
@@ -316,11 +314,3 @@ def test_a_score_is_what_the_run_noted(tmp_path, monkeypatch):
     runs = {run.name: run for run in find([str(tmp_path)], pytest.fail).runs}
     assert score_of(runs["a"]) == ("own", False)
     assert score_of(runs["b"]) == ("accuracy", True)
-
-
-def test_scores_of_older_runs_are_those_of_their_tasks(own_files, monkeypatch):
-    monkeypatch.chdir(own_files)
-    for kind in TASKS:
-        spec = make(kind).spec
-        assert SCORES.get(kind, "accuracy") == spec.score, kind
-        assert (spec.score in HIGHER_IS_BETTER) == spec.higher_is_better
