@@ -28,7 +28,8 @@ def as_begun(config: Section, stored: Section | None) -> ConfigDict:
     """A config in which each key of the task stands that came later, as the run began.
 
     Where a folder's config lacks the key, an earlier version began its run, and the key has the
-    value that leaves that run as it was (:class:`~seqmodels.config.Before`); else its default.
+    value that leaves that run as it was (:class:`~seqmodels.config.Before`), whatever a config file
+    of today says; else a key that isn't there has its default.
 
     Args:
       config: the config; it stays as it is.
@@ -41,12 +42,13 @@ def as_begun(config: Section, stored: Section | None) -> ConfigDict:
     constructor = TASKS[str(task.kind)].__init__
     for name, hint in get_type_hints(constructor, include_extras=True).items():
         before = [extra for extra in get_args(hint) if isinstance(extra, Before)]
-        if get_origin(hint) is not Annotated or not before or name in task:
+        if get_origin(hint) is not Annotated or not before:
             continue
-        older = stored is not None and name not in _task(stored)
-        default = inspect.signature(constructor).parameters[name].default
         with whole.unlocked():
-            task[name] = before[0].value if older else default
+            if stored is not None and name not in _task(stored):
+                task[name] = before[0].value
+            elif name not in task:
+                task[name] = inspect.signature(constructor).parameters[name].default
     return whole.lock()
 
 

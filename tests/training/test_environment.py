@@ -110,12 +110,12 @@ def test_a_machine_without_git_has_no_commit(tmp_path, monkeypatch, looked_at_an
 def test_what_may_change_numbers_is_noted(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
-    monkeypatch.setenv("PASSWORD", "secret")
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "gs://me:secret@host/x")
+    monkeypatch.setenv("PASSWORD", "hush-hush")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "gs://me:hush-hush@host/x")
     start = with_start({}, 2)["starts"][-1]
     assert start["variables"]["XLA_FLAGS"] == "--xla_cpu_enable_fast_math=true"
     assert start["variables"]["NVIDIA_TF32_OVERRIDE"] == "0"
-    assert "secret" not in json.dumps(start)
+    assert "hush" not in json.dumps(start)
 
 
 OTHERWISE = {

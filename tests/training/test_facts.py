@@ -12,7 +12,7 @@ from seqmodels.errors import UserError
 from seqmodels.experiment import Experiment, TrainSettings
 from seqmodels.experiments import evaluation, runs
 from seqmodels.experiments.runs import LoadedRun
-from seqmodels.tasks import Copy
+from seqmodels.tasks import TASKS, Copy
 from seqmodels.tasks.reading import HASHED_WHOLE, ReadingTask, record_file
 from seqmodels.training import fit
 from seqmodels.training.facts import as_begun, digest
@@ -247,7 +247,10 @@ def test_a_large_file_is_told_by_its_size_and_ends(tmp_path):
 
 @pytest.mark.parametrize("kind", FILE_TASKS)
 def test_older_folders_keep_their_splits(kind):
-    """Their config lacks how files are split, and it is what it was then; new ones state it."""
+    """Their config lacks how files are split, and it is what it was then; new ones state it.
+
+    What a config file says by default is no wish to split them otherwise.
+    """
     new = ConfigDict({"seed": 0, "task": {"kind": kind, "files": "x"}})
     assert as_begun(new, None).task.splitting == "shares"
     assert "splitting" not in new.task
@@ -256,7 +259,8 @@ def test_older_folders_keep_their_splits(kind):
     assert as_begun(new, stated).task.splitting == "shares"
     for asked in ("shares", "whole_files"):
         said = ConfigDict({"seed": 0, "task": {"kind": kind, "splitting": asked}})
-        assert as_begun(said, older).task.splitting == asked
+        assert as_begun(said, older).task.splitting == "whole_files"
+        assert as_begun(said, stated).task.splitting == as_begun(said, None).task.splitting == asked
 
 
 def test_an_older_run_goes_on_with_its_splits(text, tmp_path):
@@ -265,7 +269,7 @@ def test_an_older_run_goes_on_with_its_splits(text, tmp_path):
     assert config["task"].pop("splitting") == "shares"
     (run.path / "config.json").write_text(json.dumps(config))
     (run.path / "facts.json").unlink()
-    begin(text, run.path)
+    begin(text, run.path)  # whose config says "shares"
     assert evaluated(run.path) is None
     facts = run.facts()
     assert facts is not None
