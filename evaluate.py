@@ -6,6 +6,10 @@ Continues a text with it: python evaluate.py --workdir=runs/text --generate=500
 Or writes for a source: python evaluate.py --workdir=runs/dates --prompt='3 March 1999'
 """
 
+from seqmodels.stopping import stop_at_once
+
+stop_at_once(__name__)  # while the rest is imported
+
 from absl import flags
 
 from seqmodels import cli

@@ -5,6 +5,10 @@ report/index.html, in one file that opens offline; its figures and tables lie be
 and Markdown.
 """
 
+from seqmodels.stopping import stop_at_once
+
+stop_at_once(__name__)  # while the rest is imported
+
 from absl import flags
 
 from seqmodels import cli

@@ -7,6 +7,10 @@ For a machine that isn't here: --target=tpu:v5e:4x4 or --target=gpu:h100:8, with
 cuda.
 """
 
+from seqmodels.stopping import stop_at_once
+
+stop_at_once(__name__)  # while the rest is imported
+
 from absl import flags
 
 from seqmodels import cli

@@ -5,6 +5,10 @@ again goes on where it stopped; on another machine, with --storage, it adds work
 the runs. Any key of the config can be set for all of them: --config.train.steps=500.
 """
 
+from seqmodels.stopping import stop_at_once
+
+stop_at_once(__name__)  # while the rest is imported
+
 from pathlib import Path
 
 from absl import flags

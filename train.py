@@ -7,6 +7,10 @@ Two machines: the same command with --processes=2 --coordinator=HOST:PORT on bot
 --process=0, the other with --process=1, and a --workdir that both can reach.
 """
 
+from seqmodels.stopping import stop_at_once
+
+stop_at_once(__name__)  # while the rest is imported
+
 import tempfile
 
 from absl import flags

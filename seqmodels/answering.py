@@ -43,10 +43,11 @@ def answered(name: str, patience: float = PATIENCE, last: float = LAST) -> Itera
             asked += 1
             if main.moves_within(patience if asked == 1 else last):
                 continue
-            if asked > 1:
+            if asked == 1:
+                say = "stopping as soon as what runs now lets it; Ctrl-C again ends it within"
+                os.write(2, f"{name}: {say} {last:.0f} s\n".encode(errors="replace"))
+            else:
                 os._exit(128 + signal.SIGINT)
-            say = "stopping as soon as what runs now lets it; Ctrl-C again ends it within"
-            os.write(2, f"{name}: {say} {last:.0f} s\n".encode(errors="replace"))
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

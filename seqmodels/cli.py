@@ -2,18 +2,22 @@
 
 import math
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
+from seqmodels import stopping
 from seqmodels.answering import answered
 from seqmodels.config import load_config, override
 from seqmodels.config_help import as_flags, describe_config
 from seqmodels.errors import ConfigError, UserError
+from seqmodels.output import Lenient, in_a_line
 
 TRACEBACK = flags.DEFINE_boolean(
     "traceback", False, "of what went wrong in a config file, show the calls"
@@ -44,6 +48,25 @@ def run(main: Callable[[], None], takes_config: bool = False) -> NoReturn:
 
 
 def _run(main: Callable[[list[str]], None], takes_config: bool, takes_names: bool) -> NoReturn:
+    for descriptor in (0, 1, 2):  # one that is closed would be given to the next file
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    streams = [stream and Lenient(stream) for stream in (sys.stdout, sys.stderr)]
+    output: Any = streams[0]
+    errors: Any = streams[1]
+    try:
+        with redirect_stdout(output), redirect_stderr(errors), stopping.raised():
+            _run_guarded(main, takes_config, takes_names)
+    finally:
+        for stream in filter(None, streams):
+            stream.settle()
+
+
+def _run_guarded(
+    main: Callable[[list[str]], None], takes_config: bool, takes_names: bool
+) -> NoReturn:
     name = sys.argv[0]
     logging.set_verbosity(logging.ERROR)  # libraries log each backend and each save
 
@@ -88,6 +111,11 @@ def _run(main: Callable[[list[str]], None], takes_config: bool, takes_names: boo
                 hint = " (--traceback shows the calls)" if more else ""
                 print(f"{name}: {error}{hint}", file=sys.stderr)
                 sys.exit(error.exit_code)
+            except OSError as error:
+                if TRACEBACK.value:
+                    raise
+                print(f"{name}: {in_a_line(error)} (--traceback shows the calls)", file=sys.stderr)
+                sys.exit(UserError.exit_code)
             except Exception as error:
                 if isinstance(error, RuntimeError) and str(error).startswith(_NO_BACKEND):
                     print(f"{name}: {_lacking_platform(error)}", file=sys.stderr)
@@ -100,9 +128,9 @@ def _run(main: Callable[[list[str]], None], takes_config: bool, takes_names: boo
                     f"{name}: memory is full: {said}; lower a size of the config", file=sys.stderr
                 )
                 sys.exit(UserError.exit_code)
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as stop:
                 print(f"{name}: stopped", file=sys.stderr)
-                sys.exit(130)
+                sys.exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
 
         return call
 

@@ -5,6 +5,7 @@ error, for those who want to see the calls.
 """
 
 import inspect
+import os
 import sys
 import traceback
 import types
@@ -29,8 +30,8 @@ def run_config(file: str, function: str, argument: str | None) -> Any:
       ConfigError: the file is missing, is no Python, fails, or has no such function.
     """
     path = local_path(file, "--config=")
-    if not path.is_file():
-        siblings = [str(p) for p in path.parent.glob("*.py")]
+    if not os.path.isfile(path):  # pathlib's raises for a name that is too long
+        siblings = [str(p) for p in path.parent.glob("*.py")] if os.path.isdir(path.parent) else []
         raise ConfigError(f"--config={file}: no such file; {nearest(str(path), siblings)}")
     module = _guarded(path, lambda: _module(path))
     found = getattr(module, function, None)

@@ -43,8 +43,9 @@ def _arguments(function: ast.FunctionDef) -> list[str]:
 
 
 def _shown(default: ast.expr) -> str:
-    is_text = isinstance(default, ast.Constant) and isinstance(default.value, str)
-    return str(default.value) if is_text else ast.unparse(default)
+    if isinstance(default, ast.Constant) and isinstance(default.value, str):
+        return default.value
+    return ast.unparse(default)
 
 
 def as_flags(config: ConfigDict) -> Sequence[str]:

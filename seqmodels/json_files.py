@@ -5,6 +5,7 @@ unions of them. It stands beside what writes the file. Unknown keys are left out
 so that a later version's file is still read.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -47,15 +48,16 @@ def read_json_lines[T](
 ) -> Iterator[tuple[str, T | UnreadableError]]:
     """Each line of a file, with its content or what is wrong with it; none where there is no file.
 
-    The last line of a file that does not end in a newline was cut short, and is left out.
+    A last line without its newline that holds none was cut short, and is left out.
     """
-    lines = (_read(file) or b"").split(b"\n")[:-1]
-    for number, line in enumerate(lines, 1):
+    *lines, last = (_read(file) or b"").split(b"\n")
+    for number, line in enumerate([*lines, last] if last else lines, 1):
         text = line.decode(errors="replace")
         try:
             yield text, parse_json(line, schema, f"{file}, line {number},")
         except UnreadableError as error:
-            yield text, error
+            if number <= len(lines):
+                yield text, error
 
 
 def parse_json[T](text: bytes | str, schema: type[T] | GenericAlias, name: str) -> T:
@@ -116,6 +118,11 @@ def _bounded(text: str) -> float:
 
 
 def write_json(file: Path, content: Any) -> None:
+    """Writes a file as :func:`write_whole` does."""
+    write_whole(file, json.dumps(content, indent=2) + "\n")
+
+
+def write_whole(file: Path, content: str) -> None:
     """Writes a file wholly or not at all, and returns when it is on the disk.
 
     Raises:
@@ -123,13 +130,14 @@ def write_json(file: Path, content: Any) -> None:
     """
     temporary = file.with_name(f".{file.name}.{socket.gethostname()}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8") as opened:
-            opened.write(json.dumps(content, indent=2) + "\n")
+        with temporary.open("w", encoding="utf-8", errors="replace", newline="\n") as opened:
+            opened.write(content)
             opened.flush()
             os.fsync(opened.fileno())
         temporary.replace(file)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise UserError(f"{file} can't be written ({error.strerror})") from None
 
 

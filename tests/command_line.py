@@ -5,6 +5,7 @@ import io
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from ml_collections import ConfigDict
 from seqmodels import cli
 from seqmodels.config import load_config
 from seqmodels.experiment import build_experiment
+from seqmodels.stopping import SIGNALS
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import initial_state
@@ -64,11 +66,12 @@ def train_command(workdir: Path, *more: str) -> list[str]:
     return ["train.py", CONFIG, f"--workdir={workdir}", *TINY, *more]
 
 
-def call(script: str, *arguments: str) -> tuple[int, str, str]:
+def call(script: str, *arguments: str, output: io.StringIO | None = None) -> tuple[int, str, str]:
     """Runs a script in this process: its exit code, standard output and standard error."""
-    output, errors = io.StringIO(), io.StringIO()
+    output, errors = output or io.StringIO(), io.StringIO()
     app.define_help_flags()
     before = set(flags.FLAGS)
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         with (
             contextlib.chdir(ROOT),
@@ -80,6 +83,8 @@ def call(script: str, *arguments: str) -> tuple[int, str, str]:
         ):
             runpy.run_path(script, run_name="__main__")
     finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         for name in set(flags.FLAGS) - before:
             delattr(flags.FLAGS, name)
         flags.FLAGS.unparse_flags()

@@ -1,5 +1,7 @@
-"""What befalls a run at a moment that the test chooses: observers for ``fit``."""
+"""What befalls a run at a moment that the test chooses: observers for ``fit``, and a bad output."""
 
+import io
+import os
 import signal
 from collections.abc import Callable
 
@@ -17,6 +19,20 @@ def at(moment: Moment, step: int, action: Callable[[], object], time: int = 1) -
             action()
 
     return observer
+
+
+class Refusing(io.StringIO):
+    """A stream that takes nothing: its reader has gone, or the disk is full."""
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.number = number
+
+    def write(self, text: str) -> int:
+        raise OSError(self.number, os.strerror(self.number))
+
+    def flush(self) -> None:
+        raise OSError(self.number, os.strerror(self.number))
 
 
 def terminate() -> None:

@@ -143,7 +143,7 @@ def evaluate(folder: Path, say: Callable[[str], None]) -> None:
 
 def evaluate_lengths(folder: Path, say: Callable[[str], None]) -> None:
     """evaluate.py --lengths."""
-    scores = LengthScores({name: Score(v, v, v, 9) for name, v in SCORES.items()}, {})
+    scores = LengthScores({name: Score(v, v, v, 9) for name, v in SCORES.items()}, {}, {})
     with (
         mock.patch.object(lengths_run, "evaluate_lengths", return_value=[(12, scores)]),
         mock.patch.object(lengths_run, "draw_lengths", return_value=""),
@@ -173,7 +173,7 @@ def sweep(folder: Path, say: Callable[[str], None]) -> None:
         mock.patch.object(_Sweep, "_watch", return_value=None),
         mock.patch("builtins.print", lambda *words, **_: say(" ".join(map(str, words)))),
     ):
-        run_sweep(f"{folder.parent}/small.py", [], str(folder), ROOT / "train.py", SweepOptions(1))
+        run_sweep("small.py", [], f"sweeps/{folder.name}", ROOT / "train.py", SweepOptions(1))
 
 
 def scale(folder: Path, say: Callable[[str], None]) -> None:
@@ -268,20 +268,25 @@ def outcomes(
         relative = str(file.relative_to(old / folder))
         mutation = mutate(random, relative, file.read_bytes())
         for reader in readers:
-            copied = scratch / "mutated"
-            shutil.rmtree(copied, ignore_errors=True)
-            shutil.copytree(old / folder, copied / Path(folder).name)
-            shutil.copy(old / "small.py", copied)
-            (copied / Path(folder).name / relative).write_bytes(mutation.content)
-            yield _judge(folder, copied / Path(folder).name, reader, mutation)
+            mutated = scratch / "mutated"
+            shutil.rmtree(mutated, ignore_errors=True)
+            shutil.copytree(old / folder, mutated / folder)
+            shutil.copy(old / "small.py", mutated)
+            (mutated / folder / relative).write_bytes(mutation.content)
+            with contextlib.chdir(mutated):  # where its commands ran
+                yield _judge(folder, mutated / folder, reader, mutation)
 
 
 def _judge(folder: str, copied: Path, reader: Reader, mutation: Mutation) -> Outcome:
     said: list[str] = []
     ended, message = "as it stands", ""
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()) as errors,
+        ):
             reader(copied, said.append)
+        said += errors.getvalue().splitlines()
     except UserError as error:
         ended, message = "refused", str(error)
     except Exception as error:

@@ -1,16 +1,21 @@
 """What a mistake on the command line costs: one line, and nothing else."""
 
+import errno
 import inspect
 import json
+import signal
 
 import jax
 import pytest
+from ml_collections import ConfigDict
 
 from seqmodels import cli
 from seqmodels.config import to_dict
 from seqmodels.experiments import generation
+from seqmodels.stopping import SIGNALS
 from tests.command_line import CONFIG, ROOT, TINY, call, tiny_config
 from tests.experiments.report.folders import run_folder
+from tests.moments import Refusing
 
 COMPILED: list[str] = []
 jax.monitoring.register_event_duration_secs_listener(
@@ -201,12 +206,32 @@ def test_flags_reach_what_they_are_for(monkeypatch):
     assert asked == chosen | {"count": 5}
 
 
-def test_ctrl_c_before_anything_runs(tmp_path, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_before_anything_runs(tmp_path, monkeypatch, number):
+    before = signal.signal(number, signal.default_int_handler)  # nohup would have it ignored
+    monkeypatch.setattr(cli, "load_config", lambda *_: signal.raise_signal(number) or ConfigDict())
+    found = call("train.py", CONFIG, f"--workdir={tmp_path}")
+    signal.signal(number, before)
+    assert found == (128 + number, "", "train.py: stopped\n")
 
-    monkeypatch.setattr(cli, "load_config", interrupted)
-    assert call("train.py", CONFIG, f"--workdir={tmp_path}") == (130, "", "train.py: stopped\n")
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device", "x/y"), OSError("odd")])
+def test_a_file_that_fails_is_one_line(tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(cli, "load_config", fail)
+    said = "x/y: No space left on device" if error.errno else "OSError: odd"
+    expected = f"train.py: {said} (--traceback shows the calls)\n"
+    assert call("train.py", CONFIG, f"--workdir={tmp_path}") == (2, "", expected)
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC])
+def test_a_reader_that_goes_away_is_no_error(tmp_path, number):
+    run_folder(tmp_path / "run", finished=False)
+    arguments = [str(tmp_path), f"--out={tmp_path}/report"]
+    assert call("report.py", *arguments, output=Refusing(number)) == (0, "", "")
+    assert (tmp_path / "report/index.html").exists()
 
 
 def test_a_platform_that_is_not_there(tmp_path, monkeypatch):

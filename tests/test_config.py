@@ -62,6 +62,8 @@ def test_load_refuses_a_file_that_is_not_there(tmp_path, file):
     expected = f"--config={missing}: no such file; did you mean {file!r}? (known: {file})"
     assert refusal(load_config, str(missing)) == expected
     assert "no such file" in refusal(load_config, "")
+    for name in ("x" * 5000, f"{'x' * 5000}/y.py", f"{'x/' * 3000}y.py"):
+        assert "no such file" in refusal(load_config, name)
     assert "no such file" in refusal(load_config, str(tmp_path))
 
 

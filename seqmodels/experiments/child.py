@@ -129,7 +129,7 @@ def resident_bytes(pid: int) -> int:
     file = Path(f"/proc/{pid}/statm")
     try:
         if file.parent.parent.joinpath("self").exists():
-            return int(file.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            return int(file.read_text("utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
         ps = subprocess.run(
             ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False
         )

@@ -1,7 +1,6 @@
 """Scores of a trained run, as a table and as JSON."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from seqmodels.errors import UserError
 from seqmodels.experiments.runs import keep, load_run
@@ -15,7 +14,7 @@ from seqmodels.training.step import jit_evaluation_step
 
 def evaluate_run(
     workdir: str, checkpoint: str, names: Sequence[str], devices: int | None = None
-) -> dict[str, Any]:
+) -> dict[Split, dict[str, float]]:
     """Scores a checkpoint of a run, prints a table and adds it to ``evaluations.json``.
 
     The file holds one entry a step and split: ``{"300": {"test": {"accuracy": 0.98}}}``.
@@ -36,13 +35,13 @@ def evaluate_run(
         wrong = unknown[0] if unknown else ""
         raise UserError(f"--split={wrong!r} is not one of {', '.join(SPLITS)}")
     run = load_run(workdir, checkpoint, devices)
-    stored = run.workdir.read("evaluations.json") or {}
+    run.workdir.read("evaluations.json")  # what can't be read is said before it takes time
     experiment, settings = run.experiment, run.experiment.train
     for split in splits:
         if experiment.task.examples(split, settings.length) is None:
             raise UserError(f"--split={split}: its examples are endless; use validation or test")
     step = jit_evaluation_step(experiment.model, experiment.task, run.mesh)
-    scores = {
+    scores: dict[Split, dict[str, float]] = {
         split: evaluate(
             step,
             run.params,
@@ -54,18 +53,25 @@ def evaluate_run(
         )
         for split in splits
     }
-    held = {split: levels(experiment.task, split, settings.length) for split in splits}
+    held: dict[Split, dict[str, float]] = {
+        split: levels(experiment.task, split, settings.length) for split in splits
+    }
     mark = {} if run.other_data is None else {"other_data": run.other_data}
+
+    def store() -> None:
+        stored = run.workdir.read("evaluations.json") or {}  # again: another may have added to it
+        marked = {split: metrics | mark for split, metrics in scores.items()}
+        stored[str(run.step)] = stored.get(str(run.step), {}) | marked
+        run.workdir.write("evaluations.json", stored)
+
+    keep(store)
     title = f"{workdir}, checkpoint {run.step}" + (" (other data than the run's)" if mark else "")
     _print_table(scores, held, title)
-    marked = {split: metrics | mark for split, metrics in scores.items()}
-    stored[str(run.step)] = stored.get(str(run.step), {}) | marked
-    keep(lambda: run.workdir.write("evaluations.json", stored))
     return scores
 
 
 def _print_table(
-    scores: Mapping[Any, dict[str, float]], held: Mapping[Any, dict[str, float]], title: str
+    scores: Mapping[Split, dict[str, float]], held: Mapping[Split, dict[str, float]], title: str
 ) -> None:
     """Each split's metrics, and what its score is held against."""
     names, against = (list(next(iter(values.values()))) for values in (scores, held))

@@ -10,6 +10,7 @@ from seqmodels.arrays import AnyArray, Array, Int, Key, Params, State
 from seqmodels.decoding import Sampling, beam_search, begin, decode
 from seqmodels.errors import ConfigError, ParameterError, UserError, require, require_seed
 from seqmodels.experiments.runs import LoadedRun, keep, load_run
+from seqmodels.json_files import write_whole
 from seqmodels.model import Model
 from seqmodels.tasks.base import Batch, WritingTask
 from seqmodels.tasks.text import Text
@@ -143,9 +144,9 @@ def generate_run(
         raise UserError(f"--generate={count}{what}: {error}") from None
     except ParameterError as error:
         raise UserError(f"--{error}") from None
-    print(text)
     file = run.workdir.path / "sample.txt"
-    keep(lambda: file.write_text(text + "\n", encoding="utf-8"))
+    keep(lambda: write_whole(file, text + "\n"))
+    print(text)
     return text
 
 

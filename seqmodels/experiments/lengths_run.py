@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from seqmodels.errors import UserError
@@ -14,10 +15,12 @@ from seqmodels.experiments.lengths import (
     read_lengths,
 )
 from seqmodels.experiments.pictures import draw_lengths
-from seqmodels.experiments.runs import keep, load_run
+from seqmodels.experiments.runs import LoadedRun, keep, load_run
+from seqmodels.output import decoration
 from seqmodels.tasks.base import SPLITS
 from seqmodels.tasks.chance import WORDS
 from seqmodels.terminal import print_table
+from seqmodels.training.processes import say
 from seqmodels.training.progress import format_value
 
 
@@ -54,16 +57,13 @@ def lengths_run(
     if threshold is None and spec.higher_is_better:
         threshold = 0.9
     print(f"{workdir}, checkpoint {run.step}, trained up to length {trained}, {asked.split}:")
-    stored: dict[str, Any] = run.workdir.read("lengths.json") or {}
-    entry = stored.setdefault(str(run.step), {}).setdefault(asked.split, {})
+    run.workdir.read("lengths.json")  # what can't be read is said before it takes time
     scores: dict[int, LengthScores] = {}
     kept = True
-    mark = {} if run.other_data is None else {"other_data": run.other_data}
     since = time.monotonic()
     for length, found in evaluate_lengths(run, asked):
         scores[length] = found
-        entry[str(length)] = _plain(found) | mark
-        kept = kept and keep(lambda: run.workdir.write("lengths.json", stored))
+        kept = kept and keep(partial(_store, run, asked.split, length, found))
         now = time.monotonic()
         print(f"length {length:,}: {_shown(spec.score, found)}  {now - since:.1f} s", flush=True)
         since = now
@@ -75,8 +75,17 @@ def lengths_run(
         name = spec.score.replace("_", " ")
         print(f"effective length: {what} ({name} {side} {threshold:g}, and at all shorter ones)")
     if kept:
-        keep(lambda: print(draw_lengths(run, scores)))
+        with decoration("warning: the scores by length can't be drawn", say):
+            print(draw_lengths(run, scores))
     return scores
+
+
+def _store(run: LoadedRun, split: str, length: int, found: LengthScores) -> None:
+    stored = run.workdir.read("lengths.json") or {}  # again: another may have added to it
+    of_step = stored.setdefault(str(run.step), {})
+    mark = {} if run.other_data is None else {"other_data": run.other_data}
+    of_step.setdefault(split, {})[str(length)] = _plain(found) | mark
+    run.workdir.write("lengths.json", stored)
 
 
 def _plain(found: LengthScores) -> dict[str, Any]:

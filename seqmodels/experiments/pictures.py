@@ -15,6 +15,7 @@ from seqmodels.experiments.intervals import SHARES
 from seqmodels.experiments.lengths import Asked, LengthScores, evaluate_lengths
 from seqmodels.experiments.receptive_field import receptive_field
 from seqmodels.experiments.runs import LoadedRun, load_run
+from seqmodels.figures import literal, new_figure, save
 from seqmodels.tasks.base import Batch
 from seqmodels.tasks.chance import WORDS
 
@@ -70,14 +71,6 @@ def draw_pictures(workdir: str, checkpoint: str) -> list[Path]:
     return drawn
 
 
-def _figure(width: float, height: float, title: str) -> Any:
-    from matplotlib.figure import Figure  # here, because the import takes a second
-
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    figure.suptitle(title, fontsize=10)
-    return figure
-
-
 def fields(run: LoadedRun) -> list[Float[np.ndarray, "*L"]]:
     """What the middle output of the first 1, 2, ... blocks sees, as shares of the most."""
     task, reading = run.experiment.task, run.experiment.model.reading
@@ -96,7 +89,7 @@ def _draw_receptive_field(run: LoadedRun, path: Path) -> Path:
         title += " (the middle slice)"
         shown = [field[len(field) // 2] for field in shown]
     rank = shown[0].ndim
-    figure = _figure(2.2 * len(shown) + 1.0 if rank == 2 else 7.0, 3.0, title + "\n")
+    figure = new_figure(2.2 * len(shown) + 1.0 if rank == 2 else 7.0, 3.0, title + "\n")
     if rank == 1:
         axes = figure.subplots()
         image = axes.imshow(
@@ -114,7 +107,7 @@ def _draw_receptive_field(run: LoadedRun, path: Path) -> Path:
             axes.set_xlabel("column")
         every[0].set_ylabel("row")
     figure.colorbar(image, ax=every, label="gradient, share of the largest")
-    figure.savefig(path)
+    save(figure, path)
     return path
 
 
@@ -124,7 +117,7 @@ def _draw_attention(run: LoadedRun, maps: list[Map], path: Path) -> Path:
     queries, keys = (max(layer.weights.shape[axis] for layer in maps) for axis in (1, 2))
     side = 2.2 if max(queries, keys) > NAMED else 0.13 * max(queries, keys) + 1.2
     title = f"{run.workdir.path.name}: how much each position takes from each other"
-    figure = _figure(side * heads + 1.2, (side + 0.4) * len(maps) + 0.5, title + "\n")
+    figure = new_figure(side * heads + 1.2, (side + 0.4) * len(maps) + 0.5, title + "\n")
     grid = figure.subplots(len(maps), heads, squeeze=False)
     for row, layer in zip(grid, maps, strict=True):
         for head, axes in enumerate(row):
@@ -134,10 +127,8 @@ def _draw_attention(run: LoadedRun, maps: list[Map], path: Path) -> Path:
             image = axes.imshow(
                 layer.weights[head], cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
             )
-            axes.set_title(
-                layer.title if len(layer.weights) == 1 else f"{layer.title}, head {head + 1}",
-                fontsize=7,
-            )
+            of_many = f", head {head + 1}" if len(layer.weights) > 1 else ""
+            axes.set_title(literal(layer.title) + of_many, fontsize=7)
             axes.tick_params(labelsize=6, length=1.5)
             _name(axes.xaxis, layer.columns)
             _name(axes.yaxis, layer.rows)
@@ -145,13 +136,13 @@ def _draw_attention(run: LoadedRun, maps: list[Map], path: Path) -> Path:
     for axes in grid[-1]:
         axes.set_xlabel("looked at", fontsize=8)
     figure.colorbar(image, ax=grid, label="weight", shrink=0.8 / len(maps))
-    figure.savefig(path)
+    save(figure, path)
     return path
 
 
 def _name(axis: Any, names: list[str] | None) -> None:
     if names is not None and len(names) <= NAMED:
-        axis.set_ticks(range(len(names)), names)
+        axis.set_ticks(range(len(names)), [literal(name) for name in names])
 
 
 def scores_by_length(run: LoadedRun) -> dict[int, LengthScores]:
@@ -166,7 +157,7 @@ def draw_lengths(run: LoadedRun, scores: dict[int, LengthScores]) -> Path:
     """Draws a task's score against the length, with its interval, into the run's folder."""
     spec, trained = run.experiment.task.spec, run.experiment.train.length
     name = spec.score.replace("_", " ")
-    figure = _figure(6.0, 3.2, f"{run.workdir.path.name}: {name} by length")
+    figure = new_figure(6.0, 3.2, f"{run.workdir.path.name}: {name} by length")
     axes = figure.subplots()
     lengths = list(scores)
     found = [scores[length].metrics[spec.score] for length in lengths]
@@ -190,7 +181,7 @@ def draw_lengths(run: LoadedRun, scores: dict[int, LengthScores]) -> Path:
     folder = run.workdir.path / "pictures"
     folder.mkdir(exist_ok=True)
     path = folder / "by-length.png"
-    figure.savefig(path)
+    save(figure, path)
     return path
 
 
@@ -203,7 +194,7 @@ def _draw_written_digits(run: LoadedRun, path: Path) -> Path:
     greys = write_for(run, batch, Choice(Sampling(1.0)), jax.random.key(0))
     side = round(length**0.5)
     images = np.asarray(greys).reshape(classes, SAMPLES, side, side)
-    figure = _figure(
+    figure = new_figure(
         0.55 * classes + 0.6, 0.55 * SAMPLES + 0.8, f"{run.workdir.path.name}: written"
     )
     grid = figure.subplots(SAMPLES, classes)
@@ -214,5 +205,5 @@ def _draw_written_digits(run: LoadedRun, path: Path) -> Path:
             axes.set_xticks([])
             axes.set_yticks([])
         grid[0, digit].set_title(str(digit), fontsize=9)
-    figure.savefig(path)
+    save(figure, path)
     return path

@@ -31,7 +31,7 @@ from seqmodels.json_files import UnreadableError, convert, read_json, write_json
 from seqmodels.paths import local_path
 from seqmodels.training.environment import command
 from seqmodels.training.startup import overlooked_card
-from seqmodels.training.workdir import require_utf8
+from seqmodels.training.workdir import held_folder, require_utf8
 
 CELL = "seqmodels.experiments.cell"
 """The module that measures one."""
@@ -72,6 +72,19 @@ def scale(
     require_tasks(tasks)
     require_utf8(workdir)
     folder = local_path(workdir, "--workdir=")
+    with held_folder(folder):
+        return _scale(settings, config, config_file, folder, target, within or {}, tasks)
+
+
+def _scale(
+    settings: Settings,
+    config: ConfigDict,
+    config_file: str,
+    folder: Path,
+    target: str | None,
+    within: dict[str, float],
+    tasks: tuple[str, ...],
+) -> dict[str, Any]:
     _open(folder, config, target)
     if target is None and (card := overlooked_card()):
         print(f"warning: {card}", file=sys.stderr, flush=True)
@@ -84,10 +97,10 @@ def scale(
     finally:  # what is done is kept, also after Ctrl-C
         results.setdefault("quality", _stored_quality(folder))
         results["cells"] = list(table.cells.values())
-        results |= summarise(results["cells"], settings.from_length, within or {})
+        results |= summarise(results["cells"], settings.from_length, within)
         _write(folder, results)
     print_scaling(results)
-    print(f"{workdir}/scaling.json and scaling.csv hold it all")
+    print(f"{folder}/scaling.json and scaling.csv hold it all")
     return results
 
 
@@ -163,7 +176,7 @@ def _forget_ended(cells: Path) -> None:
         with contextlib.suppress(UnreadableError, ValueError):
             cell = read_cell(cells, mixer, int(length))
             if cell is not None and cell["status"] not in DONE:
-                file.unlink()
+                file.unlink(missing_ok=True)
 
 
 class _Table:

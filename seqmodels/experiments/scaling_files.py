@@ -1,7 +1,7 @@
 """The files of a scaling's folder: a cell each in ``cells/``, and ``scaling.json`` of them all."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta
 
@@ -75,6 +75,8 @@ class QualityFile(TypedDict):
     steps: Count | None
     seconds: float | None
     parameters: Count | None
+    chance: NotRequired[float]
+    shown_chance: NotRequired[float]
     step_seconds: float | None
     temporary_bytes: Count | None
     status: str

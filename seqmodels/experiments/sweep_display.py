@@ -11,7 +11,9 @@ from rich.table import Table
 from seqmodels.experiments.groups import Group, Run, argument_text
 from seqmodels.experiments.trials import Trial, TrialFile
 from seqmodels.json_files import UnreadableError
+from seqmodels.output import decoration
 from seqmodels.terminal import plain_console
+from seqmodels.training.processes import say
 from seqmodels.training.progress import format_value
 
 _ENDED = ("finished", "failed", "pruned")
@@ -71,13 +73,15 @@ class SweepDisplay:
                 ended.append(now)
             if results is not None:
                 self._scores[name] = results["validation"][self._score]
-        if self._ended_before is None:
-            self._ended_before = self.count("finished", "failed", "pruned")
-        elif not self._console.is_terminal:
-            for trial in ended:
-                self._console.print(self._line(trial))
-        if self._console.is_terminal:
-            self._live.update(self._table(), refresh=True)
+        is_first = self._ended_before is None
+        if is_first:
+            self._ended_before = self.count(*_ENDED)
+        with decoration("warning: the sweep's progress can't be shown", say):
+            if self._console.is_terminal:
+                self._live.update(self._table(), refresh=True)
+            elif not is_first:
+                for trial in ended:
+                    self._console.print(self._line(trial))
         return bool(ended)
 
     def count(self, *states: str) -> int:

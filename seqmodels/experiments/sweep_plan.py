@@ -137,6 +137,7 @@ class _Builder:
         self._match = match
         self._width = width
         self._built: dict[str, _Built] = {}
+        self._widths: dict[str, int] = {}
         self.scores: set[tuple[str, bool]] = set()
 
     def group(self, points: list[Point]) -> Group:
@@ -214,7 +215,11 @@ class _Builder:
         experiment = build_experiment(config)
         width = None
         if self._match is not None:
-            width = self._width or match_width(experiment, config, self._match, name)
+            unseeded = json.dumps({k: v for k, v in rest.items() if k != "seed"}, sort_keys=True)
+            if unseeded not in self._widths:
+                width = self._width or match_width(experiment, config, self._match, name)
+                self._widths[unseeded] = width
+            width = self._widths[unseeded]
             override(config, WIDTH, str(width))
             experiment = build_experiment(config)
         spec = experiment.task.spec

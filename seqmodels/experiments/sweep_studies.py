@@ -86,6 +86,7 @@ class Studies:
         trials = study.get_trials(deepcopy=False)
         names = {trial.number: _name(trial) for trial in trials}
         live = {names[t.number] for t in trials if t.state in LIVE}
+        waiting = {names[t.number] for t in trials if t.state == TrialState.WAITING}
         told = {names[t.number] for t in trials if t.state == TrialState.COMPLETE}
         given_up = {
             names[t.number]
@@ -110,6 +111,10 @@ class Studies:
                     study.add_trial(
                         optuna.create_trial(value=value, user_attrs=run_attributes(run))
                     )
+            elif run.name in waiting:
+                stored = trial.read()
+                if stored is not None and stored["state"] != "running":
+                    trial.set_state("waiting")
             elif run.name not in live | given_up:
                 trial.enter()
                 study.add_trial(

@@ -189,7 +189,7 @@ class Trial:
         """The steps of the run's validations so far, each with its score."""
         found = []
         with contextlib.suppress(UnreadableError):  # of the whole file: the run itself says so
-            for event in read_event_lines(self.folder):
+            for _, event in read_event_lines(self.folder):
                 if isinstance(event, dict) and event["split"] == "validation":
                     value = event.get(score)
                     if event["step"] < 2**31 and isinstance(value, int | float):
@@ -227,12 +227,15 @@ def run_of(point: Any) -> Run:
 @contextmanager
 def folder_lock(sweep: Path) -> Iterator[None]:
     """Waits for, and holds, what a sweep's folder has but one of: its list of points."""
-    try:
-        file = (sweep / ".lock").open("w")
-    except OSError as error:
-        raise UserError(f"--workdir={sweep} can't be written ({error.strerror})") from None
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context((sweep / ".lock").open("w"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise UserError(
+                f"--workdir={sweep} can't be written, or has no locks ({error.strerror}); choose "
+                "another folder"
+            ) from None
         yield
 
 

@@ -3,6 +3,7 @@
 A new task is a class that follows :class:`seqmodels.tasks.base.Task`, and a line here.
 """
 
+from seqmodels.tasks.arithmetic import ModularArithmetic, ModularArithmeticBrackets
 from seqmodels.tasks.copy import Copy
 from seqmodels.tasks.dates import Dates
 from seqmodels.tasks.digits import Digits
@@ -13,8 +14,6 @@ from seqmodels.tasks.in_context import FuzzyRecall, InContextRecall, Memorisatio
 from seqmodels.tasks.languages import (
     CycleNavigation,
     EvenPairs,
-    ModularArithmetic,
-    ModularArithmeticBrackets,
     Parity,
     WordProblem,
 )

@@ -5,6 +5,10 @@ python -m seqmodels.tasks.freeze --config=configs/recall.py --out=frozen/recall 
 Read it back with task kind "frozen", or anywhere with tfds.builder_from_directory(DIR).
 """
 
+from seqmodels.stopping import stop_at_once
+
+stop_at_once(__name__)  # while the rest is imported
+
 from absl import flags
 from rich.progress import Progress, TaskID
 

@@ -1,7 +1,11 @@
 """ListOps: nested operations on lists of digits, from Long Range Arena."""
 
+import math
+import threading
+from functools import lru_cache
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from seqmodels.arrays import Bool, Int
@@ -22,8 +26,12 @@ SHORTEST_SHARE = 4
 """The shortest expression has a fourth of the longest's tokens, as 500 has of 2,000."""
 TRIES = 100_000
 """So many expressions are drawn for the next one that is neither too long nor too short."""
-FEWEST, MOST = 64, 4096
+FEWEST, MOST = 64, 8192
 """So many are drawn together, at least and at most."""
+STEPS, POSITIONS = 8, 2**16
+"""Training batches of so many steps, or of so many positions, are drawn together: NumPy's time for
+a small batch is that of its calls."""
+_DRAWING = threading.Lock()
 
 
 class _Shapes(NamedTuple):
@@ -60,7 +68,7 @@ class ListOps(GeneratedTask):
     >>> task = ListOps(seed=0, arguments=4)
     >>> batch = task.batch("train", 0, batch_size=1, length=20)
     >>> " ".join(SHOWN[token] for token in batch.inputs[0][batch.mask[0]]), batch.targets.tolist()
-    ('[SM [SM 1 4 3 ] 9 0 ]', [7])
+    ('[MED [SM 4 0 ] 5 [MED 5 1 8 ] 8 ]', [5])
     """
 
     spec = TaskSpec(
@@ -82,6 +90,17 @@ class ListOps(GeneratedTask):
         self.depth = depth
         self.arguments = arguments
 
+    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+        """Expressions [B, L] with their mask, and their values [B]."""
+        together = min(STEPS, POSITIONS // (batch_size * length))
+        if split != "train" or together <= 1:
+            return super().batch(split, step, batch_size, length)
+        group, place = divmod(step, together)
+        with _DRAWING:  # threads that ask for steps of one group draw it once
+            drawn = _training_rows(self, group, together * batch_size, length)
+        rows = slice(place * batch_size, (place + 1) * batch_size)
+        return jax.tree.map(lambda array: array[rows], drawn)
+
     def draw(
         self, random: np.random.Generator, split: Split, batch_size: int, length: int
     ) -> Batch:
@@ -92,7 +111,8 @@ class ListOps(GeneratedTask):
         done = tried = 0
         while done < batch_size:
             left = batch_size - done
-            count = min(max(FEWEST, 12 * left), MOST)
+            count = int(1.3 * left / _fitting_share(self, length))
+            count = min(max(FEWEST, count), MOST)
             shapes, found = self._shapes(random, count, left, length)
             rows = slice(done, done + found)
             if found:
@@ -120,41 +140,83 @@ class ListOps(GeneratedTask):
     ) -> tuple[_Shapes, int]:
         """The first of some expressions that are neither too short nor too long, and their number.
 
-        All grow together, a depth at a time.
+        All grow together, a depth at a time, by how many arguments each operation has and how many
+        of them are operations; which ones those are is drawn for what is kept alone.
         """
-        levels, all_arguments, all_inner = [], [], []
-        rows, operations = np.arange(count, dtype=np.int32), np.ones(count, int)
-        sizes, fits = np.zeros(count, int), np.ones(count, bool)
+        odds, arguments_of, inner_of = _odds(self.arguments)
+        # By how many tokens an operation is longer than 4, if all in it are as short as can be.
+        longer = arguments_of + 3 * inner_of - 2
+        levels, all_drawn = [], []
+        rows, sizes = np.arange(count), np.full(count, 4.0)
         for depth in range(1, self.depth):
-            arguments = random.integers(2, self.arguments + 1, len(rows), np.int32)
-            rows_of = rows.repeat(arguments)
-            sizes += 2 * operations + np.bincount(rows_of, minlength=count)
-            inner = random.random(len(rows_of), np.float32) < OPERATION_SHARE
-            inner &= depth + 1 < self.depth
+            if depth + 1 < self.depth:
+                drawn = np.searchsorted(odds, random.random(len(rows)), side="right")
+            else:
+                without = np.flatnonzero(inner_of == 0)
+                drawn = without[random.integers(0, len(without), len(rows))]
             levels.append(rows)
-            all_arguments.append(arguments)
-            all_inner.append(inner)
-            deeper = rows_of[inner]
-            operations = np.bincount(deeper, minlength=count)
-            sizes -= operations
-            fits &= sizes + 4 * operations <= longest
-            rows = deeper[fits[deeper]]
+            all_drawn.append(drawn)
+            sizes += np.bincount(rows, longer.take(drawn), count)
+            rows = rows.repeat(inner_of.take(drawn) * (sizes <= longest).take(rows))
             if len(rows) == 0:
                 break
-            operations *= fits
-        fits &= sizes * SHORTEST_SHARE >= longest
+        fits = (sizes <= longest) & (sizes * SHORTEST_SHARE >= longest)
         fits &= fits.cumsum() <= wanted
-        number = fits.cumsum(dtype=np.int32) - 1
-        rows, arguments = np.concatenate(levels), np.concatenate(all_arguments)
-        kept = fits[rows]
-        until = kept.cumsum()[np.cumsum([len(level) for level in levels]) - 1]
+        number = fits.cumsum() - 1
+        ends = np.cumsum([len(level) for level in levels])
+        rows = np.concatenate(levels)
+        kept = fits.take(rows).nonzero()[0]
+        drawn = np.concatenate(all_drawn).take(kept)
+        arguments, inner = arguments_of.take(drawn), inner_of.take(drawn)
         shapes = _Shapes(
-            [int(level) for level in np.diff(until, prepend=0) if level],
-            number[rows[kept]],
-            arguments[kept],
-            np.concatenate(all_inner)[kept.repeat(arguments)],
+            [int(level) for level in np.diff(kept.searchsorted(ends), prepend=0) if level],
+            number.take(rows.take(kept)),
+            arguments,
+            _some(random, arguments, inner),
         )
         return shapes, int(fits.sum())
+
+
+@lru_cache(maxsize=4)
+def _training_rows(task: ListOps, group: int, rows: int, length: int) -> Batch:
+    """The batches of the steps of a group, one after another."""
+    return GeneratedTask.batch(task, "train", group, rows, length)
+
+
+@lru_cache(maxsize=64)
+def _fitting_share(task: ListOps, length: int) -> float:
+    """About how many expressions are neither too short nor too long; at least 1 in MOST."""
+    found = task._shapes(np.random.default_rng(0), MOST, MOST, length)[1]
+    return max(found, 1) / MOST
+
+
+@lru_cache(maxsize=8)
+def _odds(most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers of arguments, and of operations among them, with their odds, summed up."""
+    pairs = [(count, inner) for count in range(2, most + 1) for inner in range(count + 1)]
+    shares = [
+        math.comb(count, inner) * OPERATION_SHARE**inner * (1 - OPERATION_SHARE) ** (count - inner)
+        for count, inner in pairs
+    ]
+    arguments, inner = np.array(pairs, np.int32).T
+    return np.cumsum(shares)[:-1] / (most - 1), arguments, inner
+
+
+def _some(
+    random: np.random.Generator, counts: Int[np.ndarray, "n"], some: Int[np.ndarray, "n"]
+) -> Bool[np.ndarray, "m"]:
+    """Of each of some numbers of things so many, any as likely; all follow one another.
+
+    >>> _some(np.random.default_rng(0), np.array([3, 2]), np.array([1, 2])).tolist()
+    [False, True, False, True, True]
+    """
+    left = counts - np.arange(counts.max(initial=0))[:, None]
+    drawn = random.random(left.shape) * left
+    chosen, needed = np.empty(left.shape, bool), some.copy()
+    for odds, now in zip(drawn, chosen, strict=True):
+        np.less(odds, needed, out=now)  # each of those that are left is needed by the same odds
+        needed -= now
+    return chosen.T[left.T > 0]
 
 
 def _write(
@@ -166,54 +228,71 @@ def _write(
     values = random.integers(0, 10, len(inner), np.int32)
     tokens = np.ones(len(inner), np.int32)
     begins = arguments.cumsum() - arguments
+    owner = np.arange(len(rows)).repeat(arguments)
     inside = inner.nonzero()[0]  # which argument each operation below the first depth is
-    ends = np.cumsum(levels)
+    ends = np.cumsum([0, *levels]).tolist()
     slots = [*begins[ends[:-1]].tolist(), len(inner)]
+    evaluate = _Evaluation(operations, arguments, begins, owner)
     # From the deepest on, what an operation stands for and how long it is.
     for depth in reversed(range(len(levels))):
-        here = slice(ends[depth] - levels[depth], ends[depth])
-        first = begins[here][0]
-        below = slice(first, slots[depth])
-        counts = arguments[here]
-        results = apply(operations[here], values[below], counts)
-        sizes = np.add.reduceat(tokens[below], begins[here] - first) + 2
+        here, below = slice(*ends[depth : depth + 2]), slice(*slots[depth : depth + 2])
+        results = evaluate(values, here, below)
+        sizes = np.add.reduceat(tokens[below], begins[here] - below.start) + 2
         if depth:
             places = inside[here.start - levels[0] : here.stop - levels[0]]
             values[places], tokens[places] = results, sizes
-    before = tokens.cumsum() - tokens
     # From the first on, where it stands.
-    owner = np.arange(len(rows)).repeat(arguments)
+    before = tokens.cumsum() - tokens
     offsets = before - before[begins][owner] + 1
+    above, further = owner[inside], offsets[inside]
     starts = np.zeros(len(rows), int)
     for depth in range(1, len(levels)):
-        here = slice(ends[depth] - levels[depth], ends[depth])
-        places = inside[here.start - levels[0] : here.stop - levels[0]]
-        starts[here] = starts[owner[places]] + offsets[places]
+        here = slice(*ends[depth : depth + 2])
+        deeper = slice(here.start - levels[0], here.stop - levels[0])
+        starts[here] = starts.take(above[deeper]) + further[deeper]
     lengths = np.concatenate([sizes, tokens[inside]])
-    inputs[rows, starts] = operations
-    inputs[rows, starts + lengths - 1] = END
+    row_starts = rows * inputs.shape[1] + starts
+    flat = inputs.reshape(-1)
+    flat[row_starts] = operations
+    flat[row_starts + lengths - 1] = END
     digits = (~inner).nonzero()[0]
-    owner = owner[digits]
-    inputs[rows[owner], starts[owner] + offsets[digits]] = values[digits]
+    flat[row_starts[owner[digits]] + offsets[digits]] = values[digits]
     return sizes, results
 
 
-def apply(
-    operations: Int[np.ndarray, "n"], values: Int[np.ndarray, "m"], counts: Int[np.ndarray, "n"]
-) -> Int[np.ndarray, "n"]:
-    """The values of operations, whose arguments, so many of each, stand one after another.
+class _Evaluation:
+    """The values of operations, whose arguments begin somewhere and stand one after another.
 
-    >>> apply(np.array([MEDIAN, SUM]), np.array([3, 8, 4, 9, 7, 8]), np.array([4, 2])).tolist()
+    >>> counts, owner = np.array([4, 2]), np.array([0, 0, 0, 0, 1, 1])
+    >>> evaluate = _Evaluation(np.array([MEDIAN, SUM]), counts, np.array([0, 4]), owner)
+    >>> evaluate(np.array([3, 8, 4, 9, 7, 8]), slice(0, 2), slice(0, 6)).tolist()
     [6, 5]
     """
-    ends = counts.cumsum()
-    begins = ends - counts
-    tens = np.arange(0, 10 * len(counts), 10)
-    ordered = tens.repeat(counts) + values
-    ordered.sort()
-    low = np.where(
-        operations == MAXIMUM, ends - 1, begins + (operations == MEDIAN) * ((counts - 1) // 2)
-    )
-    high = np.where(operations == MEDIAN, begins + counts // 2, low)
-    ordered_value = (ordered[low] + ordered[high]) // 2 - tens
-    return np.where(operations == SUM, np.add.reduceat(values, begins) % 10, ordered_value)
+
+    def __init__(
+        self,
+        operations: Int[np.ndarray, "n"],
+        counts: Int[np.ndarray, "n"],
+        begins: Int[np.ndarray, "n"],
+        owner: Int[np.ndarray, "m"],
+    ):
+        self.begins = begins
+        self.sums = operations == SUM
+        # In order, one argument or the mean of two; those of an operation are in their own ten.
+        median = operations == MEDIAN
+        middle = (counts - 1) // 2 * median
+        self.low = begins + np.where(operations == MAXIMUM, counts - 1, middle)
+        self.high = np.where(median, begins + counts // 2, self.low)
+        self.tens = 10 * np.arange(len(counts))
+        self.tens_of = 10 * owner
+
+    def __call__(
+        self, values: Int[np.ndarray, "m"], here: slice, below: slice
+    ) -> Int[np.ndarray, "k"]:
+        """The values of some operations from those of all their arguments."""
+        first = below.start
+        ordered = self.tens_of[below] + values[below]
+        ordered.sort()
+        middle = ordered.take(self.low[here] - first) + ordered.take(self.high[here] - first)
+        sums = np.add.reduceat(values[below], self.begins[here] - first) % 10
+        return np.where(self.sums[here], sums, middle // 2 - self.tens[here])

@@ -19,11 +19,11 @@ from seqmodels.tasks.pathfinder_paths import Drawing, pixels_near, plan
 DRAWINGS = {
     32: Drawing(
         dashes=6, dash=1, gap=3, reach=0.75, margin=5.0, radius=1.75, turn=0.8,
-        distractors=5, distractor_dashes=2, spacing=1, ways=8, tries=4,
+        distractors=5, distractor_dashes=2, spacing=1, ways=8, compared=2, tries=4,
     ),
     128: Drawing(
         dashes=14, dash=4, gap=4, reach=1.25, margin=6.5, radius=3.5, turn=0.6,
-        distractors=12, distractor_dashes=4, spacing=2, ways=16, tries=2,
+        distractors=12, distractor_dashes=4, spacing=2, ways=16, compared=1, tries=2,
     ),
 }  # fmt: skip
 SAMPLES = 2
@@ -45,9 +45,10 @@ class Pathfinder(GeneratedTask):
     The long paths come near each other at a crossing, from which four arms lead. Two dashes at
     opposite sides of it join the arms, in one of two ways, and a coin decides which is drawn: all
     of the picture but these two dashes is the same for either label, and each dash lies as far from
-    a circle in one way as in the other, but for how arms lean. So distances and counts say nothing,
-    and at 128 pixels ink around circles next to nothing; at 32, where arms are short, a picture
-    turned by its circles shows which way the dashes lie (docs/tasks.md has the shares).
+    a circle in one way as in the other, but for how arms lean: the circles lie where that tells
+    the least. So distances and counts say nothing, and ink around circles next to nothing; but at
+    32 pixels, where arms are short, a picture turned by its circles shows which way the dashes
+    lie (docs/tasks.md has the shares).
 
     Args:
       seed: which images are drawn.
@@ -57,7 +58,7 @@ class Pathfinder(GeneratedTask):
 
     >>> batch = Pathfinder(seed=0).batch("train", step=0, batch_size=4, length=1024)
     >>> batch.inputs.shape, batch.targets.tolist()
-    ((4, 1024, 1), [1, 1, 0, 0])
+    ((4, 1024, 1), [1, 0, 1, 1])
     """
 
     answers = 2

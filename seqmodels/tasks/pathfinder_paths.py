@@ -39,6 +39,8 @@ class Drawing(NamedTuple):
     """From point to point of a path."""
     ways: int
     """So many ways are tried for an arm, and places for a distractor."""
+    compared: int
+    """Of so many ways that have room an arm takes the one in which its end leans the least."""
     tries: int
     """So many plans are made for an image: of about that many one works out."""
 
@@ -68,12 +70,30 @@ def plan(random: np.random.Generator, rows: int, side: int, drawing: Drawing) ->
         parts.append(tuple(part[:left] for part in some))
         left -= len(parts[-1][0])
     arms, crossing, room = (np.concatenate(part) for part in zip(*parts, strict=True))
+    arms, crossing = _turned(arms, crossing)
     distractors = []
     for _ in range(drawing.distractors):
         points, found = _place(random, room, side, drawing)
         take_room(room, found.nonzero()[0], points[found], EVERYONE, drawing)
         distractors.append((found.nonzero()[0], points[found]))
     return Plan(arms, crossing, distractors)
+
+
+def _turned(
+    arms: Complex[np.ndarray, "B 4 n"], crossing: Complex[np.ndarray, "B 4 2"]
+) -> tuple[Complex[np.ndarray, "B 4 n"], Complex[np.ndarray, "B 4 2"]]:
+    """The arms counted from the one on whose choice distances from the circles tell the least.
+
+    Circles lie at the ends of the first two. Of each way in which arms can be joined the two dashes
+    lie nearly as far from a circle as those of the other, and the more so the less the arms lean.
+    """
+    away = abs(arms[:, :, -1:] - crossing.mean(axis=2)[:, None])  # of each arm's end to each dash
+    one_way, other_way = np.sort(away[..., ::2]), np.sort(away[..., 1::2])
+    told = abs(one_way - other_way).sum(axis=2)
+    first = (told + np.roll(told, -1, axis=1)).argmin(axis=1)
+    counted = (first[:, None] + np.arange(ARMS)) % ARMS
+    rows = np.arange(len(arms))[:, None]
+    return arms[rows, counted], crossing[rows, counted]
 
 
 def _plan_arms(
@@ -144,15 +164,18 @@ def _grow(
     others: int,
     drawing: Drawing,
 ) -> tuple[Complex[np.ndarray, "B n"], Bool[np.ndarray, "B"]]:
-    """An arm of so many dashes, the first of some ways that have room; and whether one has."""
+    """An arm of so many dashes, one of some ways that have room; and whether one has."""
     rows = len(room)
     walk = _walk(random, (rows, drawing.ways), drawing.dashes - 2, drawing)
     last = (dashes * drawing.period - drawing.gap) // drawing.spacing
     place = np.minimum(np.arange(walk.shape[-1]), last[:, None])
     walk = np.take_along_axis(walk, place[:, None], axis=2)
+    lean = abs(np.imag(walk[..., -1])) / abs(walk[..., -1])
     walk = walk * headings[:, None, None] + starts[:, None, None]
     free = is_free(room, path_body(walk, drawing), others, drawing)
-    return walk[np.arange(rows), free.argmax(axis=1)], free.any(axis=1)
+    compared = free & (free.cumsum(axis=1) <= drawing.compared)
+    chosen = np.where(compared, lean, 2).argmin(axis=1)
+    return walk[np.arange(rows), chosen], free.any(axis=1)
 
 
 def _place(

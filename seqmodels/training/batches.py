@@ -16,6 +16,10 @@ MOST_WORKERS = 4
 """Threads at most: NumPy leaves the interpreter's lock for a part of its work alone."""
 
 
+LEAVE_SECONDS = 20.0
+"""For so long what threads have begun is waited for at the end."""
+
+
 class Batches[T]:
     """Threads make the batches of some steps; use it in a ``with`` statement.
 
@@ -51,13 +55,17 @@ class Batches[T]:
         return self
 
     def __exit__(self, *_) -> None:
-        """Ends the threads; what they have begun is finished first, the rest is never made."""
+        """Ends the threads; what they have begun is finished first, the rest is never made.
+
+        One that doesn't end, because its disk doesn't answer, is left to the end of the process.
+        """
         for batch in self._begun:
             batch.cancel()
         for _ in self._workers:
             self._asked.put(None)
+        deadline = time.monotonic() + LEAVE_SECONDS
         for worker in self._workers:
-            worker.join()
+            worker.join(max(0.0, deadline - time.monotonic()))
 
     def _add_worker(self) -> None:
         name = f"batches-{len(self._workers)}"

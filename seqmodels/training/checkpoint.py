@@ -4,9 +4,10 @@ import logging
 import math
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import jax
@@ -18,6 +19,7 @@ from seqmodels.training.checkpoint_files import (
     DamagedError,
     Writer,
     read_metrics,
+    read_record,
     read_state,
     reason,
 )
@@ -83,8 +85,20 @@ class Checkpoints:
             self._plain_folder()
             self._writer = Writer()
 
-    def save(self, state: Any, step: int, metrics: dict[str, float] | None) -> None:
-        """Begins to write a step's state; the metrics are those of validation, if it was run.
+    def save(
+        self,
+        state: Any,
+        step: int,
+        metrics: dict[str, float] | None,
+        unlogged: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+    ) -> None:
+        """Begins to write a step's state.
+
+        Args:
+          state: the state.
+          step: its step.
+          metrics: those of validation, if it was run.
+          unlogged: sums and counts of training's metrics since they were last logged.
 
         Raises:
           CheckpointError: it can't be written, or the one before it couldn't.
@@ -94,7 +108,7 @@ class Checkpoints:
         self._make_way(step)
         self._saving = step
         try:
-            self._writer.save(self._plain_folder() / str(step), state, step, metrics)
+            self._writer.save(self._plain_folder() / str(step), state, step, metrics, unlogged)
         except Exception as error:  # Orbax raises what its storage layers raise
             raise self._unwritten(error) from None
 
@@ -134,6 +148,18 @@ class Checkpoints:
             raise CheckpointError(f"{self.folder} can't be read: {error.strerror}") from None
         steps = {int(name) for name in names if re.fullmatch(r"0|[1-9][0-9]*", name)}
         return sorted(steps - self._damaged)
+
+    def unlogged(self, step: int) -> Mapping[str, tuple[float, float]]:
+        """What :meth:`save` was given with a step; nothing where an earlier version saved it."""
+        try:
+            record = read_record(self.folder / str(step), step)
+        except DamagedError:
+            record = None
+        return {} if record is None else record.get("unlogged", {})
+
+    def listing(self) -> str:
+        """The steps of all checkpoints, as a text."""
+        return ", ".join(map(str, self.steps())) or "none"
 
     def best_step(self) -> int | None:
         """The step with the best validation score, the later one of equals; None without any."""
@@ -254,10 +280,9 @@ class Checkpoints:
 
     def _unwritten(self, error: Exception) -> CheckpointError:
         step, self._saving = self._saving, None
-        good = ", ".join(map(str, self.steps())) or "none"
         return CheckpointError(
             f"checkpoint {step} can't be written to {self.folder} ({reason(error)}); saved there: "
-            f"{good}. Once there is room, the same command continues"
+            f"{self.listing()}. Once there is room, the same command continues"
         )
 
     def _plain_folder(self) -> Path:

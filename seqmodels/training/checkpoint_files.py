@@ -13,11 +13,13 @@ before there were checksums lack the last part.
 import gc
 import json
 import logging
+import os
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import orbax.checkpoint as ocp
 
@@ -40,12 +42,16 @@ class Record(TypedDict):
     """Each array's checksum by its place in the state."""
     metrics: str | None
     """That of the metrics; None where validation was not run."""
+    unlogged: NotRequired[dict[str, tuple[float, float]]]
+    """Sums and counts of training's metrics over the steps since the last that was logged."""
+    unlogged_checksum: NotRequired[str]
 
 
 class Writer:
     """Writes states into folders while training goes on, one at a time."""
 
     def __init__(self):
+        _drop_what_is_abandoned()
         self._orbax = ocp.AsyncCheckpointer(
             ocp.CompositeCheckpointHandler(
                 default=ocp.StandardCheckpointHandler(),
@@ -56,9 +62,22 @@ class Writer:
             async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
         )
 
-    def save(self, folder: Path, state: Any, step: int, metrics: dict[str, float] | None) -> None:
+    def save(
+        self,
+        folder: Path,
+        state: Any,
+        step: int,
+        metrics: dict[str, float] | None,
+        unlogged: Mapping[str, tuple[float, float]],
+    ) -> None:
         """Begins to write; the state may change once this returns."""
-        record = Record(step=step, arrays=checksums(state), metrics=_metrics_checksum(metrics))
+        record = Record(
+            step=step,
+            arrays=checksums(state),
+            metrics=_metrics_checksum(metrics),
+            unlogged=dict(unlogged),
+            unlogged_checksum=_checksum(dict(unlogged)),
+        )
         items: dict[str, Any] = {
             "default": ocp.args.StandardSave(state),
             "checksums": ocp.args.JsonSave(record),
@@ -87,6 +106,9 @@ def read_record(folder: Path, step: int) -> Record | None:
     except UnreadableError:
         raise DamagedError("its checksums can't be read") from None
     if record is not None:
+        unlogged = record.get("unlogged")
+        if record.get("unlogged_checksum") != (None if unlogged is None else _checksum(unlogged)):
+            raise DamagedError("damaged sums of metrics")
         _require_step(record["step"], step)
     return record
 
@@ -143,12 +165,18 @@ def _require_step(found: int, step: int) -> None:
 
 
 def _metrics_checksum(metrics: dict[str, float] | None) -> str | None:
-    return None if metrics is None else text_checksum(json.dumps(metrics, sort_keys=True))
+    return None if metrics is None else _checksum(metrics)
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return text_checksum(json.dumps(content, sort_keys=True))
 
 
 def reason(error: Exception) -> str:
     """What a library says, in one line and not too long a one."""
     text = str(error).strip()
+    if system := re.search(r"os_error_code=\\?'(\d+)", text):  # at the end of many lines
+        return os.strerror(int(system[1]))
     return f"{type(error).__name__}: {text.splitlines()[0][:120] if text else ''}"
 
 
@@ -167,6 +195,18 @@ def _quiet_abandoned_reads() -> Iterator[None]:
     finally:
         logger.setLevel(level)
         sys.unraisablehook = hook if isinstance(hook, _DropLateReads) else _DropLateReads(hook)
+
+
+def _drop_what_is_abandoned() -> None:
+    """Where Orbax can't write one array it abandons the others, each of which would print."""
+    if not isinstance(sys.unraisablehook, _DropLateReads):
+        sys.unraisablehook = _DropLateReads(sys.unraisablehook)
+    logging.getLogger("asyncio").addFilter(_is_not_abandoned)
+
+
+def _is_not_abandoned(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not (message.startswith("Task exception was never retrieved") and "orbax" in message)
 
 
 class _DropLateReads:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from seqmodels.drawing import distinct_texts, log_ticks, mark_log_axis
+from seqmodels.figures import new_figure, save
 from seqmodels.tasks.chance import WORDS
 from seqmodels.training.metrics import read_events
 
@@ -24,17 +25,14 @@ def draw_learning_curve(
       title: what stands above it.
       levels: what the score is held against (:func:`seqmodels.tasks.chance.levels`).
     """
-    # Here, because the import takes a second that most processes have no use for.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 3.2), dpi=120, layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure = new_figure(8.0, 3.2, title)
     recorded = read_events(events)
     names = ["loss", score]
     for axes, name in zip(figure.subplots(1, 2), names, strict=True):
         shown: list[float] = []
         for split, colour in COLOURS.items():
-            points = [(e["step"], e[name]) for e in recorded if e["split"] == split]
+            own = [e for e in recorded if e["split"] == split]
+            points = [(e["step"], e[name]) for e in own if name in e]
             if points:
                 shown += [value for _, value in points]
                 marker = "o" if split == "validation" else None
@@ -52,7 +50,7 @@ def draw_learning_curve(
             mark_log_axis(axes.yaxis, ticks, texts)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    figure.savefig(picture)
+    save(figure, picture)
 
 
 def draw_levels(axes: Any, levels: Mapping[str, float]) -> None:

@@ -5,18 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
-from seqmodels.errors import DivergedError, UserError
+from seqmodels.errors import UserError
 from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.model import count_parameters
+from seqmodels.output import decoration
 from seqmodels.tasks.base import SPLITS
 from seqmodels.tasks.chance import levels
 from seqmodels.tasks.reading import ReadingTask
 from seqmodels.training.batches import Batches
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.curve import draw_learning_curve
+from seqmodels.training.endings import ending, require_finite, whereabouts
 from seqmodels.training.environment import command, versions
 from seqmodels.training.evaluation import evaluate
 from seqmodels.training.facts import FACTS, gather_facts, other_batches, other_files
@@ -24,7 +25,7 @@ from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.lengths import StepBatch
 from seqmodels.training.metrics import Mean, MetricWriter
 from seqmodels.training.moments import Moment, Observer
-from seqmodels.training.processes import is_first, leave_at_exit, say
+from seqmodels.training.processes import is_first, say
 from seqmodels.training.profiling import StepTrace
 from seqmodels.training.programs import Programs
 from seqmodels.training.progress import Pace, ProgressDisplay, format_value
@@ -72,23 +73,20 @@ def fit(
         an interruption, each in one line that says what to do.
     """
     start_jax()
-    run = Workdir(workdir)
-    experiment = build_experiment(run.located(config))
-    mesh = run_mesh(experiment, devices)
-    run.open_for(config)
-    results = run.results()
-    if results is not None:
-        for split in ("validation", "test"):
-            if experiment.task.spec.score not in results[split]:
-                raise UserError(
-                    f"{run.path}/results.json has no {experiment.task.spec.score} of {split}; "
-                    "put back a copy of it, or delete it to go on"
-                )
-        say(f"{run.path} is finished (results.json); choose another --workdir to train again")
-        return results
-    _keep_facts(experiment, run)
-    with Interruption() as interruption:
-        return _Run(experiment, run, mesh, interruption, profile_steps, observers).run()
+    with ending():
+        run = Workdir(workdir)
+        experiment = build_experiment(run.located(config))
+        mesh = run_mesh(experiment, devices)
+        with run.held():
+            run.open_for(config)
+            results = run.scored(experiment.task.spec.score)
+            if results is not None:
+                finished = f"{run.path} is finished (results.json)"
+                say(f"{finished}; choose another --workdir to train again")
+                return results
+            _keep_facts(experiment, run)
+            with Interruption() as interruption:
+                return _Run(experiment, run, mesh, interruption, profile_steps, observers).run()
 
 
 def _keep_facts(experiment: Experiment, run: Workdir) -> None:
@@ -159,36 +157,34 @@ class _Run:
 
     def run(self) -> dict[str, Any]:
         try:
-            state = self._start()
-            end = self.experiment.train.steps
-            with Batches(self._prepare, range(self.step, end)) as self.batches:
-                first = self.batches.next()
-                if first is not None:
-                    if card := overlooked_card():
-                        self._warn(card)
-                    say(self.programs.describe())
-                    say(self.programs.compile(state, first))
-                self.writer = MetricWriter(self.workdir.metrics, self.step, is_first())
-                folder = self.workdir.path / "profile"
-                profile_steps = self.profile_steps if is_first() else 0
-                self.trace = StepTrace(folder, self.step, profile_steps, end, self.batches)
-                if self.trace.refusal:
-                    self._warn(self.trace.refusal)
-                try:
-                    with ProgressDisplay(self.step, end) as self.display:
-                        self._loop(state, first)
-                    return self._finish()
-                except (RunInterruptedError, DivergedError):
-                    raise  # every process has come to it
-                except BaseException as error:
-                    leave_at_exit(error)
-                    raise
-                finally:
-                    self.trace.close()
-                    self.writer.close()
+            with ending(lambda: whereabouts(self.step, self.checkpoints)):
+                return self._train()
         finally:
             self.checkpoints.close()
             self._tell("exit", self.step)
+
+    def _train(self) -> dict[str, Any]:
+        state = self._start()
+        end = self.experiment.train.steps
+        with Batches(self._prepare, range(self.step, end)) as self.batches:
+            first = self.batches.next()
+            if first is not None:
+                if card := overlooked_card():
+                    self._warn(card)
+                with decoration("what a step costs can't be told", self._warn):
+                    say(self.programs.describe())
+                say(self.programs.compile(state, first))
+            self.writer = MetricWriter(self.workdir.metrics, self.step, is_first())
+            folder = self.workdir.path / "profile"
+            profile_steps = self.profile_steps if is_first() else 0
+            self.trace = StepTrace(folder, self.step, profile_steps, end, self.batches, self._warn)
+            try:
+                with ProgressDisplay(self.step, end) as self.display:
+                    self._loop(state, first)
+                return self._finish()
+            finally:
+                self.trace.close()
+                self.writer.close()
 
     def _prepare(self, step: int) -> StepBatch:
         with jax.profiler.TraceAnnotation("make a batch"):
@@ -207,6 +203,7 @@ class _Run:
         if self.checkpoints.steps():
             like = abstract_state(self._new_state, everywhere)
             self.step, state = self.checkpoints.restore("latest", like)
+            self.mean = Mean(self.checkpoints.unlogged(self.step))
             say(f"continuing from step {self.step} in {self.workdir.path}")
             if self.workdir.is_older:
                 say(
@@ -259,21 +256,10 @@ class _Run:
             return
         (step, report), self.pending = self.pending, None
         metrics = report.read()
-        self._require_finite(step, "loss", metrics["loss"][0])
-        self._require_finite(step, "gradient's norm", metrics["gradient_norm"][0])
+        require_finite(step, "loss", metrics["loss"][0], self.checkpoints, self.writer)
+        norm = metrics["gradient_norm"][0]
+        require_finite(step, "gradient's norm", norm, self.checkpoints, self.writer)
         self.mean.add(metrics)
-
-    def _require_finite(self, step: int, name: str, value: float) -> None:
-        if np.isfinite(value):
-            return
-        self.writer.write(step, "diverged", {})
-        self.checkpoints.wait()
-        good = self.checkpoints.steps()
-        where = f"the last good checkpoint is step {good[-1]}" if good else "none was saved"
-        raise DivergedError(
-            f"the {name} is {value} at step {step}; {where} ({self.workdir.checkpoints}). "
-            "Try a lower optimizer.learning_rate, a longer warm-up or a lower clip_norm"
-        )
 
     def _log(self) -> None:
         settings = self.experiment.train
@@ -296,7 +282,8 @@ class _Run:
 
     def _validate_and_save(self, state: TrainState) -> None:
         metrics = self._evaluate(state.params, "validation")
-        self._require_finite(self.step, "validation loss", metrics["loss"])
+        loss = metrics["loss"]
+        require_finite(self.step, "validation loss", loss, self.checkpoints, self.writer)
         self.writer.write(self.step, "validation", metrics)
         shown = f"{self.score} {format_value(metrics[self.score])}"
         self.display.line(f"validation at step {self.step}: {shown}")
@@ -305,7 +292,7 @@ class _Run:
     def _save(self, state: TrainState, metrics: dict[str, float] | None) -> None:
         self.checkpoints.wait()  # for the one before
         self._tell("save begun", self.step)
-        self.checkpoints.save(state, self.step, metrics)
+        self.checkpoints.save(state, self.step, metrics, self.mean.sums)
 
     def _stop(self, signal: int) -> None:
         self.checkpoints.wait()
@@ -331,8 +318,9 @@ class _Run:
         self.writer.write(self.step, "test", results["test"])
         picture = self.workdir.path / "learning-curve.png"
         if is_first():
-            title = self.workdir.path.name
-            draw_learning_curve(self.workdir.metrics, picture, self.score, title, self.levels)
+            with decoration(f"{picture} can't be drawn", self._warn):
+                name = self.workdir.path.name
+                draw_learning_curve(self.workdir.metrics, picture, self.score, name, self.levels)
         self.workdir.write("results.json", results)
         scores = ", ".join(
             f"{split} {format_value(results[split][self.score])}" for split in splits

@@ -3,6 +3,7 @@
 import signal
 from typing import Any
 
+from seqmodels import stopping
 from seqmodels.errors import UserError
 from seqmodels.training.processes import largest
 
@@ -16,32 +17,31 @@ class RunInterruptedError(UserError):
 
 
 class Interruption:
-    """Turns the first SIGINT or SIGTERM into a flag, so that the loop can save and stop.
+    """Turns the first signal that asks to stop into a flag, so that the loop can save and stop.
 
-    A second signal stops at once. Use it in a ``with`` statement; outside it signals
-    do what they did before.
+    Those are Ctrl-C, SIGTERM and the SIGHUP of a terminal that is closed; a Ctrl-C after one of
+    them stops at once. Use it in a ``with`` statement; outside it signals do what they did before.
+    In a thread it does nothing: whoever has the main one stops the program.
     """
 
     def __init__(self):
         self.signal: int | None = None
-        self._handlers: dict[int, Any] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
         """Takes the signals over."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._note)
+        self._before = stopping.take_over(self._note)
         return self
 
     def __exit__(self, *_) -> None:
         """Gives them back."""
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+        stopping.give_back(self._before)
 
     def agreed(self) -> int | None:
         """The signal that came to any of the processes, each of which must ask."""
         return largest(self.signal or 0) or None
 
     def _note(self, number: int, frame: Any) -> None:
-        if self.signal is not None:
-            raise KeyboardInterrupt
-        self.signal = number
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt(number)
+        self.signal = self.signal or number

@@ -25,7 +25,7 @@ def machine_bytes() -> int:
     """This machine's memory, or the part of it that a container is given."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        limit = Path("/sys/fs/cgroup/memory.max").read_text("utf-8").strip()
     except OSError:
         return memory
     return min(memory, int(limit)) if limit.isdigit() else memory

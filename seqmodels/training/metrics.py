@@ -4,29 +4,41 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
+from seqmodels.json_files import UnreadableError, write_whole
+from seqmodels.output import decoration
+from seqmodels.training.board import Board
+from seqmodels.training.processes import say
+from seqmodels.training.run_files import read_event_lines
+
+Sums = dict[str, tuple[float, float]]
+"""By metric, what was added up and over how many."""
 
 
 class Mean:
-    """Adds up (sum, count) pairs of metrics and divides once."""
+    """Adds up (sum, count) pairs of metrics and divides once.
 
-    def __init__(self):
-        self._totals: dict[str, tuple[float, float]] = {}
+    Args:
+      sums: what was added before.
+    """
+
+    def __init__(self, sums: Mapping[str, tuple[float, float]] | None = None):
+        self.sums: Sums = dict(sums or {})
 
     def add(self, metrics: Mapping[str, tuple[Any, Any]]) -> None:
         """Adds one batch's sums and counts."""
         for name, (total, count) in metrics.items():
-            old_total, old_count = self._totals.get(name, (0.0, 0.0))
-            self._totals[name] = (old_total + float(total), old_count + float(count))
+            old_total, old_count = self.sums.get(name, (0.0, 0.0))
+            self.sums[name] = (old_total + float(total), old_count + float(count))
 
     def result(self) -> dict[str, float]:
         """The means since the last result."""
-        totals, self._totals = self._totals, {}
-        return {name: t / c if c else math.nan for name, (t, c) in totals.items()}
+        sums, self.sums = self.sums, {}
+        return {name: t / c if c else math.nan for name, (t, c) in sums.items()}
 
 
 class MetricWriter:
@@ -36,26 +48,44 @@ class MetricWriter:
     with the seconds that the run has taken so far, over all its processes. The split "diverged",
     without values, says at which step the loss or its gradient stopped being finite. Events
     after the step that a run resumes from are dropped, and so is the test score of a
-    process that was killed at the very end: they are about to happen again.
+    process that was killed at the very end: they are about to happen again. Lines that can't be
+    read go to ``damaged-metrics.jsonl``. TensorBoard gets what ``metrics.jsonl`` holds, for as long
+    as it can be written.
 
     Args:
       file: the ``metrics.jsonl``.
       step: the step that the run starts or resumes from.
       writes: False in a process that leaves it to another.
+      warn: is told what is left out.
+
+    Raises:
+      OSError, UserError: the file can't be read or written; also from ``write``.
     """
 
-    def __init__(self, file: Path, step: int, writes: bool = True):
-        before = [e for e in read_events(file) if e["step"] <= step and e["split"] != "test"]
-        if writes:
-            temporary = file.with_name(f".{file.name}.{os.getpid()}")
-            temporary.write_text("".join(json.dumps(event) + "\n" for event in before))
-            temporary.replace(file)
-        self._file = (file if writes else Path(os.devnull)).open("a")
-        # Ten seconds, not two minutes: what a killed run did not flush is missing there.
-        self._board = SummaryWriter(
-            str(file.parent), purge_step=step + 1, flush_secs=10, write_to_disk=writes
-        )
+    def __init__(
+        self,
+        file: Path,
+        step: int,
+        writes: bool = True,
+        warn: Callable[[str], None] = lambda message: say(f"warning: {message}"),
+    ):
+        events, damaged = _read(file)
+        before = [e for e in events if e["step"] <= step and e["split"] != "test"]
         self._start = time.monotonic() - (before[-1]["seconds"] if before else 0.0)
+        self._warn = warn
+        self._board: Board | None = None
+        if writes:
+            if damaged:
+                _keep(file.with_name(f"damaged-{file.name}"), [text for text, _ in damaged])
+                more = f" and {len(damaged) - 1} other lines" if len(damaged) > 1 else ""
+                warn(f"{damaged[0][1]}{more}: left out, and kept in damaged-{file.name}")
+            write_whole(file, "".join(json.dumps(event) + "\n" for event in before))
+            with self._decoration():
+                self._board = Board(file.parent, self.seconds())
+                for event in before:
+                    self._board.add(event)
+        self._path = file
+        self._file = (file if writes else Path(os.devnull)).open("ab", buffering=0)
 
     def seconds(self) -> float:
         """Wall-clock seconds that the run has taken so far."""
@@ -64,24 +94,52 @@ class MetricWriter:
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
         """Writes one event."""
         event = {"step": step, "split": split, "seconds": round(self.seconds(), 3), **values}
-        self._file.write(json.dumps(event) + "\n")
-        self._file.flush()
-        for name, value in values.items():
-            self._board.add_scalar(f"{split}/{name}", value, step)
+        self._append(json.dumps(event).encode() + b"\n")
+        if self._board is not None:
+            board, self._board = self._board, None
+            with self._decoration():
+                board.add(event)
+                self._board = board
+            if self._board is None:
+                board.close()
 
     def close(self) -> None:
         """Closes both."""
         self._file.close()
-        self._board.close()
+        if self._board is not None:
+            self._board.close()
+
+    def _append(self, line: bytes) -> None:
+        """Adds a line, or nothing of it."""
+        before = self._file.tell()
+        try:
+            while line:  # a disk that has just become full takes a part
+                line = line[self._file.write(line) :]
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(before)
+            raise OSError(error.errno, error.strerror, str(self._path)) from None
+
+    def _decoration(self) -> Any:
+        return decoration("TensorBoard gets no more events", self._warn)
 
 
 def read_events(file: Path) -> list[dict[str, Any]]:
-    """The events of a ``metrics.jsonl``; a last line that was cut short is left out."""
-    events = []
-    if file.exists():
-        for line in file.read_text().splitlines():
-            try:
-                events.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-    return events
+    """The events of a ``metrics.jsonl``, in order; lines that hold none are left out."""
+    return _read(file)[0]
+
+
+def _read(file: Path) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+    """The events, and the lines that hold none, each with what is wrong with it."""
+    events, damaged = [], []
+    for text, content in read_event_lines(file.parent):
+        if isinstance(content, UnreadableError):
+            damaged.append((text, str(content)))
+        else:
+            events.append(content)
+    return events, damaged
+
+
+def _keep(file: Path, lines: list[str]) -> None:
+    with file.open("a", encoding="utf-8") as kept:
+        kept.writelines(f"{line}\n" for line in lines)

@@ -2,23 +2,32 @@
 
 Each runs the whole program on its own devices and meets the others in each step. All of them end
 where one of them does: stopped, they save together at the next line of metrics; where one
-fails or dies, the others fail at their next step, with JAX's message. The same command again
-continues.
+fails or dies, the others end at their next step, each with a line that says who has gone. The same
+command again continues.
 """
 
-import atexit
+import contextlib
 import os
 import re
+import subprocess
 import sys
+import threading
+from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental.multihost_utils import process_allgather, sync_global_devices
 
 from seqmodels.errors import UserError
+from seqmodels.output import Lenient
+from seqmodels.training import quiet_errors
+from seqmodels.training.roll_call import call_roll
 
 HEARTBEAT = 30
 """Seconds after which a process that is silent counts as dead, and the others end."""
+JOIN_SECONDS = 50
+"""For so long the processes of a run wait for one another at the start."""
+_READERS: list[subprocess.Popen[bytes]] = []
 
 
 def join_processes(processes: str | None, process: int | None, coordinator: str | None) -> None:
@@ -50,17 +59,35 @@ def join_processes(processes: str | None, process: int | None, coordinator: str 
             raise UserError(f"--process={process} is not from 0 to {int(processes) - 1}")
         if not re.fullmatch(r".+:\d+", coordinator or ""):
             raise UserError(f"--coordinator={coordinator} is not HOST:PORT")
+    if process is not None and coordinator is not None:
+        call_roll(int(processes), process, coordinator, float(JOIN_SECONDS))
+    _leave_out_what_jax_says_of_the_others()
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.config.update("jax_enable_preemption_service", False)  # signals are ours
+    times: dict[str, Any] = {
+        "heartbeat_timeout_seconds": HEARTBEAT,
+        "initialization_timeout": JOIN_SECONDS,
+    }
     try:
         if processes == "auto":
-            jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT)
+            jax.distributed.initialize(**times)
         else:
-            jax.distributed.initialize(
-                coordinator, int(processes), process, heartbeat_timeout_seconds=HEARTBEAT
-            )
+            jax.distributed.initialize(coordinator, int(processes), process, **times)
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"--processes={processes}: the processes can't join ({reason})") from None
+
+
+def _leave_out_what_jax_says_of_the_others() -> None:
+    """Lets standard error go through :mod:`quiet_errors`, which ends after this process."""
+    program = [sys.executable, "-I", "-S", "-X", "utf8", quiet_errors.__file__, sys.argv[0]]
+    reader = subprocess.Popen(
+        program, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    assert reader.stdin is not None
+    with reader.stdin as pipe:
+        os.dup2(pipe.fileno(), 2)
+    _READERS.append(reader)  # it is waited for by nobody
 
 
 def is_first() -> bool:
@@ -69,9 +96,9 @@ def is_first() -> bool:
 
 
 def say(text: str) -> None:
-    """Prints a line, in the first process."""
-    if is_first():
-        print(text, flush=True)
+    """Prints a line, in the first process, if anybody still reads."""
+    if is_first() and sys.stdout is not None:
+        print(text, flush=True, file=Lenient(sys.stdout))
 
 
 def wait_for_all(moment: str) -> None:
@@ -83,15 +110,20 @@ def wait_for_all(moment: str) -> None:
 def leave_at_exit(error: BaseException) -> None:
     """Where this process alone has failed: it ends without the meeting that JAX holds at exit.
 
-    The others wait for it in a step and would never come; they fail once it is gone.
+    The others wait for it in a step and would never come; they fail once it is gone. Nor does it
+    wait for a thread that saves, which would meet the others too.
     """
     if jax.process_count() > 1:
-        atexit.register(_leave, error.exit_code if isinstance(error, UserError) else 1)
+        stopped = isinstance(error, KeyboardInterrupt)
+        code = 130 if stopped else getattr(error, "exit_code", 1)
+        threading.Thread(target=_leave_after_main, args=(code,), daemon=True).start()
 
 
-def _leave(code: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+def _leave_after_main(code: int) -> None:
+    threading.main_thread().join()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)
 
 

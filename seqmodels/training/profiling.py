@@ -1,11 +1,13 @@
 """A trace of some training steps, to see where their time goes."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from seqmodels.output import decoration
 from seqmodels.training.batches import Batches
 
 WARM_UP = 2
@@ -21,18 +23,26 @@ class StepTrace:
       steps: how many steps to record; 0 for none.
       end: the run's last step, where a recording ends at the latest.
       batches: what the steps take; the user is told which of the two waited for the other.
+      warn: is told why nothing is recorded, though it was asked for.
     """
 
-    def __init__(self, folder: Path, first: int, steps: int, end: int, batches: Batches):
+    def __init__(
+        self,
+        folder: Path,
+        first: int,
+        steps: int,
+        end: int,
+        batches: Batches,
+        warn: Callable[[str], None],
+    ):
         self.folder = folder
         self.batches = batches
+        self._warn = warn
         self.first = first + WARM_UP
         self.last = min(self.first + steps, end)
         self.recording = False
-        self.refusal: str | None = None
-        """Why nothing will be recorded, though it was asked for."""
         if steps and self.first >= end:
-            self.refusal = (
+            warn(
                 f"--profile={steps} traces nothing: the first {WARM_UP} steps of a process are "
                 f"left out, and this one has {end - first} to do; train for more steps, or anew "
                 "in another --workdir"
@@ -41,9 +51,10 @@ class StepTrace:
     def before(self, step: int) -> None:
         """To be called before a step is dispatched, with the steps done so far."""
         if step == self.first < self.last:
-            jax.profiler.start_trace(self.folder, create_perfetto_trace=True)
-            self.recording = True
-            self.began, self.waited = time.monotonic(), self.batches.waited
+            with decoration("no steps are traced", self._warn):
+                jax.profiler.start_trace(self.folder, create_perfetto_trace=True)
+                self.recording = True
+                self.began, self.waited = time.monotonic(), self.batches.waited
 
     def after(self, step: int, result: Any) -> str | None:
         """To be called with the steps done so far; what to tell the user, if anything."""
@@ -55,18 +66,21 @@ class StepTrace:
         if waited:
             threads = f"{self.batches.workers} thread{'s' * (self.batches.workers != 1)}"
             who = f"the steps waited {waited:.2f} s for batches, which {threads} made"
-        jax.profiler.stop_trace()
         self.recording = False
-        traces = self.folder.rglob("perfetto_trace.json.gz")
-        trace = max(traces, key=lambda file: file.stat().st_mtime)
-        return (
-            f"steps {self.first + 1} to {self.last} are traced: of {seconds:.2f} s {who}; open "
-            f"{trace} at https://ui.perfetto.dev, or the folder with tensorboard and its profile "
-            "plugin"
-        )
+        with decoration("the trace can't be written", self._warn):
+            jax.profiler.stop_trace()
+            traces = self.folder.rglob("perfetto_trace.json.gz")
+            trace = max(traces, key=lambda file: file.stat().st_mtime)
+            return (
+                f"steps {self.first + 1} to {self.last} are traced: of {seconds:.2f} s {who}; open "
+                f"{trace} at https://ui.perfetto.dev, or the folder with tensorboard and its "
+                "profile plugin"
+            )
+        return None
 
     def close(self) -> None:
         """Ends a recording that the run did not last for."""
         if self.recording:
-            jax.profiler.stop_trace()
             self.recording = False
+            with decoration("the trace can't be written", self._warn):
+                jax.profiler.stop_trace()

@@ -1,20 +1,23 @@
 """What a run shows: a live bar on a terminal, plain lines elsewhere."""
 
+import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from seqmodels.output import Lenient, decoration
 from seqmodels.terminal import plain_console
-from seqmodels.training.processes import is_first
+from seqmodels.training.processes import is_first, say
 
 REFRESH_SECONDS = 0.2
 
 
 class ProgressDisplay:
-    """Shows the steps of a run as they are done, in the first process.
+    """Shows the steps of a run as they are done, in the first process, for as long as that works.
 
     Use it in a ``with`` statement.
 
@@ -24,7 +27,9 @@ class ProgressDisplay:
     """
 
     def __init__(self, start: int, steps: int):
-        self._console = plain_console(quiet=not is_first())
+        shown: Any = sys.stdout and Lenient(sys.stdout)
+        self._console = plain_console(file=shown, quiet=not is_first())
+        self._works = True
         self._steps = steps
         self._refreshed = 0.0
         self._bar = Progress(
@@ -42,33 +47,45 @@ class ProgressDisplay:
 
     def __enter__(self) -> "ProgressDisplay":
         """Begins to draw."""
-        self._bar.start()
+        self._show(self._bar.start)
         return self
 
     def __exit__(self, *_) -> None:
         """Leaves the last state of the bar on the screen."""
-        self._bar.refresh()
-        self._bar.stop()
+        self._show(self._bar.refresh)
+        with suppress(Exception):  # what it has hidden of the terminal comes back in any case
+            self._bar.stop()
 
     def advance(self, step: int) -> None:
         """Moves the bar to a step."""
         now = time.monotonic()
         if now - self._refreshed > REFRESH_SECONDS:
             self._refreshed = now
-            self._bar.update(self._task, completed=step, refresh=True)
+            self._show(lambda: self._bar.update(self._task, completed=step, refresh=True))
 
     def metrics(self, step: int, values: Mapping[str, float], seconds_left: float) -> None:
         """Shows the metrics of the last steps."""
         shown = "  ".join(f"{name} {format_value(value)}" for name, value in values.items())
         if self._console.is_terminal:
-            self._bar.update(self._task, completed=step, values=shown)
+            self._show(lambda: self._bar.update(self._task, completed=step, values=shown))
         else:
             left = f"{seconds_left:.0f} s left"
-            self._console.print(f"step {step}/{self._steps}  {shown}  {left}")
+            self.line(f"step {step}/{self._steps}  {shown}  {left}")
 
     def line(self, text: str) -> None:
         """Prints a line that stays."""
-        self._bar.console.print(text)
+        self._show(lambda: self._console.print(text))
+
+    def _show(self, draw: Callable[[], object]) -> None:
+        if self._works:
+            self._works = False
+            with decoration("the run's progress can't be shown", _warn):
+                draw()
+                self._works = True
+
+
+def _warn(message: str) -> None:
+    say(f"warning: {message}")
 
 
 class Pace:

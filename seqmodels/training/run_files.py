@@ -51,6 +51,9 @@ class Results(TypedDict):
     """Of the checkpoint that validated best, whose scores these are."""
     validation: Scores
     test: Scores
+    chance: NotRequired[float]
+    shown_chance: NotRequired[float]
+    """What test is held against (:func:`seqmodels.tasks.chance.levels`)."""
     parameters: Count
     seconds: Seconds
 
@@ -110,6 +113,8 @@ class AtLength(TypedDict):
     slices: dict[str, dict[str, Interval]]
     other_data: NotRequired[str]
     """Where the data were others than the run began with."""
+    chance: NotRequired[float]
+    shown_chance: NotRequired[float]
 
 
 SCHEMAS: dict[str, Any] = {
@@ -144,13 +149,14 @@ def read_run_file(folder: Path, name: str) -> dict[str, Any] | None:
     return content
 
 
-def read_event_lines(folder: Path) -> Iterator[dict[str, Any] | UnreadableError]:
-    """Each event of a run's ``metrics.jsonl``, or what is wrong with its line."""
+def read_event_lines(folder: Path) -> Iterator[tuple[str, dict[str, Any] | UnreadableError]]:
+    """Each line of a run's ``metrics.jsonl``, with its event or what is wrong with it."""
     file = folder / "metrics.jsonl"
-    for number, (_, content) in enumerate(read_json_lines(file, dict[str, float | int | str]), 1):
+    lines = read_json_lines(file, dict[str, float | int | str])
+    for number, (text, content) in enumerate(lines, 1):
         try:
             if not isinstance(content, UnreadableError):
                 convert(content, _Event, f"{file}, line {number},")
-            yield content
+            yield text, content
         except UnreadableError as error:
-            yield error
+            yield text, error

@@ -40,8 +40,11 @@ def start_jax() -> None:
             jax.config.update(name, value)
     _keep_freed_memory()
     if jax.config.jax_compilation_cache_dir is None:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(caches / "seqmodels"))
+        # Without a home, or with one that can't be written, nothing is kept.
+        with contextlib.suppress(RuntimeError, OSError):
+            caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+            (caches / "seqmodels").mkdir(parents=True, exist_ok=True)
+            jax.config.update("jax_compilation_cache_dir", str(caches / "seqmodels"))
     unset = jax.config.jax_num_cpu_devices < 0
     if unset and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         # Where a caller's own program has used JAX already, its devices stay as they are.

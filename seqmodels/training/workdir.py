@@ -4,7 +4,10 @@
 finished. Nothing else than this folder is needed to evaluate, resume or report.
 """
 
+import contextlib
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,13 @@ from ml_collections import ConfigDict
 from seqmodels.config import differing_keys, to_dict
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError, read_json, write_json
+from seqmodels.locks import UNKNOWN, HeldError, held
 from seqmodels.paths import local_path
 from seqmodels.training.environment import starts, with_start
-from seqmodels.training.processes import is_first
+from seqmodels.training.processes import is_first, largest, say
 from seqmodels.training.run_files import SCHEMAS, read_run_file
+
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 MATHEMATICS = 2
 """Raised with each change of what a run computes from the same config (CHANGELOG.md); a folder that
@@ -42,6 +48,10 @@ class Workdir:
         """Whether the run that is opened was last continued under other mathematics."""
         self.is_continued = False
         """Whether the run that is opened lay here before."""
+
+    def held(self) -> contextlib.AbstractContextManager[None]:
+        """As :func:`held_folder`."""
+        return held_folder(self.path)
 
     def open_for(self, config: ConfigDict) -> None:
         """Makes the folder for a config's run, or checks that it holds that very run."""
@@ -117,6 +127,23 @@ class Workdir:
         """The results of a finished run; None while it is unfinished."""
         return self.read("results.json")
 
+    def scored(self, score: str) -> dict[str, Any] | None:
+        """The results of a finished run, with a score of each split; None while it is unfinished.
+
+        Raises:
+          UserError: the score is missing.
+        """
+        results = self.results()
+        if results is None:
+            return None
+        for split in ("validation", "test"):
+            if score not in results[split]:
+                raise UserError(
+                    f"{self.path}/results.json has no {score} of {split}; put back a copy of it, "
+                    "or delete it to go on"
+                )
+        return results
+
     def read(self, name: str) -> dict[str, Any] | None:
         """A JSON file of the folder; None where there is none.
 
@@ -135,6 +162,33 @@ class Workdir:
         """Writes a JSON file wholly or not at all; of several processes the first does."""
         if is_first():
             write_json(self.path / name, content)
+
+
+@contextlib.contextmanager
+def held_folder(folder: Path) -> Iterator[None]:
+    """Makes a folder, in which nobody else works during this ``with`` statement.
+
+    Whatever ends the process lets go of the folder. Those who only read need not ask.
+
+    Raises:
+      UserError: somebody works there, or it can't be written; in each process of a run.
+    """
+    refusal = None
+    with contextlib.ExitStack() as stack:
+        try:
+            if is_first():
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(held(folder / ".lock"))
+        except HeldError as error:
+            refusal = f"is in use by {error}; wait, stop it, or choose another folder"
+        except OSError as error:
+            if error.errno in UNKNOWN:
+                say(f"warning: {folder} can't be locked; see that nobody else works there")
+            elif error.errno not in READ_ONLY:  # where a finished run can still be read
+                refusal = f"can't be written ({error.strerror}); choose another folder"
+        if largest(refusal is not None):
+            raise UserError(f"--workdir={folder} {refusal or 'was refused to the first process'}")
+        yield
 
 
 def require_utf8(workdir: str | Path) -> None:

@@ -50,10 +50,13 @@ def test_a_size_is_that_of_its_run(tmp_path, arguments, key, values):
 
 
 def test_each_setting_is_matched_and_what_settings_share_is_built_once(tmp_path):
-    with patch.object(sweep_plan, "build_experiment", side_effect=build_experiment) as built:
-        plan = plan_of(tmp_path, DEPTHS, Match("parameters", 30e3))
-    assert built.call_count == 4, "each depth before and after it is matched, at one learning rate"
-    assert len(plan.runs) == 4
+    match = patch.object(sweep_plan, "match_width", side_effect=sweep_plan.match_width)
+    build = patch.object(sweep_plan, "build_experiment", side_effect=build_experiment)
+    with match as matched, build as built:
+        plan = plan_of(tmp_path, DEPTHS[:-1] + ", {'seed': (0, 7)})", Match("parameters", 30e3))
+    assert matched.call_count == 2, "each depth, at one learning rate and one seed"
+    assert built.call_count == 6, "each depth, and another seed, before and after it is matched"
+    assert len(plan.runs) == 8
     widths = {run.overrides["model.depth"]: run.overrides["model.width"] for run in plan.runs}
     assert widths == {1: 24, 2: 12}
     assert len({json.dumps(run.size) for run in plan.runs}) == 2

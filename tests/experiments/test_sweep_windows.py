@@ -192,7 +192,13 @@ def test_kills_are_counted_by_the_run_and_not_by_the_worker(bench):
         made.work(lambda *_: next(ends) or killed())
     made.give_up(0)
     ends = iter([-9] * (ATTEMPTS - 1))
-    assert made.work(lambda *_: next(ends)) == 0
+
+    def away(worker, trial, folder):
+        if trial.number == 1 and made.study.get_trials()[1].state == TrialState.RUNNING:
+            made.give_up(1)
+        return next(ends)
+
+    assert made.work(away) == 0, "who takes it next begins nothing"
     stored = made.of().read()
     assert stored["reason"] == f"train.py was killed {ATTEMPTS} times; is there enough memory?"
     assert (stored["kills"], stored["deaths"], stored["attempts"]) == (3, 1, 4)

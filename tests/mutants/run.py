@@ -44,6 +44,7 @@ AREAS = (
     "report",
     "command line",
     "messages",
+    "failures",
 )
 # By pytest's exit code; a fault that hangs it is none of them.
 ENDINGS = {0: "MISSED", 1: "caught", 2: "caught (collection)"}

@@ -1,6 +1,6 @@
 """Malformed configs, drawn from the real ones: one line before anything is compiled, or they run.
 
-500 of them by default (CONFIGS=2000 for more, SEED=1 for others), of one to four changes each:
+500 of them by default (CONFIGS=2000 for more, SEED=1 for others), of one to six changes each:
 values of other types and out of range, huge sizes, keys that are missing, misspelt or of something
 else, and sections of other configs. What is not refused is traced, and one in a dozen of those
 compiled and run for a step. ``pytest -s`` shows the table; ten minutes.
@@ -71,6 +71,11 @@ VALUES = (
     ),
     *({}, {"a": 1}, {"kind": "gru"}, {"kind": 3}, {"kind": "x"}, b"x", 1j),
     *("\0", "x" * 5000, "[", "**", "~", "/", "a\nb", "\udcff", "../..", "/dev/null"),
+)
+# And what is less absurd, so that two of them may fit each other or not.
+FITTING = (
+    *(4, 6, 8, 9, 12, 24, 31, 32, 33, 48, 64, 65, 128, 1000, 10**5, 2**20, 2**24 - 1),
+    *(0.1, 0.25, 0.9, 0.999, 2.0, 4.0, 1e-7, 100.0, (5,), (1, 3), (3, 5), (2,), (7, 7), (1, 1)),
 )
 
 
@@ -149,18 +154,23 @@ def change(draw: Any, content: dict[str, Any], corpus: Corpus) -> str:
         section = section[name]
     key, old = path[-1], section[path[-1]]
     where = ".".join(path)
-    kinds = ["other", "other", "value", "value", "value", "missing", "unknown"]
+    kinds = ["other", "value", "missing", "unknown", *("fitting",) * 8]
     if isinstance(old, bool | str) or old is None:
         kinds.append("leaf")
     elif isinstance(old, int | float):
         kinds += ["scaled", "scaled"]
     kind = draw(st.sampled_from(kinds))
+    if kind == "fitting":
+        options = [v for v in VALUES + FITTING if type(v) is type(old)]
+        options += corpus.leaves.get(key, []) * 3
+        section[key] = copy.deepcopy(draw(st.sampled_from(options or VALUES)))
+        return f"{where}={section[key]!r:.60}"
     if kind == "missing":
         del section[key]
         return f"without {where}"
     if kind == "unknown":
         name = draw(st.sampled_from([*sorted(corpus.leaves), key + "s", key.upper(), "a b", "é"]))
-        section[name] = draw(st.sampled_from(VALUES))
+        section[name] = copy.deepcopy(draw(st.sampled_from(VALUES)))
         return f"with {name} in {'.'.join(path[:-1]) or 'the config'}"
     if kind == "scaled":
         factor = draw(st.sampled_from([-1, 0, 0.5, 2, 3, 1.01, 10, 1000, 1e6, 1e9, 1e18]))
@@ -169,7 +179,7 @@ def change(draw: Any, content: dict[str, Any], corpus: Corpus) -> str:
         leaf = draw(st.sampled_from(sorted(corpus.leaves)))
         section[key] = draw(st.sampled_from(corpus.leaves[leaf]))
     elif kind == "value":
-        section[key] = draw(st.sampled_from(VALUES))
+        section[key] = copy.deepcopy(draw(st.sampled_from(VALUES)))
     else:
         name = "mixer" if path[-2:-1] == ("mixers",) else key
         others = corpus.sections.get(name) or corpus.leaves.get(name) or VALUES
@@ -182,7 +192,7 @@ def malformed(draw, corpus: Corpus) -> tuple[str, dict[str, Any]]:
     """A config, and what was done to it in words."""
     spec = draw(st.sampled_from(sorted(corpus.configs)))
     content = copy.deepcopy(corpus.configs[spec])
-    count = draw(st.sampled_from([1, 1, 2, 2, 3, 4]))
+    count = draw(st.sampled_from([1, 1, 2, 2, 3, 4, 6]))
     changes = []
     for _ in range(count):
         if content:

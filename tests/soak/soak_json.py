@@ -20,9 +20,12 @@ MUTATIONS = int(os.environ.get("MUTATIONS", 400))
 def test_a_mutated_file_is_refused_or_said(old, tmp_path):  # noqa: F811
     counts: dict[tuple[str, str], Counter[str]] = {}
     wrong: list[str] = []
+    messages: dict[tuple[str, str], str] = {}
     for outcome in outcomes(old, tmp_path, MUTATIONS):
         row = outcome.folder, outcome.reader
         counts.setdefault(row, Counter())[outcome.ended] += 1
+        if outcome.message:
+            messages.setdefault(row, outcome.message)
         if not outcome.is_right:
             wrong.append(str(outcome))
     ends = list(dict.fromkeys(end for row in counts.values() for end in row))
@@ -30,5 +33,8 @@ def test_a_mutated_file_is_refused_or_said(old, tmp_path):  # noqa: F811
     for (folder, reader), row in counts.items():
         table.add_row(folder, reader, *(str(row[end]) for end in ends))
     Console(width=140).print(table)
+    print(
+        *(f"{reader} of {folder}: {said}" for (folder, reader), said in messages.items()), sep="\n"
+    )
     print("\n".join(wrong))
     assert wrong == []

@@ -66,6 +66,7 @@ def _all_running(storage: PatientStorage, study_id: int) -> list[int]:
     return [trial._trial_id for trial in running]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("search", ["grid", "random"])
 def test_a_sweep_killed_at_each_write_goes_on(tmp_path, search):
     """At the first write to a file or the storage, at the second, and so on to the last."""

@@ -3,6 +3,7 @@
 tests/test_train.py has them at chosen moments.
 """
 
+import math
 import random
 import re
 import shlex
@@ -18,12 +19,14 @@ from tests.command_line import (
     End,
     assert_same_end,
     end_of,
+    events,
     finish,
     last_state,
     start,
     train_command,
     wait_until,
 )
+from tests.training.test_processes import free_port
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,92 @@ def test_a_run_killed_five_times_ends_as_if_never_killed(end, cache, tmp_path):
     assert_same_end(workdir, end)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+KILLS = 30
+"""Of runs of one process, and as many of runs of two."""
+SETTINGS = (
+    "--config.train.accumulate=2",
+    "--config.train.lengths=uniform",
+    "--config.train.shortest=5",
+    "--config.model.dtype=bfloat16",
+    "--config.train.steps=600",
+    "--config.train.log_every=7",  # so that checkpoints lie inside of what is logged together
+)
+
+
+class Crew:
+    """The processes of one run; the last that has started anew."""
+
+    def __init__(self, workdir: Path, count: int, cache: Path):
+        command = train_command(workdir, *SETTINGS)
+        flags: list[list[str]] = [[]]
+        if count > 1:
+            among = [f"--processes={count}", f"--coordinator=127.0.0.1:{free_port()}"]
+            flags = [[*among, f"--process={number}", "--devices=2"] for number in range(count)]
+        self.processes = [start([*command, *own], cache) for own in flags]
+
+    def finish(self) -> list[tuple[int, str, str]]:
+        return [finish(process) for process in self.processes]
+
+
+def told(workdir: Path) -> list[list[dict]]:
+    return [events(workdir, split) for split in ("train", "validation", "test")]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_kills_at_random_moments(cache, tmp_path, capsys, count):
+    """Micro-batches, drawn lengths, bfloat16; of two processes one is killed, and the other ends.
+
+    A run that reaches its end is held against the undisturbed one, and the next one begins.
+    """
+    whole, chance = tmp_path / "whole", random.Random(count)
+    begun = time.monotonic()
+    assert [(code, errors) for code, _, errors in Crew(whole, count, cache).finish()] == [
+        (0, "")
+    ] * count
+    seconds = time.monotonic() - begun
+    whole_end, whole_told = end_of(whole), told(whole)
+    rows, runs, equal = [], 0, 0
+    while len(rows) < KILLS:
+        workdir, runs = tmp_path / f"killed-{runs}", runs + 1
+        while not (workdir / "results.json").exists():
+            crew = Crew(workdir, count, cache)
+            victim = chance.randrange(count)
+            wait = chance.uniform(0, seconds) if len(rows) < KILLS else math.inf
+            deadline = time.monotonic() + wait
+            process = crew.processes[victim]
+            while process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.001)
+            process.kill()
+            killed = time.monotonic()
+            ends = crew.finish()
+            assert "warning" not in "".join(output for _, output, _ in ends)
+            if ends[victim][0] == -signal.SIGKILL:
+                for number, (code, _, errors) in enumerate(ends):
+                    if number != victim:
+                        # JAX's own thread may be the first to notice, and aborts.
+                        assert code in (2, -signal.SIGABRT), errors
+                        assert len(errors.splitlines()) == 1, errors
+                survived = time.monotonic() - killed
+                assert survived < 60
+                rows.append((runs, victim, wait, last_logged(workdir), survived))
+            else:
+                assert [(code, errors) for code, _, errors in ends] == [(0, "")] * count
+        assert_same_end(workdir, whole_end)
+        assert told(workdir) == whole_told
+        equal += 1
+    with capsys.disabled():
+        print(f"\n{count} processes: run, killed, after s, logged up to step, all ended within s")
+        for row in rows:
+            print("{:4} {:4} {:8.2f} {:6} {:8.2f}".format(*row))
+        print(f"{len(rows)} kills in {runs} runs, {equal} of {runs} bitwise equal")
+
+
+def last_logged(workdir: Path) -> int:
+    found = events(workdir, "train") if (workdir / "metrics.jsonl").exists() else []
+    return found[-1]["step"] if found else 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_run_saves_and_says_how_to_continue(end, cache, tmp_path, number):
     workdir = tmp_path / "stopped run"
     process = start(train_command(workdir), cache)

@@ -5,6 +5,7 @@ import pytest
 
 from seqmodels.tasks import Pathfinder
 from seqmodels.tasks.pathfinder import DRAWINGS
+from seqmodels.tasks.pathfinder_paths import plan
 from tests.tasks.pictures import find_circles, flooded, joined, reached
 
 
@@ -77,3 +78,18 @@ def test_a_grid_is_the_sequence_in_rows():
     sequence = Pathfinder(seed=0).batch("test", 0, 3, 1024)
     assert grid.inputs.shape == (3, 32, 32, 1)
     np.testing.assert_array_equal(grid.inputs.reshape(3, 1024, 1), sequence.inputs)
+
+
+@pytest.mark.parametrize(("side", "rows"), [(32, 150), (128, 12)])
+def test_circles_lie_where_distances_tell_the_least(side, rows):
+    """Each way's dashes lie nearly as far from a circle as the other's: rings of ink are alike."""
+    planned = plan(np.random.default_rng(0), rows, side, DRAWINGS[side])
+    ends, dashes = planned.arms[..., -1], planned.crossing.mean(axis=2)
+    told = np.zeros((rows, 4))
+    for arm, dash in [(arm, dash) for arm in range(4) for dash in (0, 1)]:
+        pairs = [abs(ends[:, arm] - dashes[:, place]) for place in range(4)]
+        low, high = ((np.minimum, np.maximum)[dash](pairs[way], pairs[way + 2]) for way in (0, 1))
+        told[:, arm] += abs(low - high)
+    circles = told + np.roll(told, -1, axis=1)
+    np.testing.assert_allclose(circles[:, 0], circles.min(axis=1), rtol=1e-5)
+    assert np.median(circles[:, 0]) < 0.8 * np.median(circles)

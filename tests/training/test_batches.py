@@ -5,11 +5,12 @@ import threading
 import pytest
 
 from seqmodels.errors import UserError
+from seqmodels.training import batches as batches_module
 from seqmodels.training.batches import AHEAD, Batches
 
 
-def workers() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("batches")]
+def workers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
 
 
 def test_they_come_in_order_and_end():
@@ -98,3 +99,16 @@ def test_a_loop_that_does_not_wait_has_one_thread():
         assert batches.waited == 0
         assert batches.workers == 1
     assert len(names) == 1
+
+
+def test_a_thread_that_hangs_holds_nobody_up(monkeypatch):
+    """One that waits for a disk that doesn't answer."""
+    monkeypatch.setattr(batches_module, "LEAVE_SECONDS", 0.0)
+    begun, answer = threading.Event(), threading.Event()
+    make = lambda step: begun.set() or answer.wait(60)  # noqa: E731
+    with Batches(make, range(2), most_workers=1):
+        assert begun.wait(60)
+    assert len(workers()) == 1
+    answer.set()
+    for worker in workers():
+        worker.join()

@@ -1,8 +1,14 @@
 """What lies in a checkpoint's folder is trusted only as far as it is what was saved."""
 
+import gc
 import json
+import logging
+import math
+import resource
 import shutil
+import threading
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import jax
@@ -16,6 +22,7 @@ from seqmodels import plain_names
 from seqmodels.errors import CheckpointError, UserError
 from seqmodels.training import checkpoint
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.checkpoint_files import DamagedError, read_record
 from seqmodels.training.checksums import checksums
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import TrainState
@@ -370,6 +377,36 @@ def test_an_earlier_version_s_carry_no_checksums_and_load(folder, like):
     assert checkpoints.said == ["checkpoint 4 carries no checksums, so damage would go unnoticed"]
 
 
+# What the metrics have not been told yet.
+
+
+def test_sums_since_the_last_log_are_saved_and_no_flipped_bit_changes_them(tmp_path):
+    sums = {"loss": (1.25, 8.0), "accuracy": (0.1, 8.0), "odd": (math.inf, 0.0)}
+    checkpoints = Opened(tmp_path / "checkpoints", read_only=False)
+    checkpoints.save(new_state(5), 5, None, sums)
+    checkpoints.close()
+    assert checkpoints.unlogged(5) == sums
+    file = tmp_path / "checkpoints/5/checksums/checksums"
+    record = json.loads(file.read_text())
+    text = json.dumps(record)
+    places = range(text.index('"unlogged"'), text.index('"unlogged_checksum"'))
+    for place in places:
+        for bit in range(8):
+            file.write_text(text)
+            flip(file, 8 * place + bit)
+            assert checkpoints.unlogged(5) in ({}, sums)
+            with suppress(DamagedError):
+                assert read_record(tmp_path / "checkpoints/5", 5)["unlogged"] == sums
+
+
+def test_an_earlier_version_s_have_none(folder):
+    file = folder / "4/checksums/checksums"
+    record = json.loads(file.read_text())
+    del record["unlogged"], record["unlogged_checksum"]
+    file.write_text(json.dumps(record))
+    assert Opened(folder).unlogged(4) == {}
+
+
 # Names.
 
 NAMES = ["try[1]", "[proj]/run", "a*b", "what?", "two\\parts", "**", "[!x]", "a b'\"%#{}~$é"]
@@ -404,6 +441,39 @@ def test_a_name_that_this_system_can_t_serve_is_refused_at_once(tmp_path, monkey
 
 
 # What can't be written.
+
+
+@pytest.fixture
+def no_large_files():
+    """As on a full disk, what is larger than 8 KiB is refused."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**13, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_disk_that_refuses_an_array_is_one_line(tmp_path, capfd, no_large_files):
+    """Orbax prints hundreds of lines of the arrays that it abandons then."""
+    random = np.random.default_rng(0)
+    params = {f"a{n}": jnp.asarray(random.standard_normal(20_000), "f") for n in range(8)}
+    checkpoints = Opened(tmp_path / "checkpoints", read_only=False)
+    checkpoints.save(TrainState(jnp.int32(5), params, ()), 5, None)
+    with pytest.raises(CheckpointError) as caught:
+        checkpoints.wait()
+    assert str(caught.value) == (
+        f"checkpoint 5 can't be written to {tmp_path}/checkpoints (File too large); saved there: "
+        "none. Once there is room, the same command continues"
+    )
+    checkpoints.close()
+    gc.collect()
+    assert capfd.readouterr() == ("", "")
+    assert checkpoints.steps() == []
+    assert not [thread for thread in threading.enumerate() if thread.name == "async_save"]
+    # What they say comes at any time later, or never.
+    said = "Task exception was never retrieved\nfuture: <Task coro=<write() of orbax/checkpoint>>"
+    for text, passes in ((said, False), (said.replace("orbax", "other"), True), ("orbax", True)):
+        record = logging.LogRecord("asyncio", logging.ERROR, "", 0, text, (), None)
+        assert bool(logging.getLogger("asyncio").filter(record)) == passes
 
 
 def test_a_save_that_fails_is_one_line(folder, monkeypatch):

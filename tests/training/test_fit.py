@@ -3,13 +3,15 @@
 tests/test_train.py does the same to whole processes.
 """
 
+import errno
 import math
 import re
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -18,14 +20,17 @@ import pytest
 from seqmodels.errors import DivergedError, UserError
 from seqmodels.experiment import build_experiment
 from seqmodels.experiments.report.reading import find
-from seqmodels.training.fit import _Run, fit
+from seqmodels.stopping import SIGNALS
+from seqmodels.training.checkpoint import Checkpoints
+from seqmodels.training.endings import require_finite
+from seqmodels.training.fit import fit
 from seqmodels.training.interruption import RunInterruptedError
 from seqmodels.training.metrics import MetricWriter
 from seqmodels.training.moments import Moment, Observer
 from seqmodels.training.programs import Programs
 from seqmodels.training.workdir import Workdir
 from tests.command_line import End, assert_same_end, end_of, events, read_json, tiny_config
-from tests.moments import at, terminate
+from tests.moments import Refusing, at, terminate
 
 pytestmark = pytest.mark.slow
 
@@ -45,8 +50,11 @@ TOLD: list[tuple[Moment, int]] = []
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    train(folder, lambda *told: TOLD.append(told))
+    """In a thread, in a folder whose name is no formula, with nobody there to read what it says."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "$x^"
+    with redirect_stdout(Refusing(errno.EPIPE)), ThreadPoolExecutor(1) as pool:
+        pool.submit(train, folder, lambda *told: TOLD.append(told)).result()
+    assert (folder / "learning-curve.png").exists()
     return folder
 
 
@@ -83,9 +91,8 @@ MOMENTS = {
 """When the signal comes to a run that goes on from the moment before, and where it stops."""
 
 
-def test_a_signal_at_any_moment_loses_nothing(disturb, end, tmp_path):
-    stopping = (signal.SIGINT, signal.SIGTERM)
-    handlers = [signal.getsignal(number) for number in stopping]
+def test_a_signal_at_any_moment_loses_nothing(disturb, undisturbed, end, tmp_path):
+    handlers = [signal.getsignal(number) for number in SIGNALS]
 
     def train_with_a_signal(where: tuple | None) -> None:
         if where is None:
@@ -93,7 +100,7 @@ def test_a_signal_at_any_moment_loses_nothing(disturb, end, tmp_path):
         try:
             train(tmp_path, *([at(*where, terminate)] if where else []))
         finally:
-            assert handlers == [signal.getsignal(number) for number in stopping]
+            assert handlers == [signal.getsignal(number) for number in SIGNALS]
 
     for moment, (where, stops_at) in MOMENTS.items():
         with pytest.raises(RunInterruptedError) as stop:
@@ -105,6 +112,8 @@ def test_a_signal_at_any_moment_loses_nothing(disturb, end, tmp_path):
     assert_same_end(tmp_path, end)
     train(tmp_path)
     assert_same_end(tmp_path, end)
+    # Each line once and in order, and the means over the whole of what it stands for.
+    assert events(tmp_path, "train") == events(undisturbed, "train")
 
 
 def test_observers_are_told_of_each_moment(undisturbed):
@@ -150,6 +159,16 @@ def test_what_is_lost_is_done_again(disturb, undisturbed, end, tmp_path, capsys)
 
     with pytest.raises(UserError, match=r"^rows/7.npy is missing$"):
         go_on(at("batch drawn", 8, missing))
+
+    def unreadable() -> None:
+        raise OSError(errno.EIO, "Input/output error", "rows/7.npy")
+
+    with pytest.raises(UserError) as failed:
+        go_on(at("batch drawn", 8, unreadable))
+    where = (
+        f"saved in {tmp_path}/checkpoints: 3, 6; once that is mended, the same command continues"
+    )
+    assert str(failed.value) == f"rows/7.npy: Input/output error, at step 7; {where}"
     assert checkpoints_of(tmp_path) == ["3", "6"]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
 
@@ -187,14 +206,16 @@ def test_what_is_lost_is_done_again(disturb, undisturbed, end, tmp_path, capsys)
 
 def test_the_latest_checkpoint_is_the_last_good_one(tmp_path):
     """In the message of a run that diverges; the report tells it from an unfinished one."""
-    checkpoints = SimpleNamespace(wait=lambda: None, steps=lambda: [4, 8])
     workdir = Workdir(tmp_path)
     workdir.open_for(tiny_config())
     writer = MetricWriter(workdir.metrics, 0)
-    run = SimpleNamespace(checkpoints=checkpoints, workdir=workdir, writer=writer)
+    for step in ("4", "8"):
+        (workdir.checkpoints / step).mkdir(parents=True)
+    spec = ("accuracy", True, print, True)
+    checkpoints = Checkpoints(workdir.checkpoints, *spec)
     message = r"^the loss is nan at step 9; the last good checkpoint is step 8 \(.*/checkpoints\)"
     with pytest.raises(DivergedError, match=message):
-        _Run._require_finite(run, 9, "loss", math.nan)
+        require_finite(9, "loss", math.nan, checkpoints, writer)
     writer.close()
     (found,) = find([str(tmp_path)], pytest.fail).runs
     assert found.state == ("failed: the loss or its gradient stopped being finite at step 9",)

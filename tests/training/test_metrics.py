@@ -8,6 +8,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import masked_crc32c
 
 from seqmodels.training.metrics import Mean, MetricWriter, read_events
 
@@ -90,16 +91,117 @@ def test_seconds_go_on_after_a_resume(file):
     writer.close()
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"nonsense",
+        b"",
+        b'{"step": 6}',
+        b'{"split": "train", "step": "6"}',
+        b"[6]",
+        b"null",
+        b'{"step": 6, "split": "train", "loss": [1]}',
+        b"\xff\xfe\x00",
+        b'{"step": 6, "spl',
+    ],
+)
+def test_a_bad_line_costs_itself_alone_and_is_said(file, bad):
+    write(file, 0, 5, 10)
+    first, second = file.read_bytes().splitlines()
+    file.write_bytes(b"\n".join([first, bad, second, b""]))
+    said = []
+    writer = MetricWriter(file, 10, warn=said.append)
+    writer.write(12, "train", {"loss": 1.2})
+    writer.close()
+    assert steps(file) == [5, 10, 12]
+    assert len(file.read_text().splitlines()) == 3
+    assert len(said) == 1
+    assert said[0].startswith(f"{file}, line 2, ")
+    assert said[0].endswith(": left out, and kept in damaged-metrics.jsonl")
+    kept = (file.parent / "damaged-metrics.jsonl").read_bytes()
+    assert kept == bad.decode(errors="replace").encode() + b"\n"
+
+
+class Full:
+    """A file on a disk that becomes full after some bytes."""
+
+    def __init__(self, opened, room: int):
+        self.opened, self.room = opened, room
+
+    def __getattr__(self, name):
+        return getattr(self.opened, name)
+
+    def write(self, data: bytes) -> int:
+        if not self.room:
+            raise OSError(28, "No space left on device")
+        taken = self.opened.write(data[: self.room])
+        self.room -= taken
+        return taken
+
+
+@pytest.mark.parametrize("room", [0, 1, 30])
+def test_a_full_disk_takes_a_whole_event_or_none(file, room):
+    writer = MetricWriter(file, 0)
+    writer.write(5, "train", {"loss": 0.5})
+    whole = file.read_bytes()
+    writer._file = Full(writer._file, room)
+    with pytest.raises(OSError, match=rf"No space left on device: '{file}'$"):
+        writer.write(10, "train", {"loss": 1.0})
+    writer.close()
+    assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("room", [0, 1, 30])
+def test_a_board_that_can_not_be_written_is_said_once(file, room):
+    said = []
+    writer = MetricWriter(file, 0, warn=said.append)
+    assert writer._board is not None
+    writer._board._file = Full(writer._board._file, room)
+    for step in (5, 10):
+        writer.write(step, "train", {"loss": 0.5})
+    writer.close()
+    assert steps(file) == [5, 10]
+    assert said == ["TensorBoard gets no more events (No space left on device)"]
+    write(file, 10, 15)
+    assert shown_by_tensorboard(file.parent) == [(step, "train/loss") for step in (5, 10, 15)]
+
+
+def test_a_board_that_can_not_be_begun_is_said(file, monkeypatch):
+    said = []
+
+    def full(*_) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("seqmodels.training.metrics.Board", full)
+    writer = MetricWriter(file, 0, warn=said.append)
+    writer.write(5, "train", {"loss": 0.5})
+    writer.close()
+    assert steps(file) == [5]
+    assert said == ["TensorBoard gets no more events (No space left on device)"]
+
+
 def board_events(folder: Path) -> list[Event]:
-    """Reads TensorBoard's files, oldest first: records of length, checksum, event, checksum."""
+    """What TensorBoard reads, file by file: records of length, checksum, event, checksum."""
     events = []
-    for file in sorted(folder.glob("events.out.tfevents.*"), key=lambda f: f.stat().st_mtime_ns):
+    for file in sorted(folder.glob("events.out.tfevents.*")):
         content = file.read_bytes()
-        while content:
+        while len(content) > 12 and len(content) >= 16 + struct.unpack("<Q", content[:8])[0]:
             (length,) = struct.unpack("<Q", content[:8])
-            events.append(Event.FromString(content[12 : 12 + length]))
-            content = content[16 + length :]
+            record, content = content[: 16 + length], content[16 + length :]
+            for part, check in ((record[:8], record[8:12]), (record[12:-4], record[-4:])):
+                assert struct.unpack("<I", check)[0] == masked_crc32c(part)
+            events.append(Event.FromString(record[12:-4]))
     return events
+
+
+def shown_by_tensorboard(folder: Path) -> list[tuple[int, str]]:
+    """Steps and tags of what it shows: a session's start makes it forget later steps."""
+    shown: list[tuple[int, str]] = []
+    for event in board_events(folder):
+        if event.session_log.status == SessionLog.START:
+            shown = [(step, tag) for step, tag in shown if step < event.step]
+        shown += [(event.step, value.tag) for value in event.summary.value]
+    return shown
 
 
 def test_tensorboard_gets_the_same(file):
@@ -110,18 +212,22 @@ def test_tensorboard_gets_the_same(file):
         for value in event.summary.value
     ]
     assert scalars == [(5, "train/loss", 0.5), (10, "train/loss", 1.0)]
+    times = [event.wall_time for event in board_events(file.parent) if event.step]
+    assert abs(times[1] - times[0]) < 60
 
 
-@pytest.mark.parametrize("resumed", [0, 5])
-def test_tensorboard_forgets_what_happens_again(file, resumed):
-    """A start at step n + 1 makes it purge later events of earlier processes."""
+@pytest.mark.parametrize("resumed", [0, 5, 10])
+@pytest.mark.parametrize("lost", [False, True])
+def test_tensorboard_shows_what_the_metrics_hold_after_a_kill(file, resumed, lost):
+    """Also of what an earlier process has not brought to the disk, and within one second."""
     write(file, 0, 5, 10)
-    for old in file.parent.glob("events.out.tfevents.*"):
-        old.unlink()  # a second's resolution: both processes would write the same file
-    write(file, resumed, 10)
-    starts = [
-        event.step
-        for event in board_events(file.parent)
-        if event.session_log.status == SessionLog.START
-    ]
-    assert starts == [resumed + 1]
+    (earlier,) = file.parent.glob("events.out.tfevents.*")
+    if lost:
+        earlier.write_bytes(earlier.read_bytes()[:-50])
+    before = board_events(file.parent)
+    write(file, resumed, 12)
+    write(file, resumed, 15)
+    assert steps(file) == [step for step in (5, 10) if step <= resumed] + [15]
+    assert shown_by_tensorboard(file.parent) == [(step, "train/loss") for step in steps(file)]
+    assert board_events(file.parent)[: len(before)] == before
+    assert len(list(file.parent.glob("events.out.tfevents.*"))) == 3

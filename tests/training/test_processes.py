@@ -6,14 +6,17 @@ import shutil
 import socket
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from seqmodels.errors import UserError
 from seqmodels.training import fit as fit_module
+from seqmodels.training.endings import in_terms_of_the_run
 from seqmodels.training.fit import fit
 from seqmodels.training.interruption import RunInterruptedError
 from seqmodels.training.processes import join_processes, largest
+from seqmodels.training.quiet_errors import passed_on
 from tests.command_line import (
     QUICKLY,
     events,
@@ -151,3 +154,61 @@ def test_refused(flags, message):
 def test_a_single_process_asks_nobody():
     join_processes(None, None, None)
     assert largest(15) == 15
+
+
+DIED = """\
+W1126 01:04:45.388211   16093 preemption_sync_manager.cc:147] Failed to retrieve notice: UNAVAILABLE
+Additional GRPC error information from remote target coordination_service while calling GetKeyValue:
+=== Source Location Trace: ===
+. This is only expected if one of the tasks is unhealthy.
+
+E1126 01:04:45.388380   16093 coordination_service_agent.cc:288] Polled an error from the service
+F1126 01:04:45.388393   16093 client.h:86] Terminating process because of fatal errors
+:UNAVAILABLE:Stream removed (Socket closed)
+"""
+SAID = "train.py: process 0 has ended or can't be reached (UNKNOWN), at step 8; saved: 6\n"
+WARNED = (
+    "warning: nothing to do with it\n",
+    "W1126 01:04:45.388211   16093 gpu.cc:1] nor has this\n",
+)
+TASK_3 = (
+    "F1126 01:04:45.3 1 coordination_service_agent.cc:1] /job:jax_worker/replica:0/task:3 died\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (["".join(WARNED), DIED, SAID], [*WARNED, SAID]),
+        ([SAID, DIED, *WARNED], [SAID, *WARNED]),
+        ([DIED], ["train.py: process 0 has ended or can't be reached, which ends"]),
+        (
+            [TASK_3, DIED],
+            ["train.py: process 3 has ended or can't be reached, which ends"],
+        ),
+        (
+            [DIED, "RPC: CoordinationService/RegisterTask\n"],
+            ["train.py: some of the processes have"],
+        ),
+        (["Traceback (most recent call last):\n", "  File x\n", "ValueError\n"], None),
+        (["\n", "  odd\n"], None),
+    ],
+)
+def test_of_an_ended_process_one_line_is_told(written, expected):
+    lines = "".join(written).splitlines(keepends=True)
+    found = list(passed_on(lines, "train.py"))
+    assert len(found) == len(expected or lines)
+    for line, begin in zip(found, expected or lines, strict=True):
+        assert line.startswith(begin)
+        assert line.endswith("\n")
+
+
+@pytest.mark.parametrize(("count", "which"), [(2, "process 1"), (4, "one of 1, 2, 3")])
+def test_a_process_that_has_ended_is_named(monkeypatch, count, which):
+    monkeypatch.setattr(jax, "process_count", lambda: count)
+    error = jax.errors.JaxRuntimeError("UNKNOWN: Gloo all-reduce failed: Connection closed by peer")
+    known = in_terms_of_the_run(error, lambda: "at step 45; saved: 40")
+    assert str(known) == (
+        f"{which} has ended or can't be reached (JaxRuntimeError: {error}), at step 45; saved: 40; "
+        "the same command in every process continues"
+    )

@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -58,9 +59,8 @@ def test_traces_steps_and_says_how_to_open_them(tmp_path, capsys):
 def test_a_trace_ends_with_the_run_at_the_latest(tmp_path, steps, first, last):
     batches = Batches(lambda step: step, range(0))
     batches.waited = 7.0  # before the trace
-    trace = StepTrace(tmp_path / "profile", 0, steps, 12, batches)
-    assert trace.refusal is None
-    said = {}
+    said, warnings = {}, []
+    trace = StepTrace(tmp_path / "profile", 0, steps, 12, batches, warnings.append)
     for step in range(12):
         trace.before(step)
         if step == 5:
@@ -73,3 +73,24 @@ def test_a_trace_ends_with_the_run_at_the_latest(tmp_path, steps, first, last):
     how = rf"steps {first} to {last} are traced: of \d+\.\d\d s {who}; open {trace_in(tmp_path)} "
     assert re.match(how, said[last])
     trace.close()
+    assert not warnings
+
+
+@pytest.mark.parametrize("broken", ["start_trace", "stop_trace"])
+def test_a_trace_that_can_not_be_written_is_said(tmp_path, monkeypatch, broken):
+    def full(*_, **__) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(jax.profiler, "start_trace", lambda *_, **__: None)
+    monkeypatch.setattr(jax.profiler, "stop_trace", lambda: None)
+    monkeypatch.setattr(jax.profiler, broken, full)
+    said = []
+    for last in (12, 3):  # it ends by itself, or with the run
+        batches = Batches(lambda step: step, range(0))
+        trace = StepTrace(tmp_path, 0, 2, 12, batches, said.append)
+        for step in range(last):
+            trace.before(step)
+            trace.after(step + 1, np.zeros(1))
+        trace.close()
+    missing = "no steps are traced" if broken == "start_trace" else "the trace can't be written"
+    assert said == [f"{missing} (No space left on device)"] * 2

@@ -1,6 +1,7 @@
 """What start_jax sets, each looked at from a process of its own."""
 
 import sys
+from pathlib import Path
 
 import jax
 import pytest
@@ -73,6 +74,27 @@ def test_memory_is_kept_from_step_to_step(outputs):
     kept, returned, large = (int(outputs[name][1]) for name in ("plain", "set", "large"))
     assert kept < max(returned / 3, 1000)  # with huge pages there are few either way
     assert large > returned / 3
+
+
+@pytest.mark.parametrize("home", ["unknown", "not to be written", "a home"])
+def test_without_a_home_no_programs_are_kept(monkeypatch, tmp_path, home):
+    """A user without an entry in passwd, as containers have them, or on a read-only disk."""
+
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    kept = jax.config.jax_compilation_cache_dir
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    (tmp_path / "file").touch()
+    homes = {"not to be written": tmp_path / "file", "a home": tmp_path}
+    monkeypatch.setattr(Path, "home", lambda: homes[home] if home in homes else unknown())
+    jax.config.update("jax_compilation_cache_dir", None)
+    try:
+        start_jax()
+        found = jax.config.jax_compilation_cache_dir
+    finally:
+        jax.config.update("jax_compilation_cache_dir", kept)
+    assert found == (str(tmp_path / ".cache/seqmodels") if home == "a home" else None)
 
 
 PCI = "sys/bus/pci/devices/0000:00:04.0"

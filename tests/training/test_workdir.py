@@ -1,5 +1,6 @@
 """A run's folder: whose run lies there, and files that are whole or absent."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -54,6 +55,50 @@ def test_a_new_folder_gets_config_and_environment(tmp_path):
     assert len(environment["devices"]) == 8
     assert sorted(file.name for file in run.path.iterdir()) == ["config.json", "environment.json"]
     assert run.results() is None
+
+
+def test_one_process_trains_in_a_folder_at_a_time(tmp_path):
+    run, other = Workdir(tmp_path / "a/b"), Workdir(tmp_path / "a/b")
+    with run.held():
+        run.open_for(config())
+
+        def take() -> None:
+            with other.held():
+                pass
+
+        message = refusal(take)
+        assert message.startswith(f"--workdir={run.path} is in use by process {os.getpid()} on ")
+        assert message.endswith("; wait, stop it, or choose another folder")
+        assert other.config().seed == 0, "it may be read"
+    assert sorted(file.name for file in run.path.iterdir()) == ["config.json", "environment.json"]
+    with other.held():
+        other.open_for(config())
+
+
+@pytest.mark.parametrize(("number", "said"), [(errno.ENOLCK, True), (errno.EROFS, False)])
+def test_where_there_are_no_locks_there_may_be_runs(tmp_path, monkeypatch, capsys, number, said):
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with Workdir(tmp_path).held():
+        pass
+    warning = f"warning: {tmp_path} can't be locked; see that nobody else works there\n"
+    assert capsys.readouterr().out == (warning if said else "")
+
+
+def test_a_full_disk_refuses_the_folder(tmp_path, monkeypatch):
+    def full(*arguments) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def take() -> None:
+        with Workdir(tmp_path).held():
+            pass
+
+    monkeypatch.setattr("seqmodels.locks.os.open", full)
+    assert refusal(take) == (
+        f"--workdir={tmp_path} can't be written (No space left on device); choose another folder"
+    )
 
 
 def test_the_same_config_may_go_on(tmp_path):

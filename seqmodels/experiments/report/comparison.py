@@ -198,13 +198,18 @@ def _swept_group(
     row: Content, runs: list[Run], length: int | None, setting: Setting, point: Content
 ) -> Group:
     mixer = row["arguments"].get("mixer")
-    sizes = [run.trial["size"] for run in runs if isinstance(run.trial.get("size"), dict)]
+    parameters = number(row.get("parameters"))
+    size = next((as_dict(run.trial.get("size")) for run in runs), {})
+    own = next((number(run.results.get("parameters")) for run in runs if run.results), None)
+    if own is not None and own not in (parameters, number(size.get("parameters"))):
+        # An earlier version wrote down the size of the group's first setting for all.
+        parameters, size = own, {}
     return Group(
         readable(str(mixer)) if mixer is not None else words(point, list(point)) or "all",
         setting if mixer is not None else Setting("", "", ""),
         length,
-        number(row.get("parameters")),
-        number(sizes[0].get("flops")) if sizes else None,
+        parameters,
+        number(size.get("flops")),
         as_dict(row.get("chosen")),
         _spread(row.get("validation")),
         _spread(row.get("test")),

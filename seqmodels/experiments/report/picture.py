@@ -1,6 +1,5 @@
 """A figure as a PNG, by matplotlib."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from seqmodels.drawing import mark_log_axis
 from seqmodels.experiments.report.chart import axis_marks, values_of
 from seqmodels.experiments.report.figure import Figure, Series, legend
 from seqmodels.experiments.report.values import brief
+from seqmodels.figures import literal, save
 
 
 def draw(figure: Figure, path: Path) -> None:
@@ -33,15 +33,11 @@ def draw(figure: Figure, path: Path) -> None:
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     canvas.legend(handles, names, loc="outside right center", frameon=False, fontsize=9)
-    with warnings.catch_warnings():  # a name may have letters that the font lacks: boxes then
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
-        canvas.savefig(path)
+    save(canvas, path)
 
 
 def _literal(text: str) -> str:
-    """Text that matplotlib takes for no formula and no hidden label."""
-    plain = "".join(c if c.isprintable() else " " for c in brief(text)).replace("$", r"\$")
-    return f" {plain}" if plain.startswith("_") else plain
+    return literal(brief(text))
 
 
 def _draw(axes: Any, series: Series) -> Any:

@@ -3,12 +3,13 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
+from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict
 
 from msgspec import Meta
 
 from seqmodels.errors import UserError
 from seqmodels.experiments.report.values import number, readable
+from seqmodels.experiments.trials import Name, State
 from seqmodels.json_files import UnreadableError, convert, read_json
 from seqmodels.training.environment import starts, versions
 from seqmodels.training.run_files import Count, Seconds, read_event_lines, read_run_file
@@ -79,7 +80,7 @@ Skip = Callable[[str], None]
 class _Named(TypedDict):
     """What a point of ``sweep.json`` has at least: the name of its folder."""
 
-    name: Annotated[str, Meta(pattern=r"\A[^./\x00][^/\x00]{0,254}\Z")]
+    name: Name
 
 
 class _Trial(_Named):
@@ -88,7 +89,7 @@ class _Trial(_Named):
     arguments: dict[str, Any]
     overrides: dict[str, Any]
     size: NotRequired[dict[str, float] | None]
-    state: NotRequired[Literal["waiting", "running", "finished", "failed", "pruned"]]
+    state: NotRequired[State]
     reason: NotRequired[str | None]
     attempts: NotRequired[Count]
     seconds: NotRequired[Seconds | None]
@@ -142,8 +143,8 @@ def find(folders: Sequence[str], warn: Callable[[str], None]) -> Found:
     now = versions()
     seen: set[Path] = set()
     for folder in folders:
-        if not Path(folder).is_dir():
-            what = "is no folder" if Path(folder).exists() else "no such folder"
+        if not os.path.isdir(folder):  # pathlib's raises for a name that is too long
+            what = "is no folder" if os.path.exists(folder) else "no such folder"
             raise UserError(f"{readable(folder)}: {what}; name folders of runs or sweeps")
         for path, kind in _below(Path(folder), skip):
             if path.resolve() in seen:
@@ -220,7 +221,7 @@ def _read_events(folder: Path, skip: Skip) -> list[Content]:
     events: list[Content] = []
     bad: list[UnreadableError] = []
     try:
-        for event in read_event_lines(folder):
+        for _, event in read_event_lines(folder):
             if isinstance(event, UnreadableError):
                 bad.append(event)
             else:

@@ -17,6 +17,8 @@ from seqmodels.experiments.report.section import Section
 from seqmodels.experiments.report.styles import Styles
 from seqmodels.experiments.report.table import Table, to_csv, to_markdown
 from seqmodels.experiments.report.values import readable
+from seqmodels.json_files import write_whole
+from seqmodels.output import decoration
 from seqmodels.paths import local_path
 from seqmodels.training.environment import command, versions
 
@@ -83,7 +85,9 @@ def _write(out: Path, sections: list[Section], found: Found) -> Path:
         (out / folder).mkdir(parents=True, exist_ok=True)
     for section in sections:
         for figure in section.figures:
-            draw(figure, out / "figures" / f"{figure.name}.png")
+            picture = out / "figures" / f"{figure.name}.png"
+            with decoration(f"{picture} can't be drawn", _warn):
+                draw(figure, picture)
             _write_table(data_table(figure), out / "figures")
         for table in section.tables:
             _write_table(table, out / "tables")
@@ -102,7 +106,7 @@ def _write_table(table: Table, folder: Path) -> None:
 
 
 def _write_text(file: Path, text: str) -> None:
-    file.write_text(text, encoding="utf-8", errors="replace", newline="\n")
+    write_whole(file, text)
 
 
 def _warn(message: str) -> None:

@@ -44,6 +44,8 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"nowhere: no such folder; name folders of runs or sweeps"):
         found(tmp_path / "nowhere")
     (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"x: no such folder; name folders of runs or sweeps"):
+        found(Path("x" * 5000))
     with pytest.raises(UserError, match="file: is no folder"):
         found(tmp_path / "file")
 
@@ -314,3 +316,30 @@ def test_a_score_is_what_the_run_noted(tmp_path, monkeypatch):
     runs = {run.name: run for run in find([str(tmp_path)], pytest.fail).runs}
     assert score_of(runs["a"]) == ("own", False)
     assert score_of(runs["b"]) == ("accuracy", True)
+
+
+def test_a_size_that_an_earlier_version_gave_to_all_settings_is_not_told(tmp_path):
+    """What the runs say of themselves counts; with its parameters its FLOPs are not known."""
+    folder = sweep_folder(tmp_path, ("gru",), (64,), seeds=(0,))
+    (one,) = comparisons(found(tmp_path)[0])
+    assert (one.groups[0].parameters, one.groups[0].flops) == (100_000, 64e8)
+    assert ("Sized to match", "parameters, 100,000 for the first setting of each, within 3%") in (
+        one.origin
+    )
+    for file in folder.glob("trials/*/results.json"):
+        write_json(file, json.loads(file.read_text()) | {"parameters": 300_000})
+    content = json.loads((folder / "sweep.json").read_text())
+    content["match"]["widths"] = "each setting"
+    write_json(folder / "sweep.json", content)
+    (other,) = comparisons(found(tmp_path)[0])
+    assert (other.groups[0].parameters, other.groups[0].flops) == (300_000, None)
+    assert ("Sized to match", "parameters, 100,000 each, within 3%") in other.origin
+
+
+def test_a_command_on_the_page_has_no_password(tmp_path):
+    folder = sweep_folder(tmp_path, ("gru",), (64,), seeds=(0,))
+    content = json.loads((folder / "sweep.json").read_text())
+    content["command"] = "python sweep.py --storage postgresql://me:sesame@host/x"
+    write_json(folder / "sweep.json", content)
+    (one,) = comparisons(found(tmp_path)[0])
+    assert ("Command", "python sweep.py --storage postgresql://me:***@host/x") in one.origin

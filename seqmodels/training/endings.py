@@ -1,0 +1,76 @@
+"""What an error of files or of other processes means for the run that it ends."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import jax
+import numpy as np
+
+from seqmodels.errors import CheckpointError, DivergedError, UserError
+from seqmodels.output import in_a_line
+from seqmodels.training.checkpoint import Checkpoints
+from seqmodels.training.interruption import RunInterruptedError
+from seqmodels.training.metrics import MetricWriter
+from seqmodels.training.processes import leave_at_exit
+
+
+@contextmanager
+def ending(where: Callable[[], str] = lambda: "before the first step") -> Iterator[None]:
+    """In this ``with`` statement an error says what it means for the run; one of several processes
+    that fails alone leaves the others.
+
+    Args:
+      where: says how far the run has come, and what is saved.
+    """
+    try:
+        yield
+    except (RunInterruptedError, DivergedError):
+        raise  # every process has come to it
+    except BaseException as error:
+        known = in_terms_of_the_run(error, where)
+        leave_at_exit(known)
+        raise known from known.__cause__
+
+
+def in_terms_of_the_run(error: BaseException, where: Callable[[], str]) -> BaseException:
+    """An error that the user can mend, with the first one as its cause; any other as it is."""
+    if isinstance(error, OSError):
+        what, then = in_a_line(error), "once that is mended, the same command continues"
+    elif isinstance(error, jax.errors.JaxRuntimeError) and jax.process_count() > 1:
+        others = [str(n) for n in range(jax.process_count()) if n != jax.process_index()]
+        which = f"process {others[0]}" if len(others) == 1 else f"one of {', '.join(others)}"
+        what = f"{which} has ended or can't be reached ({in_a_line(error)})"
+        then = "the same command in every process continues"
+    else:
+        return error
+    known = UserError(f"{what}, {where()}; {then}")
+    known.__cause__ = error
+    return known
+
+
+def whereabouts(step: int, checkpoints: Checkpoints) -> str:
+    """How far a run has come, and what is saved."""
+    if jax.process_count() == 1:  # else the others may be gone, who save with this one
+        with suppress(CheckpointError):
+            checkpoints.wait()
+    return f"at step {step}; saved in {checkpoints.folder}: {checkpoints.listing()}"
+
+
+def require_finite(
+    step: int, name: str, value: float, checkpoints: Checkpoints, writer: MetricWriter
+) -> None:
+    """Ends a run that diverges, and notes it among its events.
+
+    Raises:
+      DivergedError: the value is infinite or no number.
+    """
+    if np.isfinite(value):
+        return
+    writer.write(step, "diverged", {})
+    checkpoints.wait()
+    good = checkpoints.steps()
+    where = f"the last good checkpoint is step {good[-1]}" if good else "none was saved"
+    raise DivergedError(
+        f"the {name} is {value} at step {step}; {where} ({checkpoints.folder}). "
+        "Try a lower optimizer.learning_rate, a longer warm-up or a lower clip_norm"
+    )
