@@ -8,6 +8,7 @@ starts finds the machine as a user's would.
 """
 
 import gc
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from jaxtyping import install_import_hook
 from tests.compiled import keep_programs
 from tests.workers import group_of, pytest_xdist_make_scheduler  # noqa: F401
 
+# A shell that starts the suite in the background has it ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
