@@ -15,12 +15,14 @@ from tests.command_line import tiny_config
         ({"command": "python train.py"}, True),  # as commit 86804e9 writes it
         ({"mathematics": MATHEMATICS}, False),
         ({"mathematics": MATHEMATICS - 1}, True),
+        ({"starts": [{"mathematics": MATHEMATICS - 1}, {"mathematics": MATHEMATICS}]}, False),
+        ({"starts": [{"mathematics": MATHEMATICS - 1}]}, True),
     ],
 )
 def test_a_folder_says_whether_an_older_version_began_it(stored, older, tmp_path):
     Workdir(tmp_path).open_for(tiny_config())
     file = tmp_path / "environment.json"
-    assert json.loads(file.read_text())["mathematics"] == MATHEMATICS
+    assert json.loads(file.read_text())["starts"][-1]["mathematics"] == MATHEMATICS
     file.write_text(json.dumps(stored))
     run = Workdir(tmp_path)
     run.open_for(tiny_config())
