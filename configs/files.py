@@ -31,7 +31,7 @@ _KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "images": (
         "images",
-        {"colours": "grey", "held_out": 0.1},  # or colour
+        {"colours": "grey", "held_out": 0.1, "splitting": "shares"},  # or colour; whole_files
         {"causal": False, "pooling": "mean", "dropout": 0.1, "positions": "learned"},
     ),
 }

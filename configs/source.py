@@ -44,6 +44,7 @@ def get_config(arg: str = "") -> ConfigDict:
         **_SETTINGS[arguments.task],
         "held_out": 0.1,
         "evaluation_examples": 1000,
+        "splitting": "shares",  # or whole_files, as earlier versions split them
     }
     config.model = preset(
         arguments.mixer,

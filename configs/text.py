@@ -23,6 +23,7 @@ def get_config(arg: str = "") -> ConfigDict:
         "kind": "text",
         "files": "stdlib",  # or a glob: notes/**/*.txt
         "evaluation_windows": 256,
+        "splitting": "shares",  # or whole_files, as earlier versions split them
     }
     config.model = preset(arguments.mixer, parameters=400_000, depth=2, causal=True, pooling=None)
     config.optimizer = {

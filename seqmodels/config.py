@@ -13,7 +13,7 @@ import inspect
 import json
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
@@ -26,6 +26,17 @@ Section = Mapping[str, Any] | ConfigDict
 
 Flat = dict[str, Any]
 """A config's leaves by dotted path: ``{"model.width": 64}``."""
+
+
+class Before(NamedTuple):
+    """Beside a setting in its schema: what it was before it could be set.
+
+    Folders of runs that were written without it mean that, and new ones its default::
+
+        splitting: Annotated[Literal["shares", "whole_files"], Before("whole_files")] = "shares"
+    """
+
+    value: Any
 
 
 def load_config(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> ConfigDict:

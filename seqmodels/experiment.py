@@ -11,10 +11,12 @@ from seqmodels.errors import ConfigError, ParameterError, require, require_seed,
 from seqmodels.model import Model, build_model
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import SPLITS, Batch, Task
+from seqmodels.tasks.reading import ReadingTask
 from seqmodels.training.lengths import Kind, Lengths
 from seqmodels.training.memory import (
     GIB,
     machine_bytes,
+    require_bytes,
     require_drawable,
     require_evaluable,
 )
@@ -89,6 +91,10 @@ def _build(
     for section, path in ((task, "task"), (model, "model")):
         _require_countable(section, path)
     the_task = construct_kind(TASKS, task, "task", seed=seed)
+    if isinstance(the_task, ReadingTask):
+        where = ", ".join(f"task.{name}={place!r}" for name, place in the_task.places.items())
+        what = f"{where or 'task'}: the files, which are held in memory,"
+        require_bytes(the_task.kept_bytes, machine_bytes(), what, "name fewer or smaller ones")
     require_drawable(
         the_task,
         settings.batch_size,

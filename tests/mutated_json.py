@@ -54,8 +54,10 @@ PARTS: tuple[Any, ...] = (
 """What stands in the place of a part."""
 
 
-EMPTY = (("metrics.jsonl", "empty"), ("environment.json", "{}"), ("summary.json", "a list"))
+EMPTY = {("metrics.jsonl", "empty"), ("environment.json", "{}"), ("summary.json", "a list")}
 """Files that may hold nothing."""
+NOTES = ("lock",)
+"""Files that say who holds what nobody holds here: whatever stands there, it means nothing."""
 
 
 class Mutation(NamedTuple):
@@ -64,8 +66,8 @@ class Mutation(NamedTuple):
     file: str
     what: str
     content: bytes
-    is_whole: bool
-    """Whether nothing that fits is left."""
+    is_noticed: bool
+    """Whether nothing is left that fits, so that a reader must say something."""
 
 
 def mutate(random: np.random.Generator, file: str, content: bytes) -> Mutation:
@@ -75,11 +77,12 @@ def mutate(random: np.random.Generator, file: str, content: bytes) -> Mutation:
         name = str(random.choice(list(WHOLE)))
         # Of lines the last, where it doesn't end, was cut short.
         end = b"\n" if file.endswith(".jsonl") and name != "empty" else b""
-        return Mutation(file, name, WHOLE[name] + end, (Path(file).name, name) not in EMPTY)
+        noticed = (Path(file).name, name) not in EMPTY and Path(file).name not in NOTES
+        return Mutation(file, name, WHOLE[name] + end, noticed)
     if kind == 1 and content.strip():
         end = int(random.integers(1, len(content.rstrip())))
-        is_lines = file.endswith(".jsonl")
-        return Mutation(file, f"cut at {end}", content[:end], not is_lines)
+        noticed = not file.endswith(".jsonl") and Path(file).name not in NOTES
+        return Mutation(file, f"cut at {end}", content[:end], noticed)
     lines = content.splitlines() if file.endswith(".jsonl") else [content]
     place = int(random.integers(len(lines)))
     told = json.loads(lines[place] or b"{}")
@@ -296,7 +299,7 @@ def _judge(folder: str, copied: Path, reader: Reader, mutation: Mutation) -> Out
         named = [line for line in said if name in line or Path(mutation.file).stem in line]
         if named:
             ended, message = "said", named[0]
-        elif mutation.is_whole:
+        elif mutation.is_noticed:
             ended = "wrong success"
     if "\n" in message:
         ended = "several lines"

@@ -210,7 +210,8 @@ def constructors(config: ConfigDict):
 )
 def test_every_task_of_a_config_builds(file, task):
     spec = f"task={task}" if file not in ("set", "pathfinder") else task.split(",")[1]
-    build_experiment(load_config(str(ROOT / f"configs/{file}.py:{spec}")))
+    few = [("task.files", str(ROOT / "seqmodels/tasks"))] if task == "same_file" else []
+    build_experiment(load_config(str(ROOT / f"configs/{file}.py:{spec}"), few))
 
 
 @pytest.mark.parametrize("layout", ["sequence", "permuted", "grid"])

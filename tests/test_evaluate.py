@@ -56,7 +56,7 @@ def test_the_best_checkpoint_scores_what_the_run_said(run, capsys):
     table = capsys.readouterr().out
     assert f"{run}, checkpoint {results['best_step']}" in table
     assert 3 < results["chance"] < 6
-    assert f"{results['chance']:.3g}" in table
+    assert f"{results['chance']:.3f}" in table
     for word in ("split", "loss", "bits per byte", "accuracy", "chance", "validation", "test"):
         assert word in table
     after = contents(run)

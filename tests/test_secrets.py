@@ -6,7 +6,7 @@ import pytest
 
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.secrets import shown_command, shown_url, without_secrets
-from seqmodels.training.workdir import command
+from seqmodels.training.environment import command
 
 URLS = (
     "postgresql://me:sesame@host/x",

@@ -52,13 +52,15 @@ def test_a_run_leaves_all_that_is_needed(finished):
         "checkpoints",
         "config.json",
         "environment.json",
+        "facts.json",
         "learning-curve.png",
         "metrics.jsonl",
         "results.json",
     }
     assert len(list(workdir.glob("events.out.tfevents.*"))) == 1
     assert read_json(workdir / "config.json")["train"]["steps"] == STEPS
-    assert read_json(workdir / "environment.json")["command"].startswith("python train.py --config")
+    (started,) = read_json(workdir / "environment.json")["starts"]
+    assert started["command"].startswith("python train.py --config")
     steps = [event["step"] for event in events(workdir, "train")]
     assert steps == list(range(5, STEPS + 1, 5))
     validations = events(workdir, "validation")

@@ -18,6 +18,7 @@ def evaluate_run(
     """Scores a checkpoint of a run, prints a table and adds it to ``evaluations.json``.
 
     The file holds one entry a step and split: ``{"300": {"test": {"accuracy": 0.98}}}``.
+    Where the data are others than the run began with, an entry says so, as ``"other_data"``.
 
     Args:
       workdir: the run's folder.
@@ -55,14 +56,17 @@ def evaluate_run(
     held: dict[Split, dict[str, float]] = {
         split: levels(experiment.task, split, settings.length) for split in splits
     }
+    mark = {} if run.other_data is None else {"other_data": run.other_data}
 
     def store() -> None:
         stored = run.workdir.read("evaluations.json") or {}  # again: another may have added to it
-        stored[str(run.step)] = stored.get(str(run.step), {}) | scores
+        marked = {split: metrics | mark for split, metrics in scores.items()}
+        stored[str(run.step)] = stored.get(str(run.step), {}) | marked
         run.workdir.write("evaluations.json", stored)
 
     keep(store)
-    _print_table(scores, held, f"{workdir}, checkpoint {run.step}")
+    title = f"{workdir}, checkpoint {run.step}" + (" (other data than the run's)" if mark else "")
+    _print_table(scores, held, title)
     return scores
 
 

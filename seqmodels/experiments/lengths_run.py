@@ -36,7 +36,8 @@ def lengths_run(
 ) -> dict[int, LengthScores]:
     """Scores a run by length: prints it, draws it, and keeps it in ``lengths.json``.
 
-    The file holds an entry a step, split and length; it is written after each length.
+    The file holds an entry a step, split and length; it is written after each length,
+    with "other_data" where the data are others than the run began with.
 
     Args:
       workdir: the run's folder.
@@ -82,7 +83,8 @@ def lengths_run(
 def _store(run: LoadedRun, split: str, length: int, found: LengthScores) -> None:
     stored = run.workdir.read("lengths.json") or {}  # again: another may have added to it
     of_step = stored.setdefault(str(run.step), {})
-    of_step.setdefault(split, {})[str(length)] = _plain(found)
+    mark = {} if run.other_data is None else {"other_data": run.other_data}
+    of_step.setdefault(split, {})[str(length)] = _plain(found) | mark
     run.workdir.write("lengths.json", stored)
 
 

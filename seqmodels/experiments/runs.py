@@ -11,6 +11,8 @@ from seqmodels.arrays import Params
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.training.checkpoint import Checkpoints, Which, abstract_state
+from seqmodels.training.environment import versions
+from seqmodels.training.facts import gather_facts, other_batches, other_files
 from seqmodels.training.sharding import replicated, run_mesh
 from seqmodels.training.startup import overlooked_card, start_jax
 from seqmodels.training.step import initial_state
@@ -26,6 +28,8 @@ class LoadedRun(NamedTuple):
     """The step of the checkpoint."""
     params: Params
     mesh: jax.sharding.Mesh
+    other_data: str | None = None
+    """In what the data differ from those that the run began with; None where they are its own."""
 
 
 def load_run(folder: str | Path, which: str, devices: int | None = None) -> LoadedRun:
@@ -45,7 +49,7 @@ def load_run(folder: str | Path, which: str, devices: int | None = None) -> Load
     workdir = Workdir(folder)
     _require_run(workdir)
     try:
-        experiment = build_experiment(workdir.config())
+        experiment = build_experiment(workdir.located(workdir.config()))
     except ConfigError as error:
         raise ConfigError(f"{workdir.path / 'config.json'}: {error}") from None
     mesh = run_mesh(experiment, devices)
@@ -59,7 +63,29 @@ def load_run(folder: str | Path, which: str, devices: int | None = None) -> Load
     )
     step, state = checkpoints.restore(_which(which), like)
     checkpoints.close()
-    return LoadedRun(workdir, experiment, step, state.params, mesh)
+    return LoadedRun(
+        workdir, experiment, step, state.params, mesh, _other_data(workdir, experiment)
+    )
+
+
+def _other_data(workdir: Workdir, experiment: Experiment) -> str | None:
+    """Refuses other files than the run read; says what else is drawn than when it began."""
+    then = workdir.facts()
+    if then is None:
+        _warn(
+            f"{workdir.path} says nothing of the data that it was trained on, as an earlier "
+            "version made it; the scores are on what this version reads and draws"
+        )
+        return None
+    now = gather_facts(experiment, versions())
+    if differing := other_files(then, now):
+        raise UserError(
+            f"--workdir={workdir.path} was trained on other files than there are now: {differing}; "
+            "bring back what it was trained on"
+        )
+    if differing := other_batches(then, now):
+        _warn(f"the scores are on other data than the run's: {differing}")
+    return differing
 
 
 def keep(write: Callable[[], object]) -> bool:

@@ -29,8 +29,9 @@ from seqmodels.experiments.scaling_tables import cell_line, print_scaling
 from seqmodels.experiments.targets import ENVIRONMENT, require_target
 from seqmodels.json_files import UnreadableError, convert, read_json, write_json
 from seqmodels.paths import local_path
+from seqmodels.training.environment import command
 from seqmodels.training.startup import overlooked_card
-from seqmodels.training.workdir import command, held_folder, require_utf8
+from seqmodels.training.workdir import held_folder, require_utf8
 
 CELL = "seqmodels.experiments.cell"
 """The module that measures one."""

@@ -1,5 +1,6 @@
 """``sweep.json``: what a sweep's folder holds, with every point of it and the size of each."""
 
+import sys
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -173,8 +174,9 @@ def _require_same_configs(runs: list[Run], folder: Path, spec: str) -> None:
     for run in runs:
         try:
             stored = read_run_file(Trial(folder, run.name).folder, "config.json")
-        except UnreadableError:
-            continue  # train.py says so, and the others go on
+        except UnreadableError as error:  # the others go on
+            print(f"warning: {error}; nothing is held against it", file=sys.stderr, flush=True)
+            continue
         if stored is not None:
             config = load_config(
                 f"{file}:{argument_text(run.arguments)}", override_texts(run.overrides)

@@ -1,48 +1,105 @@
-"""Files of one's own, and the standard library's: found, read, and each put into one split."""
+"""Files of one's own, and the standard library's: found and read."""
 
-import glob
-import hashlib
+import fnmatch
 import os
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from seqmodels.errors import ConfigError, ParameterError, require
-from seqmodels.tasks.base import Split
+from seqmodels.errors import ConfigError, ParameterError
+
+STDLIB = "stdlib"
+"""Names the Python standard library's own source, without its tests."""
+_LEFT_BEHIND = {"__pycache__", "__MACOSX"}
+"""Folders that programs leave beside what is one's own, as they do hidden ones."""
 
 
 def find_files(files: str) -> dict[str, Path]:
     """The files that are not empty, by their name in the folder that holds them all.
 
+    Regular files alone, each once, also where links lead to it, and without what is left behind
+    (:func:`is_left_behind`) where it isn't named.
+
     Args:
-      files: a folder, a glob (``**`` crosses folders), or ``"stdlib"`` for the Python standard
-        library's own source without its tests. What exists is meant as it is written: in
+      files: a file, a folder, a glob (``**`` crosses folders), or ``"stdlib"`` for the Python
+        standard library's own source without its tests. What exists is meant as it is written: in
         ``notes[1]/*.txt`` the folder ``notes[1]`` where there is one, else ``notes1``.
 
     Raises:
-      ParameterError: there are not 3, one for each split.
+      ParameterError: there is none.
     """
-    if files == "stdlib":
+    if files == STDLIB:
         return _stdlib_files()
     named = os.path.abspath(os.path.expanduser(files))
     folder, pattern = _existing_part(Path(named))
-    one_file = [""] if not pattern and folder.is_file() else None
-    found = one_file or glob.glob(pattern or "**", root_dir=folder, recursive=True)
+    if not pattern and folder.is_file():
+        found = [folder]
+    else:
+        parts = Path(pattern).parts or ("**",)
+        found = sorted(_matching(folder, parts, set()), key=lambda path: str(path))
     # By what links lead to, or a file and a link to it would lie in two splits.
-    candidates = (folder / name for name in sorted(found))
-    paths = {path.resolve(): path for path in candidates if path.is_file()}
+    paths = {path.resolve(): path for path in found}
     holding = [path for path in paths.values() if path.stat().st_size > 0]
-    if len(holding) < 3:
-        what = f"{len(holding)} non-empty files" if paths else "nothing"
+    if not holding:
+        what = "empty files alone" if paths else "nothing"
         raise ParameterError(
-            f"files={files!r} matches {what}; at least 3 files are needed, one for each split; "
-            "write a folder, a glob such as 'notes/**/*.txt', or 'stdlib'"
+            f"files={files!r} matches {what}; write a file, a folder, a glob such as "
+            "'notes/**/*.txt', or 'stdlib'"
         )
-    root = os.path.commonpath([path.parent for path in holding]) if pattern else folder
+    inside = pattern or folder.is_file()
+    root = os.path.commonpath([path.parent for path in holding]) if inside else folder
     return {path.relative_to(root).as_posix(): path for path in holding}
+
+
+def is_left_behind(name: str) -> bool:
+    """Whether a file or folder was left there by a program: a hidden one, or compiled code.
+
+    >>> [is_left_behind(name) for name in (".ipynb_checkpoints", "._1.png", "__MACOSX", "cats")]
+    [True, True, True, False]
+    """
+    return name.startswith(".") or name in _LEFT_BEHIND
+
+
+def _matching(
+    folder: Path, parts: tuple[str, ...], seen: set[tuple[int, int, tuple[str, ...]]]
+) -> Iterator[Path]:
+    """The regular files below a folder whose names there match the parts of a pattern.
+
+    Each folder is looked through once for what is left of the pattern, so that links that lead
+    back end.
+    """
+    try:
+        status = folder.stat()
+        names = sorted(os.listdir(folder))
+    except OSError:  # what can't be looked into holds nothing, as in glob
+        return
+    place = (status.st_dev, status.st_ino, parts)
+    if place in seen:
+        return
+    seen.add(place)
+    first, rest = parts[0], parts[1:]
+    if first == "**":
+        yield from _matching(folder, rest or ("*",), seen)
+        for name in names:
+            if not is_left_behind(name) and os.path.isdir(folder / name):
+                yield from _matching(folder / name, parts, seen)
+        return
+    for name in names:
+        named = first.startswith(".") or not is_left_behind(name) or name == first
+        if named and fnmatch.fnmatchcase(name, first):
+            if rest:
+                yield from _matching(folder / name, rest, seen)
+            elif os.path.isfile(folder / name):
+                yield folder / name
+
+
+def is_there(place: str) -> bool:
+    """Whether what an absolute path or pattern names up to its first wildcard exists."""
+    _, left = _existing_part(Path(place))
+    return not left or any(sign in Path(left).parts[0] for sign in "*?[")
 
 
 def _existing_part(path: Path) -> tuple[Path, str]:
@@ -61,42 +118,10 @@ def _stdlib_files() -> dict[str, Path]:
     return {
         path.relative_to(root).as_posix(): path
         for path in root.rglob("*.py")
-        if not left_out & set(path.relative_to(root).parts) and path.stat().st_size > 0
+        if not left_out & set(path.relative_to(root).parts)
+        and path.is_file()
+        and path.stat().st_size > 0
     }
-
-
-def split_files(sizes: Mapping[str, int], held_out: float) -> dict[Split, list[str]]:
-    """Each file's split, by the order of a hash of its name, whatever else it lies beside.
-
-    The first files go to test until they have a share of all that the files hold, the next to
-    validation, the others to training; each split has at least one.
-
-    Args:
-      sizes: what each of at least 3 files holds, by name.
-      held_out: the share that goes to validation, and again to test.
-
-    >>> split_files({"a": 1, "b": 1, "c": 1, "d": 1}, held_out=0.25)
-    {'train': ['b', 'a'], 'validation': ['c'], 'test': ['d']}
-    """
-    in_order = sorted(sizes, key=_hashed)
-    wanted = held_out * sum(sizes.values())
-    parts: dict[Split, list[str]] = {"train": [], "validation": [], "test": []}
-    in_turn: tuple[tuple[Split, int], ...] = (("test", 2), ("validation", 1))
-    for split, others in in_turn:  # one file stays for each later split
-        while len(in_order) > others and sum(sizes[name] for name in parts[split]) < wanted:
-            parts[split].append(in_order.pop(0))
-    parts["train"] = in_order
-    return parts
-
-
-def _hashed(name: str) -> bytes:
-    # A file's name may hold bytes that are not UTF-8.
-    return hashlib.sha256(name.encode(errors="surrogateescape")).digest()
-
-
-def require_held_out(held_out: float) -> None:
-    """Refuses a share for validation and again for test that leaves nothing to train on."""
-    require(0 < held_out < 0.5, f"held_out={held_out} is not above 0 and below 0.5")
 
 
 def read_files(paths: Mapping[str, Path]) -> dict[str, UInt8[np.ndarray, "n"]]:

@@ -7,8 +7,16 @@ import numpy as np
 
 from seqmodels.arrays import Array, Float, Int
 from seqmodels.config import construct_kind
-from seqmodels.errors import require
-from seqmodels.tasks.base import Batch, Metrics, Split, example_indices, require_length
+from seqmodels.errors import ParameterError, require
+from seqmodels.tasks.base import (
+    SPLITS,
+    Batch,
+    Metrics,
+    Split,
+    example_indices,
+    require_length,
+)
+from seqmodels.tasks.reading import absolute
 from seqmodels.tasks.records import Records
 
 METADATA = "seqmodels"
@@ -45,14 +53,30 @@ class Frozen:
             METADATA in self._records.metadata.keys(),  # noqa: SIM118, the keys are loaded by asking
             f"{what} holds a set that seqmodels didn't freeze; read it with the task tfds",
         )
-        stored = self._records.metadata[METADATA]
-        self.length = int(stored["length"])
+        try:
+            stored = self._records.metadata[METADATA]
+            length, frozen, of_seed = int(stored["length"]), stored["task"], int(stored["seed"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ParameterError(
+                f"{what}: metadata.json doesn't say what was frozen ({error!r}); freeze it again"
+            ) from None
+        self.places = {"folder": absolute(folder)}
+        self.kept_bytes = 0
+        self.length = length
         self._sizes = self._records.sizes()
-        self._task = construct_kind(TASKS, stored["task"], f"{what}: task", seed=stored["seed"])
+        self._task = construct_kind(TASKS, frozen, f"{what}: task", seed=of_seed)
         self.spec = self._task.spec
         for ability in ("fields", "show_source", "show_target", "read_source", "shown_chance"):
             if hasattr(self._task, ability):
                 setattr(self, ability, getattr(self._task, ability))
+
+    def reads(self) -> dict[str, Path]:
+        """The files of the folder."""
+        return self._records.files()
+
+    def holds(self) -> dict[Split, str]:
+        """How many examples each split has."""
+        return {split: f"{self._sizes[split]:,} examples" for split in SPLITS}
 
     def examples(self, split: Split, length: int) -> int:
         """How many examples of the split were frozen."""

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from seqmodels.arrays import Array, Float, Int
 from seqmodels.errors import ConfigError, ParameterError, require
 from seqmodels.tasks.base import (
+    SPLITS,
     Batch,
     Metrics,
     Split,
@@ -19,9 +20,18 @@ from seqmodels.tasks.base import (
     require_length,
 )
 from seqmodels.tasks.chance import chance_of_labels
-from seqmodels.tasks.files import require_held_out, split_files
+from seqmodels.tasks.file_splits import (
+    Splitting,
+    least_trained,
+    require_classes,
+    require_held_out,
+    said_splits,
+    split_whole_files,
+)
+from seqmodels.tasks.files import is_left_behind
+from seqmodels.tasks.image_files import ENDINGS, ImageFileError, opened, upright, upright_size
+from seqmodels.tasks.reading import absolute
 
-ENDINGS = (".png", ".jpg", ".jpeg")
 KEPT_BYTES = 2**28
 """Of decoded images, one byte a value; those that no longer fit are decoded each time."""
 PERMUTATION_SEED = 2026
@@ -31,10 +41,11 @@ _DEPTHS = {"grey": ("L", 1), "colour": ("RGB", 3)}
 class Images:
     """Which class is an image of, from its pixels as a sequence or a grid?
 
-    Images lie in ``FOLDER/CLASS/`` as .png, .jpg or .jpeg files of one size; a class is a folder
-    that holds some, by alphabet. Inputs are features in [0, 1], one for grey values and three
-    for colours (transparency is dropped). Each image belongs to one split, chosen by a hash of
-    its name in its class.
+    Images lie in ``FOLDER/CLASS/`` as .png, .jpg or .jpeg files of one size once they are upright
+    (EXIF says how a camera was held); a class is a folder that holds some, by alphabet, without
+    what programs leave behind. Inputs are features in [0, 1], one for grey values and three for
+    colours (transparency is dropped). Each image belongs to one split, which its name may say
+    ("train-1.png"), or by a hash of its name in its class.
 
     Every file's header is read at the start, which finds those of another size; an image is
     decoded when it is first asked for, and kept, up to KEPT_BYTES of all.
@@ -47,10 +58,11 @@ class Images:
       colours: "grey" or "colour".
       held_out: the share of each class that goes to validation, and again to test; at least one
         image each.
+      splitting: "shares", or "whole_files", whatever names say, as earlier versions did.
 
     Raises:
       ParameterError: no such folder, fewer than 2 classes, a class of fewer than 3 images, a file
-        that is no image, or of another size than the first.
+        that is no PNG or JPEG, of more than 16 million pixels, or of another size than the first.
 
     >>> import tempfile, PIL.Image
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -73,6 +85,7 @@ class Images:
         layout: Literal["sequence", "permuted", "grid"] = "sequence",
         colours: Literal["grey", "colour"] = "grey",
         held_out: float = 0.1,
+        splitting: Splitting = "shares",
     ):
         require_held_out(held_out)
         self.seed = seed
@@ -80,18 +93,30 @@ class Images:
         self.mode, channels = _DEPTHS[colours]
         found = _find_images(folder)
         self.classes = tuple(found)
+        require_classes(self.classes, f"folder={folder!r}")
+        self.places = {"folder": absolute(folder)}
+        self.kept_bytes = 0
         self.paths: dict[Split, list[Path]] = {"train": [], "validation": [], "test": []}
         labels: dict[Split, list[int]] = {"train": [], "validation": [], "test": []}
+        named = False
         for label, images in enumerate(found.values()):
-            for split, names in split_files(dict.fromkeys(images, 1), held_out).items():
+            said = said_splits(images) if splitting == "shares" else {}
+            named = named or bool(said)
+            for split, names in split_whole_files(dict.fromkeys(images, 1), held_out, said).items():
                 self.paths[split] += [images[name] for name in names]
                 labels[split] += [label] * len(names)
+        trained = len(self.paths["train"]) / sum(map(len, self.paths.values()))
+        require(
+            not named or (trained >= least_trained(held_out) and all(self.paths.values())),
+            f"folder={folder!r}: names leave {trained:.0%} of the images to train on; rename those "
+            "that say another split than is meant",
+        )
         self.labels = {split: np.array(part, np.int32) for split, part in labels.items()}
         everything = [path for images in found.values() for path in images.values()]
         width, height = _common_size(folder, everything)
         self.shape = (height, width, channels)
-        pixels = np.random.default_rng(PERMUTATION_SEED).permutation(height * width)
-        self.order = pixels if layout == "permuted" else None
+        random = np.random.default_rng(PERMUTATION_SEED)
+        self.order = random.permutation(height * width) if layout == "permuted" else None
         self._kept: dict[Path, UInt8[np.ndarray, "height width channels"]] = {}
         self.spec = TaskSpec(
             shape="many-to-one",
@@ -103,6 +128,15 @@ class Images:
             higher_is_better=True,
             rank=2 if layout == "grid" else 1,
         )
+
+    def reads(self) -> dict[str, Path]:
+        """Every image, by its class and name."""
+        return {f"{p.parent.name}/{p.name}": p for split in SPLITS for p in self.paths[split]}
+
+    def holds(self) -> dict[Split, str]:
+        """How many images each split has."""
+        total = sum(map(len, self.paths.values()))
+        return {s: f"{len(p):,} images ({len(p) / total:.1%})" for s, p in self.paths.items()}
 
     def examples(self, split: Split, length: int) -> int:
         """How many images the split holds."""
@@ -149,33 +183,17 @@ class Images:
         if path in self._kept:
             return self._kept[path]
         try:
-            with _open(path) as image:
-                values = np.asarray(image.convert(self.mode))
-            pixels = values.reshape(self.shape)
-        except _UNREADABLE as error:
+            with opened(path) as image:
+                values = np.asarray(upright(image).convert(self.mode))
+                pixels = values.reshape(self.shape)
+        except ImageFileError as error:
             raise ConfigError(
                 f"task.folder: can't read image {index} of the {len(self.paths[split])} of "
-                f"{split}, {path}: {_reason(error)}"
+                f"{split}, {path}: {error}"
             ) from None
         if (len(self._kept) + 1) * pixels.nbytes <= KEPT_BYTES:
             self._kept[path] = pixels
         return pixels
-
-
-# What Pillow raises for files that are broken in various ways.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError)
-
-
-def _open(path: Path) -> Any:
-    from PIL import Image  # here, because few runs need it
-
-    return Image.open(path)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _find_images(folder: str) -> dict[str, dict[str, Path]]:
@@ -183,10 +201,14 @@ def _find_images(folder: str) -> dict[str, dict[str, Path]]:
     root = Path(os.path.expanduser(folder))
     require(root.is_dir(), f"folder={folder!r} is not a folder; it holds CLASS/NAME.png or .jpg")
     found: dict[str, dict[str, Path]] = {}
+    seen: set[tuple[int, int]] = set()
     for inside in sorted(path for path in root.iterdir() if path.is_dir()):
-        paths = sorted(path for path in inside.iterdir() if path.suffix.lower() in ENDINGS)
-        if paths:
-            found[inside.name] = {f"{inside.name}/{path.name}": path for path in paths}
+        if is_left_behind(inside.name):
+            continue
+        names = [path.name for path in inside.iterdir() if path.suffix.lower() in ENDINGS]
+        paths = [inside / name for name in sorted(names) if not is_left_behind(name)]
+        if once := [path for path in paths if _is_new(path, seen)]:
+            found[inside.name] = {f"{inside.name}/{path.name}": path for path in once}
     require(
         len(found) >= 2,
         f"folder={folder!r} has {len(found)} folders with images; at least 2 classes are needed, "
@@ -201,18 +223,30 @@ def _find_images(folder: str) -> dict[str, dict[str, Path]]:
     return found
 
 
+def _is_new(path: Path, seen: set[tuple[int, int]]) -> bool:
+    """Whether no link has led there before: an image and a link to it would lie in two splits."""
+    try:
+        status = path.stat()
+    except OSError:  # said when it is opened
+        return True
+    place = (status.st_dev, status.st_ino)
+    known = place in seen
+    seen.add(place)
+    return not known
+
+
 def _common_size(folder: str, paths: list[Path]) -> tuple[int, int]:
     """The width and height that all images have, by their headers."""
     sizes = []
     for index, path in enumerate(paths):
         where = f"folder={folder!r}: image {index} of {len(paths)}, {path},"
         try:
-            with _open(path) as image:
-                sizes.append(image.size)
+            with opened(path) as image:
+                sizes.append(upright_size(image))
                 # Pillow cuts off more than 8 bits a value instead of scaling them.
                 deep = image.mode[0] in "IF"
-        except _UNREADABLE as error:
-            raise ParameterError(f"{where} can't be read: {_reason(error)}") from None
+        except ImageFileError as error:
+            raise ParameterError(f"{where} can't be read: {error}") from None
         require(not deep, f"{where} has more than 8 bits a value; write it with 8")
         width, height = sizes[-1]
         require(

@@ -1,13 +1,15 @@
 """The rows of a tensorflow-datasets set by split, and what tasks on them share."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from seqmodels.arrays import Bool, Float, Int
 from seqmodels.errors import nearest, require
-from seqmodels.tasks.base import Split, example_indices
-from seqmodels.tasks.records import Records, find_set
+from seqmodels.tasks.base import SPLITS, Split, example_indices
+from seqmodels.tasks.reading import absolute
+from seqmodels.tasks.records import Records, data_folder, find_set
 
 ONE_IN = 20
 """One row in so many of train is held out for each of validation and test that a set lacks."""
@@ -44,6 +46,8 @@ class RowsByName:
 
     def __init__(self, seed: int, name: str, data_dir: str | None, stands_in: str):
         self.seed = seed
+        self.places = {"data_dir": absolute(str(data_folder(data_dir)))}
+        self.kept_bytes = 0
         self.records = Records(find_set(name, data_dir, stands_in), f"set={name!r}")
         self.sizes = self.records.sizes()
         names = ", ".join(self.sizes)
@@ -53,6 +57,14 @@ class RowsByName:
             count = self.sizes[split] if split not in ("train", *self.held_out) else None
             count = self._count(split) if count is None else count
             require(count > 0, f"set={name!r} has too few rows for split {split}: {self.sizes}")
+
+    def reads(self) -> dict[str, Path]:
+        """The files of the set."""
+        return self.records.files()
+
+    def holds(self) -> dict[Split, str]:
+        """How many rows each split has."""
+        return {split: f"{self._count(split):,} rows" for split in SPLITS}
 
     def examples(self, split: Split, length: int) -> int:
         """How many rows the split holds."""

@@ -6,8 +6,8 @@ opened, TensorFlow never.
 """
 
 import difflib
-import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,12 @@ import numpy as np
 
 from seqmodels.errors import ConfigError, ParameterError
 from seqmodels.plain_names import PlainName
+from seqmodels.tasks.set_files import ListedFormats, describe_features
 
 KEPT_BYTES = 2**28
 """Of rows that have been read, by their values; those that no longer fit are read each time."""
+VERSION = re.compile(r"\d+\.\d+\.\d+")
+"""Others are copies that editors or interrupted preparations left behind."""
 
 _AUDIO = "tensorflow_datasets.core.features.audio_feature.Audio"
 _TENSOR = "tensorflow_datasets.core.features.tensor_feature.Tensor"
@@ -58,6 +61,12 @@ class Records:
             ) from None
         self.features: Mapping[str, Any] = self._builder.info.features
         self.metadata: Mapping[str, Any] = self._builder.info.metadata
+
+    def files(self) -> dict[str, Path]:
+        """Every file of the set, by its name."""
+        names = sorted(os.listdir(self.folder))
+        files = {name: self.folder / name for name in names if not name.startswith(".")}
+        return {name: path for name, path in files.items() if path.is_file()}
 
     def sizes(self) -> dict[str, int]:
         """How many rows each split has, by its name in the set."""
@@ -143,7 +152,9 @@ def find_set(name: str, data_dir: str | None, stands_in: str) -> Path:
         file.parent
         for pattern in ("*/dataset_info.json", "*/*/dataset_info.json")
         for file in (root / base).glob(pattern)
-        if not version or file.parent.name == version
+        if VERSION.fullmatch(file.parent.name)
+        and not file.parent.parent.name.startswith(".")
+        and (not version or file.parent.name == version)
     ]
     configs = {folder: "/".join(folder.relative_to(root / base).parts[:-1]) for folder in found}
     found = [folder for folder in found if not config or configs[folder] == config]
@@ -185,11 +196,15 @@ def _missing(name: str, base: str, root: Path, stands_in: str) -> str:
 
 
 def _open(tfds: Any, folder: Path) -> Any:
-    """A builder that reads a folder; audio is read as the tensor that it is stored as.
+    """A builder that reads a folder, and runs nothing that lies there.
 
+    Audio is read as the tensor that it is stored as.
     The class of audio features imports TensorFlow, even to read what is stored as integers.
     """
-    config = json.loads((folder / "features.json").read_text())
+    from tensorflow_datasets.core.features import image_feature
+
+    config = describe_features(folder)
+    image_feature.PIL_Image = ListedFormats()
     if not _audio_as_tensor(config):
         return tfds.builder_from_directory(folder)
     from tensorflow_datasets.core import dataset_info, read_only_builder

@@ -3,10 +3,13 @@
 After Retrieval of the Long Range Arena (Tay et al. 2021), on text that needs no download.
 """
 
+from functools import cached_property
+
 import numpy as np
 
-from seqmodels.arrays import Float, Int
+from seqmodels.arrays import Bool, Int
 from seqmodels.tasks.base import (
+    SPLITS,
     Batch,
     Split,
     TaskSpec,
@@ -15,8 +18,14 @@ from seqmodels.tasks.base import (
     generator,
     require_length,
 )
-from seqmodels.tasks.files import split_files
-from seqmodels.tasks.source_files import Files, FromFiles
+from seqmodels.tasks.file_splits import Part, Splitting
+from seqmodels.tasks.files import STDLIB
+from seqmodels.tasks.own_stretches import TRIES, OwnStretches
+from seqmodels.tasks.source_files import FromFiles, by_folder, top_folder
+
+MOST_BYTES: dict[Split, int] = {"train": 2**24, "validation": 2**22, "test": 2**22}
+"""Where files hold more, as many take part, and of each at most a sixteenth of them."""
+_DRAWN = 3 + 2 * TRIES
 
 
 class SameFile(FromFiles):
@@ -27,20 +36,26 @@ class SameFile(FromFiles):
     different files come from one top-level folder, so that its subject and style alone do not
     tell; files that are alone in their folder are paired with one another.
 
-    Nothing tells the answer but the two together: whatever it is, each stretch's file is any file
-    of its folder with the same probability, folders are drawn by their numbers of files, and the
-    places of the two in their files are drawn by one rule, as if both were from either file.
+    Each stretch lies in one file alone, of all that are read: no file holds two that are said to be
+    of different ones. Nothing tells the answer but the two together: whatever it is, each stretch's
+    file is any file of its folder with the same probability, folders are drawn by their numbers of
+    files, and in each file a pair is drawn by one rule, of which an answer takes one or both.
     Validation and test are the same for every seed.
 
     Args:
       seed: which stretches are trained on.
-      files: a folder, a glob of files, or ``"stdlib"`` for the Python standard library's own
-        source without its tests. Only files of at least L - 1 bytes take part.
-      held_out: the share of all bytes that goes to validation, and again to test; each file
-        belongs to one split, chosen by a hash of its name.
+      files: a file, a folder, a glob, or ``"stdlib"`` for the Python standard library's own
+        source without its tests. Only files that hold two stretches
+        of their own take part, and of more than MOST_BYTES a part.
+      held_out: the share of all bytes that goes to validation, and again to test, where no name
+        says a split (:func:`~seqmodels.tasks.file_splits.split_files`); the part of a file that a
+        split has counts as a file.
       evaluation_examples: the size of the validation and of the test split.
+      splitting: "shares", or "whole_files" as earlier versions split them.
 
-    >>> batch = SameFile(seed=0).batch("train", step=0, batch_size=2, length=16)
+    >>> import email
+    >>> task = SameFile(seed=0, files=email.__path__[0])
+    >>> batch = task.batch("train", step=0, batch_size=2, length=16)
     >>> batch.inputs.shape, batch.inputs[:, 7].tolist()
     ((2, 16), [256, 256])
     """
@@ -59,12 +74,33 @@ class SameFile(FromFiles):
     def __init__(
         self,
         seed: int,
-        files: str = "stdlib",
+        files: str = STDLIB,
         held_out: float = 0.1,
         evaluation_examples: int = 1000,
+        splitting: Splitting = "shares",
     ):
         super().__init__(seed, files, held_out, evaluation_examples)
-        self.parts = split_files(self.sizes, held_out)
+        parts = self.split(self.sizes, held_out, splitting)
+        self.parts = by_folder(
+            {split: _bounded(parts[split], MOST_BYTES[split]) for split in SPLITS}
+        )
+
+    @cached_property
+    def own(self) -> OwnStretches:
+        """What lies in one file alone, of all splits."""
+        parts = [part for split in SPLITS for part in self.parts[split]]
+        numbers = {name: place for place, name in enumerate(sorted({part.name for part in parts}))}
+        read = self.read()
+        contents = [content for split in SPLITS for content in read[split]]
+        return OwnStretches(contents, [numbers[part.name] for part in parts])
+
+    @cached_property
+    def folders(self) -> dict[Split, Int[np.ndarray, "_"]]:
+        """The number of each part's top-level folder."""
+        return {
+            split: np.unique([top_folder(part.name) for part in parts], return_inverse=True)[1]
+            for split, parts in self.parts.items()
+        }
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
         """Two stretches and a separator [B, L], and whether one file holds both [B]."""
@@ -76,15 +112,19 @@ class SameFile(FromFiles):
         """Some rows of a batch; no other stretch is cut out."""
         why = "it holds two stretches of at least 1 byte and a separator"
         require_length(length, length >= 3, "same_file", why)
-        files = self.contents[split]
-        firsts, counts, members = _partners(files, length - 1)
-        why = f"{split} has no 2 files of at least {length - 1} bytes to tell apart"
+        lengths = (length - 1) // 2, length // 2
+        pairs = self.own.pairs(lengths)
+        before = sum(len(self.parts[other]) for other in SPLITS[: SPLITS.index(split)])
+        own = pairs.possible[before : before + len(self.parts[split])]
+        firsts, counts, members = _partners(self.folders[split], own)
+        first, second = lengths
+        why = f"{split} has no 2 files with stretches of {first} and {second} bytes of their own"
         require_length(length, len(members) > 0, "same_file", why)
         if split == "train":
-            uniform = generator(self.seed, split, step, length).random((6, batch_size))
-            same = (uniform[5] < 0.5).astype(np.int32)
+            uniform = generator(self.seed, split, step, length).random((_DRAWN, batch_size))
+            same = (uniform[2] < 0.5).astype(np.int32)
         else:
-            drawn = generator(0, split, length).random((6, self.evaluation_examples))
+            drawn = generator(0, split, length).random((_DRAWN, self.evaluation_examples))
             indices, _ = example_indices(drawn.shape[1], split, step, batch_size, self.seed)
             uniform, same = drawn[:, indices], (indices % 2).astype(np.int32)
         uniform, same = uniform[:, rows], same[rows]
@@ -92,13 +132,12 @@ class SameFile(FromFiles):
         ahead = 1 + (uniform[1] * (counts[one] - 1)).astype(np.int64)
         another = firsts[one] + (one - firsts[one] + ahead) % counts[one]
         other = np.where(same, one, another)
-        first_length = (length - 1) // 2
-        lengths = (first_length, length - 1 - first_length)
+        tries = uniform[3:].reshape(TRIES, 2, -1)
+        begin, _ = pairs.draw(before + members[one], tries)
+        _, after = pairs.draw(before + members[other], tries)
         inputs = np.full((len(rows), length), self.separator, np.int32)
-        begin, _ = _two_places(files, members[one], lengths, uniform[2:5])
-        inputs[:, :first_length] = files.bytes[begin[:, None] + np.arange(lengths[0])]
-        _, begin = _two_places(files, members[other], lengths, uniform[2:5])
-        inputs[:, first_length + 1 :] = files.bytes[begin[:, None] + np.arange(lengths[1])]
+        inputs[:, :first] = self.own.text[begin[:, None] + np.arange(first)]
+        inputs[:, first + 1 :] = self.own.text[after[:, None] + np.arange(second)]
         weights = example_weights(self.evaluation_examples, split, step, batch_size)
         return Batch(inputs, same, weights[rows])
 
@@ -108,16 +147,27 @@ class SameFile(FromFiles):
         return 1 / 2
 
 
+def _bounded(parts: list[Part], most: int) -> list[Part]:
+    """At most so many bytes of some parts, and of each at most a sixteenth of them."""
+    left, kept = most, []
+    for part in parts:
+        size = min(part.size, most // 16, left)
+        if size:
+            kept.append(part._replace(end=part.start + size))
+        left -= size
+    return kept
+
+
 def _partners(
-    files: Files, shortest: int
+    folders: Int[np.ndarray, "files"], possible: Bool[np.ndarray, "files"]
 ) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
-    """The files of at least so many bytes, in groups of 2 or more to be told apart.
+    """The files that may take part, in groups of 2 or more to be told apart.
 
     Returns:
       For each, where its group begins and how large it is; and its number among all files.
     """
-    long = np.flatnonzero(files.sizes >= shortest)
-    folders = files.folders[long]
+    long = np.flatnonzero(possible)
+    folders = folders[long]
     counts = np.bincount(folders, minlength=1)[folders]
     # Those alone in their folder make a group, after all others.
     folders = np.where(counts == 1, folders.max(initial=0) + 1, folders)
@@ -128,18 +178,3 @@ def _partners(
     firsts, counts, members = firsts[groups], counts[groups], long[order]
     kept = counts >= 2  # it lacks at most the last
     return firsts[kept], counts[kept], members[kept]
-
-
-def _two_places(
-    files: Files,
-    chosen: Int[np.ndarray, "B"],
-    lengths: tuple[int, int],
-    uniform: Float[np.ndarray, "3 B"],
-) -> tuple[Int[np.ndarray, "B"], Int[np.ndarray, "B"]]:
-    """Where two stretches begin that do not overlap in a file; either may be the earlier."""
-    free = files.sizes[chosen] - sum(lengths)
-    low, high = np.sort((uniform[:2] * (free + 1)).astype(np.int64), axis=0)
-    begin, swapped = files.starts[chosen], uniform[2] < 0.5
-    first = np.where(swapped, high + lengths[1], low)
-    second = np.where(swapped, low, high + lengths[0])
-    return begin + first, begin + second

@@ -18,8 +18,9 @@ from seqmodels.tasks.base import (
     generator,
     require_length,
 )
-from seqmodels.tasks.files import split_files
-from seqmodels.tasks.source_files import Files, FromFiles, top_folder
+from seqmodels.tasks.file_splits import Parts, Splitting, require_classes
+from seqmodels.tasks.files import STDLIB
+from seqmodels.tasks.source_files import Files, FromFiles, by_folder, top_folder
 
 
 class SourcePackage(FromFiles):
@@ -36,15 +37,16 @@ class SourcePackage(FromFiles):
         source without its tests, whose folders are its packages.
       classes: how many folders there are to tell apart: those that hold the most bytes, of all
         with at least 3 files.
-      held_out: the share of each folder's bytes that goes to validation, and again to test;
-        each file belongs to one split, chosen by a hash of its name.
+      held_out: the share of each folder's bytes that goes to validation, and again to test, where
+        no name says a split (:func:`~seqmodels.tasks.file_splits.split_files`).
       evaluation_examples: the size of the validation and of the test split.
+      splitting: "shares", or "whole_files" as earlier versions split them.
 
     >>> task = SourcePackage(seed=0, classes=4)
     >>> batch = task.batch("train", step=0, batch_size=2, length=16)
     >>> batch.inputs.shape, batch.mask.shape
     ((2, 16), (2, 16))
-    >>> folders = {name.split("/")[0] for name in task.parts["train"]}
+    >>> folders = {part.name.split("/")[0] for part in task.parts["train"]}
     >>> folders == set(task.packages)
     True
     """
@@ -52,10 +54,11 @@ class SourcePackage(FromFiles):
     def __init__(
         self,
         seed: int,
-        files: str = "stdlib",
+        files: str = STDLIB,
         classes: int = 10,
         held_out: float = 0.1,
         evaluation_examples: int = 1000,
+        splitting: Splitting = "shares",
     ):
         require(classes >= 2, f"classes={classes} is not at least 2")
         super().__init__(seed, files, held_out, evaluation_examples)
@@ -70,10 +73,12 @@ class SourcePackage(FromFiles):
                 f"least 3 files, one for each split ({', '.join(large) or 'none'}); lower classes"
             )
         self.packages = tuple(sorted(large[:classes]))
-        self.parts = {"train": [], "validation": [], "test": []}
+        require_classes(self.packages, f"files={files!r}")
+        parts: Parts = {"train": [], "validation": [], "test": []}
         for package in self.packages:
-            for split, names in split_files(sizes[package], held_out).items():
-                self.parts[split] += names
+            for split, of in self.split(sizes[package], held_out, splitting).items():
+                parts[split] += of
+        self.parts = by_folder(parts)
         self.spec = TaskSpec(
             shape="many-to-one",
             inputs="tokens",

@@ -19,25 +19,32 @@ from seqmodels.tasks.base import (
     require_length,
 )
 from seqmodels.tasks.chance import chance_of_examples
-from seqmodels.tasks.files import find_files, read_files, split_files
+from seqmodels.tasks.file_splits import Splitting
+from seqmodels.tasks.files import STDLIB
+from seqmodels.tasks.source_files import SplitFiles
 
 HELD_OUT = 0.05
 """The share of all bytes that goes to validation, and again to test."""
 
 
-class Text:
+class Text(SplitFiles):
     """Predict the next byte of text; scored in bits per byte.
 
-    Each file belongs to one split, chosen by a hash of its name, so that no file is
-    both trained on and tested on. Training windows start anywhere in the training
-    files. Evaluation windows lie evenly spread over the split and start without
+    No byte is both trained on and tested on: files whose names say a split are in it, others are
+    whole in one by a hash of their names, and large ones are cut where that alone gives each split
+    its share (:func:`~seqmodels.tasks.file_splits.split_files`). Training windows start anywhere in
+    the training text. Evaluation windows lie evenly spread over the split and start without
     context, so that a longer length also means a better-informed score.
 
     Args:
       seed: which windows are trained on.
-      files: a folder of text files, a glob of them (``**`` crosses folders), or ``"stdlib"``
+      files: a text file, a folder of them, a glob (``**`` crosses folders), or ``"stdlib"``
         for the Python standard library's own source without its tests.
       evaluation_windows: at most how many windows an evaluation reads.
+      splitting: "shares", or "whole_files" as earlier versions split them.
+
+    Raises:
+      ParameterError: no such file, or a split of them would be far off its share.
 
     >>> batch = Text(seed=0).batch("train", step=0, batch_size=2, length=16)
     >>> bool((batch.inputs[:, 1:] == batch.targets[:, :-1]).all())
@@ -54,23 +61,25 @@ class Text:
         higher_is_better=False,
     )
 
-    def __init__(self, seed: int, files: str = "stdlib", evaluation_windows: int = 256):
+    def __init__(
+        self,
+        seed: int,
+        files: str = STDLIB,
+        evaluation_windows: int = 256,
+        splitting: Splitting = "shares",
+    ):
         require(
             evaluation_windows >= 1, f"evaluation_windows={evaluation_windows} is not at least 1"
         )
         self.seed = seed
         self.evaluation_windows = evaluation_windows
-        self.paths = find_files(files)
+        super().__init__(files)
+        self.parts = self.split(self.sizes, HELD_OUT, splitting)
 
     @cached_property
     def bytes(self) -> dict[Split, UInt8[np.ndarray, "n"]]:
-        """Every split's files, one after another, as bytes."""
-        contents = read_files(self.paths)
-        parts = split_files({name: len(text) for name, text in contents.items()}, HELD_OUT)
-        return {
-            split: np.concatenate([contents[name] for name in names])
-            for split, names in parts.items()
-        }
+        """Every split's text, one file after another."""
+        return {split: np.concatenate(read) for split, read in self.read().items()}
 
     def examples(self, split: Split, length: int) -> int | None:
         """The number of evaluation windows; training windows are endless."""

@@ -1,6 +1,7 @@
 """Language modelling on tokens of one's own: a .npy file, read where it lies."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Integer
@@ -17,11 +18,16 @@ from seqmodels.tasks.base import (
     require_length,
 )
 from seqmodels.tasks.chance import chance_of_examples
-from seqmodels.tasks.files import require_held_out
+from seqmodels.tasks.file_splits import require_held_out
+from seqmodels.tasks.reading import absolute
 from seqmodels.tasks.text import spread
 
 SCANNED_AT_ONCE = 2**22
 """Tokens; only as many are in memory while the vocabulary is looked for."""
+LARGEST_SCANNED = 2**34
+"""Bytes; a vocabulary is not looked for in a larger file, which may hold nothing but zeros."""
+MOST_WINDOWS = 2**28
+"""Of an epoch, whose order is drawn in memory."""
 
 
 class Tokens:
@@ -70,6 +76,8 @@ class Tokens:
         )
         self.seed = seed
         self.path = path
+        self.places = {"path": absolute(path)}
+        self.kept_bytes = 0
         self.evaluation_windows = evaluation_windows
         tokens = _open(path)
         size = int(held_out * len(tokens))
@@ -96,6 +104,19 @@ class Tokens:
             higher_is_better=False,
         )
 
+    def reads(self) -> dict[str, Path]:
+        """The one file."""
+        path = Path(self.places["path"])
+        return {path.name: path}
+
+    def holds(self) -> dict[Split, str]:
+        """How many tokens each split has."""
+        total = len(self.tokens)
+        held: dict[Split, str] = {}
+        for split, (start, end) in self.parts.items():
+            held[split] = f"{end - start:,} tokens ({(end - start) / total:.1%})"
+        return held
+
     def windows(self, split: Split, length: int) -> int:
         """How many windows of a length a part has, side by side."""
         start, end = self.parts[split]
@@ -119,6 +140,8 @@ class Tokens:
         why = f"the {split} part of {self.path} holds {end - start} tokens"
         require_length(length, self.windows(split, length) >= 1, "tokens", why)
         windows = self.examples(split, length)
+        why = f"an epoch of {windows:,} windows is above {MOST_WINDOWS:,}; take longer ones or less"
+        require_length(length, split != "train" or windows <= MOST_WINDOWS, "tokens", why)
         indices, weights = example_indices(windows, split, step, batch_size, self.seed)
         if split == "train":
             starts = start + indices * length
@@ -157,7 +180,7 @@ def _open(path: str) -> np.memmap:
         raise ParameterError(f"path={path!r}: no such file; {advice}")
     try:
         array = np.lib.format.open_memmap(expanded, mode="r")
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # whatever NumPy meets in a header
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ParameterError(
             f"path={path!r} can't be read as a .npy file: {reason}; write it with np.save"
@@ -172,6 +195,11 @@ def _open(path: str) -> np.memmap:
 
 def _largest(tokens: np.memmap, path: str) -> int:
     """The largest token, found piece by piece."""
+    require(
+        tokens.nbytes <= LARGEST_SCANNED,
+        f"path={path!r} has {tokens.nbytes:,} bytes, above the {LARGEST_SCANNED:,} that are read "
+        "to find the vocabulary; set vocabulary",
+    )
     largest = 0
     for start in range(0, len(tokens), SCANNED_AT_ONCE):
         piece = np.asarray(tokens[start : start + SCANNED_AT_ONCE])

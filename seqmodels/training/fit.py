@@ -7,15 +7,20 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from seqmodels.errors import UserError
 from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.model import count_parameters
 from seqmodels.output import decoration
+from seqmodels.tasks.base import SPLITS
 from seqmodels.tasks.chance import levels
+from seqmodels.tasks.reading import ReadingTask
 from seqmodels.training.batches import Batches
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.curve import draw_learning_curve
 from seqmodels.training.endings import ending, require_finite, whereabouts
+from seqmodels.training.environment import command, versions
 from seqmodels.training.evaluation import evaluate
+from seqmodels.training.facts import FACTS, gather_facts, other_batches, other_files
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.lengths import StepBatch
 from seqmodels.training.metrics import Mean, MetricWriter
@@ -32,7 +37,7 @@ from seqmodels.training.step import (
     initial_state,
     jit_evaluation_step,
 )
-from seqmodels.training.workdir import Workdir, command
+from seqmodels.training.workdir import Workdir
 
 
 def fit(
@@ -69,9 +74,9 @@ def fit(
     """
     start_jax()
     with ending():
-        experiment = build_experiment(config)
-        mesh = run_mesh(experiment, devices)
         run = Workdir(workdir)
+        experiment = build_experiment(run.located(config))
+        mesh = run_mesh(experiment, devices)
         with run.held():
             run.open_for(config)
             results = run.scored(experiment.task.spec.score)
@@ -79,8 +84,31 @@ def fit(
                 finished = f"{run.path} is finished (results.json)"
                 say(f"{finished}; choose another --workdir to train again")
                 return results
+            _keep_facts(experiment, run)
             with Interruption() as interruption:
                 return _Run(experiment, run, mesh, interruption, profile_steps, observers).run()
+
+
+def _keep_facts(experiment: Experiment, run: Workdir) -> None:
+    """Notes what the run's data are when it begins, and refuses others when it goes on."""
+    if isinstance(experiment.task, ReadingTask):
+        held = experiment.task.holds()
+        say("data: " + "; ".join(f"{split} {held[split]}" for split in SPLITS))
+    then, now = run.facts(), gather_facts(experiment, versions())
+    if then is None:
+        if run.is_continued and run.checkpoints.is_dir():  # else nothing was trained on
+            say(
+                f"{run.path} says nothing of the data that it began with, as an earlier version "
+                "made it; what this version reads and draws is noted from here on"
+            )
+        run.write(FACTS, dict(now))
+        return
+    differing = other_files(then, now) or other_batches(then, now)
+    if differing:
+        raise UserError(
+            f"--workdir={run.path} began with other data than there are now: {differing}; bring "
+            "back what it began with, or choose another folder"
+        )
 
 
 class _Run:

@@ -58,8 +58,8 @@ class Results(TypedDict):
     seconds: Seconds
 
 
-class Environment(TypedDict, total=False):
-    """Of ``environment.json`` what is read again."""
+class Start(TypedDict, total=False):
+    """Of a start what is read again."""
 
     command: str
     mathematics: Count
@@ -69,6 +69,32 @@ class Environment(TypedDict, total=False):
     platform: str
     devices: list[str]
     cores: Count | None
+    uncommitted: str
+    """The SHA-256 of what the checkout had beyond its commit."""
+
+
+class Environment(Start, total=False):
+    """Of ``environment.json``: an entry a start; of an earlier version the last start alone."""
+
+    starts: list[Start]
+    changes: dict[str, str]
+    """What checkouts had beyond their commits, by its SHA-256, as ``git diff`` says it."""
+
+
+class Facts(TypedDict):
+    """``facts.json``: what a run noted of its task and data when it began."""
+
+    score: str
+    """The metric by which the task is judged, on validation."""
+    higher_is_better: bool
+    places: NotRequired[dict[str, str]]
+    """By setting of the task, the absolute path that it stood for."""
+    files: NotRequired[dict[str, tuple[Count, str]]]
+    """Of each file that is read its size and digest, by its name below those places."""
+    batches: dict[str, str]
+    """Digests of the first training and the first validation batch."""
+    drawn_by: dict[str, str | None]
+    """The versions under which they were drawn, and the commit."""
 
 
 class Interval(TypedDict):
@@ -85,6 +111,8 @@ class AtLength(TypedDict):
 
     metrics: dict[str, Interval]
     slices: dict[str, dict[str, Interval]]
+    other_data: NotRequired[str]
+    """Where the data were others than the run began with."""
     chance: NotRequired[float]
     shown_chance: NotRequired[float]
 
@@ -93,7 +121,10 @@ SCHEMAS: dict[str, Any] = {
     "config.json": Config,
     "results.json": Results,
     "environment.json": Environment,
-    "evaluations.json": dict[Digits, dict[Split, Scores]],  # by step
+    "facts.json": Facts,
+    "evaluations.json": dict[
+        Digits, dict[Split, dict[str, float | str]]
+    ],  # by step, and "other_data"
     "lengths.json": dict[Digits, dict[Split, dict[Digits, AtLength]]],  # by step and length
 }
 

@@ -9,9 +9,23 @@ from pathlib import Path
 
 import jax
 
+MEANT = {
+    "jax_enable_x64": False,
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_threefry_partitionable": True,
+    "jax_random_seed_offset": 0,
+    "jax_high_dynamic_range_gumbel": False,
+    "jax_default_matmul_precision": None,
+    "jax_numpy_dtype_promotion": "standard",
+}
+"""Settings of JAX under which a seed means the same parameters and scores everywhere."""
+
 
 def start_jax() -> None:
     """Keeps compiled programs and freed memory, and offers a CPU's cores as devices.
+
+    What a seed means depends on some settings of JAX: they are set to :data:`MEANT`, whatever the
+    environment says. All others are left to users, and noted for each start of a run.
 
     What takes over a second to compile is kept in ``~/.cache/seqmodels``, so that a
     second run starts at once. JAX_COMPILATION_CACHE_DIR names another folder;
@@ -21,6 +35,9 @@ def start_jax() -> None:
     How many devices a run uses is decided by :func:`seqmodels.training.sharding.run_mesh`;
     a program on one of them still has all cores' threads.
     """
+    for name, value in MEANT.items():
+        if hasattr(jax.config, name):
+            jax.config.update(name, value)
     _keep_freed_memory()
     if jax.config.jax_compilation_cache_dir is None:
         # Without a home, or with one that can't be written, nothing is kept.

@@ -7,14 +7,10 @@ finished. Nothing else than this folder is needed to evaluate, resume or report.
 import contextlib
 import errno
 import os
-import platform
-import subprocess
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jax
 from ml_collections import ConfigDict
 
 from seqmodels.config import differing_keys, to_dict
@@ -22,21 +18,9 @@ from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError, read_json, write_json
 from seqmodels.locks import UNKNOWN, HeldError, held
 from seqmodels.paths import local_path
-from seqmodels.secrets import shown_command
+from seqmodels.training.environment import starts, with_start
 from seqmodels.training.processes import is_first, largest, say
 from seqmodels.training.run_files import SCHEMAS, read_run_file
-
-PACKAGES = (
-    "seqmodels",
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "numpy",
-    "scikit-learn",
-)
-
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -62,6 +46,8 @@ class Workdir:
         self.metrics = self.path / "metrics.jsonl"
         self.is_older = False
         """Whether the run that is opened was last continued under other mathematics."""
+        self.is_continued = False
+        """Whether the run that is opened lay here before."""
 
     def held(self) -> contextlib.AbstractContextManager[None]:
         """As :func:`held_folder`."""
@@ -69,10 +55,11 @@ class Workdir:
 
     def open_for(self, config: ConfigDict) -> None:
         """Makes the folder for a config's run, or checks that it holds that very run."""
-        plain = to_dict(config)
         stored = self.read("config.json")
+        self.is_continued = stored is not None
+        plain = to_dict(self._as_begun(config, stored))
         if stored is not None:
-            differing = differing_keys(stored, plain)
+            differing = differing_keys(to_dict(self._as_begun(stored, stored)), plain)
             if differing:
                 raise UserError(
                     f"--workdir={self.path} holds a run of another config: "
@@ -84,18 +71,20 @@ class Workdir:
                 self.write("config.json", plain)
             if self.results() is None:
                 self.is_older = stored is not None and self._mathematics() < MATHEMATICS
-                self.write("environment.json", _environment())
+                self._add_start()
         except OSError as error:
             raise UserError(
                 f"--workdir={self.path} can't be written ({error.strerror}); choose another folder"
             ) from None
 
     def _mathematics(self) -> int:
-        try:
-            found = read_run_file(self.path, "environment.json")
-        except UnreadableError:  # it is about to be written anew
-            found = None
-        return MATHEMATICS if found is None else found.get("mathematics", 1)
+        found = starts(self.read("environment.json") or {})
+        return found[-1].get("mathematics", 1) if found else MATHEMATICS
+
+    def _add_start(self) -> None:
+        if is_first():
+            before = self.read("environment.json") or {}
+            self.write("environment.json", dict(with_start(before, MATHEMATICS)))
 
     def config(self) -> ConfigDict:
         """The config of the run that lies here.
@@ -106,8 +95,24 @@ class Workdir:
         stored = self.read("config.json")
         if stored is None:
             raise UserError(f"--workdir={self.path} holds no run (no config.json); train first")
+        return self._as_begun(stored, stored)
+
+    def located(self, config: ConfigDict) -> ConfigDict:
+        """The config of this run as its task is built: what it read is read where it lay then."""
+        from seqmodels.training.facts import located  # it imports all tasks
+
+        stored = self.read("config.json")
+        return located(self._as_begun(config, stored), stored, self.facts())
+
+    def facts(self) -> dict[str, Any] | None:
+        """What the run noted of its task and data; None where it didn't."""
+        return self.read("facts.json")
+
+    def _as_begun(self, config: Any, stored: dict[str, Any] | None) -> ConfigDict:
+        from seqmodels.training.facts import as_begun  # it imports all tasks
+
         try:
-            return ConfigDict(stored).lock()
+            return as_begun(config, stored)
         except (ValueError, AttributeError) as error:  # a key with a dot, or a name of its own
             raise UserError(f"{self.path / 'config.json'} holds no config: {error}") from None
 
@@ -194,48 +199,3 @@ UTF-8; rename it, or choose another
             f"--workdir={os.fspath(workdir)!r} lies in a folder whose name is not in UTF-8; "
             "rename it, or choose another"
         ) from None
-
-
-def command() -> str:
-    """The command line that started this process, to be pasted into a shell, without passwords."""
-    return shown_command()
-
-
-def versions() -> dict[str, Any]:
-    """What runs here: the commit of this code, None where it isn't known, and the packages'."""
-    return {
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-    }
-
-
-def _version(package: str) -> str | None:
-    """The version of a package; None of code that is run without having been installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _environment() -> dict[str, Any]:
-    return {
-        "command": command(),
-        "mathematics": MATHEMATICS,
-        **versions(),
-        "platform": platform.platform(),
-        "devices": [f"{d.platform}:{d.device_kind}" for d in jax.devices()],
-        "cores": os.cpu_count(),
-    }
-
-
-def _commit() -> str | None:
-    """The commit that this code is checked out at; None where it isn't, or without git."""
-    folder = Path(__file__).parent
-    try:
-        git = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return None
-    return git.stdout.strip() if git.returncode == 0 else None

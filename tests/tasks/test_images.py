@@ -130,7 +130,7 @@ def test_folders_that_can_not_be_used(folder, tmp_path):
     refused("image 2 of 53, .*bird/3.png, has more than 8 bits a value")
     write(three, pixels)
     two.write_bytes(b"no image")
-    refused("image 1 of 53, .*bird/2.png, can't be read: cannot identify image file")
+    refused("image 1 of 53, .*bird/2.png, can't be read: it is no PNG or JPEG file")
     two.unlink()
     two.symlink_to(folder / "gone.png")
     refused("image 1 of 53, .*bird/2.png, can't be read: No such file")

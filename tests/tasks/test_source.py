@@ -1,5 +1,6 @@
 """Stretches of files: each from the split, the folder and the file that it is said to be from."""
 
+import email
 from collections import Counter
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from seqmodels.errors import ConfigError, ParameterError
 from seqmodels.tasks import SameFile, SourcePackage
 from seqmodels.tasks.base import SPLITS
+from seqmodels.tasks.own_stretches import own_places
 
 PER_FOLDER = 12
 
@@ -28,12 +30,19 @@ def folders(tmp_path):
     return tmp_path
 
 
-def numbers_of(paths, names):
-    return {paths[name].read_bytes()[0] for name in names}
+def number_places(folders):
+    """Each file holds its places by turns with its number, which makes every stretch its own."""
+    for path in folders.glob("*/inside/*.txt"):
+        size, number = path.stat().st_size, int(path.stem)
+        path.write_bytes(bytes(place if place % 2 else number for place in range(size)))
+
+
+def numbers_of(paths, parts):
+    return {paths[part.name].read_bytes()[0] for part in parts}
 
 
 def test_each_folder_has_files_in_each_split_and_each_file_one_split(folders):
-    task = SourcePackage(seed=0, files=str(folders), classes=4)
+    task = SourcePackage(0, str(folders), 4, splitting="whole_files")
     assert task.packages == ("a", "b", "c", "d")
     owners = [numbers_of(task.paths, task.parts[split]) for split in SPLITS]
     assert sum(map(len, owners)) == len(set.union(*owners)) == 4 * PER_FOLDER
@@ -44,7 +53,7 @@ def test_each_folder_has_files_in_each_split_and_each_file_one_split(folders):
 
 
 def test_a_stretch_is_from_the_folder_that_its_label_says(folders):
-    task = SourcePackage(seed=0, files=str(folders), classes=4)
+    task = SourcePackage(0, str(folders), 4, splitting="whole_files")
     for split in SPLITS:
         batch = task.batch(split, 1, 64, 20)
         assert batch.mask is not None
@@ -55,7 +64,7 @@ def test_a_stretch_is_from_the_folder_that_its_label_says(folders):
 
 
 def test_a_shorter_file_is_padded_and_counts_as_one_stretch(folders):
-    task = SourcePackage(seed=0, files=str(folders), classes=4)
+    task = SourcePackage(0, str(folders), 4, splitting="whole_files")
     sizes = {path.read_bytes()[0]: path.stat().st_size for path in task.paths.values()}
     batch = task.batch("train", 0, 4000, 90)
     assert batch.mask is not None
@@ -76,10 +85,10 @@ def test_every_place_of_a_class_is_as_likely(tmp_path):
         for number in range(9):
             values = np.arange(100 if number % 2 else 10, dtype=np.uint8) + 100 * (folder == "b")
             (tmp_path / folder / f"{number}.txt").write_bytes(values.tobytes())
-    task = SourcePackage(seed=0, files=str(tmp_path), classes=2, held_out=0.01)
+    task = SourcePackage(0, str(tmp_path), 2, held_out=0.01, splitting="whole_files")
     assert [len(task.parts[split]) for split in SPLITS] == [14, 2, 2]
     batch = task.batch("train", 0, 40_000, 1)
-    long = sum(len(task.paths[n].read_bytes()) > 10 for n in task.parts["train"] if n[0] == "a")
+    long = sum(part.size > 10 for part in task.parts["train"] if part.name[0] == "a")
     counts = Counter(batch.inputs[batch.targets == 0, 0].tolist())
     per_place = sum(counts.values()) / (100 * long + 10 * (7 - long))
     for value in range(100):
@@ -117,7 +126,7 @@ def test_too_few_folders(folders):
 
 @pytest.mark.parametrize("length", [3, 10, 21, 60])
 def test_two_stretches_are_of_one_file_where_it_is_said(folders, length):
-    task = SameFile(seed=0, files=str(folders), held_out=0.3)
+    task = SameFile(0, str(folders), held_out=0.3, splitting="whole_files")
     for split in SPLITS:
         batch = task.batch(split, 0, 500, length)
         half = (length - 1) // 2
@@ -158,8 +167,7 @@ def test_every_file_is_as_likely_in_either_place_whatever_the_answer(folders):
 
 def test_one_stretch_alone_says_nothing(folders):
     """In either place, whatever the answer, every place of a file is as likely."""
-    for path in folders.glob("*/inside/*.txt"):  # byte i is now the place i
-        path.write_bytes(bytes(range(path.stat().st_size)))
+    number_places(folders)
     task = SameFile(seed=0, files=str(folders), held_out=0.01)
     batch = task.batch("train", 0, 60_000, 21)
     for place in (0, 20):
@@ -173,12 +181,14 @@ def test_one_stretch_alone_says_nothing(folders):
 
 
 def test_stretches_of_one_file_never_overlap(folders):
-    for path in folders.glob("*/inside/*.txt"):
-        path.write_bytes(bytes(range(path.stat().st_size)))
+    number_places(folders)
     task = SameFile(seed=0, files=str(folders))
     batch = task.batch("train", 0, 5000, 36)
     one = batch.inputs[(batch.targets == 1) & (batch.inputs[:, 0] != batch.inputs[:, 1])]
-    first, second = one[:, 0], one[:, 18]  # of 17 and 18 places
+    # Of 17 and 18 places: at even ones stands the file's number, and at odd ones the place.
+    first, second = (
+        np.where(one[:, i] == one[:, i + 2], one[:, i + 1] - 1, one[:, i]) for i in (0, 18)
+    )
     assert np.where(second > first, second - first >= 17, first - second >= 18).all()
     assert 0.4 < (second > first).mean() < 0.6
 
@@ -195,5 +205,42 @@ def test_no_two_files_to_tell_apart(tmp_path):
     for name in "abcde":
         (tmp_path / name).write_bytes(b"x" * 50)
     task = SameFile(seed=0, files=str(tmp_path))
-    with pytest.raises(ParameterError, match=r"length=20 .* test has no 2 files of at least 19 "):
+    with pytest.raises(ParameterError, match=r"length=20 .* test has no 2 files with stretches"):
         task.batch("test", 0, 1, 20)
+
+
+@pytest.mark.parametrize("length", [12, 17, 40])
+def test_no_file_holds_both_stretches_that_are_said_to_be_of_different_ones(length):
+    """Of source at length 17, up to 62% of them lay together in one file."""
+    task = SameFile(seed=0, files=email.__path__[0], evaluation_examples=100)
+    texts = [path.read_bytes() for path in task.reads().values()]
+    half = (length - 1) // 2
+    for split in SPLITS:
+        batch = task.batch(split, 0, 100, length)
+        for row, same in zip(batch.inputs, batch.targets, strict=True):
+            first, second = bytes(row[:half].tolist()), bytes(row[half + 1 :].tolist())
+            holding = sum(first in text and second in text for text in texts)
+            assert holding == same, (split, first, second)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 5, 8])
+def test_own_stretches_are_in_no_other_file(length):
+    random = np.random.default_rng(length)
+    sizes = random.integers(1, 400, size=9)
+    texts = [
+        random.integers(min(250, int(2 ** (12 / length)) + 2), size=n, dtype=np.uint8)
+        for n in sizes
+    ]
+    texts.append(texts[3].copy())
+    files = np.repeat(np.arange(10), [len(text) for text in texts])
+    own = own_places(np.concatenate(texts), files, length)
+    of = [{text[i : i + length].tobytes() for i in range(len(text))} for text in texts]
+    place, found, wanted = 0, 0, 0
+    for number, text in enumerate(texts):
+        for start in range(len(text)):
+            stretch = text[start : start + length].tobytes()
+            alone = len(stretch) == length
+            alone &= not any(stretch in of[other] for other in range(10) if other != number)
+            assert alone or not own[place], (number, start)
+            wanted, found, place = wanted + alone, found + own[place], place + 1
+    assert found >= 0.5 * wanted

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import ParameterError
+from seqmodels.experiments.report.comparison import HIGHER_IS_BETTER, SCORES
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import SPLITS, Batch, read_rows
+from seqmodels.tasks.reading import ReadingTask
 from tests.tasks.small_sets import frozen_digits, small_sets
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +51,7 @@ CASES = {
     "digits": ({}, 64),
     "images": ({"folder": "images"}, 32),
     "recall": ({"vocabulary": 32, "pairs": 3, "evaluation_examples": 21}, 24),
-    "same_file": ({"files": str(ROOT / "seqmodels"), "evaluation_examples": 21}, 64),
+    "same_file": ({"files": str(ROOT / "seqmodels/tasks"), "evaluation_examples": 21}, 64),
     "source_package": (
         {"files": str(ROOT / "seqmodels/**/*.py"), "classes": 4, "evaluation_examples": 21},
         1024,
@@ -90,6 +92,30 @@ def counted(batch: Batch) -> np.ndarray:
 
 def test_every_task_has_a_case():
     assert CASES.keys() == TASKS.keys()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_that_reads_files_says_which(name):
+    """All whose constructor takes a path."""
+    constructor = TASKS[name]
+    takes = {"files", "path", "folder", "data_dir"} & set(constructor.__init__.__annotations__)
+    assert bool(takes) == all(hasattr(constructor, word) for word in ("reads", "holds"))
+    if takes:
+        task = make(name)
+        assert isinstance(task, ReadingTask)
+        assert task.places.keys() <= takes
+        assert all(place.startswith("/") for place in task.places.values())
+        assert all(path.is_file() for path in task.reads().values())
+        assert task.reads()
+        assert task.holds().keys() == set(SPLITS)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_report_knows_the_score_of_older_runs(name):
+    """Of those that note none, without a task that is built."""
+    spec = make(name).spec
+    assert SCORES.get(name, "accuracy") == spec.score
+    assert (spec.score in HIGHER_IS_BETTER) == spec.higher_is_better
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from seqmodels.errors import UserError
 from seqmodels.training.workdir import MATHEMATICS, Workdir
 from tests.command_line import tiny_config
 
@@ -14,22 +15,31 @@ from tests.command_line import tiny_config
         ({"command": "python train.py"}, True),  # as commit 86804e9 writes it
         ({"mathematics": MATHEMATICS}, False),
         ({"mathematics": MATHEMATICS - 1}, True),
-        ({"mathematics": "two"}, False),
-        ([], False),
-        (None, False),
+        ({"starts": [{"mathematics": MATHEMATICS - 1}, {"mathematics": MATHEMATICS}]}, False),
+        ({"starts": [{"mathematics": MATHEMATICS - 1}]}, True),
     ],
 )
 def test_a_folder_says_whether_an_older_version_began_it(stored, older, tmp_path):
     Workdir(tmp_path).open_for(tiny_config())
     file = tmp_path / "environment.json"
-    assert json.loads(file.read_text())["mathematics"] == MATHEMATICS
-    file.write_text(json.dumps(stored) if stored is not None else "{")
+    assert json.loads(file.read_text())["starts"][-1]["mathematics"] == MATHEMATICS
+    file.write_text(json.dumps(stored))
     run = Workdir(tmp_path)
     run.open_for(tiny_config())
     assert run.is_older is older
     again = Workdir(tmp_path)
     again.open_for(tiny_config())
     assert not again.is_older, "it is said once"
+
+
+@pytest.mark.parametrize("content", ['{"mathematics": "two"}', "[]", "{"])
+def test_what_can_not_be_read_is_not_taken_for_this_version(content, tmp_path):
+    Workdir(tmp_path).open_for(tiny_config())
+    file = tmp_path / "environment.json"
+    file.write_text(content)
+    with pytest.raises(UserError, match=r"environment\.json .*; put back a copy of it, or delete"):
+        Workdir(tmp_path).open_for(tiny_config())
+    assert file.read_text() == content
 
 
 def test_a_new_folder_is_not_older(tmp_path):

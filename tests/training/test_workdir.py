@@ -10,6 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from seqmodels.errors import UserError
+from seqmodels.training.environment import starts
 from seqmodels.training.workdir import Workdir
 
 
@@ -46,8 +47,9 @@ def test_a_new_folder_gets_config_and_environment(tmp_path):
     run.open_for(config())
     stored = json.loads((run.path / "config.json").read_text())
     assert stored == config().to_dict() | {"model": {"width": 8, "pattern": ["a", "b"]}}
-    environment = run.read("environment.json")
-    assert environment is not None
+    content = run.read("environment.json")
+    assert content is not None
+    (environment,) = starts(content)
     assert environment.keys() >= {"command", "commit", "python", "packages", "devices"}
     assert {"jax", "flax", "optax", "orbax-checkpoint"} <= environment["packages"].keys()
     assert len(environment["devices"]) == 8
@@ -145,14 +147,29 @@ def test_no_run_lies_there(tmp_path):
 GOOD = {
     "config.json": config().to_dict(),
     "results.json": RESULTS,
-    "environment.json": {"command": "train.py", "packages": {"jax": None}, "cores": 2},
+    "environment.json": {
+        "command": "train.py",
+        "packages": {"jax": None},
+        "cores": 2,
+        "starts": [],
+        "changes": {"digest": "diff"},
+    },
+    "facts.json": {
+        "score": "accuracy",
+        "higher_is_better": True,
+        "places": {"files": "/texts"},
+        "files": {"a.txt": [3, "digest"]},
+        "batches": {"train": "digest"},
+        "drawn_by": {"numpy": None},
+    },
     "evaluations.json": {"3": {"test": SCORES}},
     "lengths.json": {"3": {"test": {"8": {"metrics": {"loss": AT_LENGTH}, "slices": {}}}}},
 }
 FREE = {
     "config.json": {"width", "pattern"},
     "results.json": {"loss", "accuracy"},
-    "environment.json": {"command", "packages", "jax", "cores"},
+    "environment.json": {"command", "packages", "jax", "cores", "starts", "changes", "digest"},
+    "facts.json": {"places", "files", "a.txt", "train", "numpy"},
     "evaluations.json": {"3", "test", "loss", "accuracy"},
     "lengths.json": {"3", "test", "8", "loss"},
 }
@@ -195,7 +212,9 @@ def test_a_file_of_another_shape_is_named(tmp_path, name):
     for path in places(GOOD[name]):
         if path[-1] not in FREE[name]:
             contents.append(dump(changed(GOOD[name], path)))
-        if path[:1] != ("model",) or len(path) == 1:  # what it holds is checked when it is built
+        if path != ("starts",) and (
+            path[:1] != ("model",) or len(path) == 1
+        ):  # what it holds is checked when it is built
             contents += [dump(changed(GOOD[name], path, value)) for value in ([], 10**400)]
     for content in contents:
         file.write_bytes(content)
@@ -227,10 +246,3 @@ def test_a_file_that_can_not_be_written_is_named(tmp_path):
     (tmp_path / "results.json").mkdir()
     message = refusal(Workdir(tmp_path).write, "results.json", {})
     assert message == f"{tmp_path}/results.json can't be written (Is a directory)"
-
-
-def test_a_machine_without_git_has_no_commit(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    run = Workdir(tmp_path / "run")
-    run.open_for(config())
-    assert run.read("environment.json")["commit"] is None

@@ -5,11 +5,29 @@ import re
 import statistics
 from typing import Any, NamedTuple
 
-from seqmodels.config import construct_kind
 from seqmodels.experiments.report.alike import Setting, held, labels, leaves_of, settings, words
 from seqmodels.experiments.report.reading import Content, Found, Run, Sweep, as_dict
 from seqmodels.experiments.report.table import Link
 from seqmodels.experiments.report.values import Number, number, readable, slug
+
+SCORES = {
+    "adding": "squared_error",
+    "compression": "exact_match",
+    "copy_string": "exact_match",
+    "dates": "exact_match",
+    "digits_from_class": "bits_per_pixel",
+    "duplicate": "exact_match",
+    "odds_first": "exact_match",
+    "reverse": "exact_match",
+    "sort": "exact_match",
+    "stack_manipulation": "exact_match",
+    "text": "bits_per_byte",
+    "tfds_pairs": "exact_match",
+    "tokens": "loss",
+}
+"""Of runs that state none: the metric of their task, where it isn't accuracy."""
+HIGHER_IS_BETTER = ("exact_match", "accuracy")
+KNOWN = (*HIGHER_IS_BETTER, "bits_per_byte", "bits_per_pixel", "squared_error", "loss")
 
 
 class Spread(NamedTuple):
@@ -88,16 +106,14 @@ def task_kind(run: Run) -> str:
 
 def score_of(run: Run) -> tuple[str, bool]:
     """The metric by which a run's task is judged, and whether more of it is better."""
-    from seqmodels.tasks import TASKS  # takes seconds
-
-    try:
-        task = construct_kind(TASKS, run.config["task"], "task", seed=run.config["seed"])
-        return task.spec.score, task.spec.higher_is_better
-    except Exception:  # of whatever task: its data may be gone, or it may be another version's
-        metrics = {name for event in run.events for name in event if event["split"] != "train"}
-        known = ("exact_match", "accuracy", "bits_per_byte", "bits_per_pixel", "squared_error")
-        score = next((name for name in known if name in metrics), "loss")
-        return score, score in known[:2]
+    score, better = run.facts.get("score"), run.facts.get("higher_is_better")
+    if isinstance(score, str) and isinstance(better, bool):
+        return score, better
+    # An earlier version's run: by its task, of which nothing is built or read, else by its metrics.
+    metrics = {name for event in run.events for name in event if event["split"] != "train"}
+    likely = SCORES.get(task_kind(run), "accuracy")
+    score = next((name for name in (likely, *KNOWN) if name in metrics), likely)
+    return score, score in HIGHER_IS_BETTER
 
 
 def mixer_of(run: Run) -> str:

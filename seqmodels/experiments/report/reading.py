@@ -11,8 +11,8 @@ from seqmodels.errors import UserError
 from seqmodels.experiments.report.values import number, readable
 from seqmodels.experiments.trials import Name, State
 from seqmodels.json_files import UnreadableError, convert, read_json
+from seqmodels.training.environment import starts, versions
 from seqmodels.training.run_files import Count, Seconds, read_event_lines, read_run_file
-from seqmodels.training.workdir import versions
 
 Content = dict[str, Any]
 """A JSON object."""
@@ -33,6 +33,8 @@ class Run(NamedTuple):
     """The point of a sweep that it is; empty for a run of its own."""
     state: tuple[str, ...]
     """``finished``, or what it is otherwise; and whether another version made it."""
+    facts: Content
+    """What it noted of its task when it began; empty where it didn't."""
 
     @property
     def name(self) -> str:
@@ -202,15 +204,16 @@ def _read_or_skip(read: Callable[[], Content | None], skip: Skip) -> Content:
 def _read_run(folder: Path, now: Content, trial: Content, skip: Skip) -> Run:
     results = read_run_file(folder, "results.json")
     config = read_run_file(folder, "config.json") or {}
-    environment, lengths = (
+    environment, lengths, facts = (
         _read_or_skip(lambda name=name: read_run_file(folder, name), skip)
-        for name in ("environment.json", "lengths.json")
+        for name in ("environment.json", "lengths.json", "facts.json")
     )
+    environment = next(reversed(starts(environment)), {})
     events = _read_events(folder, skip)
     state = _state(config, events, results, trial)
     other = _other_version(environment, now)
     states = (state, *([other] if other else []))
-    return Run(folder, config, environment, events, results, lengths, trial, states)
+    return Run(folder, config, environment, events, results, lengths, trial, states, facts)
 
 
 def _read_events(folder: Path, skip: Skip) -> list[Content]:

@@ -20,7 +20,7 @@ from seqmodels.experiments.report.values import readable
 from seqmodels.json_files import write_whole
 from seqmodels.output import decoration
 from seqmodels.paths import local_path
-from seqmodels.training.workdir import command, versions
+from seqmodels.training.environment import command, versions
 
 
 def write_report(folders: Sequence[str], out: str) -> Path:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from seqmodels.training.workdir import versions
+from seqmodels.training.environment import versions
 
 MIXERS = ("lstm", "gru", "rnn", "conv", "local", "global", "transformer")
 

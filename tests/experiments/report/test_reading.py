@@ -9,10 +9,10 @@ import pytest
 
 from seqmodels.errors import UserError
 from seqmodels.experiments.report import reading
-from seqmodels.experiments.report.comparison import comparisons
+from seqmodels.experiments.report.comparison import comparisons, score_of
 from seqmodels.experiments.report.reading import find
 from seqmodels.experiments.report.writing import report_sections
-from seqmodels.training.workdir import versions
+from seqmodels.training.environment import versions
 from tests.experiments.report.folders import (
     run_folder,
     scaling_folder,
@@ -303,6 +303,19 @@ def test_a_sweep_s_groups_are_those_of_its_summary(tmp_path):
     for group in comparison.groups:
         rates = [run.trial["overrides"]["optimizer.learning_rate"] for run in group.runs]
         assert rates == [0.003, 0.003], "the chosen learning rate's runs, a seed each"
+
+
+def test_a_score_is_what_the_run_noted(tmp_path, monkeypatch):
+    """No task is built for it: not its data, nor what its settings name."""
+    monkeypatch.setattr("seqmodels.tasks.TASKS", None)
+    noted = {"score": "own", "higher_is_better": False}
+    for name, facts in (("a", noted | {"batches": {}, "drawn_by": {}}), ("b", None)):
+        run_folder(tmp_path / name, task={"kind": "recall"})
+        if facts is not None:
+            write_json(tmp_path / name / "facts.json", facts)
+    runs = {run.name: run for run in find([str(tmp_path)], pytest.fail).runs}
+    assert score_of(runs["a"]) == ("own", False)
+    assert score_of(runs["b"]) == ("accuracy", True)
 
 
 def test_a_size_that_an_earlier_version_gave_to_all_settings_is_not_told(tmp_path):
