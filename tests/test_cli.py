@@ -107,7 +107,7 @@ MISTAKES = {
     ),
     "glob that matches nothing": (
         ["--config=configs/text.py", "--config.task.files=/nowhere/*.txt"],
-        "task.files='/nowhere/*.txt' matches nothing; write a file, a folder, a glob such as 'notes",
+        "task.files='/nowhere/*.txt' matches nothing; write a file, a folder, a glob such as ",
     ),
 }
 
