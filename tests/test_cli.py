@@ -103,11 +103,11 @@ MISTAKES = {
     ),
     "value with an equals sign": (
         ["--config=configs/text.py", "--config.task.files=/nowhere/a=b/*.txt"],
-        "task.files='/nowhere/a=b/*.txt' matches nothing; at least 3 files are needed, one for ",
+        "task.files='/nowhere/a=b/*.txt' matches nothing; write a file, a folder, a glob such as ",
     ),
     "glob that matches nothing": (
         ["--config=configs/text.py", "--config.task.files=/nowhere/*.txt"],
-        "task.files='/nowhere/*.txt' matches nothing; at least 3 files are needed, one for each ",
+        "task.files='/nowhere/*.txt' matches nothing; write a file, a folder, a glob such as ",
     ),
 }
 

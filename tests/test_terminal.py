@@ -2,12 +2,14 @@
 
 import io
 import re
+import sys
 
 import pytest
 from rich.console import Console
 
 from seqmodels.experiments import sweep_display
 from seqmodels.experiments.sweep_display import SweepDisplay
+from seqmodels.output import Lenient
 from seqmodels.terminal import plain_console, print_table, table_text
 from seqmodels.training import progress
 from seqmodels.training.progress import ProgressDisplay
@@ -36,6 +38,18 @@ def test_tables_are_whole_in_any_window(capsys, monkeypatch, columns):
     assert all(number in output for number in numbers)
     assert "x" * 300 in output
     assert "…" not in output
+
+
+def test_a_terminal_of_ascii_gets_what_it_has_letters_for(monkeypatch):
+    raw = io.BytesIO()
+    stream = Lenient(io.TextIOWrapper(raw, encoding="ascii"))
+    monkeypatch.setattr(sys, "stdout", stream)
+    print_table(["µ", "score"], [["é", "0.5 ✓"]], "− title ×")
+    stream.flush()
+    lines = raw.getvalue().decode("ascii").splitlines()
+    assert lines[0] == "? title ?"
+    assert "|---+-------|" in lines
+    assert "| ? | 0.5 ? |" in lines
 
 
 def terminal(width, text):

@@ -2,18 +2,21 @@
 
 import hashlib
 import json
+import re
 from typing import Any, NamedTuple
 
 from seqmodels.experiments.points import Between
 
 Overrides = list[tuple[str, str]]
+HASHED = 12
+"""Letters of the hash in a run's name."""
 
 
 class Run(NamedTuple):
     """One run of a sweep."""
 
     name: str
-    """A hash of the arguments and overrides."""
+    """That of its folder, made of the arguments and overrides (:func:`make_run`)."""
     arguments: dict[str, Any]
     """Of ``get_config``."""
     overrides: dict[str, Any]
@@ -41,6 +44,8 @@ class Group(NamedTuple):
     """All set the same keys besides their values."""
     seeds: list[int | None]
     """What each setting is repeated over; None leaves the config's."""
+    bare_names: bool = False
+    """Whether its runs are named by a hash alone, as in sweeps of earlier versions."""
 
     @property
     def text(self) -> str:
@@ -50,10 +55,11 @@ class Group(NamedTuple):
     def runs(self, setting: Setting) -> list[Run]:
         """A setting's runs, one a seed."""
         seeds = [{} if seed is None else {"seed": seed} for seed in self.seeds]
-        return [
+        made = [
             make_run(self.arguments, {**setting.values, **seed, **setting.fixed}, setting.size)
             for seed in seeds
         ]
+        return [bare(run) for run in made] if self.bare_names else made
 
     def beside(self, run: Run) -> list[Run]:
         """The runs of the setting that one of the group's is of; of the group's size for it."""
@@ -100,10 +106,21 @@ def argument_text(arguments: dict[str, Any]) -> str:
 
 
 def make_run(arguments: dict[str, Any], overrides: dict[str, Any], size: dict[str, Any]) -> Run:
-    """A run, named by a hash of its arguments and overrides."""
+    """A run, named by its arguments and overrides, so far as there is room, and by their hash.
+
+    >>> make_run({"mixer": "lstm"}, {"optimizer.learning_rate": 0.01, "seed": 1}, {}).name
+    'mixer=lstm,learning_rate=0.01,seed=1-47ebd8bc77d1'
+    """
     canonical = json.dumps([arguments, overrides], sort_keys=True)
-    name = hashlib.sha256(canonical.encode()).hexdigest()[:12]
-    return Run(name, arguments, overrides, size)
+    digest = hashlib.sha256(canonical.encode()).hexdigest()[:HASHED]
+    named = [f"{k.rsplit('.', 1)[-1]}={v}" for k, v in {**arguments, **overrides}.items()]
+    words = re.sub(r"[^A-Za-z0-9.,=+-]+", "_", ",".join(named)).lstrip(".")[:80]
+    return Run(f"{words}-{digest}" if words else digest, arguments, overrides, size)
+
+
+def bare(run: Run) -> Run:
+    """The same run, named by its hash alone."""
+    return run._replace(name=run.name[-HASHED:])
 
 
 def override_texts(overrides: dict[str, Any]) -> Overrides:

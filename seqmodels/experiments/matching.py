@@ -1,6 +1,7 @@
 """Widths at which models of different mixers are of one size."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -16,6 +17,8 @@ Measure = Literal["parameters", "flops", "state"]
 MEASURES: tuple[str, ...] = get_args(Measure)
 
 TOLERANCE = 0.03
+NEAR = 8
+"""Accepted widths on either side that are measured for a target that all can meet."""
 _WIDEST = 65_536
 
 
@@ -57,6 +60,10 @@ def measure(model: Model, length: int) -> Size:
     return Size(count_parameters(model), float(cost.flops), int(cost.state_bytes))
 
 
+class UnmatchedError(ConfigError):
+    """A target that no width of a model meets."""
+
+
 def match_width(experiment: Experiment, config: ConfigDict, match: Match, name: str) -> int:
     """The ``model.width`` that brings a config's model nearest to the target.
 
@@ -71,8 +78,29 @@ def match_width(experiment: Experiment, config: ConfigDict, match: Match, name: 
       name: how a message calls the model.
 
     Raises:
-      ConfigError: no width that the model accepts is within TOLERANCE of the target.
+      UnmatchedError: no width that the model accepts is within TOLERANCE of the target.
     """
+    size = _sizes(experiment, config, match)
+    neighbours = []
+    for start in _widths_near(size, match.target):
+        below = (width for width in range(start, 0, -1) if size(width) is not None)
+        above = (width for width in range(start + 1, 2 * start + 64) if size(width) is not None)
+        neighbours += [w for w in (next(below, None), next(above, None)) if w is not None]
+    errors = {width: abs((size(width) or 0.0) / match.target - 1) for width in neighbours}
+    best = min(neighbours, key=lambda width: errors[width], default=None)
+    if best is not None and errors[best] <= TOLERANCE:
+        return best
+    sizes = ", ".join(f"width {width} has {size(width):,.0f}" for width in neighbours) or "none"
+    raise UnmatchedError(
+        f"{name}: no width brings it to {match.by}={match.target:,.0f} within {TOLERANCE:.0%}; the "
+        f"nearest that it accepts: {sizes}"
+    )
+
+
+def _sizes(
+    experiment: Experiment, config: ConfigDict, match: Match
+) -> Callable[[int], float | None]:
+    """The measure of a config's model by its width; None of a width that it does not accept."""
 
     @cache
     def size(width: int) -> float | None:
@@ -88,20 +116,45 @@ def match_width(experiment: Experiment, config: ConfigDict, match: Match, name: 
             "state": float(measured.state_bytes),
         }[match.by]
 
-    neighbours = []
-    for start in _widths_near(size, match.target):
-        below = (width for width in range(start, 0, -1) if size(width) is not None)
-        above = (width for width in range(start + 1, 2 * start + 64) if size(width) is not None)
-        neighbours += [w for w in (next(below, None), next(above, None)) if w is not None]
-    errors = {width: abs((size(width) or 0.0) / match.target - 1) for width in neighbours}
-    best = min(neighbours, key=lambda width: errors[width], default=None)
-    if best is not None and errors[best] <= TOLERANCE:
-        return best
-    sizes = ", ".join(f"width {width} has {size(width):,.0f}" for width in neighbours) or "none"
-    raise ConfigError(
-        f"{name}: no width brings it to {match.by}={match.target:,.0f} within {TOLERANCE:.0%}; the "
-        f"nearest that it accepts: {sizes}. Choose another --target"
+    return size
+
+
+def common_targets(models: Sequence[tuple[Experiment, ConfigDict]], match: Match) -> str:
+    """What to do where a target can't be met by all: the nearest ones that can, below and above.
+
+    Of each model the sizes are known that it has at the accepted widths about the one that would
+    meet the target; sizes near which all have one are named, to two digits or as many as it takes.
+    """
+    found = [_sizes_near(_sizes(*model, match), match.target) for model in models]
+    met = [
+        target
+        for target in sorted({_short(value) for values in found for value in values})
+        if all(any(abs(v / target - 1) <= TOLERANCE for v in values) for values in found)
+    ]
+    below = [f"{target:.12g}" for target in met if target < match.target][-1:]
+    above = [f"{target:.12g}" for target in met if target > match.target][:1]
+    if not met:
+        return f"no target near it is met by all of the {len(models)} models; match fewer of them"
+    return f"all models meet --target={' or --target='.join(below + above)}"
+
+
+def _short(value: float) -> float:
+    """A size in as few digits as lie within a tenth of the tolerance of it."""
+    return next(
+        short
+        for digits in range(2, 17)
+        if abs((short := float(f"{value:.{digits}g}")) / value - 1) <= TOLERANCE / 10
     )
+
+
+def _sizes_near(size: Callable[[int], float | None], target: float) -> list[float]:
+    """The sizes at the accepted widths next to the one that would have the target's size."""
+    found = []
+    for start in _widths_near(size, target):
+        for widths in (range(start, 0, -1), range(start + 1, 4 * start + 256)):
+            accepted = (value for width in widths if (value := size(width)))
+            found += itertools.islice(accepted, NEAR)
+    return found
 
 
 def _widths_near(size: Callable[[int], float | None], target: float) -> list[int]:

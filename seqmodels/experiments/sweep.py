@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqmodels.errors import UserError
-from seqmodels.experiments.groups import Overrides, settings_to_try
+from seqmodels.experiments.groups import Overrides, bare, settings_to_try
 from seqmodels.experiments.local_workers import LocalWorkers
 from seqmodels.experiments.matching import read_match
 from seqmodels.experiments.slurm import SlurmJobs, require_slurm
@@ -15,6 +15,7 @@ from seqmodels.experiments.sweep_display import SweepDisplay, print_plan
 from seqmodels.experiments.sweep_file import (
     add_points,
     first_widths,
+    has_bare_names,
     known_runs,
     read_sweep,
     require_sweep_folder,
@@ -72,13 +73,17 @@ def run_sweep(
         lost, or an interruption, each in one line.
     """
     match = read_match(options.match, options.target)
-    widths: dict[str, int] = {}
+    stored, widths = None, {}
     folder = local_path(workdir, "--workdir=").absolute()
     if not options.dry_run:
         require_utf8(workdir)
         require_sweep_folder(folder)
-        widths = first_widths(read_sweep(folder))
+        stored = read_sweep(folder)
+        widths = first_widths(stored)
     plan = make_plan(spec, overrides, match, options.search, options.trials, widths)
+    if has_bare_names(stored):
+        groups = [group._replace(bare_names=True) for group in plan.groups]
+        plan = plan._replace(groups=groups, runs=[bare(run) for run in plan.runs])
     if options.dry_run:
         print_plan(plan.groups, plan.runs, options.trials)
         total = sum(_expected(plan, index) for index in range(len(plan.groups)))

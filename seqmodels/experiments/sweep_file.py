@@ -8,7 +8,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from seqmodels.config import differing_keys, load_config, to_dict
 from seqmodels.errors import UserError
-from seqmodels.experiments.groups import Run, argument_text, override_texts
+from seqmodels.experiments.groups import HASHED, Run, argument_text, override_texts
 from seqmodels.experiments.matching import TOLERANCE, Measure
 from seqmodels.experiments.sweep_plan import WIDTH, Plan
 from seqmodels.experiments.trials import Point, Trial, point_of, run_of
@@ -79,6 +79,11 @@ def first_widths(stored: SweepFile | None) -> dict[str, int]:
         return {}
     found = {argument_text(p["arguments"]): p["overrides"].get(WIDTH) for p in stored["points"]}
     return {group: width for group, width in found.items() if type(width) is int and width > 0}
+
+
+def has_bare_names(stored: SweepFile | None) -> bool:
+    """Whether the runs of a folder are named by their hashes alone: an earlier version began it."""
+    return stored is not None and any(len(point["name"]) == HASHED for point in stored["points"])
 
 
 def store_plan(plan: Plan, folder: Path, widths: dict[str, int]) -> str:

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from seqmodels.config import construct, flatten, load_config, load_sweep, override, to_dict
 from seqmodels.errors import ConfigError, UserError
-from seqmodels.experiment import build_experiment
+from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.experiments.groups import (
     Group,
     Overrides,
@@ -19,7 +19,13 @@ from seqmodels.experiments.groups import (
     argument_text,
     override_texts,
 )
-from seqmodels.experiments.matching import Match, match_width, measure
+from seqmodels.experiments.matching import (
+    Match,
+    UnmatchedError,
+    common_targets,
+    match_width,
+    measure,
+)
 from seqmodels.experiments.points import Between, Point, require_points, split
 from seqmodels.training.optimizer import make_optimizer
 
@@ -76,7 +82,7 @@ def make_plan(
     by_arguments: dict[str, list[Point]] = {}
     for point in points:
         by_arguments.setdefault(argument_text(split(point)[0]), []).append(point)
-    groups, scores = [], set()
+    groups, scores, models, unmatched = [], set(), [], []
     for own in by_arguments.values():
         arguments = _shared(file, argument) | split(own[0])[0]
         if twice := _shared(file, argument).keys() & split(own[0])[0].keys():
@@ -85,6 +91,11 @@ def make_plan(
         builder = _Builder(file, arguments, dict(common), match, width)
         groups.append(builder.group(own))
         scores |= builder.scores
+        models += builder.models
+        unmatched += builder.unmatched
+    if unmatched:
+        assert match is not None
+        raise ConfigError(f"{unmatched[0]}; {common_targets(models, match)}")
     if len(scores) > 1:
         shown = ", ".join(sorted(score for score, _ in scores))
         raise ConfigError(f"{file}: sweep() mixes tasks that are judged by {shown}; take one")
@@ -137,8 +148,12 @@ class _Builder:
         self._match = match
         self._width = width
         self._built: dict[str, _Built] = {}
-        self._widths: dict[str, int] = {}
+        self._widths: dict[str, int | None] = {}
         self.scores: set[tuple[str, bool]] = set()
+        self.models: list[tuple[Experiment, ConfigDict]] = []
+        """Those that are matched."""
+        self.unmatched: list[UnmatchedError] = []
+        """What is wrong with those of them that have no width for the target."""
 
     def group(self, points: list[Point]) -> Group:
         """The group of some points; each seed is built with the first setting."""
@@ -217,13 +232,23 @@ class _Builder:
         if self._match is not None:
             unseeded = json.dumps({k: v for k, v in rest.items() if k != "seed"}, sort_keys=True)
             if unseeded not in self._widths:
-                width = self._width or match_width(experiment, config, self._match, name)
-                self._widths[unseeded] = width
+                self.models.append((experiment, config))
+                self._widths[unseeded] = self._width or self._matched(experiment, config, name)
             width = self._widths[unseeded]
-            override(config, WIDTH, str(width))
-            experiment = build_experiment(config)
+            if width is not None:
+                override(config, WIDTH, str(width))
+                experiment = build_experiment(config)
         spec = experiment.task.spec
         self.scores.add((spec.score, spec.higher_is_better))
         size = measure(experiment.model, experiment.train.length)._asdict()
         self._built[key] = _Built(size, width, experiment.train.steps)
         return self._built[key]
+
+    def _matched(self, experiment: Experiment, config: ConfigDict, name: str) -> int | None:
+        """The width that matches; where none does, None, and what is wrong is kept for later."""
+        assert self._match is not None
+        try:
+            return match_width(experiment, config, self._match, name)
+        except UnmatchedError as error:
+            self.unmatched.append(error)
+            return None

@@ -93,7 +93,9 @@ def require_model_memory(model: Model, mesh: Mesh, rows: int, positions: int) ->
     copies, available = 1, (device.memory_stats() or {}).get("bytes_limit", machine_bytes())
     if device.platform == "cpu":
         copies, available = len(mesh.local_devices), machine_bytes()
-    leaves = jax.tree_util.tree_leaves_with_path(jax.eval_shape(model.init, jax.random.key(0)))
+    # The key is made inside, or making it would be compiled.
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0)))
+    leaves = jax.tree_util.tree_leaves_with_path(shapes)
     count = sum(leaf.size for _, leaf in leaves)
     path, largest = max(leaves, key=lambda found: found[1].size)
     name = jax.tree_util.keystr(path, simple=True, separator=".")

@@ -76,7 +76,7 @@ def test_a_mixer_that_can_not_be_matched_is_named():
         match_width(experiment, config, Match("parameters", 100e3), "mixer=global")
     assert str(caught.value) == (
         "mixer=global: no width brings it to parameters=100,000 within 3%; the nearest that it "
-        "accepts: width 80 has 93,536, width 88 has 108,496. Choose another --target"
+        "accepts: width 80 has 93,536, width 88 has 108,496"
     )
 
 
