@@ -124,6 +124,11 @@ def test_a_name_leads_nowhere_else(copied):
             Trial(whole.folder, plan.runs[0].name).read()
 
 
+def named(lines):
+    """The files that warnings begin with."""
+    return [line.split(" ")[1].rpartition("/")[2] for line in lines]
+
+
 def test_one_bad_trial_costs_itself_alone(copied, capsys):
     """A bad trial.json is written anew; a run with bad results has failed and says why."""
     text = "{}"
@@ -137,11 +142,8 @@ def test_one_bad_trial_costs_itself_alone(copied, capsys):
     shown = capsys.readouterr()
     assert "1 of 3 runs finished, 1 failed" in shown.out
     lines = shown.err.splitlines()
-    assert [line.split(" ")[1].rpartition("/")[2] for line in lines] == [
-        "results.json",
-        "trial.json",
-        "trial.json",
-    ]
+    configs = ["config.json", "config.json"]
+    assert named(lines) == [*configs, "results.json", "trial.json", "trial.json"]
     assert all(line.startswith("warning: ") for line in lines)
     stored = first.read()
     assert stored["state"] == "failed"
@@ -150,7 +152,7 @@ def test_one_bad_trial_costs_itself_alone(copied, capsys):
     assert third.validations("accuracy") == []
     (first.folder / "results.json").unlink()
     whole.run(crew=Nobody)
-    assert capsys.readouterr().err == ""
+    assert named(capsys.readouterr().err.splitlines()) == configs
     assert first.read()["state"] == "waiting"
 
 
@@ -256,10 +258,7 @@ def test_bad_files_of_a_scaling_cost_themselves_alone(tmp_path, monkeypatch, cap
         scale(small, FILE, str(tmp_path))
         assert asked == [("rnn", 256)]
         lines = capsys.readouterr().err.splitlines()
-        assert [line.split(" ")[1].rpartition("/")[2] for line in lines] == [
-            "rnn-256.json",
-            "scaling.json",
-        ]
+        assert named(lines) == ["rnn-256.json", "scaling.json"]
         (tmp_path / "config.json").write_text(text)
         with pytest.raises(UserError, match=r"config\.json|holds a run, not") as caught:
             scale(small, FILE, str(tmp_path))
