@@ -96,7 +96,7 @@ def test_a_sweep_runs_each_point_once_and_says_so(tmp_path, capsys):
     stored = {"seed": 5, "task": {"kind": "copy"}, "model": {}, "optimizer": {}}
     stored |= {"train": {"steps": 1, "length": 20}}
     (one / "config.json").write_text(json.dumps(stored))
-    with pytest.raises(UserError, match=r"a sweep of another version of .*small.py: run \w+ has"):
+    with pytest.raises(UserError, match=r"a sweep of another version of .*small.py: run \S+ has"):
         sweep.run()
 
 
@@ -159,7 +159,7 @@ def test_a_plan_is_fair_and_names_runs_by_what_they_are(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 9
     assert [line.split()[0] for line in lines[:8]] == [run.name for run in plan.runs]
-    assert re.search(r"^\w{12}  mixer=gru .*seed=0 .* [\d,]+ parameters, [\d.]+ MFLOPs", lines[0])
+    assert re.search(r"^\S+-\w{12}  mixer=gru .*seed=0 .* [\d,]+ parameters, [\d.]+ MFLOPs", lines[0])
     assert lines[-1] == "8 runs; none was begun (--dry-run)"
     assert not sweep.folder.exists()
 
