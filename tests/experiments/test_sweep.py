@@ -159,7 +159,8 @@ def test_a_plan_is_fair_and_names_runs_by_what_they_are(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 9
     assert [line.split()[0] for line in lines[:8]] == [run.name for run in plan.runs]
-    assert re.search(r"^\S+-\w{12}  mixer=gru .*seed=0 .* [\d,]+ parameters, [\d.]+ MFLOPs", lines[0])
+    said = r"^\S+-\w{12}  mixer=gru .*seed=0 .* [\d,]+ parameters, [\d.]+ MFLOPs"
+    assert re.search(said, lines[0])
     assert lines[-1] == "8 runs; none was begun (--dry-run)"
     assert not sweep.folder.exists()
 
