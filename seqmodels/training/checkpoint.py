@@ -23,7 +23,7 @@ from seqmodels.training.checkpoint_files import (
     read_state,
     reason,
 )
-from seqmodels.training.processes import is_first, largest, wait_for_all
+from seqmodels.training.processes import is_first, largest, others, wait_for_all
 
 Which = Literal["latest", "best"] | int
 
@@ -280,9 +280,11 @@ class Checkpoints:
 
     def _unwritten(self, error: Exception) -> CheckpointError:
         step, self._saving = self._saving, None
+        several = jax.process_count() > 1  # which all save together
         return CheckpointError(
-            f"checkpoint {step} can't be written to {self.folder} ({reason(error)}); saved there: "
-            f"{self.listing()}. Once there is room, the same command continues"
+            f"checkpoint {step} can't be written to {self.folder} ({reason(error)}"
+            f"{f'; {others()} may have ended' if several else ''}); saved there: {self.listing()}. "
+            f"Once that is mended, the same command {'in every process ' if several else ''}continues"
         )
 
     def _plain_folder(self) -> Path:

@@ -11,7 +11,7 @@ from seqmodels.output import in_a_line
 from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.interruption import RunInterruptedError
 from seqmodels.training.metrics import MetricWriter
-from seqmodels.training.processes import leave_at_exit
+from seqmodels.training.processes import leave_at_exit, others
 
 
 @contextmanager
@@ -37,9 +37,7 @@ def in_terms_of_the_run(error: BaseException, where: Callable[[], str]) -> BaseE
     if isinstance(error, OSError):
         what, then = in_a_line(error), "once that is mended, the same command continues"
     elif isinstance(error, jax.errors.JaxRuntimeError) and jax.process_count() > 1:
-        others = [str(n) for n in range(jax.process_count()) if n != jax.process_index()]
-        which = f"process {others[0]}" if len(others) == 1 else f"one of {', '.join(others)}"
-        what = f"{which} has ended or can't be reached ({in_a_line(error)})"
+        what = f"{others()} has ended or can't be reached ({in_a_line(error)})"
         then = "the same command in every process continues"
     else:
         return error

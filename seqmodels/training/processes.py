@@ -95,6 +95,12 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+def others() -> str:
+    """The other processes of a run, as a message names them."""
+    numbers = [str(n) for n in range(jax.process_count()) if n != jax.process_index()]
+    return f"process {numbers[0]}" if len(numbers) == 1 else f"one of {', '.join(numbers)}"
+
+
 def say(text: str) -> None:
     """Prints a line, in the first process, if anybody still reads."""
     if is_first() and sys.stdout is not None:

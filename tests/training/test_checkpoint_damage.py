@@ -462,7 +462,7 @@ def test_a_disk_that_refuses_an_array_is_one_line(tmp_path, capfd, no_large_file
         checkpoints.wait()
     assert str(caught.value) == (
         f"checkpoint 5 can't be written to {tmp_path}/checkpoints (File too large); saved there: "
-        "none. Once there is room, the same command continues"
+        "none. Once that is mended, the same command continues"
     )
     checkpoints.close()
     gc.collect()
