@@ -280,11 +280,12 @@ class Checkpoints:
 
     def _unwritten(self, error: Exception) -> CheckpointError:
         step, self._saving = self._saving, None
-        several = jax.process_count() > 1  # which all save together
+        why, command = reason(error), "the same command"
+        if jax.process_count() > 1:  # they save together
+            why, command = f"{why}; {others()} may have ended", f"{command} in every process"
         return CheckpointError(
-            f"checkpoint {step} can't be written to {self.folder} ({reason(error)}"
-            f"{f'; {others()} may have ended' if several else ''}); saved there: {self.listing()}. "
-            f"Once that is mended, the same command {'in every process ' if several else ''}continues"
+            f"checkpoint {step} can't be written to {self.folder} ({why}); saved there: "
+            f"{self.listing()}. Once that is mended, {command} continues"
         )
 
     def _plain_folder(self) -> Path:
