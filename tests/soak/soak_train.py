@@ -119,6 +119,8 @@ def test_kills_at_random_moments(cache, tmp_path, capsys, count):
     seconds = time.monotonic() - begun
     whole_end, whole_told = end_of(whole), told(whole)
     rows, runs, equal = [], 0, 0
+    with capsys.disabled():
+        print(f"\n{count} processes: run, killed, after s, logged up to step, all ended within s")
     while len(rows) < KILLS:
         workdir, runs = tmp_path / f"killed-{runs}", runs + 1
         while not (workdir / "results.json").exists():
@@ -140,21 +142,23 @@ def test_kills_at_random_moments(cache, tmp_path, capsys, count):
             if ends[victim][0] == -signal.SIGKILL:
                 for number, (code, _, errors) in enumerate(ends):
                     if number != victim:
+                        if code == 0:  # all was done but the victim's own end
+                            assert (workdir / "results.json").exists()
+                            continue
                         # JAX's own thread may be the first to notice, and aborts.
                         assert code in (2, -signal.SIGABRT), errors
                         assert len(errors.splitlines()) == 1, errors
                 survived = time.monotonic() - killed
                 assert survived < 60
                 rows.append((runs, victim, wait, last_logged(workdir), survived))
+                with capsys.disabled():
+                    print("{:4} {:4} {:8.2f} {:6} {:8.2f}".format(*rows[-1]))
             else:
                 assert [(code, errors) for code, _, errors in ends] == [(0, "")] * count
         assert_same_end(workdir, whole_end)
         assert told(workdir) == whole_told
         equal += 1
     with capsys.disabled():
-        print(f"\n{count} processes: run, killed, after s, logged up to step, all ended within s")
-        for row in rows:
-            print("{:4} {:4} {:8.2f} {:6} {:8.2f}".format(*row))
         print(f"{len(rows)} kills in {runs} runs, {equal} of {runs} bitwise equal")
 
 
