@@ -8,6 +8,7 @@ import numpy as np
 
 from seqmodels.arrays import Float
 from seqmodels.decoding import Sampling
+from seqmodels.drawing import literal, new_figure, save
 from seqmodels.errors import UserError
 from seqmodels.experiments.attention_maps import Map, attention_maps
 from seqmodels.experiments.generation import Choice, write_for
@@ -15,7 +16,6 @@ from seqmodels.experiments.intervals import SHARES
 from seqmodels.experiments.lengths import Asked, LengthScores, evaluate_lengths
 from seqmodels.experiments.receptive_field import receptive_field
 from seqmodels.experiments.runs import LoadedRun, load_run
-from seqmodels.figures import literal, new_figure, save
 from seqmodels.tasks.base import Batch
 from seqmodels.tasks.chance import WORDS
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seqmodels.drawing import distinct_texts, log_ticks, mark_log_axis
-from seqmodels.figures import new_figure, save
+from seqmodels.drawing import distinct_texts, log_ticks, mark_log_axis, new_figure, save
 from seqmodels.tasks.chance import WORDS
 from seqmodels.training.metrics import read_events
 

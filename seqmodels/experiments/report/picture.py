@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from seqmodels.drawing import mark_log_axis
+from seqmodels.drawing import literal, mark_log_axis, save
 from seqmodels.experiments.report.chart import axis_marks, values_of
 from seqmodels.experiments.report.figure import Figure, Series, legend
 from seqmodels.experiments.report.values import brief
-from seqmodels.figures import literal, save
 
 
 def draw(figure: Figure, path: Path) -> None:

@@ -5,7 +5,7 @@ import io
 import PIL.Image
 import pytest
 
-from seqmodels.figures import literal, new_figure, save
+from seqmodels.drawing import literal, new_figure, save
 from seqmodels.training.curve import draw_learning_curve
 
 NAMES = ["$NAME", "x^", "$x^$", r"a\$b$", r"\frac", "_hidden", "日本", "caf\udce9", "a\tb\nc", "{%"]
