@@ -487,3 +487,17 @@ def test_a_save_that_fails_is_one_line(folder, monkeypatch):
     checkpoints.close()
     with pytest.raises(CheckpointError, match=r"can't be written \(.*\); choose another"):
         Opened(folder, read_only=False)
+
+
+@pytest.mark.parametrize(("count", "named"), [(2, "process 0"), (3, "one of 0, 2")])
+def test_a_save_of_several_processes_says_whose_end_may_have_failed_it(
+    folder, monkeypatch, count, named
+):
+    checkpoints = Opened(folder, read_only=False)
+    monkeypatch.setattr(jax, "process_count", lambda: count)
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    failed = str(checkpoints._unwritten(RuntimeError("no answer at the barrier")))
+    assert f"no answer at the barrier; {named} may have ended); saved there: " in failed
+    assert failed.endswith("Once that is mended, the same command in every process continues")
+    monkeypatch.undo()
+    checkpoints.close()
