@@ -48,22 +48,22 @@ def main() -> None:
     run = cli.require_flag(WORKDIR), CHECKPOINT.value
     cli.require_read(READ)
     if GENERATE.value is not None or PROMPT.value is not None:
-        from seqmodels.experiments.generation import generate_run
+        from seqmodels.generation.run import generate_run
 
         count = 500 if GENERATE.value is None else GENERATE.value
         sampling = TEMPERATURE.value, TOP_K.value, TOP_P.value
         generate_run(*run, count, PROMPT.value, *sampling, BEAMS.value, SEED.value)
     elif LENGTHS.value is not None:
-        from seqmodels.experiments.lengths_run import lengths_run
+        from seqmodels.evaluation.lengths_run import lengths_run
 
         limits = THRESHOLD.value, EXAMPLES.value, STREAM.value
         lengths_run(*run, SPLIT.value, LENGTHS.value, *limits, DEVICES.value)
     elif PICTURES.value:
-        from seqmodels.experiments.pictures import draw_pictures
+        from seqmodels.pictures.run import draw_pictures
 
         draw_pictures(*run)
     else:
-        from seqmodels.experiments.evaluation import evaluate_run
+        from seqmodels.evaluation.splits import evaluate_run
 
         evaluate_run(*run, SPLIT.value, DEVICES.value)
 

@@ -18,7 +18,7 @@ OUT = flags.DEFINE_string("out", "report", "folder of the page; made if missing"
 
 def main(folders: list[str]) -> None:
     """Reads the folders and writes the report."""
-    from seqmodels.experiments.report.writing import write_report
+    from seqmodels.report.writing import write_report
 
     write_report(folders, cli.require_flag(OUT))
 

@@ -32,7 +32,7 @@ def main() -> None:
     config = cli.read_config(CONFIG.value)
     workdir = cli.require_flag(WORKDIR)
     # After the config is read: these imports take seconds.
-    from seqmodels.experiments.scaling import scale
+    from seqmodels.scaling.run import scale
 
     limits = {"gib": WITHIN_GIB.value, "seconds": WITHIN_SECONDS.value}
     within = {name: value for name, value in limits.items() if value is not None}

@@ -33,7 +33,7 @@ def main() -> None:
     """Reads the flags and sweeps."""
     spec, overrides = cli.read_config_flags(CONFIG.value)
     workdir = "" if DRY_RUN.value else cli.require_flag(WORKDIR)
-    from seqmodels.experiments.sweep import SweepOptions, run_sweep
+    from seqmodels.sweeps.run import SweepOptions, run_sweep
 
     options = SweepOptions(
         workers=WORKERS.value,

@@ -18,8 +18,8 @@ from document import replace_table
 
 from seqmodels import cli
 from seqmodels.errors import UserError, nearest
-from seqmodels.experiments.receptive_field import receptive_field
-from seqmodels.experiments.runs import load_run
+from seqmodels.evaluation.runs import load_run
+from seqmodels.pictures.receptive_field import receptive_field
 
 RUNS = flags.DEFINE_string("runs", "runs/architectures", "folder of the runs")
 DOCUMENT = flags.DEFINE_string("document", None, "file whose tables are replaced")

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from seqmodels.experiments.cell_programs import language_model
 from seqmodels.mixers import MIXERS
 from seqmodels.model import build_model
 from seqmodels.ops.convolution import depthwise_convolution
 from seqmodels.ops.fft_convolution import fft_convolution
-from seqmodels.tasks.text import Text
+from seqmodels.scaling.programs import language_model
+from seqmodels.tasks.files.text import Text
 
 SIZES = {
     "batch": 8,

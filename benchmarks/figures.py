@@ -17,11 +17,11 @@ from ml_collections import ConfigDict
 
 from seqmodels import cli
 from seqmodels.config import load_config
-from seqmodels.experiment import build_experiment
-from seqmodels.experiments.pictures import scores_by_length
-from seqmodels.experiments.receptive_field import extent, receptive_field
-from seqmodels.experiments.runs import load_run
+from seqmodels.evaluation.runs import load_run
 from seqmodels.model import count_parameters
+from seqmodels.pictures.receptive_field import extent, receptive_field
+from seqmodels.pictures.run import scores_by_length
+from seqmodels.training.experiment import build_experiment
 
 RUNS = flags.DEFINE_string("runs", "runs/architectures", "folder of the runs")
 IMAGES = flags.DEFINE_string("images", "docs/images", "folder of the pictures")

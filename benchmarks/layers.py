@@ -27,7 +27,7 @@ from machine import measured_peaks
 
 from seqmodels import cli
 from seqmodels.errors import UserError, nearest
-from seqmodels.experiments.machine import describe_machine
+from seqmodels.machine import describe_machine
 from seqmodels.training.sharding import by_row, make_mesh, replicated
 from seqmodels.training.startup import start_jax
 

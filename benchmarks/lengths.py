@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from seqmodels import cli
 from seqmodels.config import load_config
 from seqmodels.errors import UserError
-from seqmodels.experiment import build_experiment
 from seqmodels.tasks.chance import WORDS, levels
+from seqmodels.training.experiment import build_experiment
 from seqmodels.training.workdir import Workdir
 
 RUNS = flags.DEFINE_string("runs", "runs/length", "folder of the runs")

@@ -20,7 +20,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from seqmodels import cli
-from seqmodels.experiment import build_experiment
+from seqmodels.training.experiment import build_experiment
 from seqmodels.training.fit import fit
 from seqmodels.training.metrics import read_events
 from seqmodels.training.sharding import put_batch, replicated, run_mesh

@@ -24,9 +24,9 @@ from flax import nnx
 
 from seqmodels import cli
 from seqmodels.errors import UserError, nearest
-from seqmodels.experiments.cell_programs import MIXERS as NAMES
-from seqmodels.experiments.cell_programs import language_model, model_section
 from seqmodels.mixers import MIXERS as KINDS
+from seqmodels.scaling.programs import MIXERS as NAMES
+from seqmodels.scaling.programs import language_model, model_section
 from seqmodels.training.startup import return_large_memory, start_jax
 
 MIXERS = flags.DEFINE_list("mixers", ["lstm", "conv", "local", "global"], "presets to measure")

@@ -8,7 +8,7 @@ from document import replace_table
 
 from seqmodels import cli
 from seqmodels.errors import UserError
-from seqmodels.experiments.scaling_tables import markdown
+from seqmodels.scaling.terminal import markdown
 from seqmodels.training.workdir import Workdir
 
 FOLDER = flags.DEFINE_string("folder", None, "folder of a finished scaling.py")

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from seqmodels.tasks.dates import Dates
-from seqmodels.tasks.digits import Digits
-from seqmodels.tasks.freezing import freeze
+from seqmodels.tasks.generated.dates import Dates
+from seqmodels.tasks.prepared.digits import Digits
+from seqmodels.tasks.prepared.freezing import freeze
 
 EXAMPLES = 1024
 

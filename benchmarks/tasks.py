@@ -26,7 +26,7 @@ from task_panels import OF_BYTES, draw_panels
 
 from seqmodels import cli
 from seqmodels.errors import UserError, nearest
-from seqmodels.experiments.machine import describe_machine
+from seqmodels.machine import describe_machine
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import Batch, Task, WritingTask
 

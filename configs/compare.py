@@ -16,8 +16,8 @@ from ml_collections import ConfigDict
 
 from seqmodels.config import read_arguments
 from seqmodels.errors import ConfigError, nearest
-from seqmodels.experiments.points import Point, chain, product
 from seqmodels.presets import preset
+from seqmodels.sweeps.points import Point, chain, product
 
 _TASKS: dict[str, dict[str, Any]] = {
     "digits": {"shift": 1.0, "rotation": 10.0, "scaling": 0.1, "layout": "sequence"},

@@ -19,8 +19,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from seqmodels.config import read_arguments
-from seqmodels.experiments.points import product
 from seqmodels.presets import preset
+from seqmodels.sweeps.points import product
 
 # Local attention and the transformer validated higher with 4 blocks than with 2; with 6 the
 # dilated convolutions see 127 positions, with 3 the hybrid has each of its mixers once.

@@ -2,8 +2,8 @@
 
 python train.py --config=configs/languages.py:task=parity,mixer=lstm --workdir=runs/parity
 
-What each task asks stands in seqmodels/tasks/languages.py, arithmetic.py and listops.py, its chance
-level in docs/tasks.md.
+What each task asks stands in languages.py, arithmetic.py and listops.py of
+seqmodels/tasks/generated/, its chance level in docs/tasks.md.
 """
 
 from typing import Any

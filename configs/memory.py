@@ -2,8 +2,8 @@
 
 python train.py --config=configs/memory.py:task=selective_copy,mixer=gru --workdir=runs/memory
 
-What each task asks stands in seqmodels/tasks/memory.py and in_context.py, its chance level in
-docs/tasks.md.
+What each task asks stands in memory.py and in_context.py of seqmodels/tasks/generated/, its chance
+level in docs/tasks.md.
 Recall with noise is --config.task.noise=0.2 --config.task.vocabulary=32
 --config.task.noise_vocabulary=16.
 """

@@ -20,8 +20,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from seqmodels.config import read_arguments
-from seqmodels.experiments.points import product
 from seqmodels.presets import preset
+from seqmodels.sweeps.points import product
 
 
 def get_config(arg: str = "") -> ConfigDict:

@@ -66,7 +66,7 @@ def load_config(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> ConfigD
 
 
 def load_sweep(file: str) -> Any:
-    """What ``sweep()`` of a config file returns (:mod:`seqmodels.experiments.points`).
+    """What ``sweep()`` of a config file returns (:mod:`seqmodels.sweeps.points`).
 
     Raises :class:`ConfigError` where the file is missing or defines none.
     """

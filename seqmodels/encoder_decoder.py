@@ -13,7 +13,7 @@ from seqmodels.config import Section, construct
 from seqmodels.errors import require, require_with
 from seqmodels.layers import Embedding, Linear, MLPKind, NormKind, PositionKind
 from seqmodels.mixers import Cost, CrossAttention
-from seqmodels.ops.additive_attention import Score
+from seqmodels.ops.attention.additive import Score
 from seqmodels.stack import Stack, pool
 from seqmodels.tasks.base import Batch, TaskSpec
 

@@ -22,9 +22,9 @@ from ml_collections import ConfigDict
 
 from seqmodels import cli
 from seqmodels.config import load_config
-from seqmodels.experiment import build_experiment
 from seqmodels.stopping import SIGNALS
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.experiment import build_experiment
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import initial_state
 from seqmodels.training.workdir import Workdir

@@ -18,14 +18,16 @@ import numpy as np
 
 from seqmodels.config import load_config
 from seqmodels.errors import UserError
-from seqmodels.experiments import evaluation, lengths_run, scaling
-from seqmodels.experiments.child import Ending
-from seqmodels.experiments.generation import generate_run
-from seqmodels.experiments.intervals import Score
-from seqmodels.experiments.lengths import LengthScores
-from seqmodels.experiments.report.reading import find
-from seqmodels.experiments.report.writing import report_sections
-from seqmodels.experiments.sweep import SweepOptions, _Sweep, run_sweep
+from seqmodels.evaluation import lengths_run
+from seqmodels.evaluation import splits as evaluation
+from seqmodels.evaluation.intervals import Score
+from seqmodels.evaluation.lengths import LengthScores
+from seqmodels.generation.run import generate_run
+from seqmodels.report.reading import find
+from seqmodels.report.writing import report_sections
+from seqmodels.scaling import run as scaling
+from seqmodels.scaling.child import Ending
+from seqmodels.sweeps.run import SweepOptions, _Sweep, run_sweep
 from seqmodels.training import fit as training
 from seqmodels.training.interruption import RunInterruptedError
 from tests.command_line import ROOT
@@ -136,7 +138,7 @@ _SETTINGS = [
     ("model.depth", "1"),
 ]  # fmt: skip
 SCORES = {"accuracy": 0.5, "exact_match": 0.0, "loss": 1.0}
-WARN = "seqmodels.experiments.runs._warn"
+WARN = "seqmodels.evaluation.runs._warn"
 
 
 def evaluate(folder: Path, say: Callable[[str], None]) -> None:

@@ -11,11 +11,11 @@ from ml_collections import ConfigDict
 
 from seqmodels import cli
 from seqmodels.config import to_dict
-from seqmodels.experiments import generation
+from seqmodels.generation import run as generation
 from seqmodels.stopping import SIGNALS
 from tests.command_line import CONFIG, ROOT, TINY, call, tiny_config
-from tests.experiments.report.folders import run_folder
 from tests.moments import Refusing
+from tests.report.folders import run_folder
 
 COMPILED: list[str] = []
 jax.monitoring.register_event_duration_secs_listener(

@@ -138,7 +138,7 @@ def test_a_file_that_can_not_be_read(tmp_path):
 
 
 def test_values_of_a_sweep_may_be_numpys():
-    from seqmodels.experiments.points import product, require_points
+    from seqmodels.sweeps.points import product, require_points
 
     points = product({"seed": np.arange(2), "model.width": (np.int64(8),), "length": [np.int8(4)]})
     found = require_points(points, "own.py")

@@ -10,24 +10,24 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from seqmodels import experiment as experiments
 from seqmodels.config import construct_kind, flatten, load_config, load_sweep, read_arguments
 from seqmodels.encoder_decoder import EncoderDecoder
 from seqmodels.errors import ConfigError
-from seqmodels.experiment import TrainSettings, build_experiment
-from seqmodels.experiments.sweep_plan import make_plan
 from seqmodels.mixers import MIXERS
 from seqmodels.model import SequenceModel
 from seqmodels.presets import PRESETS
 from seqmodels.stack import Stack
+from seqmodels.sweeps.plan import make_plan
 from seqmodels.tasks import TASKS
+from seqmodels.training import experiment as experiments
+from seqmodels.training.experiment import TrainSettings, build_experiment
 from seqmodels.training.optimizer import make_optimizer
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import initial_state, jit_train_step
 from tests.tasks.small_sets import small_sets
 
 ROOT = Path(__file__).parents[1]
-# A table of costs and no training: tests/experiments/test_scaling.py.
+# A table of costs and no training: tests/scaling/test_scaling.py.
 NOT_TRAINED = {"configs/scaling.py"}
 ALL_FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("configs/*.py"))
 FILES = [file for file in ALL_FILES if file not in NOT_TRAINED]

@@ -13,10 +13,10 @@ import pytest
 from ml_collections import ConfigDict
 
 from seqmodels.errors import ConfigError
-from seqmodels.experiment import build_experiment
-from seqmodels.experiments.flops import matmul_flops
+from seqmodels.flops import matmul_flops
 from seqmodels.model import build_model
 from seqmodels.tasks.base import Batch, TaskSpec
+from seqmodels.training.experiment import build_experiment
 from seqmodels.training.sharding import make_mesh, put_batch, replicated
 from seqmodels.training.step import initial_state, jit_train_step
 from tests.drawn_parameters import draw_parameters

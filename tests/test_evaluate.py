@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from seqmodels.config import load_config
-from seqmodels.experiments.evaluation import evaluate_run
-from seqmodels.experiments.generation import generate_run
+from seqmodels.evaluation.splits import evaluate_run
+from seqmodels.generation.run import generate_run
 from seqmodels.training.fit import fit
 from tests.command_line import ROOT, call, finish, read_json, start
 

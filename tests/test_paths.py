@@ -6,11 +6,11 @@ import pytest
 
 from seqmodels.config import load_config
 from seqmodels.errors import UserError
-from seqmodels.experiments.report.writing import write_report
-from seqmodels.experiments.runs import load_run
-from seqmodels.experiments.sweep import SweepOptions, run_sweep
+from seqmodels.evaluation.runs import load_run
 from seqmodels.paths import local_path
-from seqmodels.tasks.freezing import freeze
+from seqmodels.report.writing import write_report
+from seqmodels.sweeps.run import SweepOptions, run_sweep
+from seqmodels.tasks.prepared.freezing import freeze
 from seqmodels.training import fit as fitting
 from seqmodels.training.workdir import Workdir
 from tests.command_line import ROOT, call, tiny_config
@@ -32,7 +32,7 @@ GIVEN = {
 @pytest.mark.parametrize("path", ["gs://bucket/x", "s3://bucket/x", "file:///tmp/x"])
 def test_what_lies_elsewhere_is_refused(given, path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("seqmodels.experiments.sweep.make_plan", lambda *_: None)
+    monkeypatch.setattr("seqmodels.sweeps.run.make_plan", lambda *_: None)
     with pytest.raises(UserError, match=rf"{path} is (not on this machine|a URL)"):
         GIVEN[given](path)
     assert list(tmp_path.iterdir()) == [], "no folder named gs: was made"
@@ -41,7 +41,7 @@ def test_what_lies_elsewhere_is_refused(given, path, tmp_path, monkeypatch):
 @pytest.mark.parametrize("given", GIVEN)
 def test_a_home_that_is_not_known_is_refused(given, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("seqmodels.experiments.sweep.make_plan", lambda *_: None)
+    monkeypatch.setattr("seqmodels.sweeps.run.make_plan", lambda *_: None)
     with pytest.raises(UserError, match="~nobody-here/x: no home is known for ~nobody-here"):
         GIVEN[given]("~nobody-here/x")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seqmodels.config import load_config
-from seqmodels.experiment import build_experiment
+from seqmodels.training.experiment import build_experiment
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

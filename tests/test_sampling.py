@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqmodels.decoding import Sampling, allowed_scores, sample
 from seqmodels.errors import ParameterError
+from seqmodels.generation.decoding import Sampling, allowed_scores, sample
 from seqmodels.model import build_model
 from seqmodels.tasks.base import Batch, TaskSpec
 

@@ -7,17 +7,16 @@ import jax
 import numpy as np
 import pytest
 
-from seqmodels import experiment
 from seqmodels.config import load_config
 from seqmodels.errors import ConfigError, UserError
-from seqmodels.experiment import Experiment, build_experiment
-from seqmodels.experiments.generation import Choice, _continue_text
-from seqmodels.experiments.lengths import Asked, _check, read_lengths
-from seqmodels.experiments.runs import LoadedRun
+from seqmodels.evaluation.lengths import Asked, _check, read_lengths
+from seqmodels.evaluation.runs import LoadedRun
+from seqmodels.generation.run import Choice, _continue_text
 from seqmodels.model import build_model
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import Batch, TaskSpec
-from seqmodels.training import memory
+from seqmodels.training import experiment, memory
+from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.sharding import make_mesh, run_mesh
 from seqmodels.training.workdir import Workdir
 from tests.command_line import ROOT, tiny_config

@@ -7,9 +7,9 @@ import pytest
 from seqmodels.config import construct, load_config
 from seqmodels.config_help import as_flags, describe_config
 from seqmodels.errors import ConfigError
-from seqmodels.experiment import _train_settings
 from seqmodels.smoke import STEPS, shorten
 from seqmodels.training import fit as fitting
+from seqmodels.training.experiment import _train_settings
 from seqmodels.training.optimizer import make_optimizer
 from tests.command_line import CONFIG, ROOT, call
 

@@ -7,9 +7,9 @@ import sys
 import pytest
 from rich.console import Console
 
-from seqmodels.experiments import sweep_display
-from seqmodels.experiments.sweep_display import SweepDisplay
 from seqmodels.output import Lenient
+from seqmodels.sweeps import display as sweep_display
+from seqmodels.sweeps.display import SweepDisplay
 from seqmodels.terminal import plain_console, print_table, table_text
 from seqmodels.training import progress
 from seqmodels.training.progress import ProgressDisplay

@@ -11,9 +11,9 @@ from ml_collections import ConfigDict
 
 from seqmodels.config import construct, override
 from seqmodels.errors import ConfigError, ParameterError, require_seed
-from seqmodels.experiment import _train_settings, build_experiment
 from seqmodels.mixers import MIXERS
 from seqmodels.tasks import TASKS
+from seqmodels.training.experiment import _train_settings, build_experiment
 from seqmodels.training.optimizer import make_optimizer
 from seqmodels.values import fits, plain, require_finite
 from tests.command_line import tiny_config
@@ -135,7 +135,7 @@ def test_settings_of_a_run_that_are_refused(key, text, message):
 @pytest.mark.parametrize("seed", [-1, 2**32, 2**63, 10**30])
 def test_seeds_are_checked_alike(seed):
     from seqmodels.errors import UserError
-    from seqmodels.experiments.generation import generate_run
+    from seqmodels.generation.run import generate_run
 
     with pytest.raises(ParameterError, match=f"seed={seed} is not at least 0 and below 2"):
         require_seed(seed)

@@ -11,13 +11,13 @@ from seqmodels.errors import require, require_with
 from seqmodels.layers import Linear, Norm
 from seqmodels.mixers.base import Cost
 from seqmodels.mixers.recording import record_attention
-from seqmodels.ops.additive_attention import (
+from seqmodels.ops.attention.additive import (
     Score,
     additive_attention,
     additive_attention_reference,
     additive_weights,
 )
-from seqmodels.ops.attention import attention, attention_reference, attention_weights
+from seqmodels.ops.attention.dot_product import attention, attention_reference, attention_weights
 from seqmodels.ops.positions import (
     alibi_slopes,
     relative_key,

@@ -11,8 +11,8 @@ from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Cost
 from seqmodels.mixers.recording import record_attention
-from seqmodels.ops.additive_attention import Score, additive_attention, additive_weights
-from seqmodels.ops.attention import attention, attention_weights
+from seqmodels.ops.attention.additive import Score, additive_attention, additive_weights
+from seqmodels.ops.attention.dot_product import attention, attention_weights
 
 
 class Source(NamedTuple):

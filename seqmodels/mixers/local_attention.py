@@ -10,7 +10,7 @@ from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Cost
 from seqmodels.mixers.extent import ExtentMixer
-from seqmodels.ops.neighbourhood import Neighbourhood, neighbourhood_attention
+from seqmodels.ops.attention.neighbourhood import Neighbourhood, neighbourhood_attention
 from seqmodels.ops.positions import sinusoidal
 
 MOST_KEYS = 2**16

@@ -3,32 +3,33 @@
 A new task is a class that follows :class:`seqmodels.tasks.base.Task`, and a line here.
 """
 
-from seqmodels.tasks.arithmetic import ModularArithmetic, ModularArithmeticBrackets
-from seqmodels.tasks.copy import Copy
-from seqmodels.tasks.dates import Dates
-from seqmodels.tasks.digits import Digits
-from seqmodels.tasks.digits_from_class import DigitsFromClass
-from seqmodels.tasks.frozen import Frozen
-from seqmodels.tasks.images import Images
-from seqmodels.tasks.in_context import FuzzyRecall, InContextRecall, Memorisation
-from seqmodels.tasks.languages import (
+from seqmodels.tasks.files.images import Images
+from seqmodels.tasks.files.same_file import SameFile
+from seqmodels.tasks.files.source_package import SourcePackage
+from seqmodels.tasks.files.text import Text
+from seqmodels.tasks.files.tokens import Tokens
+from seqmodels.tasks.generated.arithmetic import ModularArithmetic, ModularArithmeticBrackets
+from seqmodels.tasks.generated.copy import Copy
+from seqmodels.tasks.generated.dates import Dates
+from seqmodels.tasks.generated.in_context import FuzzyRecall, InContextRecall, Memorisation
+from seqmodels.tasks.generated.languages import (
     CycleNavigation,
     EvenPairs,
     Parity,
     WordProblem,
 )
-from seqmodels.tasks.listops import ListOps
-from seqmodels.tasks.memory import Adding, DelayedCopy, InductionHeads, Needle, SelectiveCopy
-from seqmodels.tasks.named_pairs import NamedPairs
-from seqmodels.tasks.named_sets import NamedSet
-from seqmodels.tasks.pathfinder import Pathfinder
-from seqmodels.tasks.recall import Recall
-from seqmodels.tasks.same_file import SameFile
-from seqmodels.tasks.sets import Set
-from seqmodels.tasks.source_package import SourcePackage
-from seqmodels.tasks.text import Text
-from seqmodels.tasks.tokens import Tokens
-from seqmodels.tasks.transduction import (
+from seqmodels.tasks.generated.listops import ListOps
+from seqmodels.tasks.generated.memory import (
+    Adding,
+    DelayedCopy,
+    InductionHeads,
+    Needle,
+    SelectiveCopy,
+)
+from seqmodels.tasks.generated.pathfinder import Pathfinder
+from seqmodels.tasks.generated.recall import Recall
+from seqmodels.tasks.generated.sets import Set
+from seqmodels.tasks.generated.transduction import (
     Compression,
     CopyString,
     Duplicate,
@@ -37,6 +38,11 @@ from seqmodels.tasks.transduction import (
     Sort,
     StackManipulation,
 )
+from seqmodels.tasks.prepared.digits import Digits
+from seqmodels.tasks.prepared.digits_from_class import DigitsFromClass
+from seqmodels.tasks.prepared.frozen import Frozen
+from seqmodels.tasks.prepared.named_pairs import NamedPairs
+from seqmodels.tasks.prepared.named_sets import NamedSet
 
 TASKS = {
     "adding": Adding,

@@ -14,11 +14,11 @@ from ml_collections import ConfigDict
 
 from seqmodels.config import Before, Section
 from seqmodels.errors import ConfigError
-from seqmodels.experiment import Experiment
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import Batch
-from seqmodels.tasks.files import is_there
+from seqmodels.tasks.files.finding import is_there
 from seqmodels.tasks.reading import FileRecord, ReadingTask, record_file
+from seqmodels.training.experiment import Experiment
 from seqmodels.training.run_files import Facts
 
 FACTS = "facts.json"

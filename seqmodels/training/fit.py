@@ -8,27 +8,27 @@ import jax
 from ml_collections import ConfigDict
 
 from seqmodels.errors import UserError
-from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.model import count_parameters
 from seqmodels.output import decoration
 from seqmodels.tasks.base import SPLITS
 from seqmodels.tasks.chance import levels
+from seqmodels.tasks.lengths import StepBatch
 from seqmodels.tasks.reading import ReadingTask
 from seqmodels.training.batches import Batches
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.curve import draw_learning_curve
 from seqmodels.training.endings import ending, require_finite, whereabouts
 from seqmodels.training.environment import command, versions
-from seqmodels.training.evaluation import evaluate
+from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.facts import FACTS, gather_facts, other_batches, other_files
 from seqmodels.training.interruption import Interruption, RunInterruptedError
-from seqmodels.training.lengths import StepBatch
 from seqmodels.training.metrics import Mean, MetricWriter
 from seqmodels.training.moments import Moment, Observer
 from seqmodels.training.processes import is_first, say
 from seqmodels.training.profiling import StepTrace
 from seqmodels.training.programs import Programs
 from seqmodels.training.progress import Pace, ProgressDisplay, format_value
+from seqmodels.training.scores import evaluate
 from seqmodels.training.sharding import local_rows, put_batch, replicated, run_mesh
 from seqmodels.training.startup import overlooked_card, start_jax
 from seqmodels.training.step import (

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from seqmodels.experiment import Experiment
 from seqmodels.model import count_parameters
-from seqmodels.training.lengths import StepBatch
+from seqmodels.tasks.lengths import StepBatch
+from seqmodels.training.experiment import Experiment
 from seqmodels.training.startup import return_large_memory
 from seqmodels.training.step import TrainState, jit_train_step
 

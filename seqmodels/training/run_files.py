@@ -33,7 +33,7 @@ class _Train(TypedDict):
 class Config(TypedDict):
     """Of ``config.json`` what is read without building what it describes.
 
-    All else is checked when it is built (:func:`seqmodels.experiment.build_experiment`).
+    All else is checked when it is built (:func:`seqmodels.training.experiment.build_experiment`).
     """
 
     seed: Count

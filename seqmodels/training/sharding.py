@@ -11,8 +11,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from seqmodels.arrays import Int
 from seqmodels.errors import UserError
-from seqmodels.experiment import Experiment
 from seqmodels.tasks.base import Batch, Split, Task, count_rows, read_rows
+from seqmodels.training.experiment import Experiment
 from seqmodels.training.memory import require_model_memory
 
 LEAST_ROWS = 4

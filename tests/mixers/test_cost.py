@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqmodels.experiments.flops import matmul_flops
+from seqmodels.flops import matmul_flops
 from tests.mixers.variants import CASES, LENGTH, WIDTH, build, make, pure
 
 # Masked scores are computed too, and thrown away: no more of them than without masks.

@@ -280,7 +280,7 @@ def _train(workdir: str, folder: Folder) -> Any:
 
 def _evaluate(workdir: str, checkpoint: str) -> dict[str, Any]:
     """What evaluate.py says of a copy, so that the folder stays as training left it."""
-    from seqmodels.experiments.evaluation import evaluate_run
+    from seqmodels.evaluation.splits import evaluate_run
 
     with tempfile.TemporaryDirectory() as copy:
         shutil.copytree(workdir, copy, dirs_exist_ok=True)
@@ -331,8 +331,8 @@ def _stopped() -> Iterator[None]:
 
 def _score_lengths(workdir: str) -> None:
     """``evaluations.json`` and ``lengths.json``, as evaluate.py adds them to a folder."""
-    from seqmodels.experiments.evaluation import evaluate_run
-    from seqmodels.experiments.lengths_run import lengths_run
+    from seqmodels.evaluation.lengths_run import lengths_run
+    from seqmodels.evaluation.splits import evaluate_run
 
     evaluate_run(workdir, "best", SPLITS)
     lengths_run(workdir, "best", ["test"], "12,24", None, None, None, None)
@@ -345,7 +345,7 @@ def _stopping_train(place: Path) -> Path:
 
 def _sweep(workdir: str, train: Path) -> dict[str, Any]:
     """Runs it; the scores of the trials that finished."""
-    from seqmodels.experiments.sweep import SweepOptions, run_sweep
+    from seqmodels.sweeps.run import SweepOptions, run_sweep
     from seqmodels.training.interruption import RunInterruptedError
 
     os.environ["SWEEP"] = str(os.getpid())
@@ -361,7 +361,7 @@ def _sweep(workdir: str, train: Path) -> dict[str, Any]:
 
 def _scaling(workdir: str) -> None:
     from seqmodels.config import load_config
-    from seqmodels.experiments.scaling import scale
+    from seqmodels.scaling.run import scale
 
     settings = {"mixers": "gru", "lengths": "16,32,64", "width": 8, "depth": 1, "repeats": 2}
     overrides = [(key, str(value)) for key, value in (settings | {"from_length": 16}).items()]

@@ -14,14 +14,14 @@ import jax
 import pytest
 
 from seqmodels.config import load_config
-from seqmodels.experiments import scaling
-from seqmodels.experiments.evaluation import evaluate_run
-from seqmodels.experiments.report.reading import find
-from seqmodels.experiments.report.writing import report_sections, write_report
-from seqmodels.experiments.runs import load_run
-from seqmodels.experiments.sweep import SweepOptions, run_sweep
-from seqmodels.training.evaluation import evaluate
+from seqmodels.evaluation.runs import load_run
+from seqmodels.evaluation.splits import evaluate_run
+from seqmodels.report.reading import find
+from seqmodels.report.writing import report_sections, write_report
+from seqmodels.scaling import run as scaling
+from seqmodels.sweeps.run import SweepOptions, run_sweep
 from seqmodels.training.fit import fit
+from seqmodels.training.scores import evaluate
 from seqmodels.training.step import jit_evaluation_step
 from seqmodels.training.workdir import Workdir
 from tests.command_line import ROOT, events, read_json

@@ -16,7 +16,7 @@ import time
 from functools import partial
 from typing import Any
 
-from seqmodels.experiments.targets import ENVIRONMENT, read_target
+from seqmodels.scaling.targets import ENVIRONMENT, read_target
 
 os.environ |= ENVIRONMENT
 
@@ -26,8 +26,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from seqmodels.config import load_config
-from seqmodels.experiment import build_experiment
-from seqmodels.ops.attention import attention
+from seqmodels.ops.attention.dot_product import attention
+from seqmodels.training.experiment import build_experiment
 from seqmodels.training.sharding import by_row, replicated, traced_under
 from seqmodels.training.step import initial_state, jit_evaluation_step, jit_train_step
 

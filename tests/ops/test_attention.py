@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqmodels.ops.attention import attention, attention_reference
-from seqmodels.ops.blocked_attention import blocked_attention
-from seqmodels.ops.local_attention import local_attention
+from seqmodels.ops.attention.blocked import blocked_attention
+from seqmodels.ops.attention.dot_product import attention, attention_reference
+from seqmodels.ops.attention.local import local_attention
 from tests.ops.plain_attention import (
     BATCH,
     HEAD_WIDTH,

@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, Mesh
 
-from seqmodels.ops.attention import attention
-from seqmodels.ops.attention_kernels import choose_kernel, find_kernel
-from seqmodels.ops.cudnn_attention import cudnn_attention
+from seqmodels.ops.attention.cudnn import cudnn_attention
+from seqmodels.ops.attention.dot_product import attention
+from seqmodels.ops.attention.kernels import choose_kernel, find_kernel
+from seqmodels.ops.attention.splash import splash_attention
 from seqmodels.ops.platform import platform
-from seqmodels.ops.splash_attention import splash_attention
 from seqmodels.training.sharding import by_row, traced_under
 from tests.ops.plain_attention import assert_equals_the_plain, inputs, plain_attention, random_mask
 
@@ -79,7 +79,7 @@ def test_the_mesh_says_for_which_machine(monkeypatch):
     under = lambda n: traced_under(mesh(n), find)()  # noqa: E731
     assert platform() == "cpu"
     assert find() is under(1) is under(2) is None
-    monkeypatch.setattr("seqmodels.ops.attention_kernels.platform", lambda: "tpu")
+    monkeypatch.setattr("seqmodels.ops.attention.kernels.platform", lambda: "tpu")
     assert find() is None, "eight devices and no mesh"
     assert under(1) is splash_attention
     assert under(2) is not None
@@ -90,7 +90,7 @@ def test_the_mesh_says_for_which_machine(monkeypatch):
 def test_no_kernel_is_imported_on_cpu():
     program = """if True:
         import sys, jax.numpy as jnp
-        from seqmodels.ops.attention import attention
+        from seqmodels.ops.attention.dot_product import attention
         x = jnp.ones((1, 300, 2, 8), jnp.bfloat16)
         attention(x, x, x, causal=True)
         assert not [name for name in sys.modules if "pallas" in name]
@@ -187,7 +187,7 @@ def test_a_scale_of_any_size_leaves_masked_keys_out(kernel, xla_for_cudnn):
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_mesh_gives_each_device_its_rows(masked, monkeypatch, xla_for_cudnn):
     """Two devices with a row each, through the seam."""
-    monkeypatch.setattr("seqmodels.ops.attention_kernels.platform", lambda: "cuda")
+    monkeypatch.setattr("seqmodels.ops.attention.kernels.platform", lambda: "cuda")
     mesh = Mesh(np.array(jax.devices()[:2]), ("data",), axis_types=(AxisType.Auto,))
     mask = ragged_mask(200) if masked else None
 

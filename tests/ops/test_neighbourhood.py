@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seqmodels.mixers.extent import Extent
-from seqmodels.ops.neighbourhood import (
+from seqmodels.ops.attention.neighbourhood import (
     Neighbourhood,
     neighbourhood_attention,
     neighbourhood_attention_reference,

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from seqmodels.ops.attention import attention
-from seqmodels.ops.attention_kernels import choose_kernel
+from seqmodels.ops.attention.dot_product import attention
+from seqmodels.ops.attention.kernels import choose_kernel
 from seqmodels.ops.platform import platform
 from seqmodels.training.sharding import make_mesh, traced_under
 from tests.ops.plain_attention import assert_equals_the_plain

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from seqmodels.config import load_config
-from seqmodels.experiment import build_experiment
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.checksums import checksums
+from seqmodels.training.experiment import build_experiment
 from seqmodels.training.fit import fit
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import initial_state

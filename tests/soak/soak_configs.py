@@ -26,9 +26,9 @@ from rich.table import Table
 
 from seqmodels.config import flatten, load_config
 from seqmodels.errors import UserError
-from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.model import count_parameters
 from seqmodels.training import memory
+from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.programs import Programs
 from seqmodels.training.sharding import make_mesh, put_batch, replicated, run_mesh
 from seqmodels.training.step import initial_state, jit_evaluation_step

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.test_decoding import check_beams, check_writing
+from tests.generation.test_decoding import check_beams, check_writing
 
 # Mixers, cross-attention, and a seed of parameters that write all tokens.
 WRITERS = [

@@ -10,11 +10,13 @@ from unittest.mock import patch
 import pytest
 from optuna.trial import TrialState
 
-from seqmodels.experiments import sweep_file, sweep_studies, trials
-from seqmodels.experiments.sweep_storage import PatientStorage
+from seqmodels.sweeps import plan_file as sweep_file
+from seqmodels.sweeps import studies as sweep_studies
+from seqmodels.sweeps import trials
+from seqmodels.sweeps.storage import PatientStorage
 from tests.command_line import TINY, start
-from tests.experiments.postgres import postgres
-from tests.experiments.sweeps import (
+from tests.sweeps.postgres import postgres
+from tests.sweeps.sweeps import (
     CONFIG,
     SmallSweep,
     WorkerHere,

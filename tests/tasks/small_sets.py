@@ -126,7 +126,7 @@ def small_sets() -> Path:
 @cache
 def frozen_digits() -> Path:
     """The task digits, frozen."""
-    from seqmodels.tasks.freezing import freeze
+    from seqmodels.tasks.prepared.freezing import freeze
 
     root = Path(tempfile.mkdtemp(prefix="frozen-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import ParameterError
-from seqmodels.experiment import build_experiment
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.buckets import bucket, nearest_length, pad
+from seqmodels.training.experiment import build_experiment
 from tests.drawn_parameters import draw_parameters
 from tests.test_configs import load, reduced
 

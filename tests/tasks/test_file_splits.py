@@ -7,7 +7,7 @@ import pytest
 from seqmodels.errors import ParameterError
 from seqmodels.tasks import Images, SameFile, SourcePackage, Text
 from seqmodels.tasks.base import SPLITS
-from seqmodels.tasks.file_splits import said_splits, split_files, split_whole_files
+from seqmodels.tasks.files.splits import said_splits, split_files, split_whole_files
 
 WIKITEXT = {"wiki.train.tokens": 10_797, "wiki.valid.tokens": 1_121, "wiki.test.tokens": 1_256}
 """In thousands of bytes."""

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from seqmodels.errors import ParameterError
-from seqmodels.tasks.files import find_files
+from seqmodels.tasks.files.finding import find_files
 
 
 def write(folder, *names, text="text"):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import ParameterError, UserError
-from seqmodels.tasks import Frozen, freezing
+from seqmodels.tasks import Frozen
 from seqmodels.tasks.base import SPLITS, SlicedTask, WritingTask
+from seqmodels.tasks.prepared import freezing
 from tests.command_line import ROOT
 from tests.tasks.test_tasks import make, same
 
@@ -141,7 +142,7 @@ def test_folders_that_hold_nothing_frozen(tmp_path):
 
 def test_the_command_line(tmp_path):
     def run(*flags):
-        command = [sys.executable, "-m", "seqmodels.tasks.freeze", *flags]
+        command = [sys.executable, "-m", "seqmodels.tasks.prepared.freeze", *flags]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     flags = [

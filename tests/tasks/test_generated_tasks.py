@@ -11,7 +11,7 @@ import pytest
 
 from seqmodels.errors import ParameterError
 from seqmodels.tasks import TASKS
-from seqmodels.tasks.listops import SHOWN
+from seqmodels.tasks.generated.listops import SHOWN
 
 EXAMPLES = 4000
 SIGNS = dict(enumerate("01234+-*()"))
@@ -198,7 +198,7 @@ def test_listops_are_what_their_operations_say(length):
 
 
 def test_listops_that_hardly_ever_get_so_long(monkeypatch):
-    monkeypatch.setattr("seqmodels.tasks.listops.TRIES", 10)
+    monkeypatch.setattr("seqmodels.tasks.generated.listops.TRIES", 10)
     task = TASKS["listops"](seed=0, depth=2, arguments=3)
     with pytest.raises(ParameterError, match="length=100 can't be made by the task listops: exp"):
         task.batch("train", 0, 1, 100)

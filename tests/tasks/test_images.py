@@ -103,7 +103,7 @@ def test_images_are_decoded_once_and_when_asked_for(folder, monkeypatch):
     for path in task.paths["test"]:
         path.unlink()
     assert np.array_equal(all_of(task, "test").inputs, before.inputs)
-    monkeypatch.setattr("seqmodels.tasks.images.KEPT_BYTES", 3 * PIXELS)
+    monkeypatch.setattr("seqmodels.tasks.files.images.KEPT_BYTES", 3 * PIXELS)
     for number in range(20):
         write(folder / f"cat/{number}.png", np.zeros((HEIGHT, WIDTH), np.uint8))
         write(folder / f"dog/{number}.png", np.zeros((HEIGHT, WIDTH), np.uint8))

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import ConfigError, ParameterError
-from seqmodels.tasks import TASKS, NamedPairs, NamedSet, records
+from seqmodels.tasks import TASKS, NamedPairs, NamedSet
 from seqmodels.tasks.base import SPLITS
-from seqmodels.tasks.named_rows import ONE_IN
+from seqmodels.tasks.prepared import records
+from seqmodels.tasks.prepared.named_rows import ONE_IN
 from tests.tasks.small_sets import pixels, png, small_sets, write_set
 
 

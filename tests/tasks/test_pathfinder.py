@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from seqmodels.tasks import Pathfinder
-from seqmodels.tasks.pathfinder import DRAWINGS
-from seqmodels.tasks.pathfinder_paths import plan
+from seqmodels.tasks.generated.pathfinder import DRAWINGS
+from seqmodels.tasks.generated.pathfinder_paths import plan
 from tests.tasks.pictures import find_circles, flooded, joined, reached
 
 
@@ -45,7 +45,7 @@ def test_no_flood_comes_from_circle_to_circle(small):
 
 def test_a_coin_moves_two_dashes_and_nothing_else(monkeypatch):
     """Most of a picture is the same for both labels; what differs lies at the crossing."""
-    from seqmodels.tasks import pathfinder
+    from seqmodels.tasks.generated import pathfinder
 
     drawing, planned = DRAWINGS[32], []
     plan = pathfinder.plan

@@ -9,7 +9,7 @@ import pytest
 from seqmodels.errors import ConfigError, ParameterError
 from seqmodels.tasks import SameFile, SourcePackage
 from seqmodels.tasks.base import SPLITS
-from seqmodels.tasks.own_stretches import own_places
+from seqmodels.tasks.files.stretches import own_places
 
 PER_FOLDER = 12
 

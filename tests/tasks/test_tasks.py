@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import ParameterError
-from seqmodels.experiments.report.comparison import HIGHER_IS_BETTER, SCORES
+from seqmodels.report.comparison import HIGHER_IS_BETTER, SCORES
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import SPLITS, Batch, read_rows
 from seqmodels.tasks.reading import ReadingTask

@@ -70,7 +70,7 @@ def test_the_file_stays_on_disk(counting):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int64, np.uint64, ">i4"])
 def test_any_whole_numbers(tokens_file, dtype, monkeypatch):
-    monkeypatch.setattr("seqmodels.tasks.tokens.SCANNED_AT_ONCE", 7)
+    monkeypatch.setattr("seqmodels.tasks.files.tokens.SCANNED_AT_ONCE", 7)
     tokens = np.arange(200) % 100
     task = Tokens(seed=0, path=tokens_file(tokens.astype(dtype)))
     assert task.spec.input_size == task.spec.outputs == 100

@@ -16,7 +16,7 @@ import pytest
 from seqmodels.errors import ConfigError, ParameterError
 from seqmodels.tasks import TASKS, Images, NamedSet, Tokens
 from seqmodels.tasks.base import SPLITS
-from seqmodels.tasks.records import Records
+from seqmodels.tasks.prepared.records import Records
 from tests.tasks.small_sets import small_sets, write_set
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n%%EOF\n"

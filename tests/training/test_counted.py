@@ -5,10 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqmodels.experiment import build_experiment
-from seqmodels.experiments.lengths import Asked, _evaluate_length, _sliced
-from seqmodels.experiments.runs import LoadedRun
-from seqmodels.experiments.scoring import Scores
+from seqmodels.evaluation.lengths import Asked, _evaluate_length, _sliced
+from seqmodels.evaluation.runs import LoadedRun
+from seqmodels.evaluation.scoring import Scores
 from seqmodels.model import build_model
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import (
@@ -20,8 +19,9 @@ from seqmodels.tasks.base import (
     example_indices,
 )
 from seqmodels.tasks.row_metrics import join_parts, row_metrics
-from seqmodels.training.evaluation import evaluate
+from seqmodels.training.experiment import build_experiment
 from seqmodels.training.optimizer import make_optimizer
+from seqmodels.training.scores import evaluate
 from seqmodels.training.sharding import make_mesh
 from seqmodels.training.step import initial_state, make_train_step
 from seqmodels.training.workdir import Workdir

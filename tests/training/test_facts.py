@@ -9,14 +9,15 @@ from ml_collections import ConfigDict
 
 from seqmodels.config import construct_kind, load_config
 from seqmodels.errors import UserError
-from seqmodels.experiment import Experiment, TrainSettings
-from seqmodels.experiments import evaluation, runs
-from seqmodels.experiments.runs import LoadedRun
+from seqmodels.evaluation import runs
+from seqmodels.evaluation import splits as evaluation
+from seqmodels.evaluation.runs import LoadedRun
 from seqmodels.tasks import TASKS, Copy
+from seqmodels.tasks.lengths import Lengths
 from seqmodels.tasks.reading import HASHED_WHOLE, ReadingTask, record_file
 from seqmodels.training import fit
+from seqmodels.training.experiment import Experiment, TrainSettings
 from seqmodels.training.facts import as_begun, digest
-from seqmodels.training.lengths import Lengths
 from seqmodels.training.sharding import make_mesh
 from seqmodels.training.workdir import Workdir
 from tests.command_line import ROOT, tiny_config

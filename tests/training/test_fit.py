@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import DivergedError, UserError
-from seqmodels.experiment import build_experiment
-from seqmodels.experiments.report.reading import find
+from seqmodels.report.reading import find
 from seqmodels.stopping import SIGNALS
 from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.endings import require_finite
+from seqmodels.training.experiment import build_experiment
 from seqmodels.training.fit import fit
 from seqmodels.training.interruption import RunInterruptedError
 from seqmodels.training.metrics import MetricWriter

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seqmodels.tasks import TASKS
-from seqmodels.training.lengths import Lengths
+from seqmodels.tasks.lengths import Lengths
 from seqmodels.training.optimizer import Optimizer, make_optimizer
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from seqmodels.config import load_config
 from seqmodels.errors import UserError
-from seqmodels.experiment import Experiment, build_experiment
+from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.sharding import run_mesh
 from tests.command_line import ROOT
 

@@ -12,9 +12,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from seqmodels.arrays import Params
-from seqmodels.experiment import Experiment, build_experiment
 from seqmodels.model import build_model
 from seqmodels.tasks.base import Batch, TaskSpec, classification_metrics
+from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.sharding import make_mesh, put_batch, replicated
 from seqmodels.training.step import (
     StepReport,

@@ -1,0 +1,138 @@
+"""Reading a run back: its experiment and the parameters of one of its checkpoints."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from seqmodels.arrays import Params
+from seqmodels.errors import ConfigError, UserError
+from seqmodels.training.checkpoint import Checkpoints, Which, abstract_state
+from seqmodels.training.environment import versions
+from seqmodels.training.experiment import Experiment, build_experiment
+from seqmodels.training.facts import gather_facts, other_batches, other_files
+from seqmodels.training.sharding import replicated, run_mesh
+from seqmodels.training.startup import overlooked_card, start_jax
+from seqmodels.training.step import initial_state
+from seqmodels.training.workdir import Workdir
+
+
+class LoadedRun(NamedTuple):
+    """A run as evaluation needs it."""
+
+    workdir: Workdir
+    experiment: Experiment
+    step: int
+    """The step of the checkpoint."""
+    params: Params
+    mesh: jax.sharding.Mesh
+    other_data: str | None = None
+    """In what the data differ from those that the run began with; None where they are its own."""
+
+
+def load_run(folder: str | Path, which: str, devices: int | None = None) -> LoadedRun:
+    """Loads a checkpoint of a run; changes nothing in its folder.
+
+    Args:
+      folder: the run's folder.
+      which: "best", "latest" or a step.
+      devices: how many share a batch; None for as many as training chooses.
+
+    Raises:
+      UserError: no run lies there, or no such checkpoint.
+    """
+    start_jax()
+    if card := overlooked_card():
+        _warn(card)
+    workdir = Workdir(folder)
+    _require_run(workdir)
+    try:
+        experiment = build_experiment(workdir.located(workdir.config()))
+    except ConfigError as error:
+        raise ConfigError(f"{workdir.path / 'config.json'}: {error}") from None
+    mesh = run_mesh(experiment, devices)
+    spec = experiment.task.spec
+    checkpoints = Checkpoints(
+        workdir.checkpoints, spec.score, spec.higher_is_better, _warn, read_only=True
+    )
+    like = abstract_state(
+        lambda: initial_state(experiment.model, experiment.optimizer, experiment.seed),
+        replicated(mesh),
+    )
+    step, state = checkpoints.restore(_which(which), like)
+    checkpoints.close()
+    return LoadedRun(
+        workdir, experiment, step, state.params, mesh, _other_data(workdir, experiment)
+    )
+
+
+def _other_data(workdir: Workdir, experiment: Experiment) -> str | None:
+    """Refuses other files than the run read; says what else is drawn than when it began."""
+    then = workdir.facts()
+    if then is None:
+        _warn(
+            f"{workdir.path} says nothing of the data that it was trained on, as an earlier "
+            "version made it; the scores are on what this version reads and draws"
+        )
+        return None
+    now = gather_facts(experiment, versions())
+    if differing := other_files(then, now):
+        raise UserError(
+            f"--workdir={workdir.path} was trained on other files than there are now: {differing}; "
+            "bring back what it was trained on"
+        )
+    if differing := other_batches(then, now):
+        _warn(f"the scores are on other data than the run's: {differing}")
+    return differing
+
+
+def keep(write: Callable[[], object]) -> bool:
+    """Writes what was found into a run's folder; where that can't be written a line says so.
+
+    What was found is printed all the same: other people's runs may be evaluated too.
+
+    Returns:
+      Whether it is kept.
+    """
+    try:
+        write()
+    except (UserError, OSError) as error:
+        _warn(f"{error}; what is printed here is kept nowhere")
+        return False
+    return True
+
+
+def _require_run(workdir: Workdir) -> None:
+    """Refuses a folder that holds no run with a checkpoint, and says what lies there."""
+    folder = workdir.path
+    if not (folder / "config.json").exists() or (folder / "scaling.json").exists():
+        kind = next((k for k in ("sweep", "scaling") if (folder / f"{k}.json").exists()), None)
+        below = sorted(file.parent for file in folder.glob("*/*/checkpoints/"))
+        below = below or sorted(file.parent for file in folder.glob("*/checkpoints/"))
+        below.sort(key=lambda run: not (run / "results.json").exists())  # finished ones first
+        if kind is not None or below:
+            what = f"a {kind}" if kind is not None else "no run of its own"
+            instead = f", such as --workdir={below[0]}" if below else ""
+            raise UserError(
+                f"--workdir={folder} holds {what}; name one of the {len(below)} runs in it"
+                f"{instead}, or compare them all: report.py {folder}"
+            )
+    elif not workdir.checkpoints.is_dir() or not any(workdir.checkpoints.iterdir()):
+        raise UserError(
+            f"--workdir={folder} holds a run that has saved nothing yet; train on first, by the "
+            "command that began it (environment.json)"
+        )
+
+
+def _which(text: str) -> Which:
+    if text == "best" or text == "latest":
+        return text
+    if not (text.isdecimal() and len(text) < 20):
+        raise UserError(f"--checkpoint={text!r} is not 'best', 'latest' or a step")
+    return int(text)
+
+
+def _warn(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,87 @@
+"""Scores of a trained run, as a table and as JSON."""
+
+from collections.abc import Mapping, Sequence
+
+from seqmodels.errors import UserError
+from seqmodels.evaluation.runs import keep, load_run
+from seqmodels.tasks.base import SPLITS, Split
+from seqmodels.tasks.chance import WORDS, levels
+from seqmodels.terminal import print_table
+from seqmodels.training.progress import format_value
+from seqmodels.training.scores import evaluate
+from seqmodels.training.step import jit_evaluation_step
+
+
+def evaluate_run(
+    workdir: str, checkpoint: str, names: Sequence[str], devices: int | None = None
+) -> dict[Split, dict[str, float]]:
+    """Scores a checkpoint of a run, prints a table and adds it to ``evaluations.json``.
+
+    The file holds one entry a step and split: ``{"300": {"test": {"accuracy": 0.98}}}``.
+    Where the data are others than the run began with, an entry says so, as ``"other_data"``.
+
+    Args:
+      workdir: the run's folder.
+      checkpoint: "best", "latest" or a step.
+      names: the splits to score it on.
+      devices: how many share a batch; None for as many as training chooses.
+
+    Returns:
+      Each split's metrics.
+    """
+    splits: list[Split] = [split for split in SPLITS if split in names]
+    unknown = [name for name in names if name not in SPLITS]
+    if unknown or not splits:
+        wrong = unknown[0] if unknown else ""
+        raise UserError(f"--split={wrong!r} is not one of {', '.join(SPLITS)}")
+    run = load_run(workdir, checkpoint, devices)
+    run.workdir.read("evaluations.json")  # what can't be read is said before it takes time
+    experiment, settings = run.experiment, run.experiment.train
+    for split in splits:
+        if experiment.task.examples(split, settings.length) is None:
+            raise UserError(f"--split={split}: its examples are endless; use validation or test")
+    step = jit_evaluation_step(experiment.model, experiment.task, run.mesh)
+    scores: dict[Split, dict[str, float]] = {
+        split: evaluate(
+            step,
+            run.params,
+            experiment.task,
+            split,
+            settings.batch_size,
+            settings.length,
+            run.mesh,
+        )
+        for split in splits
+    }
+    held: dict[Split, dict[str, float]] = {
+        split: levels(experiment.task, split, settings.length) for split in splits
+    }
+    mark = {} if run.other_data is None else {"other_data": run.other_data}
+
+    def store() -> None:
+        stored = run.workdir.read("evaluations.json") or {}  # again: another may have added to it
+        marked = {split: metrics | mark for split, metrics in scores.items()}
+        stored[str(run.step)] = stored.get(str(run.step), {}) | marked
+        run.workdir.write("evaluations.json", stored)
+
+    keep(store)
+    title = f"{workdir}, checkpoint {run.step}" + (" (other data than the run's)" if mark else "")
+    _print_table(scores, held, title)
+    return scores
+
+
+def _print_table(
+    scores: Mapping[Split, dict[str, float]], held: Mapping[Split, dict[str, float]], title: str
+) -> None:
+    """Each split's metrics, and what its score is held against."""
+    names, against = (list(next(iter(values.values()))) for values in (scores, held))
+    rows = [
+        [
+            split,
+            *(format_value(metrics[name]) for name in names),
+            *map(format_value, held[split].values()),
+        ]
+        for split, metrics in scores.items()
+    ]
+    columns = [*names, *(WORDS[name] for name in against)]
+    print_table(["split", *(n.replace("_", " ") for n in columns)], rows, title, right=True)

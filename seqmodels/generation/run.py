@@ -1,0 +1,213 @@
+"""Writing with a trained run: continuing a text, or answering sources."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from seqmodels.arrays import AnyArray, Array, Int, Key, Params, State
+from seqmodels.errors import ConfigError, ParameterError, UserError, require, require_seed
+from seqmodels.evaluation.runs import LoadedRun, keep, load_run
+from seqmodels.generation.decoding import Sampling, beam_search, begin, decode
+from seqmodels.json_files import write_whole
+from seqmodels.model import Model
+from seqmodels.tasks.base import Batch, WritingTask
+from seqmodels.tasks.files.text import Text
+from seqmodels.terminal import table_text
+from seqmodels.training.memory import machine_bytes, require_bytes
+
+
+class Choice(NamedTuple):
+    """How tokens are chosen: by sampling, or by the best of several beams."""
+
+    sampling: Sampling = Sampling()
+    beams: int | None = None
+    """How many sequences a beam search keeps; None to sample."""
+
+    def check(self) -> "Choice":
+        """Raises ParameterError for settings that can't be used, or that nothing would read."""
+        require(self.beams is None or self.beams >= 1, f"beams={self.beams} is below 1")
+        require(
+            self.beams is None or self.sampling == Sampling(),
+            f"beams={self.beams} takes the best sequence, and nothing is drawn: leave out "
+            "temperature, top_k and top_p",
+        )
+        self.sampling.check()
+        return self
+
+
+def generate(
+    model: Model,
+    params: Params,
+    prompt: Int[Array, "B L"],
+    count: int,
+    choice: Choice,
+    key: Key[Array, ""],
+) -> Int[Array, "B M"]:
+    """Writes ``count`` tokens after each prompt.
+
+    The prompt goes through ``extend`` in one chunk and each new token by itself, so a
+    token costs what the mixers' state costs and not the whole sequence again.
+
+    Args:
+      model: a causal model whose outputs score the next token.
+      params: its parameters.
+      prompt: at least one token a row.
+      count: the number of tokens M.
+      choice: how they are chosen.
+      key: the random key.
+    """
+    state = model.initial_state(prompt.shape[0], prompt.shape[1] + count)
+    return _write(model, params, state, prompt, count, choice, key, None)
+
+
+def _write(
+    model: Model,
+    params: Params,
+    state: State,
+    first: Int[Array, "B L"],
+    count: int,
+    choice: Choice,
+    key: Key[Array, ""],
+    end: int | None,
+) -> Int[Array, "B M"]:
+    if choice.beams is not None:
+        return beam_search(model, params, state, first, count, choice.beams, end=end).tokens[:, 0]
+    return decode(model, params, state, first, count, choice.sampling, key, end)
+
+
+def write_for(
+    run: LoadedRun, batch: Batch, choice: Choice, key: Key[Array, ""]
+) -> Int[AnyArray, "B P"]:
+    """What a run writes for a batch's inputs: as many tokens as its targets, or up to the end."""
+    model, spec = run.experiment.model, run.experiment.task.spec
+    params = jax.device_put(run.params, jax.devices()[0])
+    count = batch.targets.shape[1]
+    state, first = begin(model, params, batch, spec, count)
+    return np.asarray(_write(model, params, state, first, count, choice, key, spec.end))
+
+
+def generate_run(
+    workdir: str,
+    checkpoint: str,
+    count: int,
+    prompt: str | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    beams: int | None = None,
+    seed: int = 0,
+) -> str:
+    """Writes with a run; prints it and keeps it as ``sample.txt`` in its folder.
+
+    A language model continues the prompt. A model that writes a sequence of its own does so for
+    the prompt, or for ``count`` examples of the test split beside what would be right.
+
+    Args:
+      workdir: the run's folder.
+      checkpoint: "best", "latest" or a step.
+      count: how many bytes of text, or how many examples.
+      prompt: what to continue (by default ``def``), or the source to write for.
+      temperature: smaller is likelier text; 0 takes the likeliest token each time. By default
+        0.7 for text and 0 for answers.
+      top_k: how many of the best tokens may be drawn; None is all of them.
+      top_p: the share of probability that the tokens which may be drawn hold; None is all.
+      beams: how many sequences a beam search keeps; None to sample.
+      seed: another seed writes another sample.
+    """
+    if count < 1:
+        raise UserError(f"--generate={count} is below 1")
+    if temperature is not None and temperature < 0:
+        raise UserError(f"--temperature={temperature} is below 0")
+    try:
+        require_seed(seed)
+    except ParameterError as error:
+        raise UserError(f"--{error}") from None
+    run = load_run(workdir, checkpoint, devices=1)
+    task, key = run.experiment.task, jax.random.key(seed)
+    by_default = 0.7 if isinstance(task, Text) and beams is None else 0.0
+    chosen = by_default if temperature is None else temperature
+    try:
+        choice = Choice(Sampling(chosen, top_k, top_p), beams).check()
+        if isinstance(task, Text):
+            text = _continue_text(run, count, "def " if prompt is None else prompt, choice, key)
+        elif isinstance(task, WritingTask):
+            text = _answer(run, task, count, prompt, choice, key)
+        else:
+            raise UserError(
+                f"--generate writes with models of text and of tasks that write a sequence; the "
+                f"run in {workdir} does neither"
+            )
+    except ConfigError as error:
+        what = "" if prompt is None else f" after --prompt={prompt[:40]!r}"
+        raise UserError(f"--generate={count}{what}: {error}") from None
+    except ParameterError as error:
+        raise UserError(f"--{error}") from None
+    file = run.workdir.path / "sample.txt"
+    keep(lambda: write_whole(file, text + "\n"))
+    print(text)
+    return text
+
+
+def _continue_text(
+    run: LoadedRun, count: int, prompt: str, choice: Choice, key: Key[Array, ""]
+) -> str:
+    start = prompt.encode() or b"\n"
+    rows, room = choice.beams or 1, len(start) + count
+    state = jax.eval_shape(lambda: run.experiment.model.initial_state(rows, room))
+    held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    require_bytes(
+        held + 4 * rows * room, machine_bytes(), f"the state and {room:,} tokens", "write fewer"
+    )
+    tokens = generate(
+        run.experiment.model,
+        jax.device_put(run.params, jax.devices()[0]),  # one row: nothing to share
+        jnp.asarray(np.frombuffer(start, np.uint8)[None], jnp.int32),
+        count,
+        choice,
+        key,
+    )
+    return (start + bytes(np.asarray(tokens[0]).tolist())).decode(errors="replace")
+
+
+def _answer(
+    run: LoadedRun,
+    task: WritingTask,
+    count: int,
+    prompt: str | None,
+    choice: Choice,
+    key: Key[Array, ""],
+) -> str:
+    """A table of sources and what is written for them."""
+    length = run.experiment.train.length
+    if prompt is not None:
+        source = _read(task, prompt)
+        axes = source.shape or (length,)
+        targets = task.batch("test", 0, 1, max(*axes, length)).targets
+        mask = np.ones((1, *source.shape), bool) if source.ndim else None
+        batch = Batch(source[None], targets, np.ones(targets.shape, np.float32), mask)
+        return task.show_target(write_for(run, batch, choice, key)[0])
+    batch = task.batch("test", 0, min(count, task.examples("test", length) or count), length)
+    written = write_for(run, batch, choice, key)
+    has_answer = task.spec.end is not None
+    rows = []
+    right = 0
+    for row, tokens in enumerate(written):
+        inputs = batch.inputs[row, ...]
+        if batch.mask is not None:
+            inputs = inputs[batch.mask[row]]
+        answer, truth = task.show_target(tokens), task.show_target(batch.targets[row])
+        right += answer == truth
+        rows.append([task.show_source(inputs), answer, "✓" if answer == truth else truth])
+    lines = [table_text(["source", "written", "right" if has_answer else "in the data"], rows)]
+    if has_answer:
+        lines.append(f"{right} of {len(written)} wholly right")
+    return "\n".join(lines)
+
+
+def _read(task: WritingTask, prompt: str) -> Int[np.ndarray, "*L"]:
+    try:
+        return task.read_source(prompt)
+    except ParameterError as error:
+        raise UserError(f"--prompt={prompt!r}: {error}") from None

@@ -1,0 +1,109 @@
+"""Additive attention: a small network scores every pair of query and key.
+
+    out_i = sum_j softmax_j(v . tanh(q_i + k_j)) value_j       (Bahdanau et al. 2015)
+
+The tanh is as wide as a head for every pair, so it is no matrix product, and
+only a few queries' worth of it exists at a time: memory is linear in the length.
+"""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from seqmodels.arrays import Array, Bool, Float, Int
+from seqmodels.ops.attention.visibility import allowed
+
+Score = Literal["scaled_dot", "dot", "additive"]
+"""How well a query and a key match: their product, scaled or not, or this."""
+
+BLOCK_FEATURES = 2**22
+"""Up to so many features of tanh exist at a time, unless one query needs more: 16 MiB."""
+
+
+def additive_attention(
+    query: Float[Array, "B M H K"],
+    key: Float[Array, "B L H K"],
+    value: Float[Array, "B L H K"],
+    vector: Float[Array, "H K"],
+    *,
+    causal: bool,
+    window: int | None = None,
+    mask: Bool[Array, "B L"] | None = None,
+    offset: int | Int[Array, ""] | Int[Array, "B"] = 0,
+) -> Float[Array, "B M H K"]:
+    """Attends as :func:`seqmodels.ops.attention.dot_product.attention` does, with additive scores.
+
+    Blocks of queries go one after another, and the backward pass computes each
+    block's scores again. ``vector`` is v of every head. Scores and sums are float32.
+    """
+    B, M, H, K = query.shape
+    L = key.shape[1]
+    size = max(1, min(M, BLOCK_FEATURES // max(1, B * H * L * K)))
+    positions = jnp.reshape(jnp.asarray(offset), (-1, 1)) + jnp.arange(M)[None]  # [B or 1, M]
+    if size == M:
+        return _attend(query, key, value, vector, positions, mask, causal, window)
+
+    blocks = -(-M // size)
+    pad = lambda x: jnp.pad(x, ((0, 0), (0, blocks * size - M)) + ((0, 0),) * (x.ndim - 2))  # noqa: E731
+    cut = lambda x: pad(x).reshape(x.shape[0], blocks, size, *x.shape[2:]).swapaxes(0, 1)  # noqa: E731
+
+    @jax.checkpoint
+    def attend(block):
+        return _attend(block[0], key, value, vector, block[1], mask, causal, window)
+
+    out = lax.map(attend, (cut(query), cut(positions)))  # [blocks, B, size, H, K]
+    return out.swapaxes(0, 1).reshape(B, blocks * size, H, K)[:, :M]
+
+
+def additive_attention_reference(
+    query: Float[Array, "B M H K"],
+    key: Float[Array, "B L H K"],
+    value: Float[Array, "B L H K"],
+    vector: Float[Array, "H K"],
+    *,
+    causal: bool,
+    window: int | None = None,
+    mask: Bool[Array, "B L"] | None = None,
+    offset: int | Int[Array, ""] | Int[Array, "B"] = 0,
+) -> Float[Array, "B M H K"]:
+    """:func:`additive_attention` with all pairs at once."""
+    positions = jnp.reshape(jnp.asarray(offset), (-1, 1)) + jnp.arange(query.shape[1])[None]
+    return _attend(query, key, value, vector, positions, mask, causal, window)
+
+
+def additive_weights(
+    query: Float[Array, "B M H K"],
+    key: Float[Array, "B L H K"],
+    vector: Float[Array, "H K"],
+    *,
+    causal: bool,
+    window: int | None = None,
+    mask: Bool[Array, "B L"] | None = None,
+    positions: Int[Array, "#B M"] | None = None,
+) -> Float[Array, "B H M L"]:
+    """How much of each key's value a query takes; 0 everywhere for one that sees no key.
+
+    ``positions`` are those of the queries, counted from 0 if None.
+    """
+    if positions is None:
+        positions = jnp.arange(query.shape[1])[None]
+    keys = jnp.arange(key.shape[1])[None, None]
+    visible = allowed(positions[:, :, None], keys, causal, window)[:, None]  # [B or 1, 1, M, L]
+    if mask is not None:
+        visible = visible & mask[:, None, None, :]
+    hidden = jnp.tanh(
+        query.astype(jnp.float32)[:, :, None] + key.astype(jnp.float32)[:, None]
+    )  # [B, M, L, H, K]
+    scores = jnp.einsum("bmlhk,hk->bhml", hidden, vector.astype(jnp.float32))
+    scores = jnp.where(visible, scores, jnp.finfo(jnp.float32).min)
+    return jnp.where(visible, jax.nn.softmax(scores, axis=-1), 0.0)
+
+
+def _attend(query, key, value, vector, positions, mask, causal, window):
+    weights = additive_weights(
+        query, key, vector, causal=causal, window=window, mask=mask, positions=positions
+    )
+    out = jnp.einsum("bhml,blhk->bmhk", weights, value.astype(jnp.float32))
+    return out.astype(query.dtype)

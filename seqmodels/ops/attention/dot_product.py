@@ -1,0 +1,174 @@
+"""Scaled dot-product attention: the one seam between layers and its forms.
+
+    out_i = sum_j softmax_j(scale * q_i . k_j) v_j     over the keys j that query i may see
+
+:func:`attention` picks a form by size and by machine; :func:`attention_reference` is the plain
+statement of what each of them computes. Which keys a query may see is stated
+in :mod:`seqmodels.ops.attention.visibility` alone.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from seqmodels.arrays import Array, Bool, Float, Int
+from seqmodels.ops.attention.blocked import blocked_attention
+from seqmodels.ops.attention.kernels import find_kernel
+from seqmodels.ops.attention.local import local_attention
+from seqmodels.ops.attention.visibility import allowed, reach
+
+PLAIN_SCORES = 128 * 128
+"""Up to so many scores a head, M * L, the plain form is the faster one."""
+
+FEW_QUERIES = 16
+"""Up to so many queries the plain form's M * L scores are linear in the length anyway."""
+
+LOCAL_SPAN = 1024
+"""Up to so many keys about a query the local form holds one block's scores at once."""
+
+
+def attention(
+    query: Float[Array, "B M H K"],
+    key: Float[Array, "B L G K"],
+    value: Float[Array, "B L G Kv"],
+    *,
+    causal: bool,
+    window: int | None = None,
+    mask: Bool[Array, "B L"] | None = None,
+    offset: int | Int[Array, ""] | Int[Array, "B"] = 0,
+    scale: float | None = None,
+    slopes: tuple[float, ...] | None = None,
+) -> Float[Array, "B M H Kv"]:
+    """Attends from M queries to L keys; query i stands at position ``offset + i``, key j at j.
+
+    ``causal`` lets a query see the keys up to its own position. Window W is W
+    keys, the query's own included (causal), or W on each side and itself; None
+    is all of them. ``mask`` is True where a key is valid. A query that may see
+    no key gets 0 and passes no gradient. ``scale`` (above 0) defaults to
+    K ** -0.5. Scores, softmax and sums are float32 whatever the inputs.
+
+    Keys and values may have fewer heads, G, each shared by H / G heads of the queries in
+    order (Ainslie et al. 2023), and values another width than keys. ``slopes``, one a head,
+    subtract slope * |i - j| from the scaled scores (ALiBi, Press et al. 2022).
+
+    On NVIDIA GPUs and TPUs a hardware kernel does it where one can: see
+    :mod:`seqmodels.ops.attention.kernels`.
+
+    Memory is linear in the length. ``offset`` may be traced, one for all rows or one a
+    row (decoding into a preallocated cache); such a call takes the plain form: M * L scores, or
+    M * (W + M) under a causal window.
+    """
+    if window is not None and window < 1:
+        raise ValueError(f"window is {window}; it counts keys: at least 1, or None for all of them")
+    if scale is not None and not scale > 0:
+        raise ValueError(f"scale is {scale}; it must be above 0: put a sign into the query")
+    if query.shape[2] % key.shape[2]:
+        raise ValueError(f"{query.shape[2]} heads can't share {key.shape[2]} heads of keys equally")
+    traced = not isinstance(offset, int)
+    if not traced and offset < 0:
+        raise ValueError(
+            f"offset is {offset}; it counts the keys before the first query: at least 0"
+        )
+    key, value, mask, offset = _crop(query, key, value, mask, offset, causal, window)
+    M, L = query.shape[1], key.shape[1]
+    if not isinstance(offset, int) or M <= FEW_QUERIES or M * L <= PLAIN_SCORES:
+        return attention_reference(
+            query,
+            key,
+            value,
+            causal=causal,
+            window=window,
+            mask=mask,
+            offset=offset,
+            scale=scale,
+            slopes=slopes,
+        )
+    key, value = (jnp.repeat(x, query.shape[2] // x.shape[2], axis=2) for x in (key, value))
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    kernel = None
+    if slopes is None and key.shape == value.shape:
+        kernel = find_kernel(query, key, value, causal, window, mask is not None, offset)
+    if kernel is not None:
+        return kernel(query, key, value, mask, causal, window, offset, scale)
+    before, after = reach(causal, window)
+    if window is not None and before + after < min(LOCAL_SPAN, L):
+        return local_attention(query, key, value, mask, causal, window, offset, scale, slopes)
+    return blocked_attention(query, key, value, mask, causal, window, offset, scale, slopes)
+
+
+def _crop(query, key, value, mask, offset, causal, window):
+    """Leaves out keys at either end that no query sees; the offset returned goes with the rest."""
+    M, L = query.shape[1], key.shape[1]
+    before, after = reach(causal, window)
+    span = min(before, L) + M + min(after, L)
+    if isinstance(offset, int):
+        start = max(min(offset - before, L - 1), 0)
+        stop = max(min(offset + M + after, L), start + 1)
+        cut = lambda x: x[:, start:stop]  # noqa: E731
+    elif span < L and offset.ndim == 0:
+        start = jnp.clip(offset - before, 0, L - span)
+        cut = lambda x: lax.dynamic_slice_in_dim(x, start, span, 1)  # noqa: E731
+    else:
+        return key, value, mask, offset
+    return cut(key), cut(value), None if mask is None else cut(mask), offset - start
+
+
+def attention_reference(
+    query: Float[Array, "B M H K"],
+    key: Float[Array, "B L G K"],
+    value: Float[Array, "B L G Kv"],
+    *,
+    causal: bool,
+    window: int | None = None,
+    mask: Bool[Array, "B L"] | None = None,
+    offset: int | Int[Array, ""] | Int[Array, "B"] = 0,
+    scale: float | None = None,
+    slopes: tuple[float, ...] | None = None,
+) -> Float[Array, "B M H Kv"]:
+    """:func:`attention` with all B * H * M * L scores in memory."""
+    weights = attention_weights(
+        query,
+        key,
+        causal=causal,
+        window=window,
+        mask=mask,
+        offset=offset,
+        scale=scale,
+        slopes=slopes,
+    )
+    value = jnp.repeat(value, query.shape[2] // value.shape[2], axis=2)
+    out = jnp.einsum(
+        "bhml,blhk->bmhk", weights.astype(value.dtype), value, preferred_element_type=jnp.float32
+    )
+    return out.astype(query.dtype)
+
+
+def attention_weights(
+    query: Float[Array, "B M H K"],
+    key: Float[Array, "B L G K"],
+    *,
+    causal: bool,
+    window: int | None = None,
+    mask: Bool[Array, "B L"] | None = None,
+    offset: int | Int[Array, ""] | Int[Array, "B"] = 0,
+    scale: float | None = None,
+    slopes: tuple[float, ...] | None = None,
+) -> Float[Array, "B H M L"]:
+    """How much of each key's value a query takes; 0 everywhere for one that sees no key."""
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    key = jnp.repeat(key, query.shape[2] // key.shape[2], axis=2)
+    scores = scale * jnp.einsum("bmhk,blhk->bhml", query, key, preferred_element_type=jnp.float32)
+    rows = jnp.reshape(jnp.asarray(offset), (-1, 1, 1, 1))  # [B or 1, 1, 1, 1]
+    query_position = rows + jnp.arange(query.shape[1]).reshape(1, 1, -1, 1)
+    key_position = jnp.arange(key.shape[1]).reshape(1, 1, 1, -1)
+    if slopes is not None:
+        distance = jnp.abs(query_position - key_position).astype(jnp.float32)
+        scores = scores - jnp.array(slopes).reshape(1, -1, 1, 1) * distance
+    visible = allowed(query_position, key_position, causal, window)  # [B or 1, 1, M, L]
+    if mask is not None:
+        visible = visible & mask[:, None, None, :]
+    # A finite floor: a row of -inf alone would be NaN, and so would its gradient.
+    scores = jnp.where(visible, scores, jnp.finfo(jnp.float32).min)
+    return jnp.where(visible, jax.nn.softmax(scores, axis=-1), 0.0)

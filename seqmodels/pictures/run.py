@@ -1,0 +1,209 @@
+"""Pictures of a trained run: what it sees, what it writes, where it errs."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from seqmodels.arrays import Float
+from seqmodels.drawing import literal, new_figure, save
+from seqmodels.errors import UserError
+from seqmodels.evaluation.intervals import SHARES
+from seqmodels.evaluation.lengths import Asked, LengthScores, evaluate_lengths
+from seqmodels.evaluation.runs import LoadedRun, load_run
+from seqmodels.generation.decoding import Sampling
+from seqmodels.generation.run import Choice, write_for
+from seqmodels.pictures.attention_maps import Map, attention_maps
+from seqmodels.pictures.receptive_field import receptive_field
+from seqmodels.tasks.base import Batch
+from seqmodels.tasks.chance import WORDS
+
+SAMPLES = 8
+"""Written digits a class."""
+POINTS = 12
+"""Lengths at which strings are scored."""
+BEYOND = 3
+"""Up to so many times the training length."""
+LARGEST_MAP = 256
+"""Positions beyond which a map's pixels can't be told apart."""
+NAMED = 40
+"""Up to so many tokens are named along an axis of a map."""
+BLUE, ORANGE = "#0072B2", "#D55E00"  # of Okabe and Ito, as in the learning curve
+
+
+def draw_pictures(workdir: str, checkpoint: str) -> list[Path]:
+    """Writes a run's pictures as PNGs into ``pictures`` in its folder, and names each.
+
+    Always the receptive field; attention maps, where there is attention over at most
+    LARGEST_MAP positions; for strings, exact match against the length; for digits that are written,
+    samples of each class.
+
+    Args:
+      workdir: the run's folder.
+      checkpoint: "best", "latest" or a step.
+
+    Returns:
+      The files.
+    """
+    run = load_run(workdir, checkpoint, devices=1)
+    folder = run.workdir.path / "pictures"
+    try:
+        folder.mkdir(exist_ok=True)
+        (folder / ".try").touch()
+        (folder / ".try").unlink()
+    except OSError as error:
+        raise UserError(
+            f"{folder} can't be written ({error.strerror}); pictures are files: copy the run to "
+            "where you may write"
+        ) from None
+    drawn = [_draw_receptive_field(run, folder / "receptive-field.png")]
+    spec = run.experiment.task.spec
+    maps = [m for m in attention_maps(run) if max(m.weights.shape[1:]) <= LARGEST_MAP]
+    if maps:
+        drawn.append(_draw_attention(run, maps, folder / "attention.png"))
+    if spec.shape == "sequence-to-sequence" and hasattr(run.experiment.task, "shortest"):
+        drawn.append(draw_lengths(run, scores_by_length(run)))
+    if spec.shape == "one-to-many":
+        drawn.append(_draw_written_digits(run, folder / "written.png"))
+    for path in drawn:
+        print(path)
+    return drawn
+
+
+def fields(run: LoadedRun) -> list[Float[np.ndarray, "*L"]]:
+    """What the middle output of the first 1, 2, ... blocks sees, as shares of the most."""
+    task, reading = run.experiment.task, run.experiment.model.reading
+    axes = reading.axes(task.batch("train", 0, 1, run.experiment.train.length))
+    found = [
+        receptive_field(run.experiment.model, run.params, axes, depth)
+        for depth in range(1, reading.depth + 1)
+    ]
+    return [field / max(field.max(), 1e-30) for field in found]
+
+
+def _draw_receptive_field(run: LoadedRun, path: Path) -> Path:
+    shown = fields(run)
+    title = f"{run.workdir.path.name}: what the middle output sees after each block"
+    if shown[0].ndim == 3:
+        title += " (the middle slice)"
+        shown = [field[len(field) // 2] for field in shown]
+    rank = shown[0].ndim
+    figure = new_figure(2.2 * len(shown) + 1.0 if rank == 2 else 7.0, 3.0, title + "\n")
+    if rank == 1:
+        axes = figure.subplots()
+        image = axes.imshow(
+            np.stack(shown), aspect="auto", cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
+        )
+        axes.set_yticks(range(len(shown)), [str(depth) for depth in range(1, len(shown) + 1)])
+        axes.set_xlabel("input position")
+        axes.set_ylabel("blocks")
+        every = axes
+    else:
+        every = figure.subplots(1, len(shown), squeeze=False)[0]
+        for depth, (axes, field) in enumerate(zip(every, shown, strict=True), start=1):
+            image = axes.imshow(field, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+            axes.set_title(f"{depth} block" + "s" * (depth > 1), fontsize=9)
+            axes.set_xlabel("column")
+        every[0].set_ylabel("row")
+    figure.colorbar(image, ax=every, label="gradient, share of the largest")
+    save(figure, path)
+    return path
+
+
+def _draw_attention(run: LoadedRun, maps: list[Map], path: Path) -> Path:
+    """A row of panels a layer, a panel a head."""
+    heads = max(len(layer.weights) for layer in maps)
+    queries, keys = (max(layer.weights.shape[axis] for layer in maps) for axis in (1, 2))
+    side = 2.2 if max(queries, keys) > NAMED else 0.13 * max(queries, keys) + 1.2
+    title = f"{run.workdir.path.name}: how much each position takes from each other"
+    figure = new_figure(side * heads + 1.2, (side + 0.4) * len(maps) + 0.5, title + "\n")
+    grid = figure.subplots(len(maps), heads, squeeze=False)
+    for row, layer in zip(grid, maps, strict=True):
+        for head, axes in enumerate(row):
+            if head >= len(layer.weights):
+                axes.set_visible(False)
+                continue
+            image = axes.imshow(
+                layer.weights[head], cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
+            )
+            of_many = f", head {head + 1}" if len(layer.weights) > 1 else ""
+            axes.set_title(literal(layer.title) + of_many, fontsize=7)
+            axes.tick_params(labelsize=6, length=1.5)
+            _name(axes.xaxis, layer.columns)
+            _name(axes.yaxis, layer.rows)
+        row[0].set_ylabel("looking", fontsize=8)
+    for axes in grid[-1]:
+        axes.set_xlabel("looked at", fontsize=8)
+    figure.colorbar(image, ax=grid, label="weight", shrink=0.8 / len(maps))
+    save(figure, path)
+    return path
+
+
+def _name(axis: Any, names: list[str] | None) -> None:
+    if names is not None and len(names) <= NAMED:
+        axis.set_ticks(range(len(names)), [literal(name) for name in names])
+
+
+def scores_by_length(run: LoadedRun) -> dict[int, LengthScores]:
+    """Scores of test strings of several lengths, up to BEYOND times the training length."""
+    trained = run.experiment.train.length
+    spaced = np.linspace(1, BEYOND * trained, POINTS)
+    lengths = tuple(sorted({round(n) for n in spaced} | {trained}))
+    return dict(evaluate_lengths(run, Asked("test", lengths)))
+
+
+def draw_lengths(run: LoadedRun, scores: dict[int, LengthScores]) -> Path:
+    """Draws a task's score against the length, with its interval, into the run's folder."""
+    spec, trained = run.experiment.task.spec, run.experiment.train.length
+    name = spec.score.replace("_", " ")
+    figure = new_figure(6.0, 3.2, f"{run.workdir.path.name}: {name} by length")
+    axes = figure.subplots()
+    lengths = list(scores)
+    found = [scores[length].metrics[spec.score] for length in lengths]
+    axes.fill_between(
+        lengths, [s.low for s in found], [s.high for s in found], color=BLUE, alpha=0.2
+    )
+    axes.plot(lengths, [s.mean for s in found], color=BLUE, marker="o", ms=4)
+    for level, dash in zip(scores[lengths[0]].levels, (":", "-."), strict=False):
+        held = [scores[length].levels[level] for length in lengths]
+        axes.plot(lengths, held, color="gray", linestyle=dash, lw=1, label=WORDS[level])
+    axes.axvline(trained, color=ORANGE, linestyle="--", label=f"longest in training: {trained:,}")
+    axes.set_xlabel("length")
+    axes.set_ylabel(f"{name}, 95% interval")
+    if max(lengths) >= 16 * min(lengths) and max(lengths) > POINTS * BEYOND * 10:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    if spec.score in SHARES:
+        axes.set_ylim(-0.03, 1.03)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    folder = run.workdir.path / "pictures"
+    folder.mkdir(exist_ok=True)
+    path = folder / "by-length.png"
+    save(figure, path)
+    return path
+
+
+def _draw_written_digits(run: LoadedRun, path: Path) -> Path:
+    task = run.experiment.task
+    length, classes = run.experiment.train.length, task.spec.input_size
+    names = np.repeat(np.arange(classes, dtype=np.int32), SAMPLES)
+    nothing = np.zeros((len(names), length), np.int32)
+    batch = Batch(names, nothing, nothing.astype(np.float32))
+    greys = write_for(run, batch, Choice(Sampling(1.0)), jax.random.key(0))
+    side = round(length**0.5)
+    images = np.asarray(greys).reshape(classes, SAMPLES, side, side)
+    figure = new_figure(
+        0.55 * classes + 0.6, 0.55 * SAMPLES + 0.8, f"{run.workdir.path.name}: written"
+    )
+    grid = figure.subplots(SAMPLES, classes)
+    for digit in range(classes):
+        for sample in range(SAMPLES):
+            axes = grid[sample, digit]
+            axes.imshow(images[digit, sample], cmap="gray_r", vmin=0, vmax=task.spec.outputs - 1)
+            axes.set_xticks([])
+            axes.set_yticks([])
+        grid[0, digit].set_title(str(digit), fontsize=9)
+    save(figure, path)
+    return path

@@ -1,0 +1,307 @@
+"""Runs that answer one question: a sweep's, or those of one task. Seeds are put together."""
+
+import json
+import re
+import statistics
+from typing import Any, NamedTuple
+
+from seqmodels.report.alike import Setting, held, labels, leaves_of, settings, words
+from seqmodels.report.reading import Content, Found, Run, Sweep, as_dict
+from seqmodels.report.table import Link
+from seqmodels.report.values import Number, number, readable, slug
+
+SCORES = {
+    "adding": "squared_error",
+    "compression": "exact_match",
+    "copy_string": "exact_match",
+    "dates": "exact_match",
+    "digits_from_class": "bits_per_pixel",
+    "duplicate": "exact_match",
+    "odds_first": "exact_match",
+    "reverse": "exact_match",
+    "sort": "exact_match",
+    "stack_manipulation": "exact_match",
+    "text": "bits_per_byte",
+    "tfds_pairs": "exact_match",
+    "tokens": "loss",
+}
+"""Of runs that state none: the metric of their task, where it isn't accuracy."""
+HIGHER_IS_BETTER = ("exact_match", "accuracy")
+KNOWN = (*HIGHER_IS_BETTER, "bits_per_byte", "bits_per_pixel", "squared_error", "loss")
+
+
+class Spread(NamedTuple):
+    """A score over the seeds: mean, standard deviation and the values themselves."""
+
+    mean: Number | None
+    deviation: Number | None
+    values: list[Number]
+
+    @property
+    def low(self) -> Number | None:
+        """The lowest of several."""
+        return min(self.values) if len(self.values) > 1 else None
+
+    @property
+    def high(self) -> Number | None:
+        """The highest of several."""
+        return max(self.values) if len(self.values) > 1 else None
+
+
+class Group(NamedTuple):
+    """What differs in nothing but the seed."""
+
+    label: str
+    """The mixer, and what else tells it from the others."""
+    setting: Setting
+    """What the comparison holds the same for several labels, such as ``length 64``."""
+    length: int | None
+    parameters: Number | None
+    flops: Number | None
+    chosen: Content
+    """What was chosen on validation."""
+    validation: Spread
+    test: Spread
+    seeds: int
+    failed: int
+    trials: int
+    seconds: Number | None
+    """Of training a run, on average."""
+    runs: list[Run]
+
+
+class Comparison(NamedTuple):
+    """Groups with one score, and every run that belongs to them or was tried for them."""
+
+    name: str
+    """Of letters, digits and hyphens; no other comparison's."""
+    title: str
+    kind: str
+    score: str
+    higher_is_better: bool
+    groups: list[Group]
+    runs: list[Run]
+    origin: list[tuple[str, str]]
+    """Headings and texts: where it comes from."""
+
+    def anchor(self, run: Run) -> str:
+        """The anchor of a run's row on the page."""
+        return f"{self.name}-run-{self.runs.index(run)}"
+
+
+def comparisons(found: Found) -> list[Comparison]:
+    """One for each sweep, and one for the other runs of each task."""
+    made = [_of_sweep(sweep, place) for place, sweep in enumerate(found.sweeps)]
+    by_task: dict[str, list[Run]] = {}
+    for run in found.runs:
+        by_task.setdefault(task_kind(run), []).append(run)
+    return made + [_of_runs(task, runs) for task, runs in by_task.items()]
+
+
+def task_kind(run: Run) -> str:
+    """The kind of a run's task."""
+    task = run.config.get("task")
+    return str(task.get("kind")) if isinstance(task, dict) else "unknown task"
+
+
+def score_of(run: Run) -> tuple[str, bool]:
+    """The metric by which a run's task is judged, and whether more of it is better."""
+    score, better = run.facts.get("score"), run.facts.get("higher_is_better")
+    if isinstance(score, str) and isinstance(better, bool):
+        return score, better
+    # An earlier version's run: by its task, of which nothing is built or read, else by its metrics.
+    metrics = {name for event in run.events for name in event if event["split"] != "train"}
+    likely = SCORES.get(task_kind(run), "accuracy")
+    score = next((name for name in (likely, *KNOWN) if name in metrics), likely)
+    return score, score in HIGHER_IS_BETTER
+
+
+def mixer_of(run: Run) -> str:
+    """The mixer that a run's command asked for, else those of its config's pattern."""
+    arguments = run.trial.get("arguments")
+    if isinstance(arguments, dict) and "mixer" in arguments:
+        return readable(str(arguments["mixer"]))
+    asked = re.search(r"--config=\S+[:,]mixer=([^,\s'\"]+)", str(run.environment.get("command")))
+    if asked:
+        return asked[1]
+    model = run.config.get("model")
+    pattern = model.get("pattern") if isinstance(model, dict) else None
+    names = pattern if isinstance(pattern, list) else []
+    return readable("+".join(dict.fromkeys(str(name) for name in names))) or "unknown"
+
+
+def train_length(run: Run) -> int | None:
+    """The length that a run was trained and scored at."""
+    train = run.config.get("train")
+    length = train.get("length") if isinstance(train, dict) else None
+    return length if isinstance(length, int) else None
+
+
+def _of_sweep(sweep: Sweep, place: int) -> Comparison:
+    content = sweep.content
+    rows = [row for row in sweep.summary if isinstance(row.get("arguments"), dict)]
+    arguments = [row["arguments"] for row in rows]
+    chosen = [_chosen_runs(sweep, row) for row in rows]
+    leaves = [next((leaves_of(r.config) for r in runs if r.config), {}) for runs in chosen]
+    points = held(arguments, leaves)
+    lengths = [_swept_length(*pair) for pair in zip(arguments, chosen, strict=True)]
+    groups = [
+        _swept_group(row, runs, length, setting, point)
+        for row, runs, length, setting, point in zip(
+            rows, chosen, lengths, settings(points, lengths, leaves), points, strict=True
+        )
+    ]
+    title = readable(sweep.folder.resolve().name)
+    origin = [("Folder", readable(sweep.folder)), ("Command", content.get("command"))]
+    origin += [
+        ("Config", content.get("config")),
+        ("Sized to match", _matched(content.get("match"))),
+    ]
+    return Comparison(
+        f"sweep-{place + 1}-{slug(title)}",
+        title,
+        "sweep",
+        content["score"],
+        content["higher_is_better"],
+        groups,
+        sweep.trials,
+        [(heading, readable(str(text))) for heading, text in origin if text],
+    )
+
+
+def _matched(match: Any) -> str | None:
+    if not isinstance(match, dict) or not match.get("by"):
+        return None
+    target, tolerance = number(match.get("target")), number(match.get("tolerance"))
+    within = f", within {tolerance:.0%}" if tolerance is not None else ""
+    # In a folder that says nothing of it the width of each group's first setting was taken for all.
+    whose = "each" if match.get("widths") == "each setting" else "for the first setting of each"
+    return f"{match['by']}" + (f", {target:,} {whose}{within}" if target is not None else "")
+
+
+def _chosen_runs(sweep: Sweep, row: Content) -> list[Run]:
+    """The runs of a row of the summary: those of its arguments and of what was chosen."""
+    return [
+        run
+        for run in sweep.trials
+        if run.trial["arguments"] == row["arguments"]
+        and all(run.trial["overrides"].get(k) == v for k, v in as_dict(row.get("chosen")).items())
+    ]
+
+
+def _swept_length(arguments: Content, runs: list[Run]) -> int | None:
+    length = number(arguments.get("length")) or (train_length(runs[0]) if runs else None)
+    return int(length) if length is not None else None
+
+
+def _swept_group(
+    row: Content, runs: list[Run], length: int | None, setting: Setting, point: Content
+) -> Group:
+    mixer = row["arguments"].get("mixer")
+    parameters = number(row.get("parameters"))
+    size = next((as_dict(run.trial.get("size")) for run in runs), {})
+    own = next((number(run.results.get("parameters")) for run in runs if run.results), None)
+    if own is not None and own not in (parameters, number(size.get("parameters"))):
+        # An earlier version wrote down the size of the group's first setting for all.
+        parameters, size = own, {}
+    return Group(
+        readable(str(mixer)) if mixer is not None else words(point, list(point)) or "all",
+        setting if mixer is not None else Setting("", "", ""),
+        length,
+        parameters,
+        number(size.get("flops")),
+        as_dict(row.get("chosen")),
+        _spread(row.get("validation")),
+        _spread(row.get("test")),
+        int(number(row.get("seeds")) or 0),
+        int(number(row.get("failed")) or 0),
+        int(number(row.get("trials")) or 0),
+        number(row.get("seconds")),
+        [run for run in runs if run.is_finished],
+    )
+
+
+def _spread(content: Any) -> Spread:
+    content = content if isinstance(content, dict) else {}
+    values = content["values"] if isinstance(content.get("values"), list) else []
+    found = [value for value in map(number, values) if value is not None]
+    return Spread(number(content.get("mean")), number(content.get("deviation")), found)
+
+
+def _of_runs(task: str, runs: list[Run]) -> Comparison:
+    score, higher_is_better = score_of(runs[0])
+    by_config: dict[str, list[Run]] = {}
+    for run in runs:
+        key = json.dumps(leaves_of(run.config), sort_keys=True)
+        by_config.setdefault(key, []).append(run)
+    together = list(by_config.values())
+    leaves = [leaves_of(members[0].config) for members in together]
+    lengths = [train_length(members[0]) for members in together]
+    mixers = [mixer_of(members[0]) for members in together]
+    points = held([{} for _ in together], leaves)
+    groups = [
+        _group_of_runs(members, label, score, length, setting)
+        for members, label, length, setting in zip(
+            together,
+            labels(mixers, lengths, leaves),
+            lengths,
+            settings(points, lengths, leaves),
+            strict=True,
+        )
+    ]
+    return Comparison(
+        f"runs-{slug(task)}",
+        readable(task),
+        "runs",
+        score,
+        higher_is_better,
+        groups,
+        runs,
+        [("Folders", ", ".join(sorted({readable(run.folder.parent) for run in runs})))],
+    )
+
+
+def _group_of_runs(
+    runs: list[Run], label: str, score: str, length: int | None, setting: Setting
+) -> Group:
+    results = [run.results for run in runs if run.results is not None]
+    parameters = [number(one.get("parameters")) for one in results]
+    seconds = [s for one in results if (s := number(one.get("seconds"))) is not None]
+    return Group(
+        label,
+        setting,
+        length,
+        parameters[0] if parameters else None,
+        None,
+        {},
+        _spread_of(results, "validation", score),
+        _spread_of(results, "test", score),
+        len(results),
+        sum(run.state[0].startswith("failed") for run in runs),
+        len(runs),
+        statistics.fmean(seconds) if seconds else None,
+        [run for run in runs if run.is_finished or run.events],
+    )
+
+
+def _spread_of(results: list[Content], split: str, score: str) -> Spread:
+    found = [number(one[split].get(score)) for one in results]
+    values = [value for value in found if value is not None]
+    mean = statistics.fmean(values) if values else None
+    return Spread(mean, statistics.stdev(values) if len(values) > 1 else None, values)
+
+
+def links(comparison: Comparison, runs: list[Run]) -> tuple[Link, ...]:
+    """Links to the rows of some runs."""
+    return tuple(
+        Link(
+            f"seed {seed_of(run)}" if comparison.kind == "sweep" else run.name,
+            comparison.anchor(run),
+        )
+        for run in runs
+    )
+
+
+def seed_of(run: Run) -> Number | None:
+    """The seed of a run, also of a trial that has not begun."""
+    return number(run.config.get("seed", as_dict(run.trial.get("overrides")).get("seed")))

@@ -1,0 +1,200 @@
+"""The figures of a comparison: score by length, score by cost, learning curves."""
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from seqmodels.report.alike import words
+from seqmodels.report.comparison import Comparison, Group, links
+from seqmodels.report.figure import Axis, Figure, Point, Series, pareto
+from seqmodels.report.levels import results_of, stored_levels, with_levels
+from seqmodels.report.reading import Run, as_dict
+from seqmodels.report.styles import GREY, Styles
+from seqmodels.report.values import Number, number, slug
+
+
+class ComparisonFigures:
+    """The figures of a comparison; None where there is nothing to draw."""
+
+    def __init__(self, comparison: Comparison, styles: Styles, what: str):
+        self.comparison, self.styles, self.what = comparison, styles, what
+
+    def _name(self, *words: str) -> str:
+        return slug(self.comparison.name, *words)
+
+    def by_length(self) -> list[Figure]:
+        """Test scores of models that were each trained at the length, a figure a line's setting."""
+        groups = [g for g in self.comparison.groups if g.length and g.test.mean is not None]
+        figures = []
+        for line in dict.fromkeys(group.setting.line for group in groups):
+            own = [group for group in groups if group.setting.line == line]
+            if len({group.length for group in own}) > 1:
+                figures.append(self._by_length(own, line))
+        return figures
+
+    def _by_length(self, groups: list[Group], line: str) -> Figure:
+        along = f", with {groups[0].setting.along}" if groups[0].setting.along else ""
+        series = []
+        for label in dict.fromkeys(group.label for group in groups):
+            own = [group for group in groups if group.label == label]
+            points = [self._point(group, group.length, group.setting.text) for group in own]
+            points.sort(key=lambda point: point.x)
+            series.append(Series(label, self.styles[label], points))
+        return Figure(
+            self._name("score", "by", "length", line),
+            _at(f"{self.what.capitalize()} against length", line),
+            f"Each model was trained and tested at its length{along}. Mean over seeds; bars from "
+            "the lowest seed to the highest.",
+            Axis("length", "count", log=True),
+            Axis(f"test {self.what}"),
+            with_levels(series, [(g.length, c) for g in groups for c in results_of(g.runs)]),
+            wide=True,
+        )
+
+    def beyond_training(self) -> Figure | None:
+        """Scores of trained runs at other lengths, from lengths.json."""
+        found = [
+            (group, run, split, points)
+            for group in self.comparison.groups
+            for run in group.runs
+            for split, points in [_stored_lengths(run, self.comparison.score)]
+            if points
+        ]
+        settings = {group.setting for group, *_ in found}
+        series, held = [], []
+        for group, run, split, points in found:
+            differs = [group.setting.text] if len(settings) > 1 else []
+            differs += [run.name] if len(group.runs) > 1 else []
+            differs += [f"{split} split"] if split != "test" else []
+            name = ", ".join(filter(None, [group.label, *differs]))
+            link = links(self.comparison, [run])
+            points = [point._replace(runs=link) for point in points]
+            series.append(Series(name, self.styles[name], points))
+            held += stored_levels(run, split)
+        if not series:
+            return None
+        return Figure(
+            self._name("beyond", "training"),
+            f"{self.what.capitalize()} at lengths beyond training's",
+            "One trained model each, scored by evaluate.py --lengths; bars are 95% intervals over "
+            "examples.",
+            Axis("length", "count", log=True),
+            Axis(self.what),
+            with_levels(series, held),
+            wide=True,
+        )
+
+    def cost(self, groups: list[Group], key: str, title: str, kind: Any) -> Figure | None:
+        """Test score against a cost."""
+        cost: Callable[[Group], Number | None] = lambda group: getattr(group, key)  # noqa: E731
+        drawn = [g for g in groups if g.test.mean is not None and (cost(g) or 0) > 0]
+        if len(drawn) < 2:
+            return None
+        series = [
+            Series(g.label, self.styles[g.label], [self._point(g, cost(g), "")], "points")
+            for g in drawn
+        ]
+        series = with_front(series, self.comparison.higher_is_better)
+        setting = groups[0].setting.text
+        return Figure(
+            self._name("score", "by", key, setting),
+            _at(f"{self.what.capitalize()} against {title.split(' by ')[0]}", setting),
+            "Dotted: the Pareto front, beyond which nothing here is both better and cheaper. Bars "
+            "from the lowest seed to the highest.",
+            Axis(title, kind, log=True),
+            Axis(f"test {self.what}"),
+            series,
+        )
+
+    def curves(self, groups: list[Group], split: str) -> Figure | None:
+        """Learning curves: validation score or training loss by step."""
+        metric = self.comparison.score if split == "validation" else "loss"
+        series = []
+        for group in groups:
+            points = _curve(group.runs, split, metric)
+            if points:
+                runs = links(self.comparison, group.runs)
+                points = [point._replace(runs=runs) for point in points]
+                series.append(Series(group.label, self.styles[group.label], points, "curve"))
+        if not series:
+            return None
+        shown = f"validation {self.what}" if split == "validation" else "training loss (nats)"
+        title = shown.capitalize().removesuffix(" (nats)")
+        positive = all(point.y > 0 for one in series for point in one.points)
+        if split == "validation":
+            steps = {point.x for one in series for point in one.points}
+            ends = min(steps), max(steps)
+            contents = [content for group in groups for content in results_of(group.runs)]
+            series = with_levels(series, [(x, content) for x in ends for content in contents])
+        return Figure(
+            self._name("curves", split, groups[0].setting.text),
+            _at(f"{title} by step", groups[0].setting.text),
+            "Mean over seeds; bands from the lowest seed to the highest.",
+            Axis("step", "count"),
+            Axis(shown, log=split == "train" and positive),
+            series,
+        )
+
+    def _point(self, group: Group, x: Any, note: str) -> Point:
+        spread = group.test
+        assert spread.mean is not None
+        seeds = f"{group.seeds} seed{'s' * (group.seeds != 1)}"
+        told = ", ".join(filter(None, [note, words(group.chosen, list(group.chosen), "="), seeds]))
+        return Point(
+            x, spread.mean, spread.low, spread.high, told, links(self.comparison, group.runs)
+        )
+
+
+def with_front(series: list[Series], higher_is_better: bool) -> list[Series]:
+    """The series and their Pareto front; its points say so."""
+    front = pareto([point for one in series for point in one.points], higher_is_better)
+    told = []
+    for one in series:
+        points = [
+            p._replace(note=", ".join(filter(None, [p.note, "on the Pareto front"])))
+            if p in front
+            else p
+            for p in one.points
+        ]
+        told.append(one._replace(points=points))
+    if len(front) > 1:
+        told.append(Series("Pareto front", GREY, front, "front"))
+    return told
+
+
+def _at(title: str, setting: str) -> str:
+    return f"{title}, {setting}" if setting else title
+
+
+def _curve(runs: list[Run], split: str, metric: str) -> list[Point]:
+    """By step, the mean over the runs that reached it, and their range."""
+    by_step: dict[int, list[Number]] = {}
+    for run in runs:
+        for event in run.events:
+            value = number(event.get(metric))
+            if event.get("split") == split and value is not None:
+                by_step.setdefault(event["step"], []).append(value)
+    return [
+        Point(
+            step,
+            statistics.fmean(values),
+            min(values) if len(values) > 1 else None,
+            max(values) if len(values) > 1 else None,
+        )
+        for step, values in sorted(by_step.items())
+    ]
+
+
+def _stored_lengths(run: Run, score: str) -> tuple[str, list[Point]]:
+    """A split, the test where it was scored, and its scores by length at the last step."""
+    steps = [step for step in run.lengths if step.isdigit()]
+    splits = as_dict(run.lengths[max(steps, key=int)]) if steps else {}
+    split = "test" if "test" in splits else next(iter(splits), "")
+    points = []
+    for length, entry in as_dict(splits.get(split)).items():
+        found = as_dict(as_dict(as_dict(entry).get("metrics")).get(score))
+        mean = number(found.get("mean"))
+        if mean is not None and length.isdigit():
+            low, high = number(found.get("low")), number(found.get("high"))
+            points.append(Point(int(length), mean, low, high, split))
+    return split, sorted(points, key=lambda point: point.x)

@@ -1,0 +1,53 @@
+"""What scores are held against in a figure: lines of chance, as the runs have written it."""
+
+from collections.abc import Iterable
+
+from seqmodels.report.figure import Point, Series
+from seqmodels.report.reading import Content, Run, as_dict
+from seqmodels.report.styles import GREY, Style
+from seqmodels.report.values import Number, number
+from seqmodels.tasks.chance import WORDS
+
+STYLES: dict[str, Style] = {
+    "chance": GREY,
+    "shown_chance": GREY._replace(
+        light="#8A6D3B", dark="#C4A66E", dash="dashdot", png_dash=(0, (5, 2, 1, 2))
+    ),
+}
+
+
+def with_levels(
+    series: list[Series], held: Iterable[tuple[Number | None, Content]]
+) -> list[Series]:
+    """Series with a line for each level that is known at their places.
+
+    Args:
+      series: what was measured.
+      held: places along the axis, and what states the levels there. Where one place has two
+        levels, runs ask different things, and neither is drawn.
+    """
+    found: dict[str, dict[Number, set[Number]]] = {name: {} for name in WORDS}
+    for place, content in held:
+        for name, places in found.items():
+            level = number(content.get(name))
+            if place is not None and level is not None:
+                places.setdefault(place, set()).add(level)
+    lines = list(series)
+    for name, places in found.items():
+        points = [Point(x, min(y)) for x, y in sorted(places.items()) if len(y) == 1]
+        if points:
+            lines.append(Series(WORDS[name], STYLES[name], points, "level"))
+    return lines
+
+
+def results_of(runs: Iterable[Run]) -> list[Content]:
+    """What the finished ones of some runs have written."""
+    return [run.results for run in runs if run.results is not None]
+
+
+def stored_levels(run: Run, split: str) -> list[tuple[Number, Content]]:
+    """By length, what lengths.json states beside the scores of a split's last step."""
+    steps = [step for step in run.lengths if step.isdigit()]
+    splits = as_dict(run.lengths[max(steps, key=int)]) if steps else {}
+    found = as_dict(splits.get(split)).items()
+    return [(int(length), as_dict(entry)) for length, entry in found if length.isdigit()]

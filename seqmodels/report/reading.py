@@ -1,0 +1,324 @@
+"""Runs, sweeps and scaling experiments in folders; what can't be read is named and left out."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict
+
+from msgspec import Meta
+
+from seqmodels.errors import UserError
+from seqmodels.json_files import UnreadableError, convert, read_json
+from seqmodels.report.values import number, readable
+from seqmodels.sweeps.trials import Name, State
+from seqmodels.training.environment import starts, versions
+from seqmodels.training.run_files import Count, Seconds, read_event_lines, read_run_file
+
+Content = dict[str, Any]
+"""A JSON object."""
+
+
+class Run(NamedTuple):
+    """A run's folder, or a trial of a sweep that may have no folder yet."""
+
+    folder: Path
+    config: Content
+    environment: Content
+    events: list[Content]
+    results: Content | None
+    """None while it is unfinished."""
+    lengths: Content
+    """Scores by step, split and length; empty where there are none."""
+    trial: Content
+    """The point of a sweep that it is; empty for a run of its own."""
+    state: tuple[str, ...]
+    """``finished``, or what it is otherwise; and whether another version made it."""
+    facts: Content
+    """What it noted of its task when it began; empty where it didn't."""
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return readable(self.folder.resolve().name)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has results."""
+        return self.results is not None
+
+
+class Sweep(NamedTuple):
+    """A sweep's folder: sweep.json, the rows of summary.json, and a run a trial."""
+
+    folder: Path
+    content: Content
+    summary: list[Content]
+    trials: list[Run]
+
+
+class Scaling(NamedTuple):
+    """A scaling experiment's folder: scaling.json."""
+
+    folder: Path
+    config: Content
+    content: Content
+
+
+class Found(NamedTuple):
+    """All that lies in some folders, and a line for each thing that had to be left out."""
+
+    runs: list[Run]
+    sweeps: list[Sweep]
+    scalings: list[Scaling]
+    skipped: list[str]
+
+
+Skip = Callable[[str], None]
+"""Is told, in a line, of what can't be read."""
+
+
+class _Named(TypedDict):
+    """What a point of ``sweep.json`` has at least: the name of its folder."""
+
+    name: Name
+
+
+class _Trial(_Named):
+    """A point, and what its ``trial.json`` adds."""
+
+    arguments: dict[str, Any]
+    overrides: dict[str, Any]
+    size: NotRequired[dict[str, float] | None]
+    state: NotRequired[State]
+    reason: NotRequired[str | None]
+    attempts: NotRequired[Count]
+    seconds: NotRequired[Seconds | None]
+
+
+class _Sweep(TypedDict):
+    """``sweep.json``, but for what its points hold."""
+
+    points: list[Any]
+    score: str
+    higher_is_better: bool
+
+
+class _Row(TypedDict):
+    """A row of ``summary.json``."""
+
+    arguments: dict[str, Any]
+
+
+class _Cells(TypedDict):
+    """``scaling.json``, but for what its cells hold."""
+
+    cells: list[Any]
+
+
+class _Cell(TypedDict):
+    """A cell of ``scaling.json``."""
+
+    mixer: str
+    length: Annotated[int, Meta(ge=1)]
+    status: str
+
+
+def find(folders: Sequence[str], warn: Callable[[str], None]) -> Found:
+    """Reads every run, sweep and scaling experiment in the folders or below them, each once.
+
+    Args:
+      folders: where to look; each may itself be one.
+      warn: is told, in a line, of what can't be read.
+
+    Raises:
+      UserError: a folder does not exist, or there is nothing in any.
+    """
+    found = Found([], [], [], [])
+
+    def skip(what: str) -> None:
+        what = str(UserError(what))  # in one line
+        found.skipped.append(readable(what))
+        warn(readable(what))
+
+    now = versions()
+    seen: set[Path] = set()
+    for folder in folders:
+        if not os.path.isdir(folder):  # pathlib's raises for a name that is too long
+            what = "is no folder" if os.path.exists(folder) else "no such folder"
+            raise UserError(f"{readable(folder)}: {what}; name folders of runs or sweeps")
+        for path, kind in _below(Path(folder), skip):
+            if path.resolve() in seen:
+                continue
+            seen.add(path.resolve())
+            try:
+                if kind == "sweep.json":
+                    found.sweeps.append(_read_sweep(path, now, skip))
+                elif kind == "scaling.json":
+                    found.scalings.append(_read_scaling(path, skip))
+                else:
+                    found.runs.append(_read_run(path, now, {}, skip))
+            except UnreadableError as error:
+                skip(f"{error}; all of {path} is left out")
+    if not (found.runs or found.sweeps or found.scalings):
+        where = ", ".join(readable(folder) for folder in folders)
+        raise UserError(
+            f"{where}: no run, sweep or scaling experiment that can be read lies there "
+            "(config.json, sweep.json, scaling.json); train first"
+        )
+    trials = {run.folder.resolve() for sweep in found.sweeps for run in sweep.trials}
+    alone = [run for run in found.runs if run.folder.resolve() not in trials]
+    return found._replace(runs=alone)
+
+
+def _below(folder: Path, skip: Skip) -> list[tuple[Path, str]]:
+    """The folders that are something, and the file by which each is known."""
+
+    def refused(error: OSError) -> None:
+        skip(f"{error.filename} can't be read ({error.strerror})")
+
+    known = []
+    for path, inside, files in os.walk(folder, onerror=refused):
+        kind = next((n for n in ("sweep.json", "scaling.json", "config.json") if n in files), None)
+        if kind is None:
+            inside[:] = sorted(name for name in inside if not name.startswith("."))
+        else:
+            inside.clear()
+            known.append((Path(path), kind))
+    return known
+
+
+def _read(file: Path) -> Content:
+    """A JSON object; an empty one where there is no file."""
+    return read_json(file, dict[str, Any]) or {}
+
+
+def _read_or_skip(read: Callable[[], Content | None], skip: Skip) -> Content:
+    """A file that the rest can do without."""
+    try:
+        return read() or {}
+    except UnreadableError as error:
+        skip(f"{error}; it is left out")
+        return {}
+
+
+def _read_run(folder: Path, now: Content, trial: Content, skip: Skip) -> Run:
+    results = read_run_file(folder, "results.json")
+    config = read_run_file(folder, "config.json") or {}
+    environment, lengths, facts = (
+        _read_or_skip(lambda name=name: read_run_file(folder, name), skip)
+        for name in ("environment.json", "lengths.json", "facts.json")
+    )
+    environment = next(reversed(starts(environment)), {})
+    events = _read_events(folder, skip)
+    state = _state(config, events, results, trial)
+    other = _other_version(environment, now)
+    states = (state, *([other] if other else []))
+    return Run(folder, config, environment, events, results, lengths, trial, states, facts)
+
+
+def _read_events(folder: Path, skip: Skip) -> list[Content]:
+    """The events that can be read; of a file with others a line says how many."""
+    events: list[Content] = []
+    bad: list[UnreadableError] = []
+    try:
+        for _, event in read_event_lines(folder):
+            if isinstance(event, UnreadableError):
+                bad.append(event)
+            else:
+                events.append(event)
+    except UnreadableError as error:  # the whole file
+        bad.append(error)
+    if bad:
+        several = f"; so do {len(bad) - 1:,} other lines" if len(bad) > 1 else ""
+        skip(f"{bad[0]}{several}; the rest is shown")
+    return events
+
+
+def _state(config: Content, events: list[Content], results: Content | None, trial: Content) -> str:
+    said = trial.get("state")
+    if said in ("failed", "pruned"):
+        return f"{said}: {trial['reason']}" if trial.get("reason") else said
+    if results is not None:
+        return "finished"
+    if events and any(e.get("split") == "train" and number(e.get("loss")) is None for e in events):
+        return f"failed: the loss stopped being finite by step {events[-1]['step']}"
+    if diverged := [e["step"] for e in events if e.get("split") == "diverged"]:
+        return f"failed: the loss or its gradient stopped being finite at step {diverged[-1]:,}"
+    train = config.get("train")
+    steps = number(train.get("steps")) if isinstance(train, dict) else None
+    done = max((e["step"] for e in events), default=0)
+    how_far = f"step {done:,} of {steps:,}" if steps else f"step {done:,}"
+    if said == "waiting" or (trial and said is None and not config):
+        return "waiting"
+    return f"{'running' if said == 'running' else 'unfinished'}: {how_far}"
+
+
+def _other_version(environment: Content, now: Content) -> str | None:
+    """In what the versions of seqmodels and JAX that made a run differ from those of now."""
+    packages = environment.get("packages")
+    made = packages if isinstance(packages, dict) else {}
+    differing = [
+        f"{name} {made[name]}, now {now['packages'][name]}"
+        for name in ("seqmodels", "jax")
+        if name in made and made[name] != now["packages"][name]
+    ]
+    commit = environment.get("commit")
+    if isinstance(commit, str) and now["commit"] and commit != now["commit"]:
+        differing.append(f"commit {commit[:7]}, now {now['commit'][:7]}")
+    return f"other version: {'; '.join(differing)}" if differing else None
+
+
+def _read_sweep(folder: Path, now: Content, skip: Skip) -> Sweep:
+    file = folder / "sweep.json"
+    content = _read(file)
+    convert(content, _Sweep, str(file))
+    trials = []
+    for point in [*content["points"], *_searched(folder, content["points"])]:
+        try:
+            name = convert(point, _Named, f"{file}: a point")["name"]
+            place = folder / "trials" / name
+            told = _read(place / "trial.json")
+            point |= told
+            convert(point, _Trial, str(place / "trial.json" if told else file))
+            trials.append(_read_run(place, now, point, skip))
+        except UnreadableError as error:
+            skip(f"{error}; the trial is left out")
+    return Sweep(folder, content, _read_summary(folder / "summary.json", skip), trials)
+
+
+def _read_summary(file: Path, skip: Skip) -> list[Content]:
+    rows = []
+    try:
+        for place, row in enumerate(read_json(file, list[Any]) or []):
+            convert(row, _Row, f"{file}, row {place}")
+            rows.append(row)
+    except UnreadableError as error:
+        skip(f"{error}; what follows of it is left out")
+    return rows
+
+
+def _searched(folder: Path, points: list[Any]) -> list[Content]:
+    """The trials whose point a search chose as it went, by their names."""
+    known = {str(point.get("name")) for point in points if isinstance(point, dict)}
+    names = [file.parent.name for file in sorted(folder.glob("trials/*/trial.json"))]
+    return [{"name": name} for name in names if name not in known]
+
+
+def _read_scaling(folder: Path, skip: Skip) -> Scaling:
+    file = folder / "scaling.json"
+    content = _read(file)
+    convert(content, _Cells, str(file))
+    cells = []
+    for place, cell in enumerate(content["cells"]):
+        try:
+            convert(cell, _Cell, f"{file}, cell {place}")
+            cells.append(cell)
+        except UnreadableError as error:
+            skip(f"{error}; the cell is left out")
+    config = _read_or_skip(lambda: _read(folder / "config.json"), skip)
+    return Scaling(folder, config, content | {"cells": cells})
+
+
+def as_dict(value: Any) -> Content:
+    """The value where it is a JSON object; an empty one for anything else."""
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,205 @@
+"""What a report shows of a scaling experiment: costs by length, fits, crossovers, quality."""
+
+from typing import Any
+
+from seqmodels.report.comparison_figures import with_front
+from seqmodels.report.figure import Axis, Figure, Point, Series
+from seqmodels.report.levels import with_levels
+from seqmodels.report.reading import Content, Scaling
+from seqmodels.report.recipes import scaling_recipe
+from seqmodels.report.scaling_tables import (
+    QUANTITIES,
+    cells_table,
+    crossovers_table,
+    fits_of,
+    fits_table,
+    longest_table,
+    middle,
+    quality_entries,
+    quality_table,
+    status,
+)
+from seqmodels.report.section import Section
+from seqmodels.report.styles import Style, Styles
+from seqmodels.report.values import Number, number, readable, slug
+
+_DRAWN = (
+    "step_seconds",
+    "forward_seconds",
+    "decode_seconds",
+    "roofline_seconds",
+    "peak_bytes",
+    "temporary_bytes",
+    "state_bytes",
+    "step_flops",
+)
+
+
+def mixers(scaling: Scaling) -> list[str]:
+    """The mixers of the cells, in their order."""
+    entries = [*scaling.content["cells"], *quality_entries(scaling.content)]
+    return list(dict.fromkeys(readable(entry["mixer"]) for entry in entries))
+
+
+def scaling_section(scaling: Scaling, place: int, styles: Styles) -> Section:
+    """The section of a scaling experiment; ``place`` tells it from others of the same name."""
+    content, title = scaling.content, readable(scaling.folder.resolve().name)
+    name = f"scaling-{place + 1}-{slug(title)}"
+    figures = [_against_length(name, content, quantity, styles) for quantity in _DRAWN]
+    target = content.get("target")
+    text = (
+        f"{len(content['cells'])} cells of a mixer and a length. "
+        + (
+            f"Compiled ahead of time for {readable(str(target))}; nothing ran there. "
+            if target
+            else ""
+        )
+        + "Dashed: fitted power laws; L^a in the legend is the exponent."
+    )
+    tables = [
+        cells_table(name, scaling),
+        fits_table(name, content),
+        crossovers_table(name, content),
+        longest_table(name, content),
+        quality_table(name, content),
+    ]
+    figures += _quality(name, content, styles)
+    return Section(
+        name,
+        f"{title}: cost by length",
+        text,
+        scaling_recipe(scaling),
+        [figure for figure in figures if figure is not None],
+        [table for table in tables if table is not None],
+    )
+
+
+def _against_length(name: str, content: Content, quantity: str, styles: Styles) -> Figure | None:
+    title, kind = QUANTITIES[quantity]
+    fits = {
+        fit["mixer"]: fit
+        for fit in fits_of(content)
+        if fit.get("quantity") == quantity and isinstance(fit.get("mixer"), str)
+    }
+    series, lines = [], []
+    for mixer in dict.fromkeys(cell["mixer"] for cell in content["cells"]):
+        points = []
+        for cell in content["cells"]:
+            value, low, high = middle(cell, quantity)
+            if cell["mixer"] == mixer and value is not None and value > 0 and cell["length"] > 0:
+                # A logarithm has no place for a range that reaches 0.
+                low = low if low is not None and low > 0 else None
+                points.append(Point(cell["length"], value, low, high if low else None))
+        if not points:
+            continue
+        points.sort(key=lambda point: point.x)
+        fit = fits.get(mixer, {})
+        exponent = number(fit.get("exponent"))
+        called, style = readable(mixer), styles[readable(mixer)]
+        law = f" (L^{exponent:.2f})" if exponent is not None else ""
+        line = _fitted(fit, points)
+        series.append(Series(called + law, style, points, "points" if line else "line"))
+        if line:
+            lines.append(Series(f"{called}, fitted", style, line, "fit"))
+    if sum(len(one.points) for one in series) < 2:
+        return None
+    missing = [
+        f"{readable(cell['mixer'])} at {cell['length']:,}: {status(cell)}"
+        for cell in content["cells"]
+        if cell["status"] not in ("measured", "compiled")
+    ]
+    without = f" Not measured: {'; '.join(missing)}." if missing else ""
+    repeats = " Medians; bars from the fastest repeat to the slowest." if kind == "seconds" else ""
+    return Figure(
+        slug(name, quantity),
+        f"{title[0].upper()}{title[1:]} against length",
+        f"Both axes are logarithmic.{repeats}{without}",
+        Axis("length", "count", log=True),
+        Axis(title, kind, log=True),
+        [*series, *lines],
+    )
+
+
+def _fitted(fit: Content, points: list[Point]) -> list[Point]:
+    """Two points of ``coefficient · L^exponent``, over the lengths that were fitted."""
+    exponent, coefficient = number(fit.get("exponent")), number(fit.get("coefficient"))
+    first = number(fit.get("from_length")) or points[0].x
+    lengths = [max(first, points[0].x), points[-1].x]
+    if exponent is None or coefficient is None or coefficient <= 0 or lengths[0] >= lengths[1]:
+        return []
+    return [Point(length, coefficient * length**exponent) for length in lengths]
+
+
+def _quality(name: str, content: Content, styles: Styles) -> list[Figure]:
+    """Per task, score against length; per length, score against the time of a step."""
+    seconds = {
+        (cell["mixer"], cell["length"]): middle(cell, "step_seconds")[0]
+        for cell in content["cells"]
+    }
+    made = []
+    entries = [e for e in quality_entries(content) if number(e.get("mean")) is not None]
+    kinds = [tuple(e.get(key) for key in ("task", "score", "steps")) for e in entries]
+    several = len({steps for _, _, steps in kinds}) > 1
+    for task, score, steps in dict.fromkeys(kinds):
+        own = [e for e, kind in zip(entries, kinds, strict=True) if kind == (task, score, steps)]
+        what = f"{readable(str(score)).replace('_', ' ')} on {readable(str(task))}"
+        what += f" after {steps} steps" if several else ""
+        axis = Axis(what)
+        by_mixer = {mixer: [e for e in own if e["mixer"] == mixer] for mixer in _of(own, "mixer")}
+        series = [
+            Series(
+                readable(mixer), _style(styles, mixer), [_quality_point(e, e["length"]) for e in es]
+            )
+            for mixer, es in by_mixer.items()
+        ]
+        made.append(
+            Figure(
+                slug(name, "quality", task, score, *([steps] if several else [])),
+                f"{what[0].upper()}{what[1:]} against length",
+                "Each model was trained at its length for the same budget.",
+                Axis("length", "count", log=True),
+                axis,
+                with_levels(series, [(e["length"], e) for e in own]),
+            )
+        )
+        for length in _of(own, "length"):
+            costs = [(e, seconds.get((e["mixer"], length))) for e in own if e["length"] == length]
+            points = [
+                Series(
+                    readable(e["mixer"]),
+                    _style(styles, e["mixer"]),
+                    [_quality_point(e, cost)],
+                    "points",
+                )
+                for e, cost in costs
+                if cost
+            ]
+            if len(points) >= 2:
+                higher = score not in ("loss", "squared_error", "bits_per_byte", "bits_per_pixel")
+                made.append(
+                    Figure(
+                        slug(
+                            name, "quality-cost", task, score, length, *([steps] if several else [])
+                        ),
+                        f"{what[0].upper()}{what[1:]} against cost, length {length:,}",
+                        "Dotted: the Pareto front, beyond which nothing here is both better and "
+                        "cheaper.",
+                        Axis("time of a training step", "seconds", log=True),
+                        axis,
+                        with_front(points, higher),
+                    )
+                )
+    return made
+
+
+def _of(entries: list[Content], key: str) -> list[Any]:
+    return list(dict.fromkeys(entry[key] for entry in entries))
+
+
+def _style(styles: Styles, mixer: str) -> Style:
+    return styles[readable(mixer)]
+
+
+def _quality_point(entry: Content, x: Number) -> Point:
+    low, high = number(entry.get("low")), number(entry.get("high"))
+    return Point(x, entry["mean"], low, high)

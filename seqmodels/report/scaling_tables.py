@@ -1,0 +1,209 @@
+"""The tables of a scaling experiment, and what its file holds."""
+
+from typing import Any
+
+from seqmodels.report.reading import Content, Scaling
+from seqmodels.report.recipes import scaling_recipe
+from seqmodels.report.table import Column, Row, Table
+from seqmodels.report.values import Kind, Number, number, readable, shown
+from seqmodels.scaling.fits import WIDEST, is_carried
+
+QUANTITIES: dict[str, tuple[str, Kind]] = {
+    "step_seconds": ("time of a training step", "seconds"),
+    "forward_seconds": ("time of a forward pass", "seconds"),
+    "decode_seconds": ("time to decode one token", "seconds"),
+    "roofline_seconds": ("time of a training step by the roofline", "seconds"),
+    "compile_seconds": ("time to compile", "seconds"),
+    "peak_bytes": ("peak resident memory", "bytes"),
+    "temporary_bytes": ("temporaries of a training step", "bytes"),
+    "argument_bytes": ("arguments of a training step", "bytes"),
+    "state_bytes": ("state to go on from", "bytes"),
+    "forward_flops": ("FLOPs of a forward pass", "flops"),
+    "step_flops": ("FLOPs of a training step", "flops"),
+    "sequential_depth": ("steps that wait for one another", "count"),
+}
+"""What is measured of a cell: how it is called, and how it is written."""
+
+
+def middle(cell: Content, quantity: str) -> tuple[Number | None, Number | None, Number | None]:
+    """A quantity of a cell with its lowest and highest repeat, if it was repeated."""
+    value = cell.get(quantity)
+    if isinstance(value, dict):
+        median, low, high = (number(value.get(key)) for key in ("median", "low", "high"))
+        return median, low, high
+    return number(value), None, None
+
+
+def listed(content: Content, key: str) -> list[Content]:
+    """The objects of a list in the file; none where there is no list."""
+    entries = content.get(key)
+    return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+
+
+def fits_of(content: Content) -> list[Content]:
+    """The fitted power laws that the data tell: those of narrow intervals."""
+    found = []
+    for fit in listed(content, "fits"):
+        low, high = number(fit.get("low")), number(fit.get("high"))
+        if low is not None and high is not None and is_carried(low, high):
+            found.append(fit)
+    return found
+
+
+def quality_entries(content: Content) -> list[Content]:
+    """The trained cells, those that failed too."""
+    return [
+        entry
+        for entry in listed(content, "quality")
+        if isinstance(entry.get("mixer"), str) and number(entry.get("length"))
+    ]
+
+
+def status(cell: Content) -> str:
+    """``does not fit: needs 41 GiB``: the status and its reason, which may repeat it."""
+    status, reason = readable(str(cell["status"])), cell.get("reason")
+    if not reason:
+        return status
+    reason = readable(str(reason))
+    return reason if reason.startswith(status) else f"{status}: {reason}"
+
+
+def _called(quantity: Any) -> str:
+    return QUANTITIES[quantity][0] if quantity in QUANTITIES else readable(str(quantity))
+
+
+def cells_table(name: str, scaling: Scaling) -> Table:
+    """A row a cell, with its recipe; a column a quantity that any cell has."""
+    cells = scaling.content["cells"]
+    present = [q for q in QUANTITIES if any(middle(cell, q)[0] is not None for cell in cells)]
+    columns = [Column("mixer"), Column("length", "count"), Column("batch", "count")]
+    columns += [Column("state", "state"), Column("parameters", "count")]
+    columns += [Column(*QUANTITIES[quantity]) for quantity in present]
+    rows = []
+    for cell in cells:
+        values = (readable(cell["mixer"]), cell["length"], number(cell.get("batch_size")))
+        values += ((status(cell),), number(cell.get("parameters")))
+        values += tuple(middle(cell, quantity)[0] for quantity in present)
+        rows.append(Row(values, _cell_recipe(scaling, cell)))
+    return Table(f"{name}-cells", "Cells.", "Medians over repeats.", columns, rows)
+
+
+def _cell_recipe(scaling: Scaling, cell: Content) -> list[tuple[str, str]]:
+    repeated = []
+    for quantity, (title, _) in QUANTITIES.items():
+        value = cell.get(quantity)
+        if isinstance(value, dict) and number(value.get("median")) is not None:
+            numbers = [number(value.get(key)) for key in ("median", "low", "high", "repeats")]
+            told = zip(("median", "lowest", "highest", "repeats"), numbers, strict=True)
+            words = ", ".join(f"{key} {n:.6g}" for key, n in told if n is not None)
+            repeated.append(f"{title}: {words}")
+    own = [("Status", status(cell))] + [("Repeats (seconds)", "\n".join(repeated))] * bool(repeated)
+    return [*own, *scaling_recipe(scaling)]
+
+
+def fits_table(name: str, content: Content) -> Table | None:
+    """The exponents of the fitted power laws."""
+    rows = [
+        Row(
+            (
+                readable(str(fit.get("mixer"))),
+                _called(fit.get("quantity")),
+                *(number(fit.get(key)) for key in ("exponent", "low", "high")),
+                number(fit.get("from_length")),
+                number(fit.get("lengths")),
+            )
+        )
+        for fit in fits_of(content)
+    ]
+    columns = [Column("mixer"), Column("quantity"), Column("exponent", "number")]
+    columns += [Column("low", "number"), Column("high", "number")]
+    columns += [Column("from length", "count"), Column("lengths fitted", "count")]
+    caption = (
+        "a of quantity ∝ L^a, by least squares of the logarithms, and its interval; those of an "
+        f"interval wider than {WIDEST} are left out."
+    )
+    return Table(f"{name}-fits", "Fitted exponents.", caption, columns, rows) if rows else None
+
+
+def crossovers_table(name: str, content: Content) -> Table | None:
+    """The lengths from which one mixer costs more than another."""
+    rows = [
+        Row(
+            (
+                _called(entry.get("quantity")),
+                readable(str(entry.get("cheaper_below"))),
+                readable(str(entry.get("cheaper_above"))),
+                number(entry.get("length")),
+            )
+        )
+        for entry in listed(content, "crossovers")
+    ]
+    columns = [Column("quantity"), Column("costs less below"), Column("costs less above")]
+    columns += [Column("length", "count")]
+    caption = "From this length on, up to the next one of the same two, the first costs more."
+    return Table(f"{name}-crossovers", "Crossovers.", caption, columns, rows) if rows else None
+
+
+_LIMITS: dict[str, tuple[str, int, Kind]] = {"gib": ("memory of a training step", 2**30, "bytes")}
+_TIME: tuple[str, int, Kind] = ("time of a training step", 1, "seconds")
+
+
+def longest_table(name: str, content: Content) -> Table | None:
+    """How far each mixer reaches within a limit."""
+    rows = []
+    for entry in listed(content, "longest"):
+        limit, size, kind = _LIMITS.get(str(entry.get("limit")), _TIME)
+        value = number(entry.get("value"))
+        values = (readable(str(entry.get("mixer"))), limit)
+        values += (shown(None if value is None else value * size, kind),)
+        rows.append(Row((*values, *_reach(content, entry))))
+    columns = [Column("mixer"), Column("limit"), Column("at most")]
+    columns += [Column("longest sequence", "count"), Column("how")]
+    caption = "That stays within a limit of memory or time."
+    return Table(f"{name}-longest", "Longest sequences.", caption, columns, rows) if rows else None
+
+
+def _reach(content: Content, entry: Content) -> tuple[Number | None, str]:
+    """How far a limit reaches, and how that is known; no farther than the fit carries.
+
+    Older files extrapolated by any fit, to any length.
+    """
+    length, mixer = number(entry.get("length")), entry.get("mixer")
+    if not entry.get("extrapolated"):
+        how = "at least, the longest measured" if entry.get("at_least") else "between measured ones"
+        return length, how
+    of = ("temporary_bytes",) if entry.get("limit") == "gib" else ("step_seconds",)
+    of += () if entry.get("limit") == "gib" else ("roofline_seconds",)
+    firsts = [
+        number(fit.get("from_length"))
+        for fit in fits_of(content)
+        if fit.get("mixer") == mixer and fit.get("quantity") in of
+    ]
+    measured = [
+        cell["length"]
+        for cell in content["cells"]
+        if cell["mixer"] == mixer and any(middle(cell, quantity)[0] for quantity in of)
+    ]
+    if not measured:
+        return None, "not measured"
+    if not firsts or not firsts[0]:
+        return max(measured), "at least, the longest measured"
+    fitted = [one for one in measured if one >= firsts[0]] or measured
+    farthest = max(fitted) ** 2 // min(fitted)
+    if length is None or length >= farthest:
+        return farthest, "at least, extrapolated"
+    return length, "extrapolated"
+
+
+def quality_table(name: str, content: Content) -> Table | None:
+    """The scores of trained cells."""
+    columns = [Column("mixer"), Column("task"), Column("length", "count"), Column("state", "state")]
+    columns += [Column("score"), Column("test", "number"), Column("training took", "seconds")]
+    rows = []
+    for entry in quality_entries(content):
+        entry = {"status": "trained", **entry}
+        values = (readable(entry["mixer"]), readable(str(entry.get("task"))), entry["length"])
+        values += ((status(entry),), readable(str(entry.get("score") or "")).replace("_", " "))
+        rows.append(Row((*values, number(entry.get("mean")), number(entry.get("seconds")))))
+    caption = "Each cell was trained for the same budget."
+    return Table(f"{name}-quality", "Quality.", caption, columns, rows) if rows else None

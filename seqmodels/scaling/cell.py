@@ -1,0 +1,254 @@
+"""Measures one cell of a scaling table in this process, and prints what it finds as JSON lines.
+
+``python -m seqmodels.scaling.cell '{"mixer": "lstm", "length": 2048, ...}'``, the fields of
+:class:`CellRequest`. Each line adds to the cell, so that what was found before an end by a limit
+is kept.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from seqmodels.errors import UserError
+from seqmodels.flops import matmul_flops
+from seqmodels.model import count_parameters
+from seqmodels.scaling.child import end_with_parent, peak_bytes, say
+from seqmodels.scaling.programs import LanguageModel, language_model, model_section
+from seqmodels.scaling.targets import Target, read_target, roofline_seconds
+from seqmodels.training.sharding import by_row, make_mesh, replicated
+from seqmodels.training.startup import return_large_memory, start_jax
+
+GIB = 2**30
+LEAST_SECONDS = 0.05
+"""A measurement repeats what is quicker until it takes so long."""
+CHUNK = 256
+"""Tokens that the state is filled with at a time, before one by one."""
+TOKENS = 16
+"""Tokens a measurement of decoding."""
+
+
+class CellRequest(NamedTuple):
+    """What is to be measured, and within which limits."""
+
+    mixer: str
+    length: int
+    width: int
+    depth: int
+    dtype: str
+    batch_size: int
+    """Sequences on each device."""
+    repeats: int
+    memory_gib: float
+    seconds: float
+    target: str | None
+    """A machine to compile for instead of measuring."""
+    previous: dict[str, Any] | None
+    """The cell of the same mixer at the longest length that was measured."""
+
+
+class StoppedError(Exception):
+    """The cell ends here: its status and the reason."""
+
+    def __init__(self, status: str, reason: str):
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+def cell(request: CellRequest) -> None:
+    """Measures, or compiles for a target, and says what it finds as it goes."""
+    target = read_target(request.target) if request.target else None
+    devices = len(target.devices()) if target else 1
+    section = model_section(request.mixer, request.width, request.depth, request.dtype)
+    of = language_model(section, request.length, request.batch_size * devices)
+    cost = of.model.cost(request.length)
+    say(
+        batch_size=of.rows,
+        parameters=count_parameters(of.model),
+        sequential_depth=cost.sequential_depth,
+        state_bytes=cost.state_bytes,
+    )
+    state = jax.eval_shape(of.state)
+    step_flops = matmul_flops(of.step(), state, of.batch())
+    forward_flops = matmul_flops(of.model.apply, state.params, of.batch(), None)
+    say(forward_flops=forward_flops, step_flops=step_flops)
+    if target is not None:
+        _compile_for(target, of, step_flops, request.dtype)
+    else:
+        _measure(request, of)
+
+
+def _require_time(request: CellRequest, of: LanguageModel) -> None:
+    """Refuses what would take too long by the cell before, in proportion to the operations."""
+    before = request.previous
+    if before is None or before["step_seconds"] is None:
+        return
+    factor = of.model.cost(request.length).flops / of.model.cost(before["length"]).flops
+    step = before["step_seconds"]["median"]
+    # One that was ended between the two has no forward pass.
+    forward = before["forward_seconds"]["median"] if before["forward_seconds"] else 0.0
+    expected = factor * (step + forward) * (request.repeats + 2)
+    if expected > request.seconds:
+        raise StoppedError(
+            "too slow",
+            f"a step would take about {factor * step:,.3g} s, by the one at {before['length']:,}, "
+            f"and all repeats {expected:,.0f} s; the limit is {request.seconds:,.0f} s",
+        )
+
+
+def _require_memory(needed: int, limit: float, whose: str) -> None:
+    if needed > limit:
+        raise StoppedError(
+            "does not fit", f"needs {needed / GIB:,.3g} GiB, {whose} {limit / GIB:,.3g} GiB"
+        )
+
+
+def _compile(jitted: Any, *arguments: Any) -> tuple[Any, float, int, int]:
+    """A program, the seconds to make it, and its temporaries and arguments in bytes a device."""
+    start = time.perf_counter()
+    compiled = jitted.lower(*arguments).compile()
+    seconds = time.perf_counter() - start
+    memory = compiled.memory_analysis()
+    return compiled, seconds, memory.temp_size_in_bytes, memory.argument_size_in_bytes
+
+
+def _compile_for(target: Target, of: LanguageModel, step_flops: int, dtype: str) -> None:
+    mesh = target.mesh()
+    place = lambda tree, where: jax.tree.map(  # noqa: E731
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), tree
+    )
+    state = place(jax.eval_shape(of.state), replicated(mesh))
+    batch = place(of.batch(), by_row(mesh))
+    try:
+        _, seconds, temporary, argument = _compile(of.jit_step(mesh), state, batch)
+    except jax.errors.JaxRuntimeError as error:
+        raise StoppedError("does not fit", _out_of_memory(error)) from None
+    flops = step_flops / mesh.size
+    say(
+        compile_seconds=seconds,
+        temporary_bytes=temporary,
+        argument_bytes=argument,
+        roofline_seconds=roofline_seconds(
+            target.machine, dtype, flops, 2 * temporary + 2 * argument
+        ),
+    )
+    memory = target.machine.memory_bytes
+    _require_memory(temporary + argument, memory, "and a device has")
+    say(status="compiled", reason=None)
+
+
+def _out_of_memory(error: Exception) -> str:
+    """The one line of a compiler's or allocator's report; other errors are raised again."""
+    if isinstance(error, MemoryError):
+        return "ran out of memory"
+    text = str(error)
+    if "RESOURCE_EXHAUSTED" not in text and "Ran out of memory" not in text:
+        raise error
+    lines = [line.strip() for line in text.splitlines()]
+    chosen = next((line for line in lines if "Used" in line or "allocat" in line), lines[0])
+    return chosen.removeprefix("RESOURCE_EXHAUSTED: ")[:200]
+
+
+def _measure(request: CellRequest, of: LanguageModel) -> None:
+    mesh = make_mesh(1)
+    everywhere, rows = replicated(mesh), by_row(mesh)
+    limit = request.memory_gib * GIB
+    batch = jax.device_put(of.batch(), rows)
+    shapes = jax.eval_shape(of.state)
+    step, seconds, temporary, argument = _compile(of.jit_step(mesh), shapes, batch)
+    say(compile_seconds=seconds, temporary_bytes=temporary, argument_bytes=argument)
+    _require_memory(temporary + argument, limit, "the limit is")
+    _require_time(request, of)
+    forward, _, temporary_forward, argument_forward = _compile(
+        of.jit_forward(mesh), shapes.params, batch
+    )
+    _require_memory(temporary_forward + argument_forward, limit, "the limit is")
+    return_large_memory(temporary)
+    state = jax.jit(of.state, out_shardings=everywhere)()
+
+    def train() -> None:
+        nonlocal state
+        state, report = step(state, batch)
+        jax.block_until_ready((state, report))
+
+    say(step_seconds=_seconds(train, request.repeats))
+    params = state.params
+    say(
+        forward_seconds=_seconds(
+            lambda: jax.block_until_ready(forward(params, batch)), request.repeats
+        )
+    )
+    say(decode_seconds=_decode_seconds(of, params, batch.inputs, mesh, request.repeats))
+    on_device = mesh.devices.flat[0].memory_stats()  # None on CPU
+    peak = on_device["peak_bytes_in_use"] if on_device else peak_bytes()
+    say(peak_bytes=peak, status="measured", reason=None)
+
+
+def _seconds(call: Callable[[], Any], repeats: int) -> dict[str, float]:
+    """A call's seconds: the median of some measurements, the lowest and the highest."""
+    call()
+    start = time.perf_counter()
+    call()
+    calls = max(1, round(LEAST_SECONDS / (time.perf_counter() - start)))
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        for _ in range(calls):
+            call()
+        times.append((time.perf_counter() - start) / calls)
+    return _summary(times)
+
+
+def _summary(times: list[float]) -> dict[str, float]:
+    return {
+        "median": statistics.median(times),
+        "low": min(times),
+        "high": max(times),
+        "repeats": len(times),
+    }
+
+
+def _decode_seconds(
+    of: LanguageModel, params: Any, tokens: Any, mesh: jax.sharding.Mesh, repeats: int
+) -> dict[str, float]:
+    """Seconds a token, after the state has read the whole length."""
+    extend = of.jit_extend(mesh)
+    start_state = lambda: of.model.initial_state(  # noqa: E731
+        of.rows, of.length + TOKENS * (repeats + 1)
+    )
+    state = jax.jit(start_state, out_shardings=replicated(mesh))()
+    for begin in range(0, of.length, CHUNK):
+        token, state = extend(params, tokens[:, begin : begin + CHUNK], state)
+    times = []
+    for _ in range(repeats + 1):  # the first compiles
+        start = time.perf_counter()
+        for _ in range(TOKENS):
+            token, state = extend(params, token, state)
+            jax.block_until_ready(token)
+        times.append((time.perf_counter() - start) / TOKENS)
+    return _summary(times[1:])
+
+
+def main(text: str) -> None:
+    """Reads the request; what goes wrong in a foreseen way becomes the cell's status."""
+    end_with_parent()
+    request = CellRequest(**json.loads(text))
+    start_jax()
+    jax.config.update("jax_enable_compilation_cache", False)  # compile_seconds are of compiling
+    try:
+        cell(request)
+    except StoppedError as stopped:
+        say(status=stopped.status, reason=stopped.reason)
+    except UserError as error:
+        say(status="failed", reason=str(error))
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        say(status="does not fit", reason=_out_of_memory(error))
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(sys.argv[1])

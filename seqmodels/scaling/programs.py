@@ -1,0 +1,109 @@
+"""What a cell of a scaling table runs: a language model's forward pass, training step and token."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from seqmodels.arrays import Array, Int, Params, State
+from seqmodels.model import Model, build_model
+from seqmodels.presets import PRESETS, preset
+from seqmodels.tasks.base import Batch, Split, generator
+from seqmodels.tasks.files.text import Text
+from seqmodels.training.optimizer import Optimizer, make_optimizer
+from seqmodels.training.sharding import by_row, replicated, traced_under
+from seqmodels.training.step import initial_state, jit_train_step, make_train_step
+
+MIXERS = (*(name for name in PRESETS if name != "bidirectional"), "plain")
+"""The presets of causal models, and ``plain``: ``global`` with all scores at once in memory."""
+
+
+class RandomBytes:
+    """The text task on random bytes instead of files."""
+
+    spec = Text.spec
+    metrics = Text.metrics
+
+    def examples(self, split: Split, length: int) -> int | None:
+        """They are endless."""
+        del split, length
+
+    def chance(self, split: Split, length: int) -> float:
+        """8 bits per byte: all are as likely."""
+        del split, length
+        return 8.0
+
+    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+        """Bytes [B, L] and, at each position, the byte that follows [B, L]."""
+        tokens = generator(0, split, step).integers(0, 256, (batch_size, length + 1), np.int32)
+        weights = np.ones((batch_size, length), np.float32)
+        return Batch(tokens[:, :-1], tokens[:, 1:], weights)
+
+
+class LanguageModel(NamedTuple):
+    """A model of the next byte at one length, its optimizer, and what it is fed."""
+
+    model: Model
+    optimizer: Optimizer
+    rows: int
+    """B"""
+    length: int
+
+    def batch(self) -> Batch:
+        """Random bytes."""
+        return RandomBytes().batch("train", 0, self.rows, self.length)
+
+    def state(self) -> Any:
+        """The state before the first training step."""
+        return initial_state(self.model, self.optimizer, 0)
+
+    def step(self) -> Callable:
+        """One training step: (state, batch) to (state, report)."""
+        return make_train_step(self.model, RandomBytes(), self.optimizer, 1, 0)
+
+    def jit_step(self, mesh: Mesh) -> Any:
+        """The step jitted over a mesh, as in training."""
+        return jit_train_step(self.model, RandomBytes(), self.optimizer, 1, 0, mesh)
+
+    def jit_forward(self, mesh: Mesh) -> Any:
+        """(params, batch) to scores [B, L, V], jitted over a mesh."""
+        forward = traced_under(mesh, lambda params, batch: self.model.apply(params, batch, None))
+        return jax.jit(
+            forward, in_shardings=(replicated(mesh), by_row(mesh)), out_shardings=by_row(mesh)
+        )
+
+    def jit_extend(self, mesh: Mesh) -> Any:
+        """(params, tokens, state) to the likeliest next tokens [B, 1] and the state, in place."""
+
+        def extend(
+            params: Params, tokens: Int[Array, "B C"], state: State
+        ) -> tuple[Int[Array, "B 1"], State]:
+            scores, state = self.model.extend(params, tokens, state)
+            return jnp.argmax(scores[:, -1:], axis=-1).astype(jnp.int32), state
+
+        return jax.jit(traced_under(mesh, extend), donate_argnums=2)
+
+
+def language_model(section: dict[str, Any], length: int, rows: int) -> LanguageModel:
+    """The model of a config's ``model`` section on bytes, trained with clipping and AdamW."""
+    optimizer = make_optimizer(1e-3, 10, 0.0, 0.01, 0.9, 0.999, 1.0, steps=10**6)
+    return LanguageModel(build_model(section, Text.spec, length), optimizer, rows, length)
+
+
+def model_section(mixer: str, width: int, depth: int, dtype: str) -> dict[str, Any]:
+    """The ``model`` section of one of MIXERS, causal, with a score at each position."""
+    section = preset(
+        "global" if mixer == "plain" else mixer,
+        parameters=1,
+        depth=depth,
+        causal=True,
+        pooling=None,
+        width=width,
+        dtype=dtype,
+    )
+    if mixer == "plain":
+        section["mixers"] = {"global": section["mixers"]["global"] | {"plain": True}}
+    return section

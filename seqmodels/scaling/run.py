@@ -1,0 +1,268 @@
+"""Cost against length: a table of mixers by lengths, each cell measured in its own process."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from seqmodels.config import differing_keys, to_dict
+from seqmodels.csv_files import write_csv
+from seqmodels.errors import UserError
+from seqmodels.json_files import UnreadableError, convert, read_json, write_json
+from seqmodels.machine import describe_machine
+from seqmodels.paths import local_path
+from seqmodels.scaling.child import run_child
+from seqmodels.scaling.files import (
+    DONE,
+    EMPTY,
+    TIMES,
+    ScalingFile,
+    read_cell,
+)
+from seqmodels.scaling.quality import measure_quality, require_tasks
+from seqmodels.scaling.results import summarise
+from seqmodels.scaling.settings import Settings, read_settings
+from seqmodels.scaling.targets import ENVIRONMENT, require_target
+from seqmodels.scaling.terminal import cell_line, print_scaling
+from seqmodels.training.environment import command
+from seqmodels.training.startup import overlooked_card
+from seqmodels.training.workdir import held_folder, require_utf8
+
+CELL = "seqmodels.scaling.cell"
+"""The module that measures one."""
+
+FREE = ("mixers", "lengths", "from_length", "quality", "limits")
+"""Sections of a config that may change in a folder: its cells stay what they are."""
+
+
+def scale(
+    config: ConfigDict,
+    config_file: str,
+    workdir: str,
+    target: str | None = None,
+    within: dict[str, float] | None = None,
+    tasks: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Measures a config's cells in a folder, or those that it lacks; prints and stores the table.
+
+    Whatever a cell does (it doesn't fit, takes too long, crashes) is its result, and the next
+    one's turn comes. Cells that are done are not measured again, unless their file in ``cells/``
+    is deleted; those that a limit or a crash ended are, if the limits have changed.
+
+    Args:
+      config: what to measure.
+      config_file: where it was read, with its arguments.
+      workdir: the folder.
+      target: a machine to compile for instead, such as ``tpu:v5e:4x4``.
+      within: limits, "gib" and "seconds", to find the longest sequence for.
+      tasks: what to train each cell on, by their names in :data:`QUALITY_TASKS`.
+
+    Returns:
+      The content of ``scaling.json``.
+    """
+    if target is not None:
+        require_target(target)
+        jax.config.update("jax_platforms", "cpu")  # the extra's own looks for its device, and waits
+    settings = read_settings(config)
+    require_tasks(tasks)
+    require_utf8(workdir)
+    folder = local_path(workdir, "--workdir=")
+    with held_folder(folder):
+        return _scale(settings, config, config_file, folder, target, within or {}, tasks)
+
+
+def _scale(
+    settings: Settings,
+    config: ConfigDict,
+    config_file: str,
+    folder: Path,
+    target: str | None,
+    within: dict[str, float],
+    tasks: tuple[str, ...],
+) -> dict[str, Any]:
+    _open(folder, config, target)
+    if target is None and (card := overlooked_card()):
+        print(f"warning: {card}", file=sys.stderr, flush=True)
+    table = _Table(settings, folder, target)
+    results = _results(config_file, target)
+    try:
+        table.fill()
+        if tasks:
+            results["quality"] = measure_quality(settings, config_file, folder, tasks, table.cells)
+    finally:  # what is done is kept, also after Ctrl-C
+        results.setdefault("quality", _stored_quality(folder))
+        results["cells"] = list(table.cells.values())
+        results |= summarise(results["cells"], settings.from_length, within)
+        _write(folder, results)
+    print_scaling(results)
+    print(f"{folder}/scaling.json and scaling.csv hold it all")
+    return results
+
+
+def _results(config_file: str, target: str | None) -> dict[str, Any]:
+    return {
+        "kind": "scaling",
+        "config": config_file,
+        "command": command(),
+        "machine": describe_machine(),
+        "target": target,
+    }
+
+
+def _stored_quality(folder: Path) -> list[Any]:
+    """What was trained before; it is trained or read again with --quality."""
+    file = folder / "scaling.json"
+    try:
+        stored = read_json(file, dict[str, Any])
+        if stored is not None:
+            convert(stored, ScalingFile, str(file))
+    except UnreadableError as error:
+        _warn(f"{error}; it is written anew, without scores: --quality finds them again")
+        return []
+    return stored["quality"] if stored is not None else []
+
+
+def _warn(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr, flush=True)
+
+
+def _open(folder: Path, config: ConfigDict, target: str | None) -> None:
+    """Makes the folder or checks that it holds this scaling."""
+    plain = to_dict(config) | {"target": target}
+    try:
+        stored = read_json(folder / "config.json", dict[str, Any])
+    except UnreadableError as error:
+        raise UnreadableError(f"{error}; put back a copy of it, or choose another folder") from None
+    if stored is None:
+        if any(folder.glob("[!.]*")) and list(folder.glob("[!.]*")) != [folder / "cells"]:
+            raise UserError(f"--workdir={folder} holds something else; choose another folder")
+        if any(folder.glob("cells/*")):
+            raise UserError(
+                f"--workdir={folder} holds cells and no config.json that says of what; choose "
+                "another folder"
+            )
+    else:
+        if "mixers" not in stored:
+            raise UserError(f"--workdir={folder} holds a run, not a scaling; choose another folder")
+        kept = [
+            {key: value for key, value in each.items() if key not in FREE}
+            for each in (stored, plain)
+        ]
+        if differing := differing_keys(*kept):
+            raise UserError(
+                f"--workdir={folder} holds another scaling: {'; '.join(differing)}. "
+                "Choose another folder, or the same config"
+            )
+    try:
+        (folder / "cells").mkdir(parents=True, exist_ok=True)
+        if stored is not None and stored.get("limits") != plain["limits"]:
+            _forget_ended(folder / "cells")  # before the config says that it was done
+        write_json(folder / "config.json", plain)
+    except OSError as error:
+        raise UserError(
+            f"--workdir={folder} can't be written ({error.strerror}); choose another folder"
+        ) from None
+
+
+def _forget_ended(cells: Path) -> None:
+    """Deletes the cells that a limit or a crash ended."""
+    for file in cells.glob("*.json"):
+        mixer, _, length = file.stem.rpartition("-")
+        with contextlib.suppress(UnreadableError, ValueError):
+            cell = read_cell(cells, mixer, int(length))
+            if cell is not None and cell["status"] not in DONE:
+                file.unlink(missing_ok=True)
+
+
+class _Table:
+    """The cells of a folder, and the ones still to do."""
+
+    def __init__(self, settings: Settings, folder: Path, target: str | None):
+        self.settings = settings
+        self.folder = folder / "cells"
+        self.target = target
+        self.cells: dict[tuple[str, int], Any] = {}
+        for place in self._all():
+            try:
+                cell = read_cell(self.folder, *place)
+            except UnreadableError as error:
+                _warn(f"{error}; it is measured again")
+                continue
+            if cell is not None:
+                self.cells[place] = cell
+
+    def _all(self) -> Iterator[tuple[str, int]]:
+        """Short lengths first: all mixers soon have some cells."""
+        for length in self.settings.lengths:
+            for mixer in self.settings.mixers:
+                yield mixer, length
+
+    def fill(self) -> None:
+        """Measures what is missing."""
+        missing = [place for place in self._all() if place not in self.cells]
+        whole = len(self.settings.lengths) * len(self.settings.mixers)
+        if len(missing) < whole:
+            print(f"{whole - len(missing)} of {whole} cells are done already", flush=True)
+        start = time.monotonic()
+        for number, place in enumerate(missing, 1):
+            cell = self._measure(*place)
+            write_json(self.folder / f"{place[0]}-{place[1]}.json", cell)
+            self.cells[place] = cell
+            minutes = (time.monotonic() - start) / 60
+            print(f"[{number}/{len(missing)}, {minutes:.1f} min] {cell_line(cell)}", flush=True)
+        self.cells = {place: self.cells[place] for place in self._all()}
+
+    def _measure(self, mixer: str, length: int) -> Any:
+        settings = self.settings
+        shorter = [
+            cell
+            for (name, _), cell in self.cells.items()
+            if name == mixer and cell["length"] < length and cell["step_seconds"] is not None
+        ]
+        request = {
+            "mixer": mixer,
+            "length": length,
+            "width": settings.width,
+            "depth": settings.depth,
+            "dtype": settings.dtype,
+            "batch_size": settings.batch_size,
+            "repeats": settings.repeats,
+            "memory_gib": settings.limits.memory_gib,
+            "seconds": settings.limits.seconds,
+            "target": self.target,
+            "previous": max(shorter, key=lambda cell: cell["length"], default=None),
+        }
+        environment = ENVIRONMENT if self.target is not None else None
+        ending = run_child(CELL, request, *settings.limits, environment)
+        cell = EMPTY | {"mixer": mixer, "length": length} | ending.found
+        if ending.status is not None:
+            cell |= {"status": ending.status, "reason": ending.reason}
+        elif cell["status"] is None:
+            cell |= {"status": "failed", "reason": "ended without a result"}
+        return cell
+
+
+def _write(folder: Path, results: dict[str, Any]) -> None:
+    """``scaling.json``, and ``scaling.csv`` with a row a cell."""
+    write_json(folder / "scaling.json", results)
+    write_csv(folder / "scaling.csv", list(_flat(_full())), map(_flat, results["cells"]))
+
+
+def _full() -> dict[str, Any]:
+    times = dict.fromkeys(("median", "low", "high", "repeats"))
+    return EMPTY | {name: times for name in EMPTY if name in TIMES}
+
+
+def _flat(cell: dict[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name, value in cell.items():
+        if isinstance(value, dict):
+            row |= {f"{name}_{part}": each for part, each in value.items()}
+        elif name not in TIMES:
+            row[name] = value
+    return row

@@ -1,0 +1,131 @@
+"""The runs of a sweep, and the groups of them that are compared."""
+
+import hashlib
+import json
+import re
+from typing import Any, NamedTuple
+
+from seqmodels.sweeps.points import Between
+
+Overrides = list[tuple[str, str]]
+HASHED = 12
+"""Letters of the hash in a run's name."""
+
+
+class Run(NamedTuple):
+    """One run of a sweep."""
+
+    name: str
+    """That of its folder, made of the arguments and overrides (:func:`make_run`)."""
+    arguments: dict[str, Any]
+    """Of ``get_config``."""
+    overrides: dict[str, Any]
+    """Keys of the config, by dotted path."""
+    size: dict[str, Any]
+    """Parameters, FLOPs and bytes of state of its model."""
+
+
+class Setting(NamedTuple):
+    """What is tuned of a group, and what follows from it."""
+
+    values: dict[str, Any]
+    """Keys of the config without the seed; a value may be a Between."""
+    fixed: dict[str, Any]
+    """What its runs set besides: overrides of the command line, and a matched width."""
+    size: dict[str, Any]
+    """Of its model."""
+
+
+class Group(NamedTuple):
+    """What is compared with the other groups: one choice of arguments."""
+
+    arguments: dict[str, Any]
+    settings: list[Setting]
+    """All set the same keys besides their values."""
+    seeds: list[int | None]
+    """What each setting is repeated over; None leaves the config's."""
+    bare_names: bool = False
+    """Whether its runs are named by a hash alone, as in sweeps of earlier versions."""
+
+    @property
+    def text(self) -> str:
+        """The arguments as a config takes them: ``mixer=lstm,length=64``."""
+        return argument_text(self.arguments)
+
+    def runs(self, setting: Setting) -> list[Run]:
+        """A setting's runs, one a seed."""
+        seeds = [{} if seed is None else {"seed": seed} for seed in self.seeds]
+        made = [
+            make_run(self.arguments, {**setting.values, **seed, **setting.fixed}, setting.size)
+            for seed in seeds
+        ]
+        return [bare(run) for run in made] if self.bare_names else made
+
+    def beside(self, run: Run) -> list[Run]:
+        """The runs of the setting that one of the group's is of; of the group's size for it."""
+        values = self.values_of(run)
+        fixed = {k: v for k, v in run.overrides.items() if k in self.settings[0].fixed}
+        size = next((s.size for s in self.settings if _may_be(s.values, values)), run.size)
+        return self.runs(Setting(values, fixed, size))
+
+    def values_of(self, run: Run) -> dict[str, Any]:
+        """What is tuned of a run."""
+        others = {"seed", *self.settings[0].fixed}
+        return {key: value for key, value in run.overrides.items() if key not in others}
+
+
+def _may_be(values: dict[str, Any], drawn: dict[str, Any]) -> bool:
+    """Whether values, of which some are ranges, may have been drawn as some others."""
+
+    def is_in(value: Any, other: Any) -> bool:
+        if isinstance(value, Between):
+            return isinstance(other, int | float) and value.low <= other <= value.high
+        return json.dumps(value) == json.dumps(other)
+
+    return values.keys() == drawn.keys() and all(is_in(values[k], drawn[k]) for k in drawn)
+
+
+def setting_text(values: dict[str, Any]) -> str:
+    """A text by which settings are told apart."""
+    return json.dumps(values, sort_keys=True)
+
+
+def settings_to_try(group: Group, trials: int) -> int:
+    """How many settings a search of so many tries: not more than a group without ranges has."""
+    ranges = any(isinstance(v, Between) for s in group.settings for v in s.values.values())
+    return trials if ranges else min(trials, len(group.settings))
+
+
+def argument_text(arguments: dict[str, Any]) -> str:
+    """The argument of ``get_config``.
+
+    >>> argument_text({"mixer": "lstm", "length": 64})
+    'mixer=lstm,length=64'
+    """
+    return ",".join(f"{name}={value}" for name, value in arguments.items())
+
+
+def make_run(arguments: dict[str, Any], overrides: dict[str, Any], size: dict[str, Any]) -> Run:
+    """A run, named by its arguments and overrides, so far as there is room, and by their hash.
+
+    >>> make_run({"mixer": "lstm"}, {"optimizer.learning_rate": 0.01, "seed": 1}, {}).name
+    'mixer=lstm,learning_rate=0.01,seed=1-47ebd8bc77d1'
+    """
+    canonical = json.dumps([arguments, overrides], sort_keys=True)
+    digest = hashlib.sha256(canonical.encode()).hexdigest()[:HASHED]
+    named = [f"{k.rsplit('.', 1)[-1]}={v}" for k, v in {**arguments, **overrides}.items()]
+    words = re.sub(r"[^A-Za-z0-9.,=+-]+", "_", ",".join(named)).lstrip(".")[:80]
+    return Run(f"{words}-{digest}" if words else digest, arguments, overrides, size)
+
+
+def bare(run: Run) -> Run:
+    """The same run, named by its hash alone."""
+    return run._replace(name=run.name[-HASHED:])
+
+
+def override_texts(overrides: dict[str, Any]) -> Overrides:
+    """Overrides as the command line takes them."""
+    return [
+        (key, str(tuple(value) if isinstance(value, list) else value))
+        for key, value in overrides.items()
+    ]

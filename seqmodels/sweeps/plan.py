@@ -1,0 +1,254 @@
+"""The plan of a sweep: every run that it takes, checked, sized and named."""
+
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from seqmodels.config import construct, flatten, load_config, load_sweep, override, to_dict
+from seqmodels.errors import ConfigError, UserError
+from seqmodels.sweeps.groups import (
+    Group,
+    Overrides,
+    Run,
+    Setting,
+    argument_text,
+    override_texts,
+)
+from seqmodels.sweeps.matching import (
+    Match,
+    UnmatchedError,
+    common_targets,
+    match_width,
+    measure,
+)
+from seqmodels.sweeps.points import Between, Point, require_points, split
+from seqmodels.training.experiment import Experiment, build_experiment
+from seqmodels.training.optimizer import make_optimizer
+
+WIDTH = "model.width"
+"""What a match sets."""
+
+
+class Plan(NamedTuple):
+    """A sweep: what to run, and by what it is judged."""
+
+    config: str
+    groups: list[Group]
+    runs: list[Run]
+    """Those that are known in advance; of a search none."""
+    score: str
+    higher_is_better: bool
+    match: Match | None
+    search: str
+    trials: int | None
+    """Of a search: how many settings of each group are tried."""
+    common: dict[str, str]
+    """Overrides of the command line, which hold for all."""
+
+
+def make_plan(
+    spec: str,
+    common: Overrides,
+    match: Match | None,
+    search: str,
+    trials: int | None,
+    widths: Mapping[str, int] | None = None,
+) -> Plan:
+    """Reads ``sweep()`` and builds what its points describe: a mistake shows before any run.
+
+    Args:
+      spec: the config file, with arguments that all points share.
+      common: overrides that all points share, which win over a point's own.
+      match: the size that each setting's model is brought to, by ``model.width``.
+      search: "grid" runs every point; "random" and "tpe" propose settings while they run.
+      trials: of a search: how many settings of each group are tried.
+      widths: widths of groups, by the text of their arguments, that were matched otherwise.
+
+    Raises:
+      ConfigError: a point that can't be run, in one line.
+      UserError: flags that don't fit together.
+    """
+    file, _, argument = spec.partition(":")
+    if (trials is None) != (search == "grid"):
+        raise UserError(
+            f"--search={search} takes --trials=N, the settings to try of each group; "
+            "--search=grid, which tries all, takes none"
+        )
+    points = require_points(load_sweep(file), file)
+    by_arguments: dict[str, list[Point]] = {}
+    for point in points:
+        by_arguments.setdefault(argument_text(split(point)[0]), []).append(point)
+    groups, scores, models, unmatched = [], set(), [], []
+    for own in by_arguments.values():
+        arguments = _shared(file, argument) | split(own[0])[0]
+        if twice := _shared(file, argument).keys() & split(own[0])[0].keys():
+            raise ConfigError(f"--config={file}:{argument}: sweep() sets {min(twice)!r} itself")
+        width = (widths or {}).get(argument_text(arguments))
+        builder = _Builder(file, arguments, dict(common), match, width)
+        groups.append(builder.group(own))
+        scores |= builder.scores
+        models += builder.models
+        unmatched += builder.unmatched
+    if unmatched:
+        assert match is not None
+        raise ConfigError(f"{unmatched[0]}; {common_targets(models, match)}")
+    if len(scores) > 1:
+        shown = ", ".join(sorted(score for score, _ in scores))
+        raise ConfigError(f"{file}: sweep() mixes tasks that are judged by {shown}; take one")
+    score, higher_is_better = scores.pop()
+    if search == "grid":
+        for group, name in ((g, n) for g in groups for s in g.settings for n in s.values.items()):
+            if isinstance(name[1], Between):
+                raise ConfigError(
+                    f"{file}: {name[0]} of {group.text or 'the sweep'} is a range; "
+                    "take --search=random or tpe, with --trials=N"
+                )
+    # The first setting of every group, then the second: an early look compares all.
+    rounds = itertools.zip_longest(*([g.runs(s) for s in g.settings] for g in groups))
+    known = [run for row in rounds for runs in row if runs for run in runs]
+    runs = known if search == "grid" else []
+    return Plan(spec, groups, runs, score, higher_is_better, match, search, trials, dict(common))
+
+
+def _shared(file: str, argument: str) -> dict[str, Any]:
+    """The arguments behind the colon of ``FILE:NAME=VALUE``."""
+    shared: dict[str, Any] = {}
+    for part in filter(None, argument.split(",")):
+        key, _, shared[key] = part.partition("=")
+    return shared
+
+
+class _Built(NamedTuple):
+    """What is known of a config when it has been built."""
+
+    size: dict[str, Any]
+    width: int | None
+    """That matches; None without a match."""
+    steps: int
+
+
+class _Builder:
+    """Builds the settings of a group, whole as they are run; what they share is built once."""
+
+    def __init__(
+        self,
+        file: str,
+        arguments: dict[str, Any],
+        common: dict[str, str],
+        match: Match | None,
+        width: int | None,
+    ):
+        self._spec = f"{file}:{argument_text(arguments)}"
+        self._arguments = arguments
+        self._common = common
+        self._match = match
+        self._width = width
+        self._built: dict[str, _Built] = {}
+        self._widths: dict[str, int | None] = {}
+        self.scores: set[tuple[str, bool]] = set()
+        self.models: list[tuple[Experiment, ConfigDict]] = []
+        """Those that are matched."""
+        self.unmatched: list[UnmatchedError] = []
+        """What is wrong with those of them that have no width for the target."""
+
+    def group(self, points: list[Point]) -> Group:
+        """The group of some points; each seed is built with the first setting."""
+        values: list[dict[str, Any]] = []
+        seeds: list[int | None] = []
+        for point in points:
+            own = {k: v for k, v in split(point)[1].items() if k not in self._common}
+            seed = own.pop("seed", None)
+            if seed not in seeds:
+                seeds.append(seed)
+            if own not in values:
+                values.append(own)
+        settings = [self._setting(own, {}) for own in values]
+        for seed in seeds:
+            if seed is not None:
+                self._setting(values[0], {"seed": seed})
+        return Group(self._arguments, settings, seeds)
+
+    def _setting(self, values: dict[str, Any], seed: dict[str, Any]) -> Setting:
+        """Builds a setting; of ranges each end with each of the others, as they may be drawn."""
+        shown = argument_text(values | seed)
+        name = f"{self._spec} with {shown}" if shown else self._spec
+        if self._match is not None and (WIDTH in values or WIDTH in self._common):
+            raise ConfigError(f"{name}: --match chooses {WIDTH}; don't set it")
+        ranges = {key: value for key, value in values.items() if isinstance(value, Between)}
+        fixed: dict[str, Any] = {}
+        sizes = []
+        try:
+            self._require_fractions(ranges)
+            for ends in itertools.product(*ranges.values()):
+                drawn = values | dict(zip(ranges, ends, strict=True)) | seed
+                config = self._config(drawn)
+                built = self._build(config, name)
+                sizes.append(built.size)
+                fixed = {key: v for key, v in flatten(config).items() if key in self._common}
+                if built.width is not None:
+                    fixed[WIDTH] = built.width
+        except ConfigError as error:
+            raise ConfigError(f"{name}: {error}") from None
+        if any(size != sizes[0] for size in sizes):
+            raise ConfigError(
+                f"{name}: the size of the model depends on {' or '.join(ranges)}, which is a range "
+                "here; list its values"
+            )
+        return Setting(values, fixed, sizes[0])
+
+    def _config(self, values: dict[str, Any]) -> ConfigDict:
+        config = load_config(self._spec, override_texts(values))
+        for key, text in self._common.items():
+            override(config, key, text)
+        return config
+
+    def _require_fractions(self, ranges: dict[str, Between]) -> None:
+        """Refuses a range of what takes whole numbers alone: others are drawn from it."""
+        if ranges:
+            now = flatten(load_config(self._spec))
+            for key, (low, high) in ranges.items():
+                if type(now.get(key)) is int:
+                    middle = math.sqrt(low * high)
+                    raise ConfigError(
+                        f"{key} takes whole numbers (now {now[key]}), and a range draws others, "
+                        f"such as {middle:.4g}; list its values: ({low:.0f}, {high:.0f})"
+                    )
+
+    def _build(self, config: ConfigDict, name: str) -> _Built:
+        """Builds a config and measures its model; one that knows another optimizer, that alone."""
+        rest = {key: value for key, value in to_dict(config).items() if key != "optimizer"}
+        key = json.dumps(rest, sort_keys=True)
+        if key in self._built:
+            steps = self._built[key].steps
+            optimizer: Any = config.optimizer
+            construct(make_optimizer, optimizer, "optimizer", steps=steps)
+            return self._built[key]
+        experiment = build_experiment(config)
+        width = None
+        if self._match is not None:
+            unseeded = json.dumps({k: v for k, v in rest.items() if k != "seed"}, sort_keys=True)
+            if unseeded not in self._widths:
+                self.models.append((experiment, config))
+                self._widths[unseeded] = self._width or self._matched(experiment, config, name)
+            width = self._widths[unseeded]
+            if width is not None:
+                override(config, WIDTH, str(width))
+                experiment = build_experiment(config)
+        spec = experiment.task.spec
+        self.scores.add((spec.score, spec.higher_is_better))
+        size = measure(experiment.model, experiment.train.length)._asdict()
+        self._built[key] = _Built(size, width, experiment.train.steps)
+        return self._built[key]
+
+    def _matched(self, experiment: Experiment, config: ConfigDict, name: str) -> int | None:
+        """The width that matches; where none does, None, and what is wrong is kept for later."""
+        assert self._match is not None
+        try:
+            return match_width(experiment, config, self._match, name)
+        except UnmatchedError as error:
+            self.unmatched.append(error)
+            return None

@@ -1,0 +1,188 @@
+"""``sweep.json``: what a sweep's folder holds, with every point of it and the size of each."""
+
+import sys
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, NotRequired, TypedDict
+
+from seqmodels.config import differing_keys, load_config, to_dict
+from seqmodels.errors import UserError
+from seqmodels.json_files import UnreadableError, read_json, write_json
+from seqmodels.secrets import shown_command
+from seqmodels.sweeps.groups import HASHED, Run, argument_text, override_texts
+from seqmodels.sweeps.matching import TOLERANCE, Measure
+from seqmodels.sweeps.plan import WIDTH, Plan
+from seqmodels.sweeps.trials import Point, Trial, point_of, run_of
+from seqmodels.training.run_files import read_run_file
+
+OWN = ("trials", "slurm", "sweep.sqlite3*", "workers.txt", "summary.json", "summary.csv", ".*")
+"""What a sweep may have left in a folder before or beside its ``sweep.json``."""
+
+
+class MatchFile(TypedDict):
+    """What every model is brought to, if to anything."""
+
+    by: Measure | None
+    target: float | None
+    tolerance: float
+    widths: NotRequired[Literal["each setting", "first setting"]]
+    """Whose width was matched; absent in folders of versions that matched each group's first
+    setting, and gave its width and size to all."""
+
+
+class SweepFile(TypedDict):
+    """``sweep.json``."""
+
+    kind: Literal["sweep"]
+    id: str
+    """What the names of its studies carry."""
+    config: str
+    common: dict[str, str]
+    match: MatchFile
+    search: Literal["grid", "random", "tpe"]
+    command: str
+    score: str
+    higher_is_better: bool
+    points: list[Point]
+
+
+def read_sweep(folder: Path) -> SweepFile | None:
+    """A folder's ``sweep.json``; None where there is none.
+
+    Raises:
+      UnreadableError: it holds something else.
+    """
+    try:
+        return read_json(folder / "sweep.json", SweepFile)
+    except UnreadableError as error:
+        raise UnreadableError(
+            f"{error}; put back a copy of it, or delete it to go on with the same command"
+        ) from None
+
+
+def require_sweep_folder(folder: Path) -> None:
+    """Refuses a folder that holds something else than a sweep; an empty or missing one is fine."""
+    if not folder.is_dir() or (folder / "sweep.json").exists():
+        return
+    own = {path for pattern in OWN for path in folder.glob(pattern)}
+    if set(folder.glob("*")) - own:
+        holds = "a run" if (folder / "config.json").exists() else "other files"
+        raise UserError(f"--workdir={folder} holds {holds} and no sweep; choose another folder")
+
+
+def first_widths(stored: SweepFile | None) -> dict[str, int]:
+    """The widths that a folder of an earlier version goes on with, by its groups' arguments."""
+    if stored is None or stored["match"]["by"] is None:
+        return {}
+    if stored["match"].get("widths") == "each setting":
+        return {}
+    found = {argument_text(p["arguments"]): p["overrides"].get(WIDTH) for p in stored["points"]}
+    return {group: width for group, width in found.items() if type(width) is int and width > 0}
+
+
+def has_bare_names(stored: SweepFile | None) -> bool:
+    """Whether the runs of a folder are named by their hashes alone: an earlier version began it."""
+    return stored is not None and any(len(point["name"]) == HASHED for point in stored["points"])
+
+
+def store_plan(plan: Plan, folder: Path, widths: dict[str, int]) -> str:
+    """Writes a plan's ``sweep.json``, or adds its new points to the one that is there.
+
+    Args:
+      plan: the plan.
+      folder: the sweep's.
+      widths: those that :func:`first_widths` found.
+
+    Returns:
+      The sweep's identity, which its studies carry in their names.
+
+    Raises:
+      UserError: the folder holds another sweep, or runs of another version of the config.
+    """
+    stored = read_sweep(folder)
+    match: dict[str, Any] = {"by": None, "target": None}
+    if plan.match is not None:
+        match = plan.match._asdict()
+    match["tolerance"] = TOLERANCE
+    described = {
+        "config": plan.config,
+        "common": plan.common,
+        "match": match,
+        "search": plan.search,
+    }
+    if stored is not None:
+        kept = {key: value for key, value in stored["match"].items() if key != "widths"}
+        old = {"config": stored["config"], "common": stored["common"], "search": stored["search"]}
+        if differing := differing_keys({**old, "match": kept}, to_dict(described)):
+            raise UserError(
+                f"--workdir={folder} holds another sweep: {'; '.join(differing)}. Choose another "
+                "folder, or the same command"
+            )
+    _require_same_configs(plan.runs, folder, plan.config)
+    identity = uuid.uuid4().hex[:8] if stored is None else stored["id"]
+    if plan.match is not None:
+        match["widths"] = "first setting" if widths else "each setting"
+    # What a search has proposed before stays among the points.
+    points = [point_of(run) for run in plan.runs] or (stored["points"] if stored else [])
+    _write(
+        folder,
+        {
+            "kind": "sweep",
+            "id": identity,
+            **described,
+            "command": shown_command(),
+            "score": plan.score,
+            "higher_is_better": plan.higher_is_better,
+            "points": points,
+        },
+    )
+    return identity
+
+
+def known_runs(folder: Path) -> list[Run]:
+    """The runs that a search has proposed: those of ``sweep.json``, and the trials' own."""
+    stored = read_sweep(folder)
+    runs = {point["name"]: run_of(point) for point in (stored["points"] if stored else [])}
+    for file in sorted(folder.glob("trials/*/trial.json")):
+        try:
+            found = Trial(folder, file.parent.name).read()
+        except UnreadableError:  # it is said, and written anew, where its run is entered
+            continue
+        if found is not None:
+            runs[found["name"]] = run_of(found)
+    return list(runs.values())
+
+
+def add_points(folder: Path, runs: Iterable[Run]) -> None:
+    """Adds to ``sweep.json`` the points that a search has proposed."""
+    stored = read_sweep(folder)
+    assert stored is not None
+    points = {point["name"]: point for point in stored["points"]}
+    points |= {run.name: point_of(run) for run in runs}
+    if list(points.values()) != stored["points"]:
+        _write(folder, {**stored, "points": list(points.values())})
+
+
+def _write(folder: Path, content: Any) -> None:
+    write_json(folder / "sweep.json", content)
+
+
+def _require_same_configs(runs: list[Run], folder: Path, spec: str) -> None:
+    """Refuses a config file that has changed under the runs that lie here."""
+    file = spec.partition(":")[0]
+    for run in runs:
+        try:
+            stored = read_run_file(Trial(folder, run.name).folder, "config.json")
+        except UnreadableError as error:  # the others go on
+            print(f"warning: {error}; nothing is held against it", file=sys.stderr, flush=True)
+            continue
+        if stored is not None:
+            config = load_config(
+                f"{file}:{argument_text(run.arguments)}", override_texts(run.overrides)
+            )
+            if differing := differing_keys(stored, to_dict(config)):
+                raise UserError(
+                    f"--workdir={folder} holds a sweep of another version of {file}: run "
+                    f"{run.name} has {'; '.join(differing)}. Choose another folder"
+                )

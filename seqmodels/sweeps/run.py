@@ -1,0 +1,245 @@
+"""A sweep: its runs are planned, dealt out to workers, watched and summarised."""
+
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from seqmodels.errors import UserError
+from seqmodels.paths import local_path
+from seqmodels.secrets import shown_command
+from seqmodels.sweeps.display import SweepDisplay, print_plan
+from seqmodels.sweeps.groups import Overrides, bare, settings_to_try
+from seqmodels.sweeps.local_workers import LocalWorkers
+from seqmodels.sweeps.matching import read_match
+from seqmodels.sweeps.plan import Plan, make_plan
+from seqmodels.sweeps.plan_file import (
+    add_points,
+    first_widths,
+    has_bare_names,
+    known_runs,
+    read_sweep,
+    require_sweep_folder,
+    store_plan,
+)
+from seqmodels.sweeps.slurm import SlurmJobs, require_slurm
+from seqmodels.sweeps.storage import PATIENCE_SECONDS, PatientStorage, shown_place
+from seqmodels.sweeps.studies import Studies
+from seqmodels.sweeps.summary import write_summary
+from seqmodels.sweeps.trials import folder_lock
+from seqmodels.sweeps.worker import Orders
+from seqmodels.training.interruption import Interruption, RunInterruptedError
+from seqmodels.training.workdir import require_utf8
+
+LOOK_SECONDS = 1.0
+ROUNDS = 5
+"""How often workers are called again for runs that the storage has lost."""
+
+
+class SweepOptions(NamedTuple):
+    """How a sweep is run; the flags of sweep.py."""
+
+    workers: int
+    search: str = "grid"
+    trials: int | None = None
+    prune: bool = False
+    storage: str | None = None
+    match: str | None = None
+    target: float | None = None
+    dry_run: bool = False
+    slurm: str | None = None
+    heartbeat: int = 10
+    patience: float = PATIENCE_SECONDS
+
+
+def run_sweep(
+    spec: str, overrides: Overrides, workdir: str, train: Path, options: SweepOptions
+) -> None:
+    """Runs what ``sweep()`` of a config file returns, each point by train.py in its own folder.
+
+    The same command again goes on: what has finished is never run again, points that have been
+    added are. On another machine that reaches the folder and the storage it adds workers.
+
+    Args:
+      spec: the config file, with arguments that all points share.
+      overrides: keys of the config that all points share.
+      workdir: the sweep's folder.
+      train: the script train.py.
+      options: how.
+
+    Raises:
+      UserError: a point that can't be run, a folder that holds something else, a storage that is
+        lost, or an interruption, each in one line.
+    """
+    match = read_match(options.match, options.target)
+    stored, widths = None, {}
+    folder = local_path(workdir, "--workdir=").absolute()
+    if not options.dry_run:
+        require_utf8(workdir)
+        require_sweep_folder(folder)
+        stored = read_sweep(folder)
+        widths = first_widths(stored)
+    plan = make_plan(spec, overrides, match, options.search, options.trials, widths)
+    if has_bare_names(stored):
+        groups = [group._replace(bare_names=True) for group in plan.groups]
+        plan = plan._replace(groups=groups, runs=[bare(run) for run in plan.runs])
+    if options.dry_run:
+        print_plan(plan.groups, plan.runs, options.trials)
+        total = sum(_expected(plan, index) for index in range(len(plan.groups)))
+        print(f"{total} runs; none was begun (--dry-run)")
+        return
+    if options.slurm is not None:
+        require_slurm(options.slurm)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--workdir={workdir} can't be made ({error.strerror})") from None
+    with Interruption() as interruption:
+        place = options.storage or folder / "sweep.sqlite3"
+        with folder_lock(folder):  # before there is a database beside it
+            identity = store_plan(plan, folder, widths)
+        if widths:
+            shown = ", ".join(f"{group}: {width}" for group, width in widths.items())
+            print(
+                f"{folder} was begun when the first setting of a group was matched, and goes on "
+                f"with those widths for all its settings ({shown}); a new folder matches each"
+            )
+        with closing(PatientStorage(place, options.heartbeat, options.patience)) as storage:
+            _Sweep(plan, folder, identity, train, options, interruption, place, storage).run()
+
+
+class _Sweep:
+    """One machine's part of a sweep."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        identity: str,
+        train: Path,
+        options: SweepOptions,
+        interruption: Interruption,
+        place: Path | str,
+        storage: PatientStorage,
+    ):
+        self.plan = plan
+        self.folder = folder
+        self.options = options
+        self.interruption = interruption
+        self._said: set[str] = set()
+        stem = Path(plan.config.partition(":")[0]).stem
+        groups = {f"{stem} {identity} {group.text}": group for group in plan.groups}
+        with folder_lock(folder):
+            self.studies = Studies(
+                storage, groups, plan.search, plan.higher_is_better, prune=options.prune
+            )
+            self._register()
+        self.orders = Orders(
+            folder=folder,
+            config=plan.config.partition(":")[0],
+            storage=place,
+            studies=groups,
+            names=frozenset(run.name for run in plan.runs),
+            search=plan.search,
+            trials=plan.trials,
+            prune=options.prune,
+            score=plan.score,
+            higher_is_better=plan.higher_is_better,
+            train=train.absolute(),
+            devices=1 if options.workers > 1 else None,
+            cores=None,
+            heartbeat=options.heartbeat,
+            patience=options.patience,
+            parent=None,
+        )
+
+    def _register(self, again: bool = True) -> int:
+        """Enters what is to be run into the storage, and says how many runs that is.
+
+        Of a search these are the runs that it has proposed, with all seeds: a worker may have
+        been killed between entering one and entering the next.
+        """
+        entered = 0
+        runs = self.plan.runs if self.plan.search == "grid" else known_runs(self.folder)
+        for study, group in zip(self.studies.all, self.plan.groups, strict=True):
+            own = {run.name: run for run in runs if run.arguments == group.arguments}
+            if self.plan.search != "grid":
+                own = {other.name: other for run in own.values() for other in group.beside(run)}
+            found, wrong = self.studies.register(
+                study, own.values(), self.folder, again, self.plan.score
+            )
+            entered += found
+            for line in wrong:
+                if line not in self._said:
+                    print(f"warning: {line}", file=sys.stderr, flush=True)
+                self._said.add(line)
+        return entered
+
+    def run(self) -> None:
+        """Runs to the end, to an interruption or to a storage that is lost."""
+        groups = enumerate(self.plan.groups)
+        expected = {group.text: _expected(self.plan, index) for index, group in groups}
+        score, higher = self.plan.score, self.plan.higher_is_better
+        display = SweepDisplay(self.folder, score, higher, expected)
+        display.update(self._names())
+        write_summary(self.folder)
+        print(
+            f"{display.count('finished')} of {display.total} runs are finished; the others are "
+            f"dealt out by {shown_place(self.orders.storage or '')}",
+            flush=True,
+        )
+        crew = self._hire()
+        try:
+            with display:
+                self._watch(crew, display)
+        finally:
+            crew.stop()
+            display.update(self._names())
+            write_summary(self.folder)
+        finished = f"{display.count('finished')} of {display.total} runs finished"
+        if self.interruption.signal is not None:
+            raise RunInterruptedError(
+                f"stopped with {finished}, the others saved; go on with: {shown_command()}",
+                self.interruption.signal,
+            )
+        print(
+            f"{finished}, {display.count('failed')} failed, {display.count('pruned')} pruned; "
+            f"compared in {self.folder / 'summary.csv'}"
+        )
+
+    def _hire(self) -> LocalWorkers | SlurmJobs:
+        if self.options.slurm is not None:
+            return SlurmJobs(self.orders, self.options.workers, self.options.slurm)
+        return LocalWorkers(self.orders, self.options.workers)
+
+    def _watch(self, crew: LocalWorkers | SlurmJobs, display: SweepDisplay) -> None:
+        """Looks after the workers until nothing is left to do."""
+        for _ in range(ROUNDS):
+            crew.start()
+            while crew.look() and self.interruption.signal is None:
+                if display.update(self._names()):
+                    write_summary(self.folder)
+                time.sleep(LOOK_SECONDS)
+            if self.interruption.signal is not None:
+                return
+            with folder_lock(self.folder):
+                if not self._register(again=False):
+                    return
+
+    def _names(self) -> list[str]:
+        """The runs that the sweep has by now; a search's are found by their folders."""
+        if self.plan.search == "grid":
+            return [run.name for run in self.plan.runs]
+        with folder_lock(self.folder):
+            runs = known_runs(self.folder)
+            add_points(self.folder, runs)
+        return [run.name for run in runs]
+
+
+def _expected(plan: Plan, index: int) -> int:
+    """How many runs a group will have."""
+    group = plan.groups[index]
+    if plan.trials is None:
+        return sum(run.arguments == group.arguments for run in plan.runs)
+    return settings_to_try(group, plan.trials) * len(group.seeds)

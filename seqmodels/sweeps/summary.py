@@ -1,0 +1,114 @@
+"""What a sweep found: a row a group, of the setting that validates best."""
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from seqmodels.csv_files import write_csv
+from seqmodels.json_files import UnreadableError, write_json
+from seqmodels.sweeps.plan import WIDTH
+from seqmodels.sweeps.plan_file import read_sweep
+from seqmodels.sweeps.trials import Point, SizeFile, Trial
+
+REPEATED = "seed"
+
+
+def summarise(folder: Path) -> list[dict[str, Any]]:
+    """A row for each choice of arguments, from what the folders of a sweep hold now.
+
+    Of a group's settings that one is chosen which most seeds have finished and, of several, whose
+    mean validation score is best: on validation alone, so that the test score stays one of data
+    that decided nothing. Deviations are of a sample, None of a single value.
+    """
+    sweep = read_sweep(folder)
+    assert sweep is not None
+    score, sign = sweep["score"], 1 if sweep["higher_is_better"] else -1
+    everywhere = {REPEATED, *sweep["common"]}
+    if sweep["match"]["by"] is not None:
+        everywhere.add(WIDTH)
+    groups: dict[str, list[Point]] = {}
+    for point in sweep["points"]:
+        groups.setdefault(repr(point["arguments"]), []).append(point)
+    rows = []
+    for points in groups.values():
+        settings: dict[str, list[dict[str, Any]]] = {}
+        chosen: dict[str, dict[str, Any]] = {}
+        sizes: dict[str, SizeFile] = {}
+        states = []
+        for point in points:
+            setting = {k: v for k, v in point["overrides"].items() if k not in everywhere}
+            chosen[repr(setting)] = setting
+            sizes[repr(setting)] = point["size"]
+            results, state = _outcome(Trial(folder, point["name"]), score)
+            states.append(state)
+            settings.setdefault(repr(setting), []).extend([results] if results else [])
+
+        def rank(name: str, settings: dict = settings) -> tuple[int, float]:
+            values = [results["validation"][score] for results in settings[name]]
+            return len(values), sign * statistics.fmean(values) if values else 0.0
+
+        best = max(settings, key=rank)
+        finished = settings[best]
+        rows.append(
+            {
+                "arguments": points[0]["arguments"],
+                "parameters": _parameters([sizes[best]] if finished else list(sizes.values())),
+                "chosen": chosen[best] if finished else {},
+                "validation": _spread([results["validation"][score] for results in finished]),
+                "test": _spread([results["test"][score] for results in finished]),
+                "seeds": len(finished),
+                "failed": states.count("failed"),
+                "trials": len(points),
+                "seconds": _mean([results["seconds"] for results in finished]),
+            }
+        )
+    return rows
+
+
+def write_summary(folder: Path) -> None:
+    """Writes ``summary.json`` and ``summary.csv``."""
+    rows = summarise(folder)
+    write_json(folder / "summary.json", rows)
+    flat = [_flat(row) for row in rows]
+    columns = list(dict.fromkeys(name for row in flat for name in row))
+    write_csv(folder / "summary.csv", columns, flat)
+
+
+def _outcome(trial: Trial, score: str) -> tuple[dict[str, Any] | None, str | None]:
+    """A run's results and state; one whose files hold something else has failed."""
+    try:
+        stored = trial.read()
+        return trial.results(score), stored["state"] if stored is not None else None
+    except UnreadableError:
+        return None, "failed"
+
+
+def _parameters(sizes: list[SizeFile]) -> int | None:
+    """Those of all of some settings; None where they differ."""
+    counts = {size["parameters"] for size in sizes}
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    spreads = {
+        f"{split}_{name}": row[split][name]
+        for split in ("validation", "test")
+        for name in ("mean", "deviation")
+    }
+    counts = {name: row[name] for name in ("seeds", "failed", "trials", "seconds")}
+    return {
+        **row["arguments"],
+        "parameters": row["parameters"],
+        **row["chosen"],
+        **spreads,
+        **counts,
+    }
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return {"mean": _mean(values), "deviation": deviation, "values": values}
+
+
+def _mean(values: list[float]) -> float | None:
+    return statistics.fmean(values) if values else None

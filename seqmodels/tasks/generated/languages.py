@@ -1,0 +1,197 @@
+"""Formal languages and state tracking: what takes a stack, a counter or a group to answer.
+
+The tasks of Delétang et al. 2022 (Neural Networks and the Chomsky Hierarchy) on strings of a
+whole length, but those that compute (arithmetic.py) and those that write a string
+(transduction.py); and word problems of permutation groups (Merrill et al. 2024, Liu et al. 2022).
+"""
+
+import itertools
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from seqmodels.arrays import Int
+from seqmodels.tasks.base import (
+    Batch,
+    GeneratedTask,
+    Split,
+    TaskSpec,
+    require_length,
+)
+
+
+class Question(GeneratedTask):
+    """A string and one answer about all of it.
+
+    Args:
+      seed: which strings are drawn.
+      evaluation_examples: the size of the validation and of the test split.
+    """
+
+    def __init__(self, seed: int, evaluation_examples: int = 1000):
+        super().__init__(seed, evaluation_examples)
+
+    def draw(
+        self, random: np.random.Generator, split: Split, batch_size: int, length: int
+    ) -> Batch:
+        """Tokens [B, L] and answers [B]."""
+        inputs, answers = self._ask(random, batch_size, length)
+        return Batch(inputs.astype(np.int32), answers.astype(np.int32), np.ones(batch_size))
+
+    def _ask(
+        self, random: np.random.Generator, rows: int, length: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        raise NotImplementedError
+
+
+def question_spec(symbols: int, answers: int) -> TaskSpec:
+    return TaskSpec(
+        shape="many-to-one",
+        inputs="tokens",
+        input_size=symbols,
+        outputs=answers,
+        causal=False,
+        score="accuracy",
+        higher_is_better=True,
+    )
+
+
+class Parity(Question):
+    """Is the number of 1s odd? Any one symbol changes the answer.
+
+    Args:
+      seed: which strings are drawn.
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> batch = Parity(seed=0).batch("train", 0, batch_size=2, length=6)
+    >>> batch.inputs.tolist(), batch.targets.tolist()
+    ([[0, 1, 1, 0, 0, 0], [1, 1, 0, 0, 1, 1]], [0, 0])
+    """
+
+    spec = question_spec(2, 2)
+    answers = 2
+
+    def _ask(self, random, rows, length):
+        require_length(length, length >= 1, "parity", "a string has at least 1 symbol")
+        inputs = random.integers(0, 2, (rows, length))
+        return inputs, inputs.sum(axis=1) % 2
+
+
+class EvenPairs(Question):
+    """Is the number of places where the symbol changes even?
+
+    It is, where the first symbol equals the last (1 says so; in Delétang et al. 2022 0 does).
+
+    Args:
+      seed: which strings are drawn.
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> batch = EvenPairs(seed=0).batch("train", 0, batch_size=2, length=6)
+    >>> batch.inputs.tolist(), batch.targets.tolist()
+    ([[0, 1, 1, 0, 0, 0], [1, 1, 0, 0, 1, 1]], [1, 1])
+    """
+
+    spec = question_spec(2, 2)
+
+    def _ask(self, random, rows, length):
+        require_length(length, length >= 1, "even_pairs", "a string has at least 1 symbol")
+        inputs = random.integers(0, 2, (rows, length))
+        return inputs, inputs[:, 0] == inputs[:, -1]
+
+    def chance(self, split: Split, length: int) -> float:
+        """1/2; 1 of a single symbol, which equals itself."""
+        del split
+        return 1.0 if length == 1 else 1 / 2
+
+
+class CycleNavigation(Question):
+    """Where on a cycle of 5 places do these steps lead?
+
+    Token 0 stays, 1 steps forward, 2 back; the start is 0.
+
+    Args:
+      seed: which strings are drawn.
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> batch = CycleNavigation(seed=0).batch("train", 0, batch_size=2, length=6)
+    >>> batch.inputs.tolist(), batch.targets.tolist()
+    ([[0, 1, 2, 0, 1, 0], [1, 2, 0, 0, 2, 2]], [1, 3])
+    """
+
+    spec = question_spec(3, 5)
+
+    def _ask(self, random, rows, length):
+        require_length(length, length >= 1, "cycle_navigation", "a walk has at least 1 step")
+        inputs = random.integers(0, 3, (rows, length))
+        return inputs, np.array([0, 1, -1])[inputs].sum(axis=1) % 5
+
+    def chance(self, split: Split, length: int) -> float:
+        """The share of the likeliest place after so many steps."""
+        del split
+        shares = np.eye(5)[0]
+        for _ in range(min(length, 100)):  # after which all are as likely, to 17 digits
+            shares = (shares + np.roll(shares, 1) + np.roll(shares, -1)) / 3
+        return float(shares.max())
+
+
+class WordProblem(GeneratedTask):
+    """The product of all permutations so far, at every position: tracking a state.
+
+    Tokens are the elements of a group of permutations, drawn evenly, and the target at each
+    position is the product of those up to it (Merrill et al. 2024). S5 is the smallest symmetric
+    group that is not solvable: no constant number of parallel steps can do it, unless TC0 = NC1.
+
+    Args:
+      seed: which words are drawn.
+      group: "s3" or "s5", all permutations of 3 or of 5 things.
+      evaluation_examples: the size of the validation and of the test split.
+
+    >>> batch = WordProblem(seed=0, group="s3").batch("train", 0, batch_size=1, length=5)
+    >>> batch.inputs.tolist(), batch.targets.tolist()
+    ([[2, 2, 1, 4, 4]], [[2, 0, 1, 5, 2]])
+    """
+
+    def __init__(
+        self, seed: int, group: Literal["s3", "s5"] = "s5", evaluation_examples: int = 1000
+    ):
+        super().__init__(seed, evaluation_examples)
+        self.group: Literal["s3", "s5"] = group
+        elements = self.answers = len(products(group))
+        self.spec = TaskSpec(
+            shape="many-to-many",
+            inputs="tokens",
+            input_size=elements,
+            outputs=elements,
+            causal=True,
+            score="accuracy",
+            higher_is_better=True,
+        )
+
+    def draw(
+        self, random: np.random.Generator, split: Split, batch_size: int, length: int
+    ) -> Batch:
+        """Elements [B, L] and products [B, L]."""
+        require_length(length, length >= 1, "word_problem", "a word has at least 1 element")
+        table = products(self.group)
+        inputs = random.integers(0, len(table), (batch_size, length), np.int32)
+        targets = inputs.copy()
+        for place in range(1, length):
+            targets[:, place] = table[targets[:, place - 1], inputs[:, place]]
+        return Batch(inputs, targets, np.ones(targets.shape))
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B L"]]:
+        """Where in the word each product ends, from 0."""
+        return {"position": np.tile(np.arange(batch.targets.shape[1]), (len(batch.targets), 1))}
+
+
+@lru_cache(maxsize=2)
+def products(group: Literal["s3", "s5"]) -> Int[np.ndarray, "n n"]:
+    """The element that two elements make: first a, then b, in entry [a, b].
+
+    Elements are numbered in lexicographic order; 0 changes nothing.
+    """
+    elements = list(itertools.permutations(range(int(group[1]))))
+    number = {element: index for index, element in enumerate(elements)}
+    table = [[number[tuple(b[i] for i in a)] for b in elements] for a in elements]
+    return np.array(table, np.int32)

@@ -1,0 +1,115 @@
+"""Examples of a task, written once and read back: the identical ones for everybody."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seqmodels.arrays import Array, Float, Int
+from seqmodels.config import construct_kind
+from seqmodels.errors import ParameterError, require
+from seqmodels.tasks.base import (
+    SPLITS,
+    Batch,
+    Metrics,
+    Split,
+    example_indices,
+    require_length,
+)
+from seqmodels.tasks.prepared.records import Records
+from seqmodels.tasks.reading import absolute
+
+METADATA = "seqmodels"
+"""The entry of a frozen folder's metadata that says what was frozen."""
+
+
+class Frozen:
+    """The examples in a folder that ``python -m seqmodels.tasks.prepared.freeze`` wrote.
+
+    Validation and test are batch for batch those of the task that was frozen, read at the batch
+    size at which they were written; training runs through the frozen examples in a new order each
+    epoch. Shape, metrics and slices are the task's own: its settings lie in the folder.
+
+    Args:
+      seed: the order of the training examples.
+      folder: the folder.
+
+    Raises:
+      ParameterError: no frozen task lies there, or it can't be opened.
+    """
+
+    def __init__(self, seed: int, folder: str):
+        from seqmodels.tasks import TASKS  # here, because this class is one of them
+
+        self.seed = seed
+        path = Path(folder).expanduser()
+        what = f"folder={folder!r}"
+        require(
+            (path / "dataset_info.json").is_file(),
+            f"{what} holds no frozen task; write one with "
+            "python -m seqmodels.tasks.prepared.freeze",
+        )
+        self._records = Records(path, what)
+        require(
+            METADATA in self._records.metadata.keys(),  # noqa: SIM118, the keys are loaded by asking
+            f"{what} holds a set that seqmodels didn't freeze; read it with the task tfds",
+        )
+        try:
+            stored = self._records.metadata[METADATA]
+            length, frozen, of_seed = int(stored["length"]), stored["task"], int(stored["seed"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ParameterError(
+                f"{what}: metadata.json doesn't say what was frozen ({error!r}); freeze it again"
+            ) from None
+        self.places = {"folder": absolute(folder)}
+        self.kept_bytes = 0
+        self.length = length
+        self._sizes = self._records.sizes()
+        self._task = construct_kind(TASKS, frozen, f"{what}: task", seed=of_seed)
+        self.spec = self._task.spec
+        for ability in ("fields", "show_source", "show_target", "read_source", "shown_chance"):
+            if hasattr(self._task, ability):
+                setattr(self, ability, getattr(self._task, ability))
+
+    def reads(self) -> dict[str, Path]:
+        """The files of the folder."""
+        return self._records.files()
+
+    def holds(self) -> dict[Split, str]:
+        """How many examples each split has."""
+        return {split: f"{self._sizes[split]:,} examples" for split in SPLITS}
+
+    def examples(self, split: Split, length: int) -> int:
+        """How many examples of the split were frozen."""
+        del length
+        return self._sizes[split]
+
+    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+        """Frozen examples, in order in validation and test."""
+        return self.rows(split, step, batch_size, length, np.arange(batch_size))
+
+    def rows(
+        self, split: Split, step: int, batch_size: int, length: int, rows: Int[np.ndarray, "b"]
+    ) -> Batch:
+        """Some rows of a batch; no other example is read."""
+        require_length(
+            length, length == self.length, "frozen", f"its examples have length {self.length}"
+        )
+        size = self._sizes[split]
+        indices, counted = example_indices(size, split, step, batch_size, self.seed)
+        names = [name for name in Batch._fields if name in self._records.features]
+        values = self._records.values(split, indices[rows].tolist(), names)
+        arrays: dict[str, Any] = {}
+        for name, column in zip(names, zip(*values, strict=True), strict=True):
+            arrays[name] = np.array(column, self._records.features[name].np_dtype)
+        batch = Batch(**arrays)
+        counted = counted[rows].reshape(-1, *(1,) * (batch.weights.ndim - 1))
+        return batch._replace(weights=(batch.weights * counted).astype(np.float32))
+
+    def metrics(self, outputs: Float[Array, "B *P V"], batch: Batch) -> Metrics:
+        """The metrics of the task that was frozen."""
+        return self._task.metrics(outputs, batch)
+
+    def chance(self, split: Split, length: int) -> float:
+        """That of the task that was frozen."""
+        return self._task.chance(split, length)

@@ -1,0 +1,220 @@
+"""From a config to the task, the model and the optimizer that it describes."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from seqmodels.config import Section, construct, construct_kind
+from seqmodels.errors import ConfigError, ParameterError, require, require_seed, require_with
+from seqmodels.model import Model, build_model
+from seqmodels.tasks import TASKS
+from seqmodels.tasks.base import SPLITS, Batch, Task
+from seqmodels.tasks.lengths import Kind, Lengths
+from seqmodels.tasks.reading import ReadingTask
+from seqmodels.training.memory import (
+    GIB,
+    machine_bytes,
+    require_bytes,
+    require_drawable,
+    require_evaluable,
+)
+from seqmodels.training.optimizer import Optimizer, make_optimizer
+
+MOST = 2**24
+"""What the settings of a task and of a model count is below it, but for evaluation's examples."""
+
+
+class TrainSettings(NamedTuple):
+    """How a run goes; the keys of a config's ``train`` section."""
+
+    steps: int
+    """Updates of the parameters."""
+    batch_size: int
+    """Sequences an update, over all devices and micro-batches."""
+    length: int
+    """Positions a sequence; of several lengths the greatest, and the one that is evaluated."""
+    accumulate: int
+    """Micro-batches that an update's gradients are summed over."""
+    log_every: int
+    """Steps between two lines of metrics."""
+    evaluate_every: int
+    """Steps between two validations, each followed by a checkpoint."""
+    truncate: int | None = None
+    """Positions after which the gradient through time is cut; None never cuts it."""
+    lengths: Kind | None = None
+    """How each step's length is drawn (:class:`~seqmodels.tasks.lengths.Lengths`); None has
+    ``length`` positions in every step."""
+    shortest: int | None = None
+    """The smallest length that is drawn; None where none is."""
+    curriculum_steps: int | None = None
+    """Steps until ``lengths="curriculum"`` draws up to ``length``; None for others."""
+
+
+class Experiment(NamedTuple):
+    """Everything that a config describes."""
+
+    seed: int
+    task: Task
+    model: Model
+    optimizer: Optimizer
+    train: TrainSettings
+    lengths: Lengths
+    """The length of each training step, and its batch."""
+
+
+def build_experiment(config: Section) -> Experiment:
+    """Builds what a config describes, and checks every key of it; compiles nothing.
+
+    Raises:
+      ConfigError: one line that names the key, its value and what is allowed.
+    """
+    try:
+        return construct(_build, config, "config")
+    except MemoryError as error:
+        raise ConfigError(
+            f"config: it takes more than the {machine_bytes() / GIB:,.0f} GiB that this machine "
+            f"has ({error})"
+        ) from None
+
+
+def _build(
+    seed: int,
+    task: Section,
+    model: Section,
+    optimizer: Section,
+    train: Section,
+) -> Experiment:
+    require_seed(seed)
+    settings = construct(_train_settings, train, "train")
+    for section, path in ((task, "task"), (model, "model")):
+        _require_countable(section, path)
+    the_task = construct_kind(TASKS, task, "task", seed=seed)
+    if isinstance(the_task, ReadingTask):
+        where = ", ".join(f"task.{name}={place!r}" for name, place in the_task.places.items())
+        what = f"{where or 'task'}: the files, which are held in memory,"
+        require_bytes(the_task.kept_bytes, machine_bytes(), what, "name fewer or smaller ones")
+    require_drawable(
+        the_task,
+        settings.batch_size,
+        settings.length,
+        f"train.batch_size={settings.batch_size}, train.length={settings.length}",
+        "lower one of them",
+    )
+    try:
+        for split in SPLITS[1:]:
+            require_evaluable(the_task, split, settings.length, dict(task.items()))
+        for split in SPLITS:
+            the_task.batch(split, 0, 1, settings.length)
+    except ParameterError as error:
+        raise ConfigError(f"train.{error}") from None
+    try:
+        lengths = _lengths(seed, the_task, settings)
+    except ParameterError as error:
+        raise ConfigError(f"train.{error}") from None
+    the_model = build_model(model, the_task.spec, settings.length)
+    if the_task.spec.rank > 1 or the_model.writes or settings.lengths is not None:
+        _dry_run(the_model, lengths.batch(0).batch)
+    if settings.truncate is not None:
+        _require_truncatable(settings.truncate, settings.length, the_task, the_model)
+    return Experiment(
+        seed,
+        the_task,
+        the_model,
+        construct(make_optimizer, optimizer, "optimizer", steps=settings.steps),
+        settings,
+        lengths,
+    )
+
+
+def _require_countable(section: Any, path: str) -> None:
+    """Refuses counts of tokens, features, places that 32 bits, or sums and products, don't hold."""
+    if isinstance(section, Mapping | ConfigDict):
+        for key, value in section.items():
+            if not str(key).startswith("evaluation_"):
+                _require_countable(value, f"{path}.{key}")
+    elif isinstance(section, list | tuple):
+        for value in section:
+            _require_countable(value, path)
+    elif isinstance(section, int) and section >= MOST:
+        raise ConfigError(f"{path}={section} is not below {MOST:,}; lower it")
+
+
+def _lengths(seed: int, task: Task, settings: TrainSettings) -> Lengths:
+    return Lengths(
+        task,
+        seed,
+        settings.batch_size,
+        settings.length,
+        settings.lengths,
+        settings.shortest,
+        settings.curriculum_steps,
+    )
+
+
+def _dry_run(model: Model, batch: Batch) -> None:
+    """Traces the model on a batch: what only shows there is refused before anything is written."""
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    jax.eval_shape(model.apply, params, batch, None)
+
+
+def _require_truncatable(truncate: int, length: int, task: Task, model: Model) -> None:
+    """Refuses to cut the gradient where the model can't be run segment by segment."""
+    batch = task.batch("train", 0, 1, length)
+    if task.spec.shape != "many-to-many" or batch.positions is not None or batch.mask is not None:
+        why = "takes a task with a target at every position, without padding, such as text"
+    elif not model.causal:
+        why = "takes a causal model: a state is carried from segment to segment"
+    elif length % truncate != 0:
+        why = f"does not divide train.length={length}"
+    else:
+        return
+    raise ConfigError(f"train.truncate={truncate} {why}; set it to None to train whole")
+
+
+def _train_settings(
+    steps: int,
+    batch_size: int,
+    length: int,
+    accumulate: int,
+    log_every: int,
+    evaluate_every: int,
+    truncate: int | None = None,
+    lengths: Kind | None = None,
+    shortest: int | None = None,
+    curriculum_steps: int | None = None,
+) -> TrainSettings:
+    settings = TrainSettings(
+        steps,
+        batch_size,
+        length,
+        accumulate,
+        log_every,
+        evaluate_every,
+        truncate,
+        lengths,
+        shortest,
+        curriculum_steps,
+    )
+    for name, value in settings._asdict().items():
+        require(not isinstance(value, int) or value >= 1, f"{name}={value} is below 1")
+    require(steps < 2**31, f"steps={steps} is not below 2**31: steps are counted in 32 bits")
+    require(
+        batch_size % accumulate == 0,
+        f"batch_size={batch_size} can't be shared equally among {accumulate} micro-batches; "
+        f"choose a multiple of {accumulate}",
+    )
+    drawn = f"lengths={lengths!r}"
+    require_with(shortest, lengths is not None, "shortest", drawn)
+    require_with(curriculum_steps, lengths == "curriculum", "curriculum_steps", drawn)
+    require(
+        curriculum_steps is None or curriculum_steps <= steps,
+        f"curriculum_steps={curriculum_steps} is above steps={steps}: "
+        f"the greatest length would never be reached; set train.curriculum_steps={steps} or lower",
+    )
+    require(
+        truncate is None or lengths is None,
+        f"{drawn} can't be cut into segments of truncate={truncate}; set one of them to None",
+    )
+    return settings

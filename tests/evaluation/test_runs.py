@@ -1,0 +1,59 @@
+"""What a folder that holds no run with a checkpoint says, and what is kept of what was found."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from seqmodels.errors import UserError
+from seqmodels.evaluation.runs import keep, load_run
+from tests.report.folders import run_folder, scaling_folder, sweep_folder
+
+
+def refused(folder):
+    with pytest.raises(UserError) as caught:
+        load_run(folder, "best")
+    message = str(caught.value)
+    assert message.startswith(f"--workdir={folder} holds ")
+    assert "\n" not in message
+    return message.removeprefix(f"--workdir={folder} holds ")
+
+
+def test_a_sweep_names_its_runs(tmp_path):
+    folder = sweep_folder(tmp_path / "sweep", ("gru",), (64,), states={0: ("failed", None)})
+    trials = sorted((folder / "trials").iterdir())
+    for trial in trials:
+        (trial / "checkpoints").mkdir()
+    told = f"a sweep; name one of the 4 runs in it, such as --workdir={trials[1]}, or compare them"
+    assert refused(folder) == f"{told} all: report.py {folder}"
+    assert refused(tmp_path / "sweep" / "trials").startswith("no run of its own; name one of the 4")
+
+
+def test_a_scaling_and_a_folder_of_runs_name_what_lies_in_them(tmp_path):
+    folder = scaling_folder(tmp_path / "scaling")
+    (folder / "config.json").write_text("{}")
+    assert refused(folder).startswith("a scaling; name one of the 0 runs in it, or compare")
+    run = run_folder(tmp_path / "runs" / "a")
+    (run / "checkpoints").mkdir()
+    assert f"one of the 1 runs in it, such as --workdir={run}, or" in refused(tmp_path / "runs")
+    assert refused(tmp_path / "nowhere") == "no run (no config.json); train first"
+
+
+@pytest.mark.parametrize("has_folder", [False, True])
+def test_a_run_that_has_saved_nothing_says_so(tmp_path, has_folder):
+    run = run_folder(tmp_path / "run", finished=False)
+    if has_folder:
+        (run / "checkpoints").mkdir()
+    assert refused(run).startswith("a run that has saved nothing yet; train on first, by the comm")
+
+
+def test_what_can_not_be_kept_is_said(tmp_path, capsys):
+    def fail():
+        raise UserError("x/evaluations.json can't be written (Permission denied)")
+
+    assert not keep(fail)
+    assert not keep(lambda: Path("/proc/nothing").write_text(""))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].endswith("(Permission denied); what is printed here is kept nowhere")
+    assert len(lines) == 2
+    assert keep(lambda: (tmp_path / "x.json").write_text(json.dumps([])))

@@ -1,0 +1,69 @@
+"""Pictures of runs: they are drawn, and show what the model does."""
+
+from pathlib import Path
+
+import pytest
+
+from seqmodels.evaluation.splits import evaluate_run
+from seqmodels.pictures import run as pictures
+from seqmodels.pictures.run import BEYOND, draw_pictures, fields
+from tests.runs import loaded
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def assert_drawn(drawn: list[Path], *names: str) -> None:
+    assert [path.name for path in drawn] == list(names)
+    for path in drawn:
+        assert path.read_bytes().startswith(PNG)
+
+
+def keeps(monkeypatch, name):
+    """What a function of the module returns while pictures are drawn."""
+    kept, function = [], getattr(pictures, name)
+
+    def call(run):
+        kept.append(function(run))
+        return kept[-1]
+
+    monkeypatch.setattr(pictures, name, call)
+    return kept
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "mixer", "depth", "picture"),
+    [
+        ("digits_grid", "hybrid", 2, "attention.png"),
+        ("digits_grid", "vit,layout=solid", 1, "attention.png"),
+        ("digits_from_class", "gru", None, "written.png"),
+    ],
+)
+def test_pictures_are_drawn(run, file, mixer, depth, picture):
+    drawn = draw_pictures(run(file, mixer, depth), "best")
+    assert_drawn(drawn, "receptive-field.png", picture)
+
+
+@pytest.mark.slow
+def test_fields_grow_with_the_blocks(run, monkeypatch):
+    kept = keeps(monkeypatch, "fields")
+    assert_drawn(draw_pictures(run("digits", "conv"), "best"), "receptive-field.png")
+    assert [int((field > 0).sum()) for field in kept[0]] == [
+        7,
+        7 * 7,
+    ]  # of 55 places each eighth is between two kernels
+    found = fields(loaded(run("digits_grid", "conv")))
+    seen = [(field > 0).sum(axis=(0, 1)) for field in found]
+    assert seen == [9, 25, 49, 64]  # 8 of the 9 places that four blocks reach lie on the grid
+
+
+@pytest.mark.slow
+def test_strings_are_scored_at_each_length_as_evaluation_does(run, monkeypatch):
+    folder = run("reverse", "gru")
+    kept = keeps(monkeypatch, "scores_by_length")
+    names = ("receptive-field.png", "attention.png", "by-length.png")
+    assert_drawn(draw_pictures(folder, "best"), *names)
+    (scores,) = kept
+    assert (min(scores), max(scores)) == (1, 5 * BEYOND)
+    expected = evaluate_run(folder, "best", ["test"])["test"]["exact_match"]
+    assert scores[5].metrics["exact_match"].mean == pytest.approx(expected)

@@ -1,0 +1,232 @@
+"""The files of a report: a figure's PNG, CSV and Markdown, a table's CSV and Markdown."""
+
+import csv
+import json
+
+import matplotlib.image
+import pytest
+
+from seqmodels.errors import UserError
+from seqmodels.report.figure import Point, pareto
+from seqmodels.report.reading import find
+from seqmodels.report.writing import report_sections, write_report
+from tests.report.folders import (
+    HOSTILE,
+    run_folder,
+    scaling_folder,
+    sweep_folder,
+    write_json,
+)
+
+
+def rows_of(file):
+    with file.open(newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def sections_of(folder):
+    return report_sections(find([str(folder)], print))
+
+
+@pytest.mark.slow
+def test_each_figure_and_table_has_its_files(tmp_path, capsys):
+    sweep_folder(tmp_path / "recall", ("gru", "lstm"), accuracy=0.6)
+    scaling_folder(tmp_path / "scaling")
+    out = tmp_path / "report"
+    page = write_report([str(tmp_path)], str(out))
+    assert capsys.readouterr().out.endswith(f"{page}\n")
+    sections = sections_of(tmp_path)
+    figures = [figure.name for section in sections for figure in section.figures]
+    tables = [table.name for section in sections for table in section.tables]
+    assert len(set(figures)) == len(figures) > 10
+    for name in figures:
+        image = matplotlib.image.imread(out / "figures" / f"{name}.png")
+        assert image.std() > 0.05, f"{name} is blank"
+        assert rows_of(out / "figures" / f"{name}.csv")
+        assert (out / "figures" / f"{name}.md").read_text().startswith("### ")
+    assert {path.stem for path in (out / "tables").iterdir()} == set(tables)
+    by_length = rows_of(out / "figures" / "sweep-1-recall-score-by-length.csv")
+    assert [row["length"] for row in by_length] == ["64", "128", "256"] * 2
+    assert by_length[0]["test accuracy"] == "0.605"
+    text = page.read_text()
+    assert len(text) < 6e6
+    assert "http-equiv" in text
+    assert 'src="http' not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "drawn"),
+    [
+        (
+            {
+                64: {"length": 64, "task": "recall"},
+                128: {"length": 128, "task": "recall"},
+                256: {"length": 64, "task": "set"},
+            },
+            {"Accuracy against length, task recall": {64, 128}},
+        ),
+        (
+            {length: {"length": length, "pairs": length // 16} for length in (64, 128, 256)},
+            {"Accuracy against length": {64, 128, 256}},
+        ),
+    ],
+    ids=["another task at one length", "pairs go with the length"],
+)
+def test_tasks_have_their_own_figures_by_length(tmp_path, arguments, drawn):
+    folder = sweep_folder(tmp_path / "sweep", ("gru", "lstm"))
+    for file in (folder / "sweep.json", folder / "summary.json", *folder.rglob("trial.json")):
+        text = file.read_text()
+        for length, new in arguments.items():
+            text = text.replace(f'"length": {length}}}', json.dumps(new)[1:])
+        file.write_text(text)
+    found = {
+        figure.title: {point.x for one in figure.series for point in one.points}
+        for section in sections_of(folder)
+        for figure in section.figures
+        if "against length" in figure.title
+    }
+    assert found == drawn
+
+
+@pytest.mark.parametrize("higher_is_better", [True, False])
+def test_the_best_on_test_stands_first(tmp_path, higher_is_better):
+    folder = sweep_folder(tmp_path / "sweep", ("gru", "lstm", "conv"), (64,))
+    content = json.loads((folder / "sweep.json").read_text())
+    write_json(folder / "sweep.json", content | {"higher_is_better": higher_is_better})
+    (section,) = sections_of(folder)
+    results = next(table for table in section.tables if table.name.endswith("results"))
+    place = [column.title for column in results.columns].index("test accuracy")
+    scores = [row.values[place] for row in results.rows]
+    assert scores == sorted(scores, reverse=higher_is_better)
+    assert len(set(scores)) == 3
+
+
+def test_curves_are_means_over_seeds(tmp_path):
+    """A seed more is 0.01 less accuracy on the way."""
+    folder = sweep_folder(tmp_path / "sweep", ("gru",), (64,), accuracy=0.6)
+    (section,) = sections_of(folder)
+    (curve,) = [f for f in section.figures if f.name.startswith("sweep-1-sweep-curves-validation")]
+    first = curve.series[0].points[0]
+    low, high = 0.61 * 0.64 - 0.01, 0.6 * 0.64
+    assert (first.low, first.high) == pytest.approx((low, high))
+    assert first.y == pytest.approx((low + high) / 2)
+
+
+def test_the_front_is_of_the_less_where_less_is_better():
+    points = [Point(1, 0.5), Point(2, 0.4), Point(3, 0.9), Point(4, 0.4)]
+    assert [point.x for point in pareto(points, higher_is_better=False)] == [1, 2]
+    assert [point.x for point in pareto(points, higher_is_better=True)] == [1, 3]
+
+
+def test_the_issue_s_figures_are_there(tmp_path):
+    sweep_folder(tmp_path / "recall", ("gru", "lstm"))
+    scaling_folder(tmp_path / "scaling")
+    run = run_folder(tmp_path / "runs" / "gru")
+    scores = {
+        str(length): {
+            "metrics": {"accuracy": {"mean": 0.9, "low": 0.8, "high": 0.95, "examples": 9}},
+            "slices": {},
+        }
+        for length in (64, 128, 1024)
+    }
+    for length in ("128", "1024"):
+        scores[length]["chance"] = 0.01
+    score = {"mean": 0.1, "low": 0.1, "high": 0.1, "examples": 9}
+    older = {"64": {"metrics": {"accuracy": score}, "slices": {}}}
+    write_json(run / "lengths.json", {"99": {"test": older}, "200": {"test": scores}})
+    sweep, runs, scaling = sections_of(tmp_path)
+    by_name = {figure.name: figure for figure in sweep.figures}
+    assert by_name["sweep-1-recall-score-by-length"].x.log
+    cost = by_name["sweep-1-recall-score-by-seconds-length-128"]
+    assert cost.series[-1].form == "front"
+    assert by_name["sweep-1-recall-curves-validation-length-64"].series[0].form == "curve"
+    assert by_name["sweep-1-recall-curves-train-length-64"].y.log
+    (beyond,) = [figure for figure in runs.figures if "beyond" in figure.name]
+    assert [point.x for point in beyond.series[0].points] == [64, 128, 1024]
+    levels = {
+        figure.name: [(s.name, [tuple(p[:2]) for p in s.points]) for s in figure.series[-2:]]
+        for figure in (*sweep.figures, beyond)
+    }
+    for name, ends in (("score-by-length", (64, 128, 256)), ("curves-validation", (40, 200))):
+        (found,) = {str(lines) for figure, lines in levels.items() if name in figure}
+        assert found == str(
+            [(word, [(x, level) for x in ends])
+             for word, level in (("chance", 1 / 128), ("one of those shown", 0.25))]
+        )  # fmt: skip
+    assert levels[beyond.name][1] == ("chance", [(128, 0.01), (1024, 0.01)])
+    step = next(figure for figure in scaling.figures if figure.name.endswith("step-seconds"))
+    assert (step.x.log, step.y.log) == (True, True)
+    lines = [series for series in step.series if series.form == "fit"]
+    assert [series.name for series in lines] == ["lstm, fitted", "conv, fitted", "global, fitted"]
+    first, last = lines[2].points
+    assert last.y / first.y == pytest.approx((last.x / first.x) ** 2)
+    assert "global (L^2.00)" in [series.name for series in step.series]
+    assert "global at 2,048: does not fit: needs 41 GiB" in step.description
+    assert any("quality-cost" in figure.name for figure in scaling.figures)
+
+
+def test_one_name_looks_the_same_everywhere(tmp_path):
+    sweep_folder(tmp_path / "recall", ("conv", "lstm"))
+    scaling_folder(tmp_path / "scaling")
+    sweep, scaling = sections_of(tmp_path)
+    styles = {}
+    for section in (sweep, scaling):
+        for series in (one for figure in section.figures for one in figure.series):
+            if series.is_data:
+                mixer = series.name.split(" ")[0]
+                assert styles.setdefault(mixer, series.style) == series.style
+    assert len({style.light for style in styles.values()}) == len(styles) == 3
+
+
+@pytest.mark.slow
+def test_names_stay_in_their_cells(tmp_path):
+    for place, mixer in enumerate(("=1+1", "@x", HOSTILE, "_a", "$x$", "a\nb")):
+        run_folder(tmp_path / "runs" / str(place), mixer, environment={"command": None})
+    out = tmp_path / "report"
+    write_report([str(tmp_path / "runs")], str(out))
+    rows = rows_of(out / "tables" / "runs-recall-results.csv")
+    assert {row["mixer"] for row in rows} == {"'=1+1", "'@x", HOSTILE, "_a", "$x$", "a\nb"}
+    lines = (out / "tables" / "runs-recall-results.md").read_text().splitlines()[4:]
+    columns = {len(line.replace(r"\|", "").split("|")) for line in lines}
+    assert len(lines) == 2 + 6
+    assert len(columns) == 1
+    assert "<" not in "".join(lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("content", [None, [], "x", {"a": []}])
+def test_entries_of_other_types_are_shown_as_nothing(tmp_path, content):
+    """A file of another version may hold anything where a number or a name is expected."""
+    sweep = sweep_folder(tmp_path / "sweep", ("gru",), (64,))
+    rows = [dict.fromkeys(("parameters", "chosen", "test", "seeds", "seconds"), content)]
+    write_json(
+        sweep / "summary.json", {"rows": [*(row | {"arguments": {}} for row in rows), content]}
+    )
+    scaling = scaling_folder(tmp_path / "scaling")
+    stored = json.loads((scaling / "scaling.json").read_text())
+    stored |= dict.fromkeys(("fits", "longest", "quality", "machine", "target"), content)
+    stored["crossovers"] = [content, {}]
+    stored["cells"][0] |= {"step_seconds": content, "reason": content, "parameters": content}
+    write_json(scaling / "scaling.json", stored)
+    run = run_folder(tmp_path / "run")
+    write_json(run / "lengths.json", {"200": content, "x": content})
+    write_json(
+        run / "environment.json", {"packages": content, "devices": content, "command": content}
+    )
+    write_report([str(tmp_path)], str(tmp_path / "report"))
+
+
+def test_a_report_over_an_older_one(tmp_path):
+    run_folder(tmp_path / "runs" / "a")
+    page = tmp_path / "report" / "index.html"
+    for accuracy in ("0.5", "0.75"):
+        run_folder(tmp_path / "runs" / "a", accuracy=float(accuracy))
+        assert write_report([str(tmp_path / "runs")], str(page.parent)) == page
+        assert f'data-value="{accuracy}"' in page.read_text()
+
+
+def test_an_out_folder_that_is_a_file_is_refused(tmp_path):
+    run_folder(tmp_path / "runs" / "a")
+    (tmp_path / "report").touch()
+    with pytest.raises(UserError, match=r"--out=.*report can't be written \(.*\); choose another"):
+        write_report([str(tmp_path / "runs")], str(tmp_path / "report"))

@@ -1,0 +1,60 @@
+"""Folders of runs as training leaves them, without having trained."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from seqmodels.evaluation.runs import LoadedRun, load_run
+from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.experiment import build_experiment
+from seqmodels.training.sharding import make_mesh, replicated
+from seqmodels.training.step import initial_state
+from seqmodels.training.workdir import Workdir
+
+STEP = 2
+
+load_once = cache(load_run)
+"""As load_run, of folders that nothing changes."""
+
+
+def loaded(folder: str) -> LoadedRun:
+    """A run's best checkpoint on one device."""
+    return load_once(folder, "best", devices=1)
+
+
+def drawn(like: Any, wide: float = 1.0) -> Any:
+    """Arrays of the shapes and dtypes of a tree of parameters, for which nothing is compiled.
+
+    Noise of 0.3, around 1 where it is a norm's scale; matrices are wider by a factor. Integers are
+    0.
+    """
+    random = np.random.default_rng(0)
+
+    def draw(path: Any, leaf: Any) -> jax.Array:
+        noise = 0.3 * random.normal(size=leaf.shape) * (wide if len(leaf.shape) > 1 else 1.0)
+        centre = 1.0 if "scale" in jax.tree_util.keystr(path) else 0.0
+        is_number = np.issubdtype(leaf.dtype, np.floating)
+        return jax.device_put((is_number * (centre + noise)).astype(leaf.dtype))
+
+    return jax.tree_util.tree_map_with_path(draw, like)
+
+
+def write_run(config: ConfigDict, folder: Path) -> None:
+    """A run's folder with one checkpoint, whose numbers are drawn."""
+    experiment, workdir = build_experiment(config), Workdir(folder)
+    workdir.open_for(config)
+    like = abstract_state(
+        lambda: initial_state(experiment.model, experiment.optimizer, experiment.seed),
+        replicated(make_mesh(1)),
+    )
+    numbers = drawn(like)._replace(step=np.int32(STEP))
+    state = jax.tree.map(lambda s, x: jax.device_put(x, s.sharding), like, numbers)
+    spec = experiment.task.spec
+    checkpoints = Checkpoints(workdir.checkpoints, spec.score, spec.higher_is_better, pytest.fail)
+    checkpoints.save(state, STEP, {"loss": 1.0, spec.score: 0.5})
+    checkpoints.close()

@@ -1,0 +1,116 @@
+"""Widths that bring models of different mixers to one size."""
+
+from functools import cache
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from seqmodels.config import load_config
+from seqmodels.errors import ConfigError, UserError
+from seqmodels.model import build_model, count_parameters
+from seqmodels.sweeps import matching
+from seqmodels.sweeps.matching import Match, Size, match_width, read_match
+from seqmodels.training.experiment import build_experiment
+
+RECALL = str(Path(__file__).parents[2] / "configs/recall.py")
+measure = cache(matching.measure)
+MIXERS = ("rnn", "lstm", "gru", "conv", "local", "global", "transformer")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def builds_once():
+    """A model that several tests look at is built once."""
+    models = {}
+
+    def build(section, spec, length=1):
+        key = repr((sorted(section.items()), spec, length))
+        if key not in models:
+            models[key] = build_model(section, spec, length)
+        return models[key]
+
+    with patch.object(matching, "build_model", build), patch.object(matching, "measure", measure):
+        yield
+
+
+def load(mixer: str):
+    config = load_config(f"{RECALL}:mixer={mixer}")
+    return config, build_experiment(config)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mixer", "by", "target"),
+    [(mixer, "parameters", 108e3) for mixer in MIXERS]
+    + [(mixer, "flops", 29e6) for mixer in ("rnn", "lstm", "conv", "local")],
+)
+def test_models_are_brought_to_one_size(mixer, by, target):
+    config, experiment = load(mixer)
+    width = match_width(experiment, config, Match(by, target), mixer)
+    config.model.width = width
+    model = build_experiment(config).model
+    size = count_parameters(model) if by == "parameters" else model.cost(64).flops
+    assert size == pytest.approx(target, rel=0.03)
+    # Of the widths beside it none is nearer that the model accepts.
+    for other in (width - 8, width - 1, width + 1, width + 8):
+        section = dict(config.model.items()) | {"width": other}
+        try:
+            measured = measure(matching.build_model(section, experiment.task.spec, 64), 64)
+        except ConfigError:
+            continue
+        value = measured.parameters if by == "parameters" else measured.flops
+        assert abs(value - target) > abs(size - target)
+
+
+@pytest.mark.parametrize(("mixer", "width"), [("lstm", 125), ("gru", 250), ("local", 8)])
+def test_states_are_brought_to_one_size(mixer, width):
+    """2 blocks of float32: 2 D an LSTM, D a GRU, 2 * 15 D of a window of 16."""
+    config, experiment = load(mixer)
+    target = {"local": 2.0 * 30 * 8 * 4}.get(mixer, 2000.0)
+    assert match_width(experiment, config, Match("state", target), mixer) == width
+
+
+def test_a_mixer_that_can_not_be_matched_is_named():
+    config, experiment = load("global")
+    with pytest.raises(ConfigError) as caught:
+        match_width(experiment, config, Match("parameters", 100e3), "mixer=global")
+    assert str(caught.value) == (
+        "mixer=global: no width brings it to parameters=100,000 within 3%; the nearest that it "
+        "accepts: width 80 has 93,536, width 88 has 108,496"
+    )
+
+
+def test_of_all_widths_that_meet_the_target_the_nearest_counts(monkeypatch):
+    """A measure that rises and falls with the width meets the target twice."""
+    config, experiment = load("rnn")
+    monkeypatch.setattr(matching, "build_model", lambda section, spec, length: section["width"])
+    for near, far in ((100, 1100), (1100, 100)):
+        # 1,000 at both; the other one only by steps of 16 widths, which miss it.
+        def hill(width, length, far=far):
+            width = width if abs(width - far) > 50 else width // 16 * 16 + 15
+            return Size(round((width - 100) * (1100 - width) + 1_000_000), 0.0, 0)
+
+        monkeypatch.setattr(matching, "measure", hill)
+        found = match_width(experiment, config, Match("parameters", 1_000_000.0), "rnn")
+        assert found == near, far
+
+
+def test_a_model_without_a_state_can_not_be_matched_by_it():
+    config = load_config(str(Path(RECALL).with_name("digits.py")) + ":mixer=conv")
+    with pytest.raises(ConfigError, match="no width brings it to state=1,000"):
+        match_width(build_experiment(config), config, Match("state", 1000.0), "mixer=conv")
+
+
+@pytest.mark.parametrize(
+    ("by", "target", "message"),
+    [
+        ("parameters", None, "--match=parameters takes --target=NUMBER above 0"),
+        ("state", 0.0, "above 0"),
+        (None, 5.0, "known: flops, parameters, state"),
+        ("parameter", 5.0, "did you mean 'parameters'"),
+    ],
+)
+def test_flags_that_do_not_fit_are_refused(by, target, message):
+    with pytest.raises(UserError, match=message):
+        read_match(by, target)
+    assert read_match(None, None) is None

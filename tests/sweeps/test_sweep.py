@@ -1,0 +1,662 @@
+"""Sweeps: planned, run, stopped, killed, gone on with, searched, pruned, summarised."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pickle
+import re
+import signal
+import sqlite3
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import optuna
+import pytest
+from ml_collections import ConfigDict
+from sqlalchemy.exc import OperationalError
+
+from seqmodels.config import override
+from seqmodels.errors import ConfigError, UserError
+from seqmodels.sweeps.groups import override_texts
+from seqmodels.sweeps.matching import Match
+from seqmodels.sweeps.plan import make_plan
+from seqmodels.sweeps.slurm import SlurmJobs, require_slurm
+from seqmodels.sweeps.storage import PatientStorage, StorageLostError
+from seqmodels.sweeps.summary import summarise
+from seqmodels.sweeps.trials import Trial
+from seqmodels.sweeps.worker import Orders, Worker, _storage
+from tests.command_line import TINY, finish, read_json, start
+from tests.sweeps.postgres import postgres
+from tests.sweeps.sweeps import (
+    CONFIG,
+    ROOT,
+    SmallSweep,
+    WorkerHere,
+    assert_none_lost_and_none_twice,
+    in_progress,
+    kill_a_worker_twice,
+    lives,
+    outputs,
+    states,
+    trials,
+    wait_for,
+)
+
+RATE = "optimizer.learning_rate"
+SIX = f"product({{'mixer': ('gru', 'rnn')}}, {{'{RATE}': (0.1, 0.2, 0.3)}})"
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_each_point_once_and_says_so(tmp_path, capsys):
+    sweep = SmallSweep(tmp_path, SIX)
+    sweep.run()
+    assert states(sweep.folder) == {"finished": 6}
+    assert all(text.count("finished in") == 1 for text in outputs(sweep.folder))
+    shown = capsys.readouterr().out
+    assert re.search(
+        r"^6/6  mixer=\w+ optimizer.learning_rate=0.3  validation accuracy 0.300", shown, re.M
+    )
+    assert "6 of 6 runs finished, 0 failed, 0 pruned; compared in" in shown
+    described = read_json(sweep.folder / "sweep.json")
+    assert {point["name"] for point in described["points"]} == {
+        path.name for path in sweep.folder.glob("trials/*")
+    }
+    assert described["score"] == "accuracy"
+    assert described["higher_is_better"]
+    assert described["match"] == {"by": None, "target": None, "tolerance": 0.03}
+    gru = read_json(sweep.folder / "summary.json")[0]
+    assert gru["arguments"] == {"mixer": "gru"}
+    assert (gru["chosen"], gru["validation"]["mean"]) == ({RATE: 0.3}, 0.3)
+    assert (gru["seeds"], gru["failed"], gru["trials"], gru["seconds"]) == (1, 0, 3, 2.0)
+    assert (sweep.folder / "summary.csv").read_text().startswith("mixer,parameters,optimizer.le")
+
+    # Added points alone are run; the rest is left as it is, bit for bit.
+    before = {file: file.stat().st_mtime_ns for file in sweep.folder.glob("trials/*/*")}
+    sweep.points(SIX.replace("0.3)", "0.3, 0.666)"))
+    sweep.run()
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    # A run that diverges counts as failed, with its reason, and the others are run.
+    assert states(sweep.folder) == {"finished": 6, "failed": 2}
+    failed = [trial for trial in trials(sweep.folder) if trial["state"] == "failed"]
+    assert {trial["reason"] for trial in failed} == {"the loss is nan at step 7; try less"}
+    assert [row["failed"] for row in read_json(sweep.folder / "summary.json")] == [1, 1]
+    # It would diverge again: it is not run again.
+    sweep.run()
+    assert [trial["attempts"] for trial in trials(sweep.folder)] == [1] * 8
+
+    with pytest.raises(UserError, match=r"holds another sweep: common.seed=absent, now '3'"):
+        sweep.run(("seed", "3"))
+    sweep.config.write_text(sweep.config.read_text().replace("length=20", "length=21"))
+    (one,) = list(sweep.folder.glob("trials/*"))[:1]
+    stored = {"seed": 5, "task": {"kind": "copy"}, "model": {}, "optimizer": {}}
+    stored |= {"train": {"steps": 1, "length": 20}}
+    (one / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(UserError, match=r"a sweep of another version of .*small.py: run \S+ has"):
+        sweep.run()
+
+
+def test_a_mistake_shows_before_anything_is_written(tmp_path):
+    wrong = {
+        "product({'mixer': ('gru', 'lstn')})": "mixer=lstn: mixer='lstn' is not a preset; did",
+        "product({'mixr': ('gru',)})": "config argument 'mixr' is not known; did you mean 'mixer'",
+        "product({'model.widht': (8, 16)})": "'model.widht' does not exist; did you mean",
+        "product({'seed': (0, -1)})": "seed=-1 is not at least 0",
+        f"[{{'{RATE}': Between(1e-3, 1e-1)}}]": "is a range; take --search=random or tpe",
+        f"product({{'{RATE}': (0.1, 'high')}})": "wants float",
+        "[{'model.dropout': Between(0.1, 1.5)}]": "model.dropout=1.5 is not at least 0 and below",
+    }
+    for points, message in wrong.items():
+        sweep = SmallSweep(tmp_path, points)
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            sweep.run()
+    sweep = SmallSweep(tmp_path, SIX)
+    with pytest.raises(ConfigError, match=r"config key 'train\.step' does not exist"):
+        sweep.run(("train.step", "3"))
+    with pytest.raises(UserError, match="--search=tpe takes --trials=N"):
+        sweep.run(search="tpe")
+    with pytest.raises(UserError, match="--slurm=gpu"):
+        sweep.run(slurm="gpu")
+    assert not sweep.folder.exists()
+    sweep.folder.mkdir()
+    (sweep.folder / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="holds a run and no sweep"):
+        sweep.run()
+    sweep.run(dry_run=True)
+
+
+def test_a_plan_is_fair_and_names_runs_by_what_they_are(tmp_path, capsys):
+    points = f"product({{'mixer': ('gru', 'lstm')}}, {{'{RATE}': (0.1, 0.2), 'seed': (0, 1)}})"
+    sweep = SmallSweep(tmp_path, points)
+    match = Match("parameters", 30e3)
+    plan = make_plan(str(sweep.config), [("train.log_every", "7")], match, "grid", None)
+    assert len(plan.runs) == 8
+    tried = [
+        {(run.overrides[RATE], run.overrides["seed"]) for run in plan.runs if run.arguments == own}
+        for own in ({"mixer": "gru"}, {"mixer": "lstm"})
+    ]
+    assert tried[0] == tried[1] == {(0.1, 0), (0.1, 1), (0.2, 0), (0.2, 1)}
+    assert [run.arguments["mixer"] for run in plan.runs[:4]] == ["gru", "gru", "lstm", "lstm"]
+    for run in plan.runs:
+        assert run.size["parameters"] == pytest.approx(30_000, rel=0.03)
+        assert run.overrides["train.log_every"] == 7
+    widths = {run.arguments["mixer"]: run.overrides["model.width"] for run in plan.runs}
+    assert widths["lstm"] < widths["gru"]
+    seven, eight = (
+        make_plan(str(sweep.config), [("train.log_every", every)], None, "grid", None)
+        for every in ("7", "8")
+    )
+    assert [run.arguments for run in seven.runs] == [run.arguments for run in eight.runs]
+    assert not {run.name for run in seven.runs} & {run.name for run in eight.runs}
+    # An override of the command line wins over a point's own, and doubles are run once.
+    assert len(make_plan(str(sweep.config), [("seed", "3")], None, "grid", None).runs) == 4
+
+    sweep.run(("train.log_every", "7"), dry_run=True, match="parameters", target=30_000.0)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 9
+    assert [line.split()[0] for line in lines[:8]] == [run.name for run in plan.runs]
+    said = r"^\S+-\w{12}  mixer=gru .*seed=0 .* [\d,]+ parameters, [\d.]+ MFLOPs"
+    assert re.search(said, lines[0])
+    assert lines[-1] == "8 runs; none was begun (--dry-run)"
+    assert not sweep.folder.exists()
+
+
+def test_a_tuple_of_a_point_is_one_again_after_json():
+    point = {"model.pattern": ("gru", "local"), RATE: 0.1, "seed": 0}
+    stored = json.loads(json.dumps(point))
+    assert override_texts(stored) == override_texts(point)
+    config = ConfigDict({"model": {"pattern": ("gru",)}})
+    override(config, *override_texts(stored)[0])
+    assert config.model.pattern == ("gru", "local")
+
+
+def test_the_choice_is_made_on_validation(tmp_path):
+    """0.2 validates best on average; 0.3 has a better run but lost a seed; 0.1 tests best."""
+    scores = {
+        (0.1, 0): (0.5, 0.99), (0.1, 1): (0.5, 0.97),
+        (0.2, 0): (0.6, 0.50), (0.2, 1): (0.7, 0.60),
+        (0.3, 0): (0.9, 0.95),
+    }  # fmt: skip
+    points = []
+    for rate in (0.1, 0.2, 0.3):
+        for seed in (0, 1):
+            name = f"{rate}-{seed}"
+            folder = tmp_path / "trials" / name
+            folder.mkdir(parents=True)
+            failed = (rate, seed) not in scores
+            overrides = {RATE: rate, "seed": seed, "model.width": 88, "train.steps": 5}
+            size = {"parameters": round(1000 * rate), "flops": 1.0, "state_bytes": 0}
+            point = {
+                "name": name, "arguments": {"mixer": "x"}, "overrides": overrides, "size": size
+            }  # fmt: skip
+            points.append(point)
+            state = {"state": "failed" if failed else "finished", "reason": None}
+            (folder / "trial.json").write_text(
+                json.dumps({**point, **state, "attempts": 1, "seconds": None})
+            )
+            if not failed:
+                validation, test = scores[rate, seed]
+                results = {
+                    "validation": {"loss": validation},
+                    "test": {"loss": test},
+                    **{"parameters": 7, "steps": 5, "best_step": 5, "seconds": 4.0},
+                }
+                (folder / "results.json").write_text(json.dumps(results))
+    described = {
+        "kind": "sweep", "id": "1", "config": "x.py", "command": "", "search": "grid",
+        "score": "loss", "higher_is_better": True, "points": points,
+        "common": {"train.steps": "5"},
+        "match": {"by": "parameters", "target": 200.0, "tolerance": 0.03},
+    }  # fmt: skip
+    (tmp_path / "sweep.json").write_text(json.dumps(described))
+    (row,) = summarise(tmp_path)
+    assert row["chosen"] == {RATE: 0.2}
+    assert row["validation"] == {
+        "mean": pytest.approx(0.65),
+        "deviation": pytest.approx(0.0707, rel=1e-3),
+        "values": [0.6, 0.7],
+    }
+    assert row["test"]["mean"] == pytest.approx(0.55)
+    assert (row["seeds"], row["failed"], row["trials"], row["seconds"]) == (2, 1, 6, 4.0)
+    assert row["parameters"] == 200
+    (tmp_path / "sweep.json").write_text(json.dumps(described | {"higher_is_better": False}))
+    assert summarise(tmp_path)[0]["chosen"] == {RATE: 0.1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("search", ["random", "tpe"])
+def test_a_search_tries_as_many_settings_of_each_group(tmp_path, search):
+    """One group draws from a range, the other has three settings and tries no more."""
+    sweep = SmallSweep(
+        tmp_path,
+        f"chain(product({{'mixer': ('gru',)}}, [{{'{RATE}': Between(0.01, 0.5)}}], "
+        f"{{'seed': (0, 1)}}), product({{'mixer': ('rnn',)}}, {{'{RATE}': (0.1, 0.2, 0.3)}}))",
+    )
+    sweep.run(search=search, trials=4)
+    own = {"gru": [], "rnn": []}
+    for trial in trials(sweep.folder):
+        own[trial["arguments"]["mixer"]].append(trial["overrides"])
+    assert states(sweep.folder) == {"finished": 4 * 2 + 3}
+    assert sorted(overrides[RATE] for overrides in own["rnn"]) == [0.1, 0.2, 0.3]
+    drawn = Counter(overrides[RATE] for overrides in own["gru"])
+    assert set(drawn.values()) == {2}, "each with both seeds"
+    assert all(0.01 <= rate <= 0.5 for rate in drawn)
+    (gru, rnn) = sorted(
+        read_json(sweep.folder / "summary.json"), key=lambda row: row["arguments"]["mixer"]
+    )
+    assert gru["chosen"] == {RATE: max(drawn)}
+    assert (gru["trials"], rnn["trials"]) == (8, 3)
+    sweep.run(search=search, trials=5)
+    assert states(sweep.folder) == {"finished": 5 * 2 + 3}
+
+
+class WorkersAtOnce(WorkerHere):
+    """Six workers in threads, all of which have seen that a setting is wanted before any draws."""
+
+    def look(self):
+        folder, chosen = self._orders.folder, threading.Barrier(6)
+
+        class Eager(Worker):
+            first = True
+
+            def _choose(self):
+                study = super()._choose()
+                if self.first:
+                    assert study is not None
+                    self.first = False
+                    chosen.wait(timeout=300)
+                return study
+
+            def _propose(self, study, trial):
+                with (folder / ".lock").open("w") as file, pytest.raises(BlockingIOError):
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return super()._propose(study, trial)
+
+        def work(_):
+            worker = Eager(self._orders._replace(parent=None))
+            with contextlib.closing(worker.storage):
+                return worker.work()
+
+        with ThreadPoolExecutor(6) as threads:
+            assert list(threads.map(work, range(6))) == [0] * 6
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")  # of any thread
+def test_workers_that_draw_at_once_try_no_more_than_wanted(tmp_path):
+    """Many begin together on a search of one setting; each draws alone, and knows the others'."""
+    points = f"product({{'mixer': ('gru',)}}, [{{'{RATE}': Between(0.01, 0.5)}}])"
+    sweep = SmallSweep(tmp_path, points)
+    sweep.run(search="random", trials=1, crew=WorkersAtOnce)
+    assert states(sweep.folder) == {"finished": 1}
+
+
+@pytest.mark.slow
+def test_poor_runs_are_pruned_and_others_are_not(tmp_path, monkeypatch):
+    look = Worker._why_stop
+
+    def look_and_say(self, trial, folder, reported):
+        why = look(self, trial, folder, reported)
+        (folder.folder / "seen").write_text(str(len(reported)))
+        return why
+
+    monkeypatch.setattr(Worker, "_why_stop", look_and_say)
+    (tmp_path / "paced").touch()
+    rates = "0.90, 0.91, 0.92, 0.93, 0.94, 0.1, 0.95"
+    sweep = SmallSweep(tmp_path, f"product({{'{RATE}': ({rates})}})")
+    sweep.run(prune=True)
+    assert states(sweep.folder) == {"finished": 6, "pruned": 1}
+    (pruned,) = (trial for trial in trials(sweep.folder) if trial["state"] == "pruned")
+    assert pruned["overrides"] == {RATE: 0.1}
+    assert "its accuracy 0.1 is worse than the median of its group" in pruned["reason"]
+    assert "interrupted" in (sweep.folder / "trials" / pruned["name"] / "output.txt").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_each_time_is_given_up(tmp_path):
+    sweep = SmallSweep(tmp_path, f"product({{'{RATE}': (0.777, 0.1)}})")
+    sweep.run()
+    assert states(sweep.folder) == {"finished": 1, "failed": 1}
+    (failed,) = (trial for trial in trials(sweep.folder) if trial["state"] == "failed")
+    assert failed["reason"] == "train.py was killed 3 times; is there enough memory?"
+    assert failed["attempts"] == 3
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_all_and_the_same_command_goes_on(tmp_path):
+    sweep = SmallSweep(tmp_path, SIX)
+    process = sweep.start()
+    wait_for(lambda: len(in_progress(sweep.folder, '"step": 3,')) == 2, lives(process))
+    holders = in_progress(sweep.folder, '"step": 3,')
+    process.send_signal(signal.SIGINT)
+    code, _, errors = finish(process)
+    assert code == 130
+    assert re.fullmatch(
+        r".*: stopped with 0 of 6 runs finished, the others saved; go on with: python .*\n", errors
+    )
+    for holder in holders:
+        for pid in (holder["worker"], holder["run"]):
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+    assert states(sweep.folder) == {"waiting": 6}
+    stopped = [text for text in outputs(sweep.folder) if text]
+    assert len(stopped) == 2
+    assert all(text.endswith("train.py: interrupted\n") for text in stopped)
+    sweep.hold.unlink()
+    sweep.run(heartbeat=1)
+    assert states(sweep.folder) == {"finished": 6}
+    went_on = [text for text in outputs(sweep.folder) if "interrupted" in text]
+    assert len(went_on) == 2
+    assert all(re.search(r"interrupted\nfrom step 3", text) for text in went_on)
+
+
+# As train.py, but it stays at each save until the file hold beside it is gone.
+HELD_TRAIN = f"""
+import sys, time
+from pathlib import Path
+
+sys.path.insert(0, {str(ROOT)!r})
+import train
+from seqmodels import cli
+from seqmodels.training.checkpoint import Checkpoints
+
+save, hold = Checkpoints.save, Path(__file__).with_name("hold")
+
+def save_and_stay(self, *arguments):
+    save(self, *arguments)
+    self.wait()
+    deadline = time.monotonic() + 300
+    while hold.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+Checkpoints.save = save_and_stay
+cli.run(train.main, takes_config=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_killed_twice_loses_no_trial(tmp_path):
+    """Two runs of train.py by sweep.py with two workers; tests/soak has more of them."""
+    config, hold = tmp_path / "small.py", tmp_path / "hold"
+    config.write_text(CONFIG.replace("SWEEP", f"product({{'{RATE}': (0.001, 0.01)}})"))
+    (tmp_path / "train.py").write_text(HELD_TRAIN)
+    hold.touch()
+    folder = tmp_path / "sweep"
+    flags = [f"--config={config}", f"--workdir={folder}", "--workers=2", "--heartbeat=1"]
+    quick = {
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    program = (
+        f"import os, sys; os.environ |= {quick}; import sweep;"
+        f"sweep.__file__ = {str(tmp_path / 'sweep.py')!r};"
+        f"sys.argv = {['sweep.py', *flags, *TINY, '--config.train.steps=40']};"
+        "sweep.cli.run(sweep.main, takes_config=True)"
+    )
+    process = start(["-c", program], tmp_path / "cache")
+    kill_a_worker_twice(lives(process), folder, '"step": 20, "split": "validation"')
+    hold.unlink()
+    output, errors = process.communicate(timeout=600)
+    assert (process.returncode, errors) == (0, ""), output
+    assert_none_lost_and_none_twice(folder, 2)
+    assert "2 of 2 runs finished, 0 failed" in output
+    continued = [text for text in outputs(folder) if "continuing from step 20" in text]
+    assert len(continued) == 1
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    """The URL of an empty database of a PostgreSQL server."""
+    with postgres() as url:
+        yield url
+
+
+@pytest.mark.slow
+def test_a_worker_killed_twice_loses_no_trial_on_postgresql(tmp_path, database, capsys):
+    sweep = SmallSweep(tmp_path, f"product({{'{RATE}': tuple(n / 20 for n in range(1, 13))}})")
+    sweep.run_while(
+        lambda goes_on: kill_a_worker_twice(goes_on, sweep.folder, '"step": 3,'), storage=database
+    )
+    assert_none_lost_and_none_twice(sweep.folder, 12)
+    assert not (sweep.folder / "sweep.sqlite3").exists()
+    shown = capsys.readouterr()
+    assert "12 of 12 runs finished" in shown.out
+    assert shown.err == ""
+
+
+class FailingStorage(PatientStorage):
+    """A storage that gives no answer while ``away`` is above 0, and counts it down."""
+
+    away = 0.0
+
+    def ask(self, question):
+        def fail():
+            if FailingStorage.away > 0:
+                FailingStorage.away -= 1
+                raise OperationalError("SELECT", {}, Exception("server closed the connection"))
+            return question()
+
+        return super().ask(fail)
+
+
+def test_a_storage_that_comes_back_is_asked_again(tmp_path):
+    storage = FailingStorage(f"sqlite:///{tmp_path}/x.sqlite3", heartbeat=1, patience=30.0)
+    study = optuna.create_study(storage=storage)
+    FailingStorage.away = 3
+    study.add_trial(optuna.create_trial(value=1.0))
+    assert FailingStorage.away == 0
+    assert study.best_value == 1.0
+    storage.close()
+
+
+def test_a_storage_that_stays_away_ends_in_one_line(tmp_path):
+    storage = FailingStorage(f"sqlite:///{tmp_path}/x.sqlite3", heartbeat=1, patience=0.3)
+    study = optuna.create_study(storage=storage)
+    FailingStorage.away = 10**6
+    try:
+        with pytest.raises(StorageLostError) as caught:
+            study.add_trial(optuna.create_trial(value=1.0))
+        with storage.signs_of_life(0):
+            pass
+    finally:
+        FailingStorage.away = 0
+    assert "has not answered for 0 s (server closed the connection); no run is lost" in str(
+        caught.value
+    )
+    assert storage.lost is not None
+    storage.close()
+
+
+def rename(database: Path, names: dict[str, str]) -> None:
+    """Renames tables, which a question to the missing ones then fails on."""
+    with contextlib.closing(sqlite3.connect(database, timeout=60)) as connection, connection:
+        for old, new in names.items():
+            connection.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+
+@pytest.mark.slow
+def test_a_storage_that_goes_away_in_the_middle_loses_nothing(tmp_path):
+    """Its tables are missing for a while; the runs save and stop, and all goes on after that."""
+    sweep = SmallSweep(tmp_path, SIX)
+    database = sweep.folder / "sweep.sqlite3"
+    tables = ("trial_heartbeats", "trial_user_attributes", "trials")
+
+    def go_away(goes_on):
+        wait_for(lambda: len(in_progress(sweep.folder, '"step": 3,')) == 2, goes_on)
+        rename(database, {table: f"gone_{table}" for table in tables})
+        wait_for(lambda: not goes_on(), lambda: True)
+
+    with pytest.raises(StorageLostError) as caught:
+        sweep.run_while(go_away, patience=1.0)
+    assert caught.value.exit_code == 4
+    assert re.fullmatch(
+        r"--storage=sqlite:.* has not answered for 1 s \(.*\); no run is lost.*", str(caught.value)
+    )
+    assert states(sweep.folder)["failed"] == 0
+    rename(database, {f"gone_{table}": table for table in tables})
+    sweep.run(heartbeat=1)
+    assert states(sweep.folder) == {"finished": 6}
+    assert [text.count("finished in") for text in outputs(sweep.folder)] == [1] * 6
+    # And without it: what has finished is known by its folder.
+    database.unlink()
+    sweep.run()
+    assert [text.count("finished in") for text in outputs(sweep.folder)] == [1] * 6
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nosql://me:secret@host/x",
+        "nosql://me:se/secret@host/x",
+        "postgresql://me:a@secret:b@host:port/x",
+        "no url secret",
+        "nosql://host/x?password=secret",
+    ],
+)
+def test_a_storage_that_can_not_be_is_one_line_without_its_password(url):
+    with pytest.raises(UserError) as caught:
+        PatientStorage(url, heartbeat=1, patience=0.0)
+    assert "secret" not in str(caught.value).replace("no url secret", "")
+    assert str(caught.value).startswith("--storage=")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["q?x=1", "a#b", "{c}", "100%", "a b", "d@e:f", "%41", "ü"])
+def test_a_folder_of_any_name_has_its_database_in_it(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    storage = PatientStorage(folder / "sweep.sqlite3", heartbeat=1)
+    storage.close()
+    assert [file.name for file in folder.iterdir()] == ["sweep.sqlite3"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_braces_in_a_url_are_no_template():
+    with pytest.raises(UserError, match=r"nosql://me:\*\*\*@host/x can't be used"):
+        PatientStorage("nosql://me:{secret}@host/x", heartbeat=1)
+
+
+def test_nothing_that_a_sweep_writes_or_prints_holds_a_password(tmp_path, monkeypatch, capfd):
+    """Told by the flag as two words, which is the form that is split in two."""
+    sweep = SmallSweep(tmp_path, f"product({{'{RATE}': (0.1,)}})")
+    url = "postgresql://me:sesame@host/x"
+    monkeypatch.setattr(sys, "argv", ["sweep.py", "--storage", url])
+    own = PatientStorage
+
+    def elsewhere(place, *arguments):
+        assert place == url
+        return own(tmp_path / "elsewhere.sqlite3", *arguments)
+
+    monkeypatch.setattr("seqmodels.sweeps.run.PatientStorage", elsewhere)
+    monkeypatch.setattr(WorkerHere, "look", lambda self: False)
+    sweep.run(storage=url)
+    assert read_json(sweep.folder / "sweep.json")["command"].endswith("postgresql://me:***@host/x'")
+    shown = capfd.readouterr()
+    assert "dealt out by postgresql://me:***@host/x" in shown.out
+    assert "sesame" not in shown.out + shown.err
+    for file in tmp_path.rglob("*"):
+        assert file.is_dir() or b"sesame" not in file.read_bytes(), file
+
+
+def test_slurm_without_submitit_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(
+        UserError, match=r"--slurm=gpu needs submitit; pip install 'seqmodels\[slurm"
+    ):
+        require_slurm("gpu")
+
+
+class FakeJob:
+    job_id = "7"
+
+    def __init__(self, result: int):
+        self._result, self.cancelled = result, False
+
+    def done(self) -> bool:
+        return self._result >= 0
+
+    def result(self) -> int:
+        return self._result
+
+    def exception(self) -> None:
+        return None
+
+    def stderr(self) -> str:
+        return "warning\n--storage=x has not answered\n"
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+def test_slurm_jobs_are_submitted_watched_and_cancelled(tmp_path, monkeypatch):
+    submitted, parameters, written = [], {}, []
+    url = "postgresql://me:sesame@host/x"
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+
+    class Executor:
+        def __init__(self, folder, cluster):
+            assert cluster == "local"
+
+        def update_parameters(self, **given):
+            parameters.update(given)
+
+        def submit(self, function, orders):
+            written.append(pickle.dumps(orders))
+            assert _storage(orders) == url
+            assert os.environ["PYTHONPATH"] == f"{ROOT}:elsewhere"
+            submitted.append(FakeJob(-1))
+            return submitted[-1]
+
+    monkeypatch.setitem(sys.modules, "submitit", type(sys)("submitit"))
+    monkeypatch.setattr(sys.modules["submitit"], "AutoExecutor", Executor, raising=False)
+    orders = Orders(
+        folder=tmp_path,
+        config="",
+        storage=url,
+        studies={},
+        names=frozenset(),
+        search="grid",
+        trials=None,
+        prune=False,
+        score="accuracy",
+        higher_is_better=True,
+        train=tmp_path,
+        devices=None,
+        cores=None,
+        heartbeat=1,
+        patience=1.0,
+        parent=None,
+    )
+    crew = SlurmJobs(orders, 2, "gpu", cluster="local")
+    crew.start()
+    assert len(submitted) == 2
+    assert all(b"sesame" not in orders for orders in written)
+    assert os.environ["PYTHONPATH"] == "elsewhere"
+    with pytest.raises(UserError, match=r"the storage's URL is not in this job's environment"):
+        _storage(pickle.loads(written[0]))
+    assert crew.look()
+    submitted[0]._result = 0
+    assert crew.look()
+    crew.stop()
+    assert [job.cancelled for job in submitted] == [False, True]
+    submitted[1]._result = StorageLostError.exit_code
+    with pytest.raises(StorageLostError, match="has not answered"):
+        crew.look()
+    submitted[1]._result = 0
+    assert not crew.look()
+
+
+def test_a_trial_is_held_by_one(tmp_path):
+    (tmp_path / "trials/a").mkdir(parents=True)
+    trial = Trial(tmp_path, "a")
+    with trial.locked() as first, trial.locked() as second:
+        assert first is not None
+        assert second is None
+    with trial.locked() as third:
+        assert third is not None

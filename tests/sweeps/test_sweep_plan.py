@@ -1,0 +1,158 @@
+"""A sweep's plan: every run is built as it will be run, and has a size and a width of its own."""
+
+import json
+import re
+from unittest.mock import patch
+
+import pytest
+
+from seqmodels.config import load_config
+from seqmodels.errors import ConfigError
+from seqmodels.sweeps import plan as sweep_plan
+from seqmodels.sweeps.display import print_plan
+from seqmodels.sweeps.groups import argument_text, make_run, override_texts
+from seqmodels.sweeps.matching import Match, measure
+from seqmodels.sweeps.plan import make_plan
+from seqmodels.sweeps.plan_file import first_widths, read_sweep, store_plan
+from seqmodels.training.experiment import build_experiment
+from tests.sweeps.sweeps import SmallSweep
+
+RATE = "optimizer.learning_rate"
+DEPTHS = f"product({{'mixer': ('gru',)}}, {{'model.depth': (1, 2), '{RATE}': (0.1, 0.2)}})"
+
+
+@pytest.fixture(autouse=True)
+def matched_by_its_depth(monkeypatch):
+    """What is near to a size is tests/sweeps/test_matching.py's."""
+    stub = lambda _, config, *rest: 24 // config.model.depth  # noqa: E731
+    monkeypatch.setattr(sweep_plan, "match_width", stub)
+
+
+def plan_of(folder, points, match=None, search="grid", widths=None):
+    sweep = SmallSweep(folder, points)
+    trials = None if search == "grid" else 3
+    return make_plan(str(sweep.config), [], match, search, trials, widths)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "values"),
+    [
+        ("'mixer': ('gru',)", "model.depth", (1, 2)),
+        ("'mixer': ('transformer',)", "model.mlp_expansion", (1.0, 2.0)),
+    ],
+)
+def test_a_size_is_that_of_its_run(tmp_path, arguments, key, values):
+    plan = plan_of(tmp_path, f"product({{{arguments}}}, {{'{key}': {values}}})")
+    spec = f"{tmp_path}/small.py:{argument_text(plan.runs[1].arguments)}"
+    own = build_experiment(load_config(spec, override_texts(plan.runs[1].overrides)))
+    assert plan.runs[1].size == measure(own.model, own.train.length)._asdict()
+    assert plan.runs[1].size != plan.runs[0].size
+
+
+def test_each_setting_is_matched_and_what_settings_share_is_built_once(tmp_path):
+    match = patch.object(sweep_plan, "match_width", side_effect=sweep_plan.match_width)
+    build = patch.object(sweep_plan, "build_experiment", side_effect=build_experiment)
+    with match as matched, build as built:
+        plan = plan_of(tmp_path, DEPTHS[:-1] + ", {'seed': (0, 7)})", Match("parameters", 30e3))
+    assert matched.call_count == 2, "each depth, at one learning rate and one seed"
+    assert built.call_count == 6, "each depth, and another seed, before and after it is matched"
+    assert len(plan.runs) == 8
+    widths = {run.overrides["model.depth"]: run.overrides["model.width"] for run in plan.runs}
+    assert widths == {1: 24, 2: 12}
+    assert len({json.dumps(run.size) for run in plan.runs}) == 2
+    for run in plan.runs:
+        assert run.overrides["model.width"] == widths[run.overrides["model.depth"]]
+
+
+def test_a_search_says_each_size(tmp_path, capsys):
+    plan = plan_of(tmp_path, DEPTHS, search="random")
+    print_plan(plan.groups, plan.runs, 3)
+    assert len(re.findall(r"[\d,]+ parameters", capsys.readouterr().out)) == 2
+
+
+def test_a_folder_with_one_width_a_group_goes_on_with_it(tmp_path):
+    match = Match("parameters", 30e3)
+    new = plan_of(tmp_path, DEPTHS, match)
+    width = new.runs[0].overrides["model.width"]
+    store_plan(new, tmp_path, {})
+    assert first_widths(read_sweep(tmp_path)) == {}
+    # As it was before: the width and the size of the first setting for all.
+    old = [
+        make_run(run.arguments, run.overrides | {"model.width": width}, new.runs[0].size)
+        for run in new.runs
+    ]
+    content = json.loads((tmp_path / "sweep.json").read_text())
+    content["points"] = [run._asdict() for run in old]
+    del content["match"]["widths"]
+    (tmp_path / "sweep.json").write_text(json.dumps(content))
+    widths = first_widths(read_sweep(tmp_path))
+    assert widths == {"mixer=gru": width}
+    plan = plan_of(tmp_path, DEPTHS, match, widths=widths)
+    assert [run.name for run in plan.runs] == [run.name for run in old]
+    assert len({run.size["parameters"] for run in plan.runs}) == 2
+    assert store_plan(plan, tmp_path, widths) == content["id"]
+    assert read_sweep(tmp_path)["match"]["widths"] == "first setting"
+    assert first_widths(read_sweep(tmp_path)) == widths
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (
+            "product({'mixer': ('global',)}, {'model.width': (64, 56), "
+            "'model.mixers.global.heads': (4, 16)})",
+            "with model.width=56,model.mixers.global.heads=16: model.mixers.global.heads=16",
+        ),
+        (
+            f"product({{'{RATE}': (0.1,), 'train.steps': (50, 5000), "
+            "'optimizer.warmup_steps': (10, 200)})",
+            "with optimizer.learning_rate=0.1,train.steps=50,optimizer.warmup_steps=200: "
+            "optimizer.warmup_steps=200",
+        ),
+        ("chain([{'seed': 0}], [{'seed': 2**40}])", "with seed=1099511627776: config.seed="),
+    ],
+)
+def test_values_are_checked_together(tmp_path, points, message):
+    with pytest.raises(ConfigError) as caught:
+        plan_of(tmp_path, points)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("point", "message"),
+    [
+        ("'model.width': Between(8, 32)", "model.width takes whole numbers (now "),
+        ("'model.width': Between(8.0, 32.0)", "list its values: (8, 32)"),
+        ("'task.pattern': Between(2, 4)", "task.pattern takes whole numbers"),
+        ("'optimizer.warmup_steps': Between(1, 9)", "warmup_steps takes whole numbers"),
+        ("'model.max_length': Between(30, 90)", "wants int or None"),
+        ("'seed': Between(1, 9)", "seed=Between(low=1, high=9) is a range, which is for keys"),
+        ("'length': Between(8, 32)", "length=Between(low=8, high=32) is a range, which is for"),
+        (f"'{RATE}': Between('a', 1)", "is not 0 < low < high"),
+        (f"'{RATE}': Between(None, 1)", "is not 0 < low < high"),
+        (f"'{RATE}': Between(1, 10**400)", "is not 0 < low < high"),
+        (f"'{RATE}': Between(float('nan'), 1)", "is not 0 < low < high"),
+        ("'model.positions': Between(1, 2)", "model.positions='1.0'"),
+        (
+            "'model.dropout': Between(0.1, 0.2), 'optimizer.beta1': Between(0.5, 1.5)",
+            "with model.dropout=Between(low=0.1, high=0.2),optimizer.beta1=Between(low=0.5, "
+            "high=1.5): optimizer.beta1=1.5",
+        ),
+        (
+            "'mixer': 'transformer', 'model.mlp_expansion': Between(1, 4)",
+            "the size of the model depends on model.mlp_expansion, which is a range here; list",
+        ),
+    ],
+)
+def test_a_range_that_fails_in_trials_is_refused(tmp_path, point, message):
+    with pytest.raises(ConfigError) as caught:
+        plan_of(tmp_path, f"[{{{point}}}]", search="random")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_match_allows_no_width_of_a_point(tmp_path):
+    points = "chain([{'model.depth': 1}], [{'model.width': 8}])"
+    with pytest.raises(ConfigError, match=r"--match chooses model\.width; don't set it"):
+        plan_of(tmp_path, points, Match("parameters", 30e3))
