@@ -1,5 +1,6 @@
 """What a model section may not say, and the one line that says so."""
 
+import jax
 import pytest
 
 from seqmodels.errors import ConfigError
@@ -165,5 +166,5 @@ def test_learned_positions_end():
     assert str(raised.value) == message
     model = build_model(config, MANY_TO_MANY, length=10)
     with pytest.raises(ConfigError) as raised:
-        model.initial_state(1, 11)
+        model.start(jax.eval_shape(model.init, jax.random.key(0)), 1, 11)
     assert str(raised.value) == message

@@ -1,6 +1,5 @@
 """Attention from one sequence to another: what a decoder sees of its source."""
 
-from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -11,8 +10,8 @@ from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Cost
 from seqmodels.mixers.recording import record_attention
-from seqmodels.ops.attention.additive import Score, additive_attention, additive_weights
-from seqmodels.ops.attention.dot_product import attention, attention_weights
+from seqmodels.mixers.scores import Scores
+from seqmodels.ops.attention.additive import Score
 
 
 class Source(NamedTuple):
@@ -40,7 +39,7 @@ class CrossAttention(nnx.Module):
         require(width % heads == 0, f"heads={heads} does not divide the width {width}")
         self.width = width
         self.heads = heads
-        self.score: Score = score
+        self.score = Scores(score, width // heads)
         self.queries = Linear(width, width, rngs=rngs)
         self.source = Linear(width, 2 * width, rngs=rngs)
         self.outputs = Linear(width, width, rngs=rngs)
@@ -59,15 +58,11 @@ class CrossAttention(nnx.Module):
         keys, values, mask = source
         keys, values = keys.astype(x.dtype), values.astype(x.dtype)
         mask = None if mask is None else jnp.asarray(mask)
-        if self.score == "additive":
-            vector = self.vector[...]
-            weights = partial(additive_weights, query, keys, vector, causal=False, mask=mask)
-            mixed = additive_attention(query, keys, values, vector, causal=False, mask=mask)
-        else:
-            scale = 1.0 if self.score == "dot" else None
-            weights = partial(attention_weights, query, keys, causal=False, mask=mask, scale=scale)
-            mixed = attention(query, keys, values, causal=False, mask=mask, scale=scale)
-        record_attention("cross", weights)
+        vector = self.vector[...] if self.score.kind == "additive" else None
+        record_attention(
+            "cross", lambda: self.score.weights(query, keys, vector, causal=False, mask=mask)
+        )
+        mixed = self.score.mix(query, keys, values, vector, causal=False, mask=mask)
         return self.outputs(mixed.reshape(x.shape))
 
     def cost(self, length: int, source_length: int) -> Cost:

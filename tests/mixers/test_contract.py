@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqmodels.mixers import MIXERS
+from seqmodels.mixers import MIXERS, Room
 from seqmodels.training.sharding import by_row, make_mesh, replicated
 from tests.mixers.variants import (
     CASES,
@@ -102,12 +102,16 @@ def without_mask(name: str, *rows: np.ndarray) -> np.ndarray:
     return np.asarray(build(name).call(parameters(name), x))[: len(rows)]
 
 
+WHOLE = np.full(2, LENGTH, np.int32)
+
+
 def in_chunks(name: str, x: np.ndarray, lengths: list[int]):
     """Two rows' outputs and last state, extended by chunks of such lengths."""
     mixer = build(name)
     state, outputs = mixer.mixer.initial_state(len(x), LENGTH), []
-    for chunk in np.split(x, np.cumsum(lengths)[:-1], axis=1):
-        output, state = mixer.extend(parameters(name), chunk, state)
+    for start, length in zip(np.cumsum([0, *lengths]), lengths, strict=False):
+        count, chunk = np.full(2, start, np.int32), x[:, start : start + length]
+        output, state = mixer.extend(parameters(name), chunk, state, count, WHOLE)
         outputs.append(np.asarray(output))
     return np.concatenate(outputs, axis=1), state
 
@@ -219,9 +223,32 @@ def test_rows_of_a_state_may_have_seen_different_lengths(name):
     many = in_chunks(name, x[:, :33], [33])[1]
     state = jax.tree.map(lambda a, b: np.stack([a[0], b[1]]), few, many)
     chunk = np.stack([x[0, 3:36], x[1, 33:66]])
-    outputs, _ = build(name).extend(parameters(name), chunk, state)
+    count = np.array([3, 33], np.int32)
+    outputs, _ = build(name).extend(parameters(name), chunk, state, count, WHOLE)
     expected = np.stack([expected[0, 3:36], expected[1, 33:66]])
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+
+
+@every_causal_mixer
+def test_padded_prompts_of_different_lengths_are_read_as_a_whole(name):
+    """And then tokens: rows of 33 and 20, of 5 and none, then one each."""
+    mixer, x, expected = build(name), whole(name).x[FULL], whole(name).outputs[FULL]
+    state, count, pieces = Room(LENGTH), np.zeros(2, np.int32), []
+    for read in ((33, 20), (5, 0), (1, 1)):
+        length = max(read) if max(read) == 1 else 33
+        chunk = 100 * normal((2, length, WIDTH), seed=3)
+        for row, size in enumerate(read):
+            chunk[row, :size] = x[row, count[row] : count[row] + size]
+        valid = np.arange(length)[None] < np.array(read)[:, None]
+        outputs, state = mixer.extend(parameters(name), chunk, state, count, WHOLE, valid)
+        pieces.append([np.asarray(outputs)[row, :size] for row, size in enumerate(read)])
+        count = count + np.array(read, np.int32)
+    for row, outputs in enumerate(map(np.concatenate, zip(*pieces, strict=True))):
+        np.testing.assert_allclose(outputs, expected[row, : len(outputs)], rtol=1e-4, atol=1e-5)
+    _, straight = in_chunks(name, x[:, :39], [33, *[1] * 6])
+    of_row = jax.tree.map(lambda leaf: np.asarray(leaf)[0], (state, straight))
+    if "L" not in str(mixer.mixer.state_letters):  # beyond what is read a cache holds anything
+        assert_trees_close(*of_row, rtol=1e-4, atol=1e-5)
 
 
 @every_causal_kind
@@ -235,12 +262,21 @@ def test_extend_in_bfloat16(name):
 @every_causal_mixer
 def test_state_has_rows_first_and_keeps_its_form(name):
     mixer = build(name)
-    state = jax.eval_shape(lambda: mixer.mixer.initial_state(3, LENGTH))
-    assert {leaf.shape[0] for leaf in jax.tree.leaves(state)} == {3}
+    first = jax.eval_shape(lambda: mixer.mixer.initial_state(3, LENGTH))
+    letters = jax.tree.leaves(mixer.mixer.state_letters)
+    for axes, leaf in zip(letters, jax.tree.leaves(first), strict=True):
+        sizes = dict(zip(axes.split(), leaf.shape, strict=True))
+        assert next(iter(sizes)) == "B"
+        assert (sizes["B"], sizes.get("L", LENGTH)) == (3, LENGTH)
+    count = jax.ShapeDtypeStruct((3,), jnp.int32)
     for dtype in (jnp.float32, jnp.bfloat16):
         token = jax.ShapeDtypeStruct((3, 1, WIDTH), dtype)
+        extend = functools.partial(jax.eval_shape, mixer.extend, mixer.shapes, token)
         # lax.scan can carry it through generation.
-        assert jax.eval_shape(mixer.extend, mixer.shapes, token, state)[1] == state
+        assert extend(first, count, count)[1] == first
+        begun = extend(Room(LENGTH), count, count)[1]
+        assert jax.tree.map(jnp.shape, begun) == jax.tree.map(jnp.shape, first)
+        assert extend(begun, count, count)[1] == begun
 
 
 @every_mixer

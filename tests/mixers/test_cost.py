@@ -70,7 +70,7 @@ def test_attention_costs_what_it_multiplies(settings):
 @pytest.mark.parametrize("name", CASES)
 def test_cost_counts_the_state(name):
     mixer = make(*CASES[name])
-    state = jax.eval_shape(lambda: mixer.initial_state(1, LENGTH)) if mixer.causal else ()
+    state = jax.eval_shape(lambda: mixer.initial_state(1, LENGTH)) if mixer.has_state else ()
     floats = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     assert {leaf.dtype for leaf in floats} <= {jnp.dtype("float32")}
     assert mixer.cost(LENGTH).state_bytes == sum(4 * leaf.size for leaf in floats)

@@ -63,7 +63,8 @@ def recorded(call, *arguments):
 def test_self_attention_mixes_by_its_map(settings):
     mixer = with_drawn_weights(lambda: Attention(16, heads=4, **settings, rngs=nnx.Rngs(0)))
     x = noise(2, 9, 16)
-    out, kinds, weights = recorded(mixer, x, up_to(9, 9, 6))
+    call = lambda x, mask: mixer(x, mixer.context(x, mask))  # noqa: E731
+    out, kinds, weights = recorded(call, x, up_to(9, 9, 6))
     assert (kinds, weights.shape) == (["self"], (2, 4, 9, 9))
     projected = project(mixer.inputs, x).reshape(2, 9, -1, 4)
     shared = mixer.heads // mixer.kv_heads
