@@ -8,6 +8,7 @@ from flax import nnx
 from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
 from seqmodels.layers import MLP, MLPKind, Norm, NormKind, dropout
 from seqmodels.mixers import Context, Cost, CrossAttention, Mixer, Room
+from seqmodels.observing import observe, within
 from seqmodels.ops.grids import ScanOrder, average_windows, grid_to_sequence, sequence_to_grid
 
 NormPosition = Literal["pre", "post"]
@@ -60,15 +61,19 @@ class Block(nnx.Module):
         mixer_key, mixed_key, mlp_key, cross_key = (
             [None] * 4 if context.key is None else jax.random.split(context.key, 4)
         )
-        y, mixed = self._mix(
-            self._before(x, self.mixer_norm), state["mixer"], context._replace(key=mixer_key)
-        )
+        with within("mixer"):
+            y, mixed = self._mix(
+                self._before(x, self.mixer_norm), state["mixer"], context._replace(key=mixer_key)
+            )
+            if mixed is not None:
+                observe("state", mixed)
         if self.mixer.stride > 1:
             x, valid = average_windows(x, context.valid, self.mixer.stride)
             context = context.coarser(valid, self.mixer.stride)
         x = self._add(x, y, self.mixer_norm, mixed_key)
         if self.cross is not None and self.cross_norm is not None:
-            y = self.cross(self._before(x, self.cross_norm), state["source"])
+            with within("cross"):
+                y = self.cross(self._before(x, self.cross_norm), state["source"])
             x = self._add(x, y, self.cross_norm, cross_key)
         if self.mlp is not None and self.mlp_norm is not None:
             y = self.mlp(self._before(x, self.mlp_norm))

@@ -13,8 +13,9 @@ from seqmodels.config import Section, construct
 from seqmodels.errors import require, require_with
 from seqmodels.layers import Embedding, Linear, MLPKind, NormKind, PositionKind
 from seqmodels.mixers import Cost, CrossAttention
+from seqmodels.observing import within
 from seqmodels.ops.attention.additive import Score
-from seqmodels.stack import Stack, pool
+from seqmodels.stack import Remat, Stack, pool
 from seqmodels.state import extend_state, start_state
 from seqmodels.tasks.base import Batch, TaskSpec
 
@@ -54,6 +55,8 @@ class EncoderDecoder(nnx.Module):
         the model's own scores, of a first pass over the true ones (Bengio et al. 2015;
         Mihaylova and Martins 2019).
       dtype: the dtype of computation; parameters are always float32.
+      remat: "block" keeps each block's inputs alone for the backward pass, which computes the block
+        again: less memory, a third more time; "none" keeps what is needed.
       spec: what the task needs of a model.
       rngs: the source of the initial weights.
     """
@@ -75,6 +78,7 @@ class EncoderDecoder(nnx.Module):
         pooling: Literal["mean", "last"] | None = None,
         scheduled_sampling: float = 0.0,
         dtype: Literal["float32", "bfloat16"] = "float32",
+        remat: Remat = "none",
         *,
         spec: TaskSpec,
         rngs: nnx.Rngs,
@@ -113,6 +117,7 @@ class EncoderDecoder(nnx.Module):
             "mlp": mlp,
             "mlp_expansion": mlp_expansion,
             "dropout": dropout,
+            "remat": remat,
             "rngs": rngs,
         }
         kind = jnp.dtype(dtype)
@@ -145,11 +150,6 @@ class EncoderDecoder(nnx.Module):
         self.attends = attends
         self.head = Linear(width, spec.outputs, rngs=rngs)
 
-    @property
-    def has_state(self) -> bool:
-        """Whether extend is possible: always, as a decoder's mixers must be causal."""
-        return self.decoder.has_state
-
     def __call__(self, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, "B P V"]:
         """Scores of each target token, given those before it."""
         self.check_length(max(batch.targets.shape[1], *batch.inputs.shape[1 : 1 + self.rank], 1))
@@ -159,9 +159,10 @@ class EncoderDecoder(nnx.Module):
 
         def scores(tokens):
             x = self._embed(tokens, None, summary)
-            x, _ = self.decoder.whole(
-                x, None, keys[1], lengths=lengths, source=source, source_valid=valid
-            )
+            with within("decoder"):
+                x, _ = self.decoder.whole(
+                    x, None, keys[1], lengths=lengths, source=source, source_valid=valid
+                )
             return self._score(x)
 
         tokens = self._previous(batch.targets)
@@ -202,9 +203,10 @@ class EncoderDecoder(nnx.Module):
         """Scores of what follows each of the tokens given; the first token is V, to begin."""
         before: dict[str, Any] = state
         embed = lambda positions: self._embed(inputs, positions, before["summary"])  # noqa: E731
-        return extend_state(
-            self.decoder, state, inputs.shape[1], embed, self._score, valid, key, scored
-        )
+        with within("decoder"):
+            return extend_state(
+                self.decoder, state, inputs.shape[1], embed, self._score, valid, key, scored
+            )
 
     @property
     def longest(self) -> int | None:
@@ -259,7 +261,8 @@ class EncoderDecoder(nnx.Module):
         """The summary of the inputs; and the encoder's outputs with their mask, if attended to."""
         if self.encoder is None:
             return self.embedding(batch.inputs[:, None])[:, 0], None, None
-        x, mask = self.encoder.whole(self.embedding(batch.inputs), batch.mask, key)
+        with within("encoder"):
+            x, mask = self.encoder.whole(self.embedding(batch.inputs), batch.mask, key)
         x = self.encoder.normalise(x)
         summary = pool(x, mask, self.pooling) if self.pooling is not None else None
         if not self.attends:

@@ -16,7 +16,7 @@ from seqmodels.errors import ConfigError, require, require_with
 from seqmodels.layers import Embedding, Linear, MLPKind, NormKind, PositionKind
 from seqmodels.mixers import Cost
 from seqmodels.ops.grids import ScanOrder
-from seqmodels.stack import Stack, pool
+from seqmodels.stack import Remat, Stack, pool
 from seqmodels.state import extend_state, start_state
 from seqmodels.tasks.base import Batch, TaskSpec
 
@@ -45,6 +45,8 @@ class SequenceModel(Stack):
         2021); None keeps them.
       scan: the order, "rows" or "columns", in which mixers on one axis read a grid; None
         where all mixers work on the task's axes.
+      remat: "block" keeps each block's inputs alone for the backward pass, which computes the block
+        again: less memory, a third more time; "none" keeps what is needed.
       spec: what the task needs of a model.
       rngs: the source of the initial weights.
     """
@@ -66,6 +68,7 @@ class SequenceModel(Stack):
         dtype: Literal["float32", "bfloat16"] = "float32",
         patch: int | None = None,
         scan: ScanOrder | None = None,
+        remat: Remat = "none",
         *,
         spec: TaskSpec,
         rngs: nnx.Rngs,
@@ -104,6 +107,7 @@ class SequenceModel(Stack):
             mlp_expansion,
             dropout,
             scan,
+            remat,
             rank=spec.rank,
             causal=spec.causal,
             strides=pools,
@@ -208,31 +212,30 @@ class Model(NamedTuple):
     """(params, inputs, state, valid, key, scored) to the scores of a chunk at the positions
     ``scored`` [B, P], or at all, and the next state. Rows end in padding where ``valid`` [B, L]
     says so, and advance by what is valid."""
+    axes: Callable[[Batch], tuple[int, ...]]
+    """Batch to how many positions the blocks that read it have along each axis."""
+    facts: "Facts"
+    """What it is."""
+
+
+class Facts(NamedTuple):
+    """What a model is; its depth and causality are those of the blocks that read the inputs.
+
+    In a one-to-many task these are the decoder's.
+    """
+
     causal: bool
-    """Whether every mixer that extend runs has a state, and so extend is possible."""
-    reading: "Reading"
-    """The blocks that read the inputs, by themselves."""
-    writes: bool
-    """Whether its outputs are a sequence of their own, written token by token."""
+    """Whether no output of theirs depends on a later position, on one axis."""
     streams: bool
     """Whether extend, chunk by chunk, gives apply's scores: at each position, or at the last."""
+    writes: bool
+    """Whether its outputs are a sequence of their own, written token by token."""
     longest: int | None
     """The longest sequence that it serves; None for any."""
-
-
-class Reading(NamedTuple):
-    """The blocks that read the inputs, as pure functions; the decoder's in a one-to-many task."""
-
-    apply: Callable[..., Float[Array, "B *M D"]]
-    """(params, vectors [B, *L, D], depth) to what the first ``depth`` blocks make of them."""
     depth: int
-    """How many they are."""
+    """How many blocks read."""
     width: int
     """The model width D."""
-    axes: Callable[[Batch], tuple[int, ...]]
-    """Batch to how many positions they have along each axis."""
-    causal: bool
-    """Whether they see no later positions, on one axis."""
 
 
 def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
@@ -287,22 +290,16 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
     ) -> tuple[Float[Array, "B P V"], State]:
         return nnx.merge(graph, params).extend(inputs, state, valid, key, scored)
 
-    def read(params: Params, x: Array, depth: int) -> Float[Array, "B *M D"]:
-        return nnx.merge(graph, params).reading_stack.whole(x, None, None, depth=depth)[0]
-
-    depth = len(abstract.reading_stack.blocks)
-    return Model(
-        init,
-        apply,
-        abstract.cost,
-        start,
-        extend,
-        abstract.has_state,
-        Reading(read, depth, abstract.width, abstract.read_axes, abstract.reading_stack.causal),
-        writes,
-        isinstance(abstract, SequenceModel) and abstract.streams,
-        abstract.longest,
+    reading = abstract.reading_stack
+    facts = Facts(
+        causal=reading.causal,
+        streams=isinstance(abstract, SequenceModel) and abstract.streams,
+        writes=writes,
+        longest=abstract.longest,
+        depth=len(reading.blocks),
+        width=abstract.width,
     )
+    return Model(init, apply, abstract.cost, start, extend, abstract.read_axes, facts)
 
 
 def count_parameters(model: Model) -> int:

@@ -1,7 +1,7 @@
 """Stacks of blocks: what every model is made of."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,10 @@ from seqmodels.config import Section, construct_kind
 from seqmodels.errors import ConfigError, nearest, require, require_with
 from seqmodels.layers import MLPKind, Norm, NormKind
 from seqmodels.mixers import MIXERS, Context, Cost, CrossAttention, Mixer
+from seqmodels.observing import is_observed, observe, within
 from seqmodels.ops.grids import ScanOrder
 
+Remat = Literal["none", "block"]
 DEEPEST = 256
 """Blocks of a stack at most: building them takes time for each, and compiling them far more."""
 WIDEST_MLP = 2**24
@@ -35,6 +37,8 @@ class Stack(nnx.Module):
       mlp_expansion: the MLP's width as a multiple of D; None without an MLP.
       dropout: the share of features dropped after each mixer and MLP, in training.
       scan: the order in which mixers on one axis read a grid; None refuses them there.
+      remat: "block" keeps each block's inputs alone for the backward pass, which computes the block
+        again: less memory, a third more time; "none" keeps what is needed.
       rank: how many axes the positions have.
       causal: whether outputs may depend on earlier positions alone.
       strides: whether mixers may shorten the sequence.
@@ -55,6 +59,7 @@ class Stack(nnx.Module):
         mlp_expansion: float | None,
         dropout: float,
         scan: ScanOrder | None = None,
+        remat: Remat = "none",
         *,
         rank: int = 1,
         causal: bool = False,
@@ -132,6 +137,7 @@ class Stack(nnx.Module):
         require_with(
             scan, scanned, "scan", "mixers that work on the task's axes", wanted_if_missing=False
         )
+        self.remat: Remat = remat
         self.blocks = nnx.List(blocks)
         self.norm = Norm(width, norm, rngs=rngs) if norm_position == "pre" else None
 
@@ -166,9 +172,8 @@ class Stack(nnx.Module):
         lengths: Int[Array, "B"] | None = None,
         source: Float[Array, "B S D"] | None = None,
         source_valid: Bool[AnyArray, "B S"] | None = None,
-        depth: int | None = None,
     ) -> tuple[Float[Array, "B *M D"], Bool[AnyArray, "B *M"] | None]:
-        """The first ``depth`` blocks, or all, over whole sequences or grids; what is valid then."""
+        """All blocks over whole sequences or grids; and what is valid then."""
         valid = None if valid is None else jnp.asarray(valid)
         if self.rank > 1:
             context = Context(valid, None, None, None, key)
@@ -182,19 +187,24 @@ class Stack(nnx.Module):
                 draw=None if key is None else draw_key(key),
                 key=key,
             )
-        states = [block.start(None, source, source_valid) for block in self.blocks[:depth]]
+        states = [block.start(None, source, source_valid) for block in self.blocks]
         x, _, context = self.run(x, states, context)
         return x, context.valid
 
     def run(
         self, x: Float[Array, "B *L D"], states: list[BlockState], context: Context
     ) -> tuple[Float[Array, "B *M D"], list[BlockState], Context]:
-        """As many blocks as there are states, one after the other, over a chunk after them."""
-        count = len(self.blocks)
+        """The blocks one after the other over a chunk that comes after their states."""
+        x, count = observe("inputs", x), len(self.blocks)
         keys = [None] * count if context.key is None else jax.random.split(context.key, count)
         after = []
-        for block, state, key in zip(self.blocks, states, keys, strict=False):
-            x, state, context = block(x, state, context._replace(key=key))
+        for index, (block, state, key) in enumerate(zip(self.blocks, states, keys, strict=True)):
+            run = block
+            if self.remat == "block" and not is_observed():
+                run = jax.checkpoint(lambda *given, block=block: block(*given))
+            with within(f"blocks.{index}"):
+                x, state, context = run(x, state, context._replace(key=key))
+                x = observe("outputs", x)
             after.append(state)
         return x, after, context
 

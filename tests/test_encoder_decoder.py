@@ -299,7 +299,7 @@ def test_what_only_shows_while_tracing_is_refused_at_once():
     learned = {"positions": "learned", "max_length": 4}
     with pytest.raises(ConfigError, match=r"model\.max_length=4 is below the length 5"):
         experiment({"kind": "reverse"}, 4, **learned)
-    assert experiment({"kind": "reverse"}, 3, **learned).model.causal
+    assert experiment({"kind": "reverse"}, 3, **learned).model.facts.longest == 4
 
 
 def test_state_can_be_carried_through_a_loop():

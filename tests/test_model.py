@@ -260,7 +260,7 @@ EXTENDED |= {
 def check_extend(name: str) -> None:
     """Pieces of a sequence get the scores that they have in the whole."""
     model, params, apply = build(EXTENDED[name])
-    assert model.streams
+    assert model.facts.streams
     extend = jax.jit(model.extend)
     inputs = tokens(2, LENGTH)
     state = model.start(params, 2, LENGTH)
@@ -306,5 +306,5 @@ def test_extend_in_pieces_equals_apply(name):
 
 def test_a_model_with_a_mixer_that_sees_both_sides_is_not_causal():
     spec = MANY_TO_MANY._replace(causal=False)
-    assert not build_model(section(SET), spec).causal
-    assert build_model(section(SET | {"causal": True}), spec).causal
+    assert not build_model(section(SET), spec).facts.causal
+    assert build_model(section(SET | {"causal": True}), spec).facts.causal

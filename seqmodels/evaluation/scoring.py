@@ -85,7 +85,7 @@ def chunked_scorer(
         places = _labelled_places(batch, lengths)
         valid = np.arange(count * chunk)[None] < lengths[:, None]
         # Room for whole chunks, so that fewer programs serve all lengths, where a model has it.
-        room = max(length, min(count * chunk, model.longest or count * chunk))
+        room = max(length, min(count * chunk, model.facts.longest or count * chunk))
         state = jax.device_put(model.start(params, rows, room, lengths), by_row(mesh))
         parts = []
         collected: Any = None
@@ -118,7 +118,7 @@ def chunked_scorer(
 
 def require_streaming(model: Model) -> None:
     """Raises UserError where scores in chunks would not be those of whole sequences."""
-    if not model.streams:
+    if not model.facts.streams:
         raise UserError(
             "--stream carries a state from chunk to chunk; that takes causal mixers on a sequence, "
             "scores at each position or at the last (model.pooling='last'), and a task that reads: "

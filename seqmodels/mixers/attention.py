@@ -11,8 +11,8 @@ from seqmodels.layers import Linear, Norm
 from seqmodels.mixers.base import Context, Cost, Mixer, Room
 from seqmodels.mixers.cache import KeyValues, begin_cache, extend_cache
 from seqmodels.mixers.encodings import Encoding, PositionEncoding, Relative
-from seqmodels.mixers.recording import record_attention
 from seqmodels.mixers.scores import Scores
+from seqmodels.observing import observe
 from seqmodels.ops.attention.additive import Score
 
 
@@ -139,9 +139,14 @@ class Attention(Mixer):
         elif state is not None:
             seen, after = extend_cache(state, keys, values, self.window, context)
         vector = self.vector[...] if self.score.kind == "additive" else None
-        view: dict[str, Any] = {"causal": self.causal, "window": self.window, "mask": seen.valid}
-        record_attention("self", lambda: self.score.weights(query, seen.keys, vector, **view))
-        mixed = self.score.mix(query, seen.keys, seen.values, vector, **view, offset=seen.offset)
+        view: dict[str, Any] = {
+            "causal": self.causal,
+            "window": self.window,
+            "mask": seen.valid,
+            "offset": seen.offset,
+        }
+        observe("weights", lambda: self.score.weights(query, seen.keys, vector, **view))
+        mixed = self.score.mix(query, seen.keys, seen.values, vector, **view)
         return self.outputs(mixed.reshape(shape)), after
 
     def _project(

@@ -9,7 +9,7 @@ from seqmodels.config import Section, construct_kind
 from seqmodels.errors import ConfigError, ParameterError, require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Context, Cost, Mixer
-from seqmodels.mixers.recording import flipped_attention
+from seqmodels.observing import within
 
 
 class Bidirectional(Mixer):
@@ -42,8 +42,9 @@ class Bidirectional(Mixer):
         """Mixes whole sequences: the second mixer reads them from their end."""
         assert state is None
         keys = (None, None) if context.key is None else jax.random.split(context.key)
-        ahead = self.forward(x, context._replace(key=keys[0]))
-        with flipped_attention():
+        with within("forward"):
+            ahead = self.forward(x, context._replace(key=keys[0]))
+        with within("backward"):  # what is observed there lies on the flipped sequence
             back = self.backward(jnp.flip(x, 1), context.flipped()._replace(key=keys[1]))
         return self.outputs(jnp.concatenate([ahead, jnp.flip(back, 1)], axis=-1)), None
 

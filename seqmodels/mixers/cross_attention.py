@@ -9,8 +9,8 @@ from seqmodels.arrays import AnyArray, Array, Bool, Float
 from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Cost
-from seqmodels.mixers.recording import record_attention
 from seqmodels.mixers.scores import Scores
+from seqmodels.observing import observe
 from seqmodels.ops.attention.additive import Score
 
 
@@ -59,9 +59,7 @@ class CrossAttention(nnx.Module):
         keys, values = keys.astype(x.dtype), values.astype(x.dtype)
         mask = None if mask is None else jnp.asarray(mask)
         vector = self.vector[...] if self.score.kind == "additive" else None
-        record_attention(
-            "cross", lambda: self.score.weights(query, keys, vector, causal=False, mask=mask)
-        )
+        observe("weights", lambda: self.score.weights(query, keys, vector, causal=False, mask=mask))
         mixed = self.score.mix(query, keys, values, vector, causal=False, mask=mask)
         return self.outputs(mixed.reshape(x.shape))
 

@@ -62,13 +62,17 @@ class Scores:
         causal: bool,
         window: int | None = None,
         mask: Bool[Array, "B L"] | None = None,
+        offset: int | Int[Array, "B"] = 0,
     ) -> Float[Array, "B H M L"]:
         """How much each query takes of each key's value."""
         seen: dict[str, Any] = {"causal": causal, "window": window, "mask": mask}
         if self.kind == "additive":
             assert vector is not None
-            return additive_weights(query, _repeat(keys, query.shape[2]), vector, **seen)
-        return attention_weights(query, keys, scale=self._scale, slopes=self.slopes, **seen)
+            places = jnp.reshape(jnp.asarray(offset), (-1, 1)) + jnp.arange(query.shape[1])[None]
+            keys = _repeat(keys, query.shape[2])
+            return additive_weights(query, keys, vector, **seen, positions=places)
+        seen |= {"scale": self._scale, "slopes": self.slopes, "offset": offset}
+        return attention_weights(query, keys, **seen)
 
     @property
     def _scale(self) -> float:
