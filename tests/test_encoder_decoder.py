@@ -195,6 +195,15 @@ def test_scheduled_sampling_replaces_tokens_in_training_alone():
     assert np.abs(trained[:, 1:] - forced[:, 1:]).max() > 1e-3
 
 
+def test_blocks_of_each_side_have_settings_of_their_own():
+    wide = {"one": {"mlp": "gelu", "mlp_expansion": 2.0}}
+    model = build(mlp="gelu", mlp_expansion=3.0, decoder=GRU | {"blocks": wide})
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    for side, features in (("encoder", 24), ("decoder", 16)):
+        for block in shapes[side]["blocks"].values():
+            assert block["mlp"]["inputs"]["bias"].shape == (features,)
+
+
 REFUSED = {
     "no-encoder": (SPEC, {"encoder": None}, "model.encoder=None: a sequence-to-sequence task"),
     "needless-encoder": (FROM_ONE, {"pooling": None}, "model.encoder={...}: a one-to-many task"),
@@ -217,6 +226,16 @@ REFUSED = {
         "model.decoder.mixers.one.kind='convolution' sees later inputs",
     ),
     "unknown-key": (SPEC, {"decoder": GRU | {"dept": 1}}, "model.decoder.dept=1 is never read"),
+    "block": (
+        SPEC,
+        {"decoder": GRU | {"blocks": {"one": {"mlp": "gelu"}}}},
+        "model.decoder.blocks.one.mlp_expansion=None; mlp='gelu' needs it",
+    ),
+    "shared": (
+        SPEC,
+        {"mlp": "gelu", "mlp_expansion": 0.01},
+        "model.mlp_expansion=0.01 leaves the MLP no width",
+    ),
     "sampling": (SPEC, {"scheduled_sampling": 2.0}, "model.scheduled_sampling=2.0 is not within"),
 }
 

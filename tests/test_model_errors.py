@@ -89,7 +89,7 @@ ERRORS = {
         "alone; set it to True",
     ),
     "width": ({"width": -8}, "model.width=-8 is below 1"),
-    "width-type": ({"width": 8.5}, "model.width=8.5: SequenceModel wants int"),
+    "width-type": ({"width": 8.5}, "model.width=8.5: SequenceSettings wants int"),
     "depth": ({"depth": 0}, "model.depth=0 is below 1"),
     "dropout": ({"dropout": 1.0}, "model.dropout=1.0 is not at least 0 and below 1"),
     "mlp-expansion-unread": (
@@ -103,6 +103,36 @@ ERRORS = {
     "mlp-expansion-small": (
         {"mlp": "gelu", "mlp_expansion": 0.01},
         "model.mlp_expansion=0.01 leaves the MLP no width",
+    ),
+    "mlp-expansion-large": (
+        {"mlp": "gelu", "mlp_expansion": 1e30, "blocks": {"mixer": {"norm": "rms"}}},
+        "model.blocks.mixer.mlp_expansion=1e+30 makes an MLP of more than 16,777,216 features; "
+        "lower it",
+    ),
+    "block-not-in-pattern": (
+        {"blocks": {"mixr": {"mlp": "none"}}},
+        "model.blocks.mixr is never read: pattern=('mixer',) does not reach it in 2 blocks",
+    ),
+    "block-key": (
+        {"blocks": {"mixer": {"width": 4}}},
+        "model.blocks.mixer.width=4 is never read by BlockSettings; known: dropout, mlp, "
+        "mlp_expansion, norm, norm_position",
+    ),
+    "block-choice": (
+        {"blocks": {"mixer": {"mlp": "relu"}}},
+        "model.blocks.mixer.mlp='relu': BlockSettings wants one of 'gelu', 'gated', 'none'",
+    ),
+    "block-inherits": (
+        {"mlp": "gelu", "mlp_expansion": 2.0, "blocks": {"mixer": {"mlp": "none"}}},
+        "model.blocks.mixer.mlp_expansion=2.0 is never read with mlp='none'; leave it None",
+    ),
+    "block-dropout": (
+        {"blocks": {"mixer": {"dropout": 1}}},
+        "model.blocks.mixer.dropout=1.0 is not at least 0 and below 1",
+    ),
+    "block-no-section": (
+        {"blocks": {"mixer": "gelu"}},
+        "model.blocks.mixer='gelu' is not a section of a block's settings",
     ),
     "max-length-unread": (
         {"max_length": 10},
@@ -122,8 +152,8 @@ ERRORS = {
     ),
     "key": (
         {"dropuot": 0.1},
-        "model.dropuot=0.1 is never read by SequenceModel; did you mean 'dropout'? "
-        "(known: depth, dropout, dtype, max_length, mixers, mlp, mlp_expansion, norm, "
+        "model.dropuot=0.1 is never read by SequenceSettings; did you mean 'dropout'? "
+        "(known: blocks, depth, dropout, dtype, max_length, mixers, mlp, mlp_expansion, norm, "
         "norm_position, patch, pattern, pooling, positions, scan, width)",
     ),
 }
@@ -146,7 +176,7 @@ def test_names_a_key_that_is_missing():
     del config["width"]
     with pytest.raises(ConfigError) as raised:
         build_model(config, MANY_TO_MANY)
-    assert str(raised.value) == "model.width is missing; SequenceModel needs it"
+    assert str(raised.value) == "model.width is missing; SequenceSettings needs it"
 
 
 def test_many_to_one_needs_pooling():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from seqmodels.block import Block
+from seqmodels.block import Block, BlockSettings
 from seqmodels.mixers import GRU, LSTM, RNN, Attention, Bidirectional, CrossAttention
 from seqmodels.ops.convolution import convolution, depthwise_convolution
 from tests.goldens.stored import Stored, stored
@@ -129,6 +129,11 @@ def test_multi_head_attention(name, causal, mask):
     case.check(make, case.attention(), lambda mixer, x: mixer(x, mask))
 
 
+def around(order: Any) -> BlockSettings:
+    """What stands around the attention of a Transformer's layer."""
+    return BlockSettings(norm_position=order, mlp="gelu", mlp_expansion=HIDDEN / WIDTH)
+
+
 @pytest.mark.parametrize("order", ["pre", "post"])
 def test_transformer_encoder_layer(order):
     case = Case(f"encoder-{order}")
@@ -136,7 +141,7 @@ def test_transformer_encoder_layer(order):
     def make():
         rngs = nnx.Rngs(0)
         mixer = Attention(WIDTH, HEADS, None, False, "none", rngs=rngs)
-        return Block(mixer, WIDTH, "layer", order, "gelu", HIDDEN, 0.0, rngs=rngs)
+        return Block(mixer, WIDTH, around(order), rngs=rngs)
 
     params = {
         "mixer": case.attention("self_attn."),
@@ -156,7 +161,7 @@ def test_transformer_decoder_layer(order):
         rngs = nnx.Rngs(0)
         mixer = Attention(WIDTH, HEADS, None, True, "none", rngs=rngs)
         cross = CrossAttention(WIDTH, HEADS, rngs=rngs)
-        return Block(mixer, WIDTH, "layer", order, "gelu", HIDDEN, 0.0, cross=cross, rngs=rngs)
+        return Block(mixer, WIDTH, around(order), cross=cross, rngs=rngs)
 
     params = {
         "mixer": case.attention("self_attn."),
