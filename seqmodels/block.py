@@ -38,6 +38,8 @@ class BlockSettings:
     """The MLP's width as a multiple of D; None without an MLP."""
     dropout: float = 0.0
     """The share of features dropped after each mixer, attention and MLP, in training."""
+    residual: bool = True
+    """Whether what goes into each of them is added to what comes out."""
 
     def __post_init__(self):
         require(0 <= self.dropout < 1, f"dropout={self.dropout} is not at least 0 and below 1")
@@ -68,7 +70,8 @@ class Block(nnx.Module):
     """A mixer and an MLP, each with dropout, a residual connection and a norm.
 
     Pre-norm: ``x + f(norm(x))`` (Xiong et al. 2020). Post-norm: ``norm(x + f(x))``
-    (Vaswani et al. 2017). With cross-attention, between the two, it is a block of a decoder.
+    (Vaswani et al. 2017). Without the residual connection x is not added. With cross-attention,
+    between the two, it is a block of a decoder.
 
     Where the mixer has a stride the block's output lies on the coarser grid, and
     the residual connection takes the mean of the positions that become one.
@@ -155,9 +158,11 @@ class Block(nnx.Module):
         state = None
 
         def add(x, norm, f, key, shortcut=lambda y: y):
-            if self.settings.norm_position == "pre":
-                return shortcut(x) + dropout(f(norm(x)), self.settings.dropout, key)
-            return norm(shortcut(x) + dropout(f(x), self.settings.dropout, key))
+            before = self.settings.norm_position == "pre"
+            y = dropout(f(norm(x) if before else x), self.settings.dropout, key)
+            if self.settings.residual:
+                y = shortcut(x) + y
+            return y if before else norm(y)
 
         def mixed(y):
             nonlocal state

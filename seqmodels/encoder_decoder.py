@@ -9,22 +9,19 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import AnyArray, Array, Bool, Float, Int, Key, State
-from seqmodels.block import BlockSettings
 from seqmodels.config import Section, construct
 from seqmodels.errors import require, require_with, under
-from seqmodels.layers import Embedding, Linear, PositionKind
+from seqmodels.layers import Embedding, Linear
 from seqmodels.mixers import Cost, CrossAttention
 from seqmodels.ops.attention.additive import Score
-from seqmodels.stack import Stack, StackSettings, pool
+from seqmodels.stack import ModelSettings, Stack, StackSettings, pool
 from seqmodels.tasks.base import Batch, TaskSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderDecoderSettings(BlockSettings):
+class EncoderDecoderSettings(ModelSettings):
     """A config's ``model`` section for tasks that write a sequence."""
 
-    width: int
-    """The model width D, of encoder and decoder."""
     decoder: Section
     """Its blocks, of causal mixers (:class:`~seqmodels.stack.StackSettings`)."""
     encoder: Section | None = None
@@ -33,18 +30,9 @@ class EncoderDecoderSettings(BlockSettings):
     """How the decoder attends to the source."""
     cross_heads: int | None = None
     """Heads of that; None without it."""
-    positions: PositionKind = "none"
-    """What is added to the embeddings."""
-    max_length: int | None = None
-    """The longest sequence, read or written, that learned positions serve."""
-    pooling: Literal["mean", "last"] | None = None
-    """How the source is summarised, by the mean of all positions or by the last; None for no
-    summary."""
     scheduled_sampling: float = 0.0
     """The share of true tokens that training replaces by tokens drawn from the model's own scores,
     of a first pass over the true ones (Bengio et al. 2015; Mihaylova and Martins 2019)."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """That of computation; parameters are always float32."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -127,7 +115,8 @@ class EncoderDecoder(nnx.Module):
             settings.decoder, "model.decoder", settings, causal=True, cross=make_cross, rngs=rngs
         )
         self.attends = attends
-        self.head = Linear(width, spec.outputs, rngs=rngs)
+        tied = settings.tied_embeddings
+        self.head = None if tied else Linear(width, spec.outputs, rngs=rngs)
 
     @property
     def causal(self) -> bool:
@@ -237,7 +226,8 @@ class EncoderDecoder(nnx.Module):
         return x if summary is None else x + summary[:, None]
 
     def _score(self, x: Float[Array, "B L D"]) -> Float[Array, "B L V"]:
-        return self.head(self.decoder.normalise(x))
+        x = self.decoder.normalise(x)
+        return self.written.scores(x, self.outputs) if self.head is None else self.head(x)
 
 
 def _stack(section: Section, path: str, model: EncoderDecoderSettings, **given: Any) -> Stack:

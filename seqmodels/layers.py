@@ -14,7 +14,7 @@ from seqmodels.ops.grids import patches
 from seqmodels.ops.linear import embed, linear
 from seqmodels.ops.positions import sinusoidal
 
-NormKind = Literal["layer", "rms"]
+NormKind = Literal["layer", "rms", "none"]
 MLPKind = Literal["gelu", "gated", "none"]
 PositionKind = Literal["none", "learned", "sinusoidal"]
 WIDEST = 2**20
@@ -35,7 +35,7 @@ class Linear(nnx.Module):
 
 
 class Norm(nnx.Module):
-    """Layer normalisation (Ba et al. 2016) or RMS normalisation (Zhang and Sennrich 2019).
+    """Layer normalisation (Ba et al. 2016), RMS normalisation (Zhang and Sennrich 2019), or none.
 
     Statistics are taken in float32; the result has the dtype of x. The variance is the mean of
     ``(x - mean)^2``, and the mean is taken twice, since the first one's rounding is as large as a
@@ -44,11 +44,16 @@ class Norm(nnx.Module):
 
     def __init__(self, width: int, kind: NormKind, *, rngs: nnx.Rngs):
         self.centred = kind == "layer"
-        norm = {"layer": nnx.LayerNorm, "rms": nnx.RMSNorm}[kind]
-        self.norm = norm(width, use_fast_variance=False, rngs=rngs)
+        norm = None
+        if kind != "none":
+            kinds = {"layer": nnx.LayerNorm, "rms": nnx.RMSNorm}
+            norm = kinds[kind](width, use_fast_variance=False, rngs=rngs)
+        self.norm = norm
 
     def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
         """Normalises the last axis."""
+        if self.norm is None:
+            return x
         exact = x.astype(jnp.float32)
         if self.centred:
             exact = exact - jnp.mean(exact, axis=-1, keepdims=True)
@@ -165,6 +170,14 @@ class Embedding(nnx.Module):
             shapes = [(1, *axes, share)] * len(axes)
             x = x + jnp.concatenate(list(map(jnp.broadcast_to, along, shapes)), axis=-1)
         return x.astype(self.dtype)
+
+    def scores(self, x: Float[Array, "*B D"], count: int) -> Float[Array, "*B V"]:
+        """``x . e_v / sqrt(D)`` for the first tokens v, whose vectors e_v the table has.
+
+        So a head is tied to the table (Press and Wolf 2017); scaled as in Raffel et al. 2020, so
+        that scores begin with the variance that those of another head have.
+        """
+        return linear(x, self.table[...][:count].T / math.sqrt(self.width))
 
     def check_length(self, length: int) -> None:
         """Raises ConfigError where learned positions end before a number of positions."""

@@ -10,37 +10,25 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import AnyArray, Array, Float, Int, Key, Params, State
-from seqmodels.block import BlockSettings
 from seqmodels.config import Section, construct
 from seqmodels.encoder_decoder import EncoderDecoder, EncoderDecoderSettings
 from seqmodels.errors import ConfigError, require, require_with, under
-from seqmodels.layers import Embedding, Linear, PositionKind
+from seqmodels.layers import Embedding, Linear
 from seqmodels.mixers import Cost
-from seqmodels.stack import Stack, StackSettings, pool
+from seqmodels.stack import ModelSettings, Stack, StackSettings, pool
 from seqmodels.tasks.base import Batch, TaskSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class SequenceSettings(StackSettings, BlockSettings):
+class SequenceSettings(StackSettings, ModelSettings):
     """A config's ``model`` section for many-to-one and many-to-many tasks."""
 
-    width: int
-    """The model width D."""
-    positions: PositionKind = "none"
-    """What is added to the embeddings."""
-    max_length: int | None = None
-    """The longest sequence that learned positions serve; None otherwise."""
-    pooling: Literal["mean", "last"] | None = None
-    """How many-to-one tasks summarise a sequence, by the mean of all positions or by the last;
-    None for many-to-many."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """That of computation; parameters are always float32."""
     patch: int | None = None
     """How many positions of each axis of a grid of features become one (Dosovitskiy et al. 2021);
     None keeps them."""
 
     def __post_init__(self):
-        BlockSettings.__post_init__(self)
+        ModelSettings.__post_init__(self)
         StackSettings.__post_init__(self)
 
 
@@ -62,6 +50,12 @@ class SequenceModel(Stack):
             f"patch={patch} makes one position of several; that takes features as inputs and a "
             f"many-to-one task, and at least 1: this is a {spec.shape} task on {spec.inputs}; "
             "set it to None",
+        )
+        tied = settings.tied_embeddings
+        require(
+            not tied or (spec.inputs == "tokens" and spec.input_size == spec.outputs),
+            "tied_embeddings=True scores the tokens that are read; this task reads "
+            f"{spec.input_size} {spec.inputs} and scores {spec.outputs}: set it to False",
         )
         self.width = settings.width
         self.pooling: Literal["mean", "last"] | None = pooling
@@ -87,7 +81,7 @@ class SequenceModel(Stack):
             strides=pools,
             rngs=rngs,
         )
-        self.head = Linear(settings.width, spec.outputs, rngs=rngs)
+        self.head = None if tied else Linear(settings.width, spec.outputs, rngs=rngs)
 
     def __call__(self, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, "B *P V"]:
         """Scores for whole sequences, at the labelled positions."""
@@ -151,7 +145,8 @@ class SequenceModel(Stack):
         return head + self.stack_cost(length // self.patch**self.rank)
 
     def _score(self, x: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
-        return self.head(self.normalise(x))
+        x = self.normalise(x)
+        return self.embedding.scores(x, self.outputs) if self.head is None else self.head(x)
 
     def check_length(self, length: int) -> None:
         """Raises ConfigError where learned positions end before a length."""

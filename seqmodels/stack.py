@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
 from seqmodels.block import Block, BlockSettings, Mask
 from seqmodels.config import Section, construct_kind
 from seqmodels.errors import ConfigError, nearest, require, require_with, under
-from seqmodels.layers import Norm
+from seqmodels.layers import Norm, PositionKind
 from seqmodels.mixers import MIXERS, Cost, CrossAttention, Mixer
 from seqmodels.ops.grids import ScanOrder
 
@@ -74,6 +74,26 @@ class StackSettings:
             with under(where):
                 made[name].mlp_width(width)
         return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(BlockSettings):
+    """What every config's ``model`` section has beside the settings of its blocks."""
+
+    width: int
+    """The model width D."""
+    positions: PositionKind = "none"
+    """What is added to the embeddings."""
+    max_length: int | None = None
+    """The longest sequence, read or written, that learned positions serve; None otherwise."""
+    pooling: Literal["mean", "last"] | None = None
+    """How a sequence is summarised, by the mean of all positions or by the last; None for no
+    summary."""
+    tied_embeddings: bool = False
+    """Whether the table of the tokens that are read is also that of the scores
+    (:meth:`~seqmodels.layers.Embedding.scores`)."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """That of computation; parameters are always float32."""
 
 
 class Stack(nnx.Module):

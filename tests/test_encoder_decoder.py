@@ -204,6 +204,18 @@ def test_blocks_of_each_side_have_settings_of_their_own():
             assert block["mlp"]["inputs"]["bias"].shape == (features,)
 
 
+def test_the_table_of_the_written_tokens_may_score_them():
+    """A last block without norm and residual, whose mixer gives nothing, leaves an MLP's bias."""
+    model = build(tied_embeddings=True, norm="none", residual=False, mlp="gelu", mlp_expansion=1.0)
+    params, apply, _, _ = functions(model)
+    assert "head" not in params
+    outputs = params["decoder"]["blocks"][1]["mlp"]["outputs"]
+    outputs["weights"] = np.zeros_like(outputs["weights"])
+    expected = params["written"]["table"][:6] @ outputs["bias"] / np.sqrt(8)
+    scores = apply(params, batch_of())
+    np.testing.assert_allclose(scores, np.broadcast_to(expected, (3, 6, 6)), rtol=1e-5, atol=1e-6)
+
+
 REFUSED = {
     "no-encoder": (SPEC, {"encoder": None}, "model.encoder=None: a sequence-to-sequence task"),
     "needless-encoder": (FROM_ONE, {"pooling": None}, "model.encoder={...}: a one-to-many task"),

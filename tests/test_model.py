@@ -41,6 +41,8 @@ def batch(inputs: np.ndarray, **fields) -> Batch:
 
 
 def numpy_norm(x, params, kind):
+    if kind == "none":
+        return x
     centred = x - x.mean(-1, keepdims=True) if kind == "layer" else x
     scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6)
     return scaled * params["norm"]["scale"] + params["norm"].get("bias", 0)
@@ -71,7 +73,7 @@ def numpy_mlp(x, params, mlp):
 def numpy_model(params, inputs, **config):
     """The scores of a model whose mixers are POINTWISE, written down once more."""
     plain = {"norm": "layer", "norm_position": "pre", "mlp": "none", "positions": "none"}
-    config = plain | {"blocks": {}} | config
+    config = plain | {"residual": True, "blocks": {}} | config
     positions = config["positions"]
     x = params["embedding"]["table"][inputs]
     if positions == "learned":
@@ -84,11 +86,14 @@ def numpy_model(params, inputs, **config):
         norm, mlp, pre = own["norm"], own["mlp"], own["norm_position"] == "pre"
         for name in ("mixer", "mlp") if mlp != "none" else ("mixer",):
             layer = numpy_mixer if name == "mixer" else numpy_mlp
-            p, p_norm = block[name], block[f"{name}_norm"]
-            y = x + layer(numpy_norm(x, p_norm, norm) if pre else x, p, mlp)
+            p, p_norm = block[name], block.get(f"{name}_norm")
+            y = layer(numpy_norm(x, p_norm, norm) if pre else x, p, mlp)
+            y = x + y if own["residual"] else y
             x = y if pre else numpy_norm(y, p_norm, norm)
     if config["norm_position"] == "pre":
-        x = numpy_norm(x, params["norm"], config["norm"])
+        x = numpy_norm(x, params.get("norm"), config["norm"])
+    if config.get("tied_embeddings"):
+        return x @ params["embedding"]["table"].T / math.sqrt(x.shape[-1])
     return numpy_linear(x, params["head"])
 
 
@@ -119,11 +124,13 @@ def test_scores_are_what_the_equations_say(norm, norm_position, mlp, positions):
 
 
 def test_blocks_of_a_name_have_settings_of_their_own():
-    config = section(depth=3, pattern=("plain", "other"), norm="rms")
+    """Norms or none, residual connections or none, an MLP or none; and the head is the table."""
+    config = section(depth=4, pattern=("plain", "wide", "bare"), norm="rms", tied_embeddings=True)
     config["mixers"] = dict.fromkeys(config["pattern"], POINTWISE)
-    changes = {"norm": "layer", "norm_position": "post", "mlp": "gated", "mlp_expansion": 1.5}
-    config["blocks"] = {"other": changes}
-    _, params, apply = build(config)
+    wide = {"norm": "layer", "norm_position": "post", "mlp": "gated", "mlp_expansion": 1.5}
+    config["blocks"] = {"wide": wide, "bare": {"norm": "none", "residual": False}}
+    _, params, apply = build(config, MANY_TO_MANY._replace(outputs=VOCABULARY))
+    assert "head" not in params
     inputs = tokens(2, 7)
     expected = numpy_model(params, inputs, **config)
     np.testing.assert_allclose(apply(params, batch(inputs)), expected, rtol=1e-4, atol=1e-5)

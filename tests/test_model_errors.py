@@ -8,6 +8,7 @@ from seqmodels.tasks.base import TaskSpec
 
 MANY_TO_MANY = TaskSpec("many-to-many", "tokens", 11, 11, True, "loss", False)
 MANY_TO_ONE = MANY_TO_MANY._replace(shape="many-to-one")
+FEATURES = MANY_TO_MANY._replace(inputs="features")
 
 
 def section(**changes):
@@ -83,6 +84,15 @@ ERRORS = {
         one(kind="convolution", dilation=0),
         "model.mixers.mixer.dilation=0 is below 1",
     ),
+    "activation": (
+        one(kind="convolution", activation="relu", gated=True),
+        "model.mixers.mixer.activation='relu' is never read with gated=True; leave it 'gelu'",
+    ),
+    "unknown-activation": (
+        one(kind="convolution", activation="tanh"),
+        "model.mixers.mixer.activation='tanh': Convolution wants one of 'gelu', 'relu', 'silu', "
+        "'none'",
+    ),
     "causal-task": (
         one(kind="convolution", causal=False),
         "model.mixers.mixer.causal=False: the task's outputs may depend on earlier inputs "
@@ -116,7 +126,7 @@ ERRORS = {
     "block-key": (
         {"blocks": {"mixer": {"width": 4}}},
         "model.blocks.mixer.width=4 is never read by BlockSettings; known: dropout, mlp, "
-        "mlp_expansion, norm, norm_position",
+        "mlp_expansion, norm, norm_position, residual",
     ),
     "block-choice": (
         {"blocks": {"mixer": {"mlp": "relu"}}},
@@ -154,9 +164,22 @@ ERRORS = {
         {"dropuot": 0.1},
         "model.dropuot=0.1 is never read by SequenceSettings; did you mean 'dropout'? "
         "(known: blocks, depth, dropout, dtype, max_length, mixers, mlp, mlp_expansion, norm, "
-        "norm_position, patch, pattern, pooling, positions, scan, width)",
+        "norm_position, patch, pattern, pooling, positions, residual, scan, tied_embeddings, "
+        "width)",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("spec", "read"),
+    [(MANY_TO_MANY._replace(outputs=10), "11 tokens and scores 10"), (FEATURES, "11 features and")],
+)
+def test_only_tokens_that_are_scored_can_share_a_table(spec, read):
+    build_model(section(tied_embeddings=True), MANY_TO_MANY)
+    with pytest.raises(ConfigError) as raised:
+        build_model(section(tied_embeddings=True), spec)
+    assert str(raised.value).startswith("model.tied_embeddings=True scores the tokens that are")
+    assert f"this task reads {read}" in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ERRORS)

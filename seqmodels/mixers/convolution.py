@@ -1,5 +1,7 @@
 """Convolution along a sequence or a grid: parallel, with a view that grows by depth."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -11,11 +13,14 @@ from seqmodels.mixers.base import Cost
 from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.ops.convolution import convolution, depthwise_convolution
 
+Activation = Literal["gelu", "relu", "silu", "none"]
+_ACTIVATIONS = {"gelu": nnx.gelu, "relu": jax.nn.relu, "silu": jax.nn.silu, "none": lambda x: x}
+
 
 class Convolution(ExtentMixer):
-    """``y = W_o gelu(b + sum_i W_i x_{t - i * dilation})``: a convolution and a projection.
+    """``y = W_o f(b + sum_i W_i x_{t - i * dilation})``: a convolution and a projection.
 
-    The activation and the output projection make it a whole layer by itself, also
+    The activation f and the output projection make it a whole layer by itself, also
     in a model without MLPs. Positions beyond the ends count as zeros, and so do masked
     ones.
 
@@ -32,6 +37,7 @@ class Convolution(ExtentMixer):
         depthwise-separable, as the projection mixes features (Chollet 2017).
       gated: whether a gate takes the activation's place, ``a * sigmoid(b)`` with a second
         convolution b (Dauphin et al. 2017).
+      activation: f; "none" leaves it out.
       rngs: the source of the initial weights.
     """
 
@@ -44,6 +50,7 @@ class Convolution(ExtentMixer):
         stride: int = 1,
         groups: int | None = 1,
         gated: bool = False,
+        activation: Activation = "gelu",
         *,
         rngs: nnx.Rngs,
     ):
@@ -52,6 +59,11 @@ class Convolution(ExtentMixer):
             groups is None or (groups >= 1 and width % groups == 0),
             f"groups={groups} does not divide the width {width}; None is each feature by itself",
         )
+        require(
+            not gated or activation == "gelu",
+            f"activation={activation!r} is never read with gated=True; leave it 'gelu'",
+        )
+        self.activation: Activation = activation
         self.groups = groups
         self.gated = gated
         outputs = 2 * width if gated else width
@@ -90,7 +102,7 @@ class Convolution(ExtentMixer):
         if self.gated:
             value, gate = jnp.split(hidden, 2, axis=-1)
             return self.outputs(value * jax.nn.sigmoid(gate))
-        return self.outputs(nnx.gelu(hidden))
+        return self.outputs(_ACTIVATIONS[self.activation](hidden))
 
     def _convolve(self, padded: Float[Array, "B *N D"]) -> Float[Array, "B *M F"]:
         weights, extent = self.weights[...], self.extent

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from seqmodels.mixers import LSTM, Attention, CrossAttention
+from seqmodels.mixers import LSTM, Attention, Convolution, CrossAttention
 from tests.mixers.variants import WIDTH, normal
 
 
@@ -39,6 +39,22 @@ def test_a_scaled_product_is_the_plain_one_of_smaller_queries(crosses):
     expected = outputs("scaled_dot", 1.0)
     np.testing.assert_allclose(outputs("dot", 0.5), expected, rtol=1e-5, atol=1e-6)
     assert np.abs(outputs("dot", 1.0) - expected).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("activation", "f"),
+    [
+        ("relu", lambda x: np.maximum(x, 0)),
+        ("silu", lambda x: x / (1 + np.exp(-x))),
+        ("none", lambda x: x),
+    ],
+)
+def test_a_convolution_has_the_activation_that_is_asked_for(activation, f):
+    """gelu's is that of tests/test_model.py."""
+    mixer = Convolution(WIDTH, 1, activation=activation, rngs=nnx.Rngs(0))
+    x = normal((2, 3, WIDTH))
+    expected = f(x @ np.asarray(mixer.weights[0])) @ np.asarray(mixer.outputs.weights[...])
+    np.testing.assert_allclose(mixer(jnp.asarray(x)), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("part", ["queries", "keys"])
