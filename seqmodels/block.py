@@ -131,8 +131,11 @@ class Block(nnx.Module):
         if self.cross is not None:
             total += self.cross.cost(length, source_length)
         if self.mlp is not None:
-            linears = (self.mlp.inputs, self.mlp.outputs)
-            products = sum(l.weights.shape[0] * l.weights.shape[1] for l in linears)  # noqa: E741
+            products = sum(
+                layer.weights.size
+                for layer in (self.mlp.gate, self.mlp.inputs, self.mlp.outputs)
+                if layer is not None
+            )
             total += Cost(length * 2 * products, 0, 1)
         return total
 

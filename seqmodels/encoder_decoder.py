@@ -116,7 +116,7 @@ class EncoderDecoder(nnx.Module):
         )
         self.attends = attends
         tied = settings.tied_embeddings
-        self.head = None if tied else Linear(width, spec.outputs, rngs=rngs)
+        self.head = None if tied else Linear({"D": width}, {"V": spec.outputs}, rngs=rngs)
 
     @property
     def causal(self) -> bool:

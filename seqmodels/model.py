@@ -15,6 +15,7 @@ from seqmodels.encoder_decoder import EncoderDecoder, EncoderDecoderSettings
 from seqmodels.errors import ConfigError, require, require_with, under
 from seqmodels.layers import Embedding, Linear
 from seqmodels.mixers import Cost
+from seqmodels.parameters import declared
 from seqmodels.stack import ModelSettings, Stack, StackSettings, pool
 from seqmodels.tasks.base import Batch, TaskSpec
 
@@ -81,7 +82,7 @@ class SequenceModel(Stack):
             strides=pools,
             rngs=rngs,
         )
-        self.head = None if tied else Linear(settings.width, spec.outputs, rngs=rngs)
+        self.head = None if tied else Linear({"D": settings.width}, {"V": spec.outputs}, rngs=rngs)
 
     def __call__(self, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, "B *P V"]:
         """Scores for whole sequences, at the labelled positions."""
@@ -176,6 +177,9 @@ class Model(NamedTuple):
     """Whether its outputs are a sequence of their own, written token by token."""
     streams: bool
     """Whether extend, chunk by chunk, gives apply's scores: at each position, or at the last."""
+    parameters: dict[str, Any]
+    """The tree of parameters, with what each says of itself
+    (:class:`~seqmodels.parameters.About`)."""
 
 
 class Reading(NamedTuple):
@@ -253,6 +257,7 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
         Reading(read, depth, abstract.width, abstract.read_axes, abstract.reading_stack.causal),
         writes,
         isinstance(abstract, SequenceModel) and abstract.streams,
+        declared(abstract),
     )
 
 

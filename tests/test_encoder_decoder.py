@@ -185,12 +185,9 @@ def test_scheduled_sampling_replaces_tokens_in_training_alone():
     small = {"encoder": stack("gru", depth=1), "decoder": stack("gru", depth=1)}
     sampling, plain = build(scheduled_sampling=0.5, **small), build(**small)
     params, batch, key = draw_parameters(plain), batch_of(), jax.random.key(1)
-    run = {m: jax.jit(m.apply) for m in (sampling, plain)}
-    np.testing.assert_allclose(
-        run[sampling](params, batch), run[plain](params, batch), rtol=1e-5, atol=1e-6
-    )
-    trained = np.asarray(run[sampling](params, batch, key))
-    forced = np.asarray(run[plain](params, batch, key))
+    sample, force = jax.jit(sampling.apply), jax.jit(plain.apply)
+    np.testing.assert_allclose(sample(params, batch), force(params, batch), rtol=1e-5, atol=1e-6)
+    trained, forced = (np.asarray(apply(params, batch, key)) for apply in (sample, force))
     np.testing.assert_allclose(trained[:, 0], forced[:, 0], rtol=1e-5, atol=1e-6)  # begin stays
     assert np.abs(trained[:, 1:] - forced[:, 1:]).max() > 1e-3
 

@@ -65,9 +65,10 @@ def numpy_mixer(x, params, mlp):
 def numpy_mlp(x, params, mlp):
     hidden = numpy_linear(x, params["inputs"])
     if mlp == "gated":
-        gate, value = np.split(hidden, 2, axis=-1)
-        return numpy_linear(numpy_gelu(gate) * value, params["outputs"])
-    return numpy_linear(numpy_gelu(hidden), params["outputs"])
+        hidden = numpy_gelu(numpy_linear(x, params["gate"])) * hidden
+    else:
+        hidden = numpy_gelu(hidden)
+    return numpy_linear(hidden, params["outputs"])
 
 
 def numpy_model(params, inputs, **config):

@@ -12,6 +12,7 @@ from seqmodels.layers import Linear
 from seqmodels.mixers.base import Cost
 from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.ops.convolution import convolution, depthwise_convolution
+from seqmodels.parameters import Whole
 
 Activation = Literal["gelu", "relu", "silu", "none"]
 _ACTIVATIONS = {"gelu": nnx.gelu, "relu": jax.nn.relu, "silu": jax.nn.silu, "none": lambda x: x}
@@ -66,12 +67,18 @@ class Convolution(ExtentMixer):
         self.activation: Activation = activation
         self.groups = groups
         self.gated = gated
-        outputs = 2 * width if gated else width
         scale = nnx.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
-        shape = (*self.extent.kernel, width // (groups or width), outputs)
-        self.weights = nnx.Param(scale(rngs.params(), shape))
-        self.bias = nnx.Param(jnp.zeros((outputs,)))
-        self.outputs = Linear(width, width, rngs=rngs)
+        shape = (*self.extent.kernel, width // (groups or width), width)
+        drawn = scale(rngs.params(), (*shape[:-1], width * (2 if gated else 1)))
+        weights = Whole(drawn, "weights")
+        bias = Whole(jnp.zeros(drawn.shape[-1:]), "bias")
+        letters = ("kernel",) * self.rank + ("D" if groups == 1 else "group", "D")
+        self.weights = weights.cut(shape, letters, decays=True)
+        self.bias = bias.cut((width,), "D", decays=False)
+        if gated:
+            self.gate_weights = weights.cut(shape, letters, decays=True)
+            self.gate_bias = bias.cut((width,), "D", decays=False)
+        self.outputs = Linear({"D": width}, {"D": width}, rngs=rngs)
 
     def __call__(
         self,
@@ -96,30 +103,41 @@ class Convolution(ExtentMixer):
         return self._apply(seen), seen[:, x.shape[1] :].astype(jnp.float32)
 
     def _apply(self, padded: Float[Array, "B *N D"]) -> Float[Array, "B *M D"]:
-        hidden = self._convolve(padded)
-        bias = self.bias[...].astype(hidden.dtype)
-        hidden = hidden + bias.reshape((1,) * (hidden.ndim - 1) + bias.shape)
-        if self.gated:
-            value, gate = jnp.split(hidden, 2, axis=-1)
-            return self.outputs(value * jax.nn.sigmoid(gate))
-        return self.outputs(_ACTIVATIONS[self.activation](hidden))
+        if not self.gated:
+            (hidden,) = self._convolve(padded, [self.weights[...]], [self.bias[...]])
+            return self.outputs(_ACTIVATIONS[self.activation](hidden))
+        kernels = [self.weights[...], self.gate_weights[...]]
+        value, gate = self._convolve(padded, kernels, [self.bias[...], self.gate_bias[...]])
+        return self.outputs(value * jax.nn.sigmoid(gate))
 
-    def _convolve(self, padded: Float[Array, "B *N D"]) -> Float[Array, "B *M F"]:
-        weights, extent = self.weights[...], self.extent
-        if self.groups is not None:
-            return convolution(padded, weights, extent.dilation, extent.stride, self.groups)
-        # One group of a feature makes one output, or two where a gate needs them.
-        parts = jnp.split(weights[..., 0, :], 2 if self.gated else 1, axis=-1)
-        made = [
-            depthwise_convolution(padded, part, extent.dilation, extent.stride) for part in parts
+    def _convolve(
+        self,
+        padded: Float[Array, "B *N D"],
+        kernels: list[Float[Array, "*K G D"]],
+        biases: list[Float[Array, "D"]],
+    ) -> list[Float[Array, "B *M D"]]:
+        """By each kernel, with its bias; in groups all outputs are cut as one."""
+        extent = self.extent
+        if self.groups is None:
+            made = [
+                depthwise_convolution(padded, kernel[..., 0, :], extent.dilation, extent.stride)
+                for kernel in kernels
+            ]
+        else:
+            joined = jnp.concatenate(kernels, axis=-1)
+            both = convolution(padded, joined, extent.dilation, extent.stride, self.groups)
+            made = jnp.split(both, len(kernels), axis=-1)
+        return [
+            y + bias.astype(y.dtype).reshape((1,) * (y.ndim - 1) + bias.shape)
+            for y, bias in zip(made, biases, strict=True)
         ]
-        return jnp.concatenate(made, axis=-1)
 
     def cost(self, length: int) -> Cost:
         """Products of the kernel and of the projection at each output; all of them at once."""
         inputs = self.width // self.groups if self.groups is not None else 0
         made = self.made(length)
-        products = self.volume * inputs * self.weights.shape[-1] + self.width**2
+        outputs = self.width * (2 if self.gated else 1)
+        products = self.volume * inputs * outputs + self.width**2
         return Cost(
             flops=made * 2 * products,
             state_bytes=self.extent.reach()[0] * self.width * 4 if self.causal else 0,
