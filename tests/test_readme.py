@@ -71,6 +71,7 @@ def test_guides_examples_work():
     exec(
         "import jax, numpy as np\nimport jax.numpy as jnp\nfrom flax import nnx\n"
         "from seqmodels.mixers import Context, Cost, Mixer, Room\n"
+        "from seqmodels.parameters import parameter\n"
         "from seqmodels.tasks.base import *\n"
         f"{mixer}\n{task}",
         names,

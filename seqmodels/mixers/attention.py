@@ -7,13 +7,14 @@ from flax import nnx
 
 from seqmodels.arrays import Array, Float, State
 from seqmodels.errors import require
-from seqmodels.layers import Linear, Norm
+from seqmodels.layers import Linear, Norm, linears
 from seqmodels.mixers.base import Context, Cost, Mixer, Room
 from seqmodels.mixers.cache import KeyValues, begin_cache, extend_cache
 from seqmodels.mixers.encodings import Encoding, PositionEncoding, Relative
 from seqmodels.mixers.scores import Scores
 from seqmodels.observing import observe
 from seqmodels.ops.attention.additive import Score
+from seqmodels.parameters import parameter
 
 
 class Attention(Mixer):
@@ -97,17 +98,19 @@ class Attention(Mixer):
         self.encoding = Encoding(positions, rotary_scaling, trained_length, position_range)
         self.encoding.check(K, window)
         self.score = Scores(score, K, self.encoding.slopes(heads), plain)
-        self.inputs = Linear(width, (heads + 2 * self.kv_heads) * K, rngs=rngs)
-        self.outputs = Linear(width, width, rngs=rngs)
-        self.norms = nnx.List([Norm(K, "rms", rngs=rngs) for _ in range(2 if qk_norm else 0)])
+        H, G = heads, self.kv_heads
+        several = [{"H": H, "K": K}, {"G": G, "K": K}, {"G": G, "U": K}]
+        self.queries, self.keys, self.values = linears({"D": width}, several, "inputs", rngs=rngs)
+        self.outputs = Linear({"H": H, "U": K}, {"D": width}, rngs=rngs)
+        self.norms = nnx.List([Norm(K, "rms", "K", rngs=rngs) for _ in range(2 if qk_norm else 0)])
         if positions == "relative":
             initial = nnx.initializers.lecun_normal(batch_axis=0)
-            self.offsets = nnx.Param(initial(rngs.params(), (heads, K, K)))
-            self.content_bias = nnx.Param(jnp.zeros((heads, K)))
-            self.offset_bias = nnx.Param(jnp.zeros((heads, K)))
+            self.offsets = parameter(initial(rngs.params(), (heads, K, K)), "HKK", decays=True)
+            self.content_bias = parameter(jnp.zeros((heads, K)), "HK", decays=False)
+            self.offset_bias = parameter(jnp.zeros((heads, K)), "HK", decays=False)
         if score == "additive":
             normal = nnx.initializers.normal(1.0)
-            self.vector = nnx.Param(normal(rngs.params(), (heads, K)))
+            self.vector = parameter(normal(rngs.params(), (heads, K)), "HK", decays=False)
 
     @property
     def state_letters(self) -> dict[str, str]:
@@ -147,14 +150,12 @@ class Attention(Mixer):
         }
         observe("weights", lambda: self.score.weights(query, seen.keys, vector, **view))
         mixed = self.score.mix(query, seen.keys, seen.values, vector, **view)
-        return self.outputs(mixed.reshape(shape)), after
+        return self.outputs(mixed).reshape(shape), after
 
     def _project(
         self, x: Float[Array, "B L D"], context: Context
     ) -> tuple[Float[Array, "B L H Kq"], Float[Array, "B L G Kq"], Float[Array, "B L G K"]]:
-        projected = self.inputs(x).reshape(*x.shape[:2], -1, self.head_width)
-        places = [self.heads, self.heads + self.kv_heads]
-        query, keys, values = jnp.split(projected, places, axis=2)
+        query, keys, values = self.queries(x), self.keys(x), self.values(x)
         if self.norms:
             query, keys = self.norms[0](query), self.norms[1](keys)
         relative = None

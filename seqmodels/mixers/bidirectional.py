@@ -32,7 +32,7 @@ class Bidirectional(Mixer):
             f"mixer.kind={dict(mixer.items())['kind']!r} has no direction; it takes a causal "
             "mixer on one axis, such as 'lstm'",
         )
-        self.outputs = Linear(2 * width, width, rngs=rngs)
+        self.outputs = Linear({"directions": 2, "D": width}, {"D": width}, rngs=rngs)
         self.position_range = self.forward.position_range
         self.longest = self.forward.longest
 
@@ -46,7 +46,7 @@ class Bidirectional(Mixer):
             ahead = self.forward(x, context._replace(key=keys[0]))
         with within("backward"):  # what is observed there lies on the flipped sequence
             back = self.backward(jnp.flip(x, 1), context.flipped()._replace(key=keys[1]))
-        return self.outputs(jnp.concatenate([ahead, jnp.flip(back, 1)], axis=-1)), None
+        return self.outputs(jnp.stack([ahead, jnp.flip(back, 1)], axis=-2)), None
 
     def cost(self, length: int) -> Cost:
         """Two mixers beside each other, and a product of [2D] with [2D, D] a position."""

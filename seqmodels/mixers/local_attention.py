@@ -5,12 +5,13 @@ from flax import nnx
 
 from seqmodels.arrays import Array, Float, State
 from seqmodels.errors import require
-from seqmodels.layers import Linear
+from seqmodels.layers import Linear, linears
 from seqmodels.mixers.base import Context, Cost, Room
 from seqmodels.mixers.cache import KeyValues, begin_cache, extend_cache
 from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.ops.attention.neighbourhood import Neighbourhood, neighbourhood_attention
 from seqmodels.ops.positions import sinusoidal
+from seqmodels.parameters import Whole
 
 MOST_KEYS = 2**16
 """Keys of a query at most: each offset has a vector of its own."""
@@ -57,10 +58,15 @@ class LocalAttention(ExtentMixer):
         require(heads >= 1, f"heads={heads} is below 1")
         require(width % heads == 0, f"heads={heads} does not divide the width {width}")
         self.heads = heads
-        self.inputs = Linear(width, 3 * width, rngs=rngs)
-        self.outputs = Linear(width, width, rngs=rngs)
-        initial = nnx.initializers.lecun_normal()
-        self.offsets = nnx.Param(initial(rngs.params(), (self._features.shape[1], width)))
+        D, H, K = width, heads, width // heads
+        several = [{"H": H, "K": K}, {"H": H, "K": K}, {"H": H, "U": K}]
+        self.queries, self.keys, self.values = linears({"D": D}, several, "inputs", rngs=rngs)
+        self.outputs = Linear({"H": H, "U": K}, {"D": D}, rngs=rngs)
+        features = self._features.shape[1]
+        offsets = nnx.initializers.lecun_normal()(rngs.params(), (features, width))
+        self.offsets = Whole(offsets, "offsets").cut(
+            (features, H, K), ("features", "H", "K"), decays=True
+        )
 
     @property
     def _features(self) -> Float[Array, "O F"]:
@@ -75,7 +81,7 @@ class LocalAttention(ExtentMixer):
         self, x: Float[Array, "B *L D"], state: State | None, context: Context
     ) -> tuple[Float[Array, "B *M D"], State | None]:
         """Attends within whole sequences or grids, or also to what the state keeps."""
-        query, keys, values = self._project(x)
+        query, keys, values = self.queries(x), self.keys(x), self.values(x)
         query = query[(slice(None), *(slice(None, None, self.stride),) * self.rank)]
         seen, after = KeyValues(keys, values, context.valid if state is None else None, 0), None
         edges, window = self.extent.edges(), self.extent.reach()[0] + 1
@@ -92,17 +98,14 @@ class LocalAttention(ExtentMixer):
         shape = (batch_size, self.extent.reach()[0], self.heads, self.width // self.heads)
         return {"keys": jnp.zeros(shape, jnp.float32), "values": jnp.zeros(shape, jnp.float32)}
 
-    def _project(self, x: Float[Array, "B *L D"]) -> list[Float[Array, "B *L H K"]]:
-        projected = self.inputs(x).reshape(*x.shape[:-1], 3, self.heads, -1)
-        return [projected[..., i, :, :] for i in range(3)]
-
     def _attend(self, query, keys, values, mask, edges) -> Float[Array, "B *M D"]:
-        relative = self._features @ self.offsets[...]  # [O, D]
-        relative = relative.reshape(-1, self.heads, self.width // self.heads)
+        offsets = self.offsets[...]
+        relative = self._features @ offsets.reshape(offsets.shape[0], self.width)  # [O, D]
+        relative = relative.reshape(-1, *offsets.shape[1:])  # [O, H, K]
         around = Neighbourhood(self.extent.kernel, self.extent.dilation, edges, self.stride)
         mask = None if mask is None else jnp.asarray(mask)
         mixed = neighbourhood_attention(query, keys, values, relative, mask, around)
-        return self.outputs(mixed.reshape(*mixed.shape[:-2], self.width))
+        return self.outputs(mixed)
 
     def cost(self, length: int) -> Cost:
         """Four projections; scores and sums over the kernel at each output.

@@ -9,6 +9,7 @@ from seqmodels.arrays import Array, Bool, Float, State
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Context, Cost, Mixer, Room
 from seqmodels.ops import recurrence
+from seqmodels.parameters import Whole, parameter
 
 
 class _Recurrent(Mixer):
@@ -20,10 +21,12 @@ class _Recurrent(Mixer):
 
     def __init__(self, width: int, rngs: nnx.Rngs):
         self.width = width
-        self.inputs = Linear(width, self.gates * width, rngs=rngs)
+        self.inputs = Linear({"D": width}, {"gates": self.gates, "D": width}, rngs=rngs)
         orthogonal = nnx.initializers.orthogonal()
         blocks = [orthogonal(rngs.params(), (width, width)) for _ in range(self.gates)]
-        self.weights = nnx.Param(jnp.concatenate(blocks, axis=1))
+        self.weights = Whole(jnp.concatenate(blocks, axis=1), "weights").cut(
+            (width, self.gates, width), ("D", "gates", "D"), decays=True
+        )
 
     @property
     def state_letters(self) -> str | tuple[str, ...]:
@@ -36,13 +39,22 @@ class _Recurrent(Mixer):
         """Runs from the state, or from zeros; padding carries it unchanged."""
         if state is None or isinstance(state, Room):
             state = self.initial_state(x.shape[0], 0)
-        return self._run(self.inputs(x), state, context.valid)
+        return self._run(self._project(x), state, context.valid)
 
     def initial_state(self, batch_size: int, room: int) -> State:
         """Zeros, in float32; any number of positions may follow."""
         del room
         zeros = jnp.zeros((batch_size, self.width), jnp.float32)
         return zeros if self.states == 1 else (zeros,) * self.states
+
+    def _project(self, x: Float[Array, "B L D"]) -> Float[Array, "B L G"]:
+        """Every gate's part of the inputs, side by side, as the operations take them."""
+        return self.inputs(x).reshape(*x.shape[:2], -1)
+
+    @property
+    def _recurrent(self) -> Float[Array, "D G"]:
+        """The recurrent weights, gates side by side."""
+        return self.weights[...].reshape(self.width, -1)
 
     def _run(
         self, projected: Float[Array, "B L G"], state: State, mask: Bool[Array, "B L"] | None
@@ -74,7 +86,7 @@ class RNN(_Recurrent):
         self.activation: Literal["tanh", "relu"] = activation
 
     def _run(self, projected, state, mask):
-        return recurrence.simple_rnn(projected, self.weights[...], state, mask, self.activation)
+        return recurrence.simple_rnn(projected, self._recurrent, state, mask, self.activation)
 
 
 class LSTM(_Recurrent):
@@ -94,11 +106,10 @@ class LSTM(_Recurrent):
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):
         super().__init__(width, rngs)
-        bias = self.inputs.bias[...].at[width : 2 * width].set(1.0)
-        self.inputs.bias = nnx.Param(bias)
+        self.inputs.bias[...] = self.inputs.bias[...].at[1].set(1.0)
 
     def _run(self, projected, state, mask):
-        return recurrence.lstm(projected, self.weights[...], state, mask)
+        return recurrence.lstm(projected, self._recurrent, state, mask)
 
 
 class GRU(_Recurrent):
@@ -116,7 +127,7 @@ class GRU(_Recurrent):
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):
         super().__init__(width, rngs)
-        self.bias = nnx.Param(jnp.zeros((width,)))
+        self.bias = parameter(jnp.zeros((width,)), "D", decays=False)
 
     def _run(self, projected, state, mask):
-        return recurrence.gru(projected, self.weights[...], self.bias[...], state, mask)
+        return recurrence.gru(projected, self._recurrent, self.bias[...], state, mask)
