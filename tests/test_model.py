@@ -310,8 +310,9 @@ def test_past_its_room_a_cache_ends_and_a_recurrence_does_not():
     with pytest.raises(ParameterError, match="room for 7 positions can't go on to 8"):
         jax.eval_shape(model.extend, params, inputs, model.start(params, 2, 7))
     endless, params, _ = build(EXTENDED["gru"])
-    _, state = endless.extend(params, inputs, endless.start(params, 2, 1))
-    assert np.isfinite(endless.extend(params, inputs, state)[0]).all()
+    extend = jax.jit(endless.extend)
+    _, state = extend(params, inputs, endless.start(params, 2, 1))
+    assert np.isfinite(extend(params, inputs, state)[0]).all()
 
 
 OF_EACH_KIND = ("sinusoidal", "transformer", "neighbourhood", "tcn")
