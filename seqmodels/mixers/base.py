@@ -196,3 +196,7 @@ class Mixer(nnx.Module):
             valid = None if valid is None else jnp.asarray(valid)
             return Context(valid, None, None, None, None)
         return Context.of(x.shape[0], x.shape[1], valid, position_range=self.position_range)
+
+
+MIXERS: dict[str, type[Any]] = {}
+"""The mixers by kind. :mod:`seqmodels.mixers` names them; what holds another reads it here."""

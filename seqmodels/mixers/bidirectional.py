@@ -8,7 +8,7 @@ from seqmodels.arrays import Array, Float, State
 from seqmodels.config import Section, construct_kind
 from seqmodels.errors import ConfigError, ParameterError, require
 from seqmodels.layers import Linear
-from seqmodels.mixers.base import Context, Cost, Mixer
+from seqmodels.mixers.base import MIXERS, Context, Cost, Mixer
 from seqmodels.observing import within
 
 
@@ -56,8 +56,6 @@ class Bidirectional(Mixer):
 
 
 def _construct(mixer: Section, width: int, rngs: nnx.Rngs) -> Mixer:
-    from seqmodels.mixers import MIXERS  # here, because it holds this class
-
     try:
         return construct_kind(MIXERS, mixer, "mixer", width=width, rngs=rngs)
     except ConfigError as error:

@@ -5,7 +5,8 @@ import numpy as np
 
 from seqmodels.evaluation.scoring import chunked_scorer, whole_scorer
 from seqmodels.model import build_model
-from seqmodels.tasks.base import Batch, GeneratedTask, TaskSpec, classification_metrics
+from seqmodels.tasks.base import Batch, TaskSpec, classification_metrics
+from seqmodels.tasks.generated.task import GeneratedTask
 from seqmodels.training.sharding import make_mesh
 from tests.drawn_parameters import draw_parameters
 

@@ -14,7 +14,7 @@ from seqmodels.observing import observed
 from seqmodels.pictures.attention_maps import attention_maps
 from seqmodels.presets import preset
 from seqmodels.tasks.base import Batch, TaskSpec
-from tests.runs import drawn, loaded
+from tests.run_folders import drawn, loaded
 
 SPEC = TaskSpec("many-to-many", "features", 3, 2, False, "accuracy", True)
 SETTINGS = [
