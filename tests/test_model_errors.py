@@ -99,6 +99,17 @@ ERRORS = {
         "model.mixers.mixer.causal=False: the task's outputs may depend on earlier inputs "
         "alone; set it to True",
     ),
+    "two-ranges": (
+        {
+            "pattern": ("mixer", "other"),
+            "mixers": {
+                name: {"kind": "attention", "position_range": below}
+                for name, below in (("mixer", 9), ("other", 12))
+            },
+        },
+        "model.position_range=[9, 12]: all mixers of a model spread positions over one range; "
+        "set it to one value",
+    ),
     "width": ({"width": -8}, "model.width=-8 is below 1"),
     "width-type": ({"width": 8.5}, "model.width=8.5: SequenceSettings wants int"),
     "depth": ({"depth": 0}, "model.depth=0 is below 1"),

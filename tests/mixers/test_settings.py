@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from seqmodels.mixers import LSTM, Attention, Convolution, CrossAttention
+from seqmodels.mixers import LSTM, Attention, Context, Convolution, CrossAttention, Mixer, Room
 from tests.mixers.variants import WIDTH, normal
 
 
@@ -64,3 +64,11 @@ def test_normalised_queries_and_keys_have_no_size(part):
     expected = mixer(x)
     scaled(getattr(mixer, part), 10.0)
     np.testing.assert_allclose(mixer(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_state_takes_a_causal_mixer():
+    with pytest.raises(TypeError, match="has_state=True with causal=False"):
+        type("Both", (Mixer,), {"has_state": True})
+    mixer = Attention(WIDTH, causal=False, rngs=nnx.Rngs(0))
+    with pytest.raises(TypeError, match="Attention can't go on from a state"):
+        mixer.extend(jnp.zeros((1, 2, WIDTH)), Room(2), Context.of(1, 2))
