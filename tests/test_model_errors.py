@@ -176,8 +176,8 @@ ERRORS = {
         {"dropuot": 0.1},
         "model.dropuot=0.1 is never read by SequenceSettings; did you mean 'dropout'? "
         "(known: blocks, depth, dropout, dtype, max_length, mixers, mlp, mlp_expansion, norm, "
-        "norm_position, patch, pattern, pooling, positions, residual, scan, tied_embeddings, "
-        "width)",
+        "norm_position, patch, pattern, pooling, positions, remat, residual, scan, "
+        "tied_embeddings, width)",
     ),
 }
 

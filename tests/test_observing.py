@@ -53,12 +53,12 @@ def test_blocks_computed_again_give_the_same_and_are_seen_one_by_one():
     assert ["remat" in program or "checkpoint" in program for program in programs] == [False, True]
     for model in (plain, again):
         seen = jax.eval_shape(observed(model.apply), params, BATCH)[1]
-        assert [(name, leaf.shape) for name, leaf in seen.items()] == [
-            ("inputs", (2, 9, 8)),
-            ("blocks.0.outputs", (2, 9, 8)),
-            ("blocks.1.mixer.weights", (2, 2, 9, 9)),
-            ("blocks.1.outputs", (2, 9, 8)),
-        ]
+        assert {name: leaf.shape for name, leaf in seen.items()} == {
+            "inputs": (2, 9, 8),
+            "blocks.0.outputs": (2, 9, 8),
+            "blocks.1.mixer.weights": (2, 2, 9, 9),
+            "blocks.1.outputs": (2, 9, 8),
+        }
     start = lambda params: plain.start(params, 2, 9)  # noqa: E731
     seen = jax.eval_shape(lambda p: observed(plain.extend)(p, TOKENS, start(p))[1], params)
     assert seen["blocks.0.mixer.state"].shape == (2, 8)

@@ -34,8 +34,8 @@ def receptive_field(
     """
     batch = batch._replace(mask=None)
     _, seen = jax.eval_shape(observed(model.apply), params, batch)
-    inputs = next(name for name in seen if name.endswith("inputs"))  # of what reads them
-    outputs = inputs.removesuffix("inputs") + f"blocks.{depth - 1}.outputs"
+    side = next(side for side in ("", "encoder.", "decoder.") if f"{side}inputs" in seen)
+    inputs, outputs = f"{side}inputs", f"{side}blocks.{depth - 1}.outputs"
     inputs_key, projection_key = jax.random.split(jax.random.key(seed))
     x = jax.random.normal(inputs_key, seen[inputs].shape)
     made = seen[outputs].shape[1:-1]
