@@ -78,14 +78,16 @@ def extend_cache(
             name: kept[name].at[rows, places].set(new.astype(kept[name].dtype), mode="drop")
             for name, new in (("keys", keys), ("values", values))
         }
-        read = [after[name].astype(keys.dtype) for name in ("keys", "values")]
-        return KeyValues(*read, None, places[:, 0]), after
+        all_keys, all_values = (after[name].astype(keys.dtype) for name in ("keys", "values"))
+        return KeyValues(all_keys, all_values, None, places[:, 0]), after
     size = window - 1
-    seen = [put_before(kept[name], new, size) for name, new in (("keys", keys), ("values", values))]
+    all_keys, all_values = (
+        put_before(kept[name], new, size) for name, new in (("keys", keys), ("values", values))
+    )
     after = {
-        name: keep_last(all_seen, size, context.valid).astype(kept[name].dtype)
-        for name, all_seen in zip(("keys", "values"), seen, strict=True)
+        name: keep_last(seen, size, context.valid).astype(kept[name].dtype)
+        for name, seen in (("keys", all_keys), ("values", all_values))
     }
     # A window is filled from its end: slots that nothing has reached yet are masked.
-    slots = jnp.arange(seen[0].shape[1])[None]
-    return KeyValues(*seen, slots >= size - places[:, :1], size), after
+    slots = jnp.arange(all_keys.shape[1])[None]
+    return KeyValues(all_keys, all_values, slots >= size - places[:, :1], size), after
