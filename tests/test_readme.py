@@ -70,7 +70,7 @@ def test_guides_examples_work():
     names: dict = {}
     exec(
         "import jax, numpy as np\nimport jax.numpy as jnp\nfrom flax import nnx\n"
-        "from seqmodels.mixers import Cost\n"
+        "from seqmodels.mixers import Cost\nfrom seqmodels.parameters import parameter\n"
         f"{mixer}",
         names,
     )
