@@ -48,7 +48,7 @@ WRITERS = {
     "gru": {"kind": "gru"},
     "convolution": {"kind": "convolution", "kernel": 3},
     "attention": {"kind": "attention", "heads": 2},
-    "local-attention": {"kind": "local_attention", "kernel": 3, "heads": 2},
+    "neighbourhood-attention": {"kind": "neighbourhood_attention", "kernel": 3, "heads": 2},
 }
 WAYS = {
     "summary": {"pooling": "last", "positions": "learned", "max_length": 10},
