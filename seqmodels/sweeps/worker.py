@@ -28,6 +28,7 @@ from seqmodels.sweeps.groups import (
     override_texts,
     setting_text,
     settings_to_try,
+    text_digest,
 )
 from seqmodels.sweeps.points import Between
 from seqmodels.sweeps.storage import PatientStorage
@@ -184,18 +185,18 @@ class Worker:
         group = self.studies.group(study)
         if not self._may_propose(study, but=trial.number):
             raise _NothingError
-        index = trial.suggest_categorical("setting", list(range(len(group.settings))))
-        setting = group.settings[index]
+        settings = {setting_text(setting.values): setting for setting in group.settings}
+        # A study takes no other choices for what it has drawn before; added points make others.
+        name = f"setting of {text_digest(*sorted(settings))}"
+        setting = settings[trial.suggest_categorical(name, sorted(settings))]
         values = dict(setting.values)
         for key, value in values.items():
             if isinstance(value, Between):
                 values[key] = trial.suggest_float(key, value.low, value.high, log=True)
         taken = self.studies.settings(study, but=trial.number)
         if setting_text(values) in taken:
-            texts = enumerate(setting_text(other.values) for other in group.settings)
-            free = [other for other, text in texts if text not in taken]
-            if free:
-                study.enqueue_trial({"setting": random.choice(free)})
+            if free := sorted(settings.keys() - taken):
+                study.enqueue_trial({name: random.choice(free)})
             raise _NothingError
         first = group.runs(setting._replace(values=values))[0]
         for key, value in run_attributes(first).items():
