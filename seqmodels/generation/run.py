@@ -153,7 +153,7 @@ def generate_run(
 def _continue_text(
     run: LoadedRun, count: int, prompt: str, choice: Choice, key: Key[Array, ""]
 ) -> str:
-    start = prompt.encode() or b"\n"
+    start = prompt.encode(errors="surrogateescape") or b"\n"  # whatever bytes it is of
     rows, room = choice.beams or 1, len(start) + count
     state = jax.eval_shape(lambda: run.experiment.model.initial_state(rows, room))
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
