@@ -141,6 +141,7 @@ def read_state(folder: Path, step: int, like: Any) -> tuple[Any, bool]:
       DamagedError: it can't be read, or is not what was saved.
     """
     record = read_record(folder, step)
+    _require_regular(folder / "default")
     with _quiet_abandoned_reads():
         try:
             handler = ocp.StandardCheckpointHandler()
@@ -157,6 +158,15 @@ def read_state(folder: Path, step: int, like: Any) -> tuple[Any, bool]:
             raise DamagedError(f"the checksum of {wrong[0]}{others} is another")
     _require_step(int(getattr(state, "step", step)), step)
     return state, record is not None
+
+
+def _require_regular(folder: Path) -> None:
+    """Refuses a pipe or the like among the files, at which Orbax would wait for good."""
+    for path, _, names in os.walk(folder):
+        for name in names:
+            file = Path(path, name)
+            if file.exists() and not file.is_file():
+                raise DamagedError(f"{name} is no regular file")
 
 
 def _require_step(found: int, step: int) -> None:
