@@ -12,11 +12,9 @@ import numpy as np
 from flax import nnx
 
 from seqmodels.mixers import MIXERS
-from seqmodels.model import build_model
 from seqmodels.ops.convolution import depthwise_convolution
 from seqmodels.ops.fft_convolution import fft_convolution
 from seqmodels.scaling.programs import language_model
-from seqmodels.tasks.files.text import Text
 
 SIZES = {
     "batch": 8,
@@ -117,7 +115,7 @@ def transformer() -> Case:
         return of.step(), (of.state(), of.batch())
 
     def work(length: int) -> Work:
-        return Work(SIZES["batch"] * build_model(section, Text.spec).cost(length).flops, 0)
+        return Work(SIZES["batch"] * language_model(section, length, 1).cost(length).flops, 0)
 
     return Case(build, work, (1024,), forward=False)
 

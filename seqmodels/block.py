@@ -8,7 +8,7 @@ from flax import nnx
 
 from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
 from seqmodels.layers import MLP, MLPKind, Norm, NormKind, dropout
-from seqmodels.mixers import Cost, CrossAttention, Mixer
+from seqmodels.mixers import CrossAttention, Mixer
 from seqmodels.mixers.cross_attention import Source
 from seqmodels.ops.grids import ScanOrder, average_windows, grid_to_sequence, sequence_to_grid
 
@@ -77,17 +77,6 @@ class Block(nnx.Module):
         """A chunk that continues from the mixer's state."""
         keys = self._keys(key)[1:]
         return self._residuals(x, lambda y: self.mixer.extend(y, state), keys, source)
-
-    def cost(self, length: int, source_length: int) -> Cost:
-        """The forward cost of one sequence, or of a grid with so many positions."""
-        total = self.mixer.cost(length)
-        if self.cross is not None:
-            total += self.cross.cost(length, source_length)
-        if self.mlp is not None:
-            linears = (self.mlp.inputs, self.mlp.outputs)
-            products = sum(l.weights.shape[0] * l.weights.shape[1] for l in linears)  # noqa: E741
-            total += Cost(length * 2 * products, 0, 1)
-        return total
 
     def _keys(self, key: Key[Array, ""] | None) -> list:
         count = 3 if self.cross is None else 4

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ from seqmodels.encoder_decoder import EncoderDecoder
 from seqmodels.errors import ConfigError, require, require_with
 from seqmodels.layers import Embedding, Linear, MLPKind, NormKind, PositionKind
 from seqmodels.mixers import Cost
+from seqmodels.model_cost import model_cost, one_row
 from seqmodels.ops.grids import ScanOrder
 from seqmodels.stack import Stack, pool
 from seqmodels.tasks.base import Batch, TaskSpec
@@ -165,12 +167,6 @@ class SequenceModel(Stack):
         """How many positions those blocks have along each axis."""
         return tuple(n // self.patch for n in batch.inputs.shape[1 : 1 + self.rank])
 
-    def cost(self, length: int) -> Cost:
-        """The forward cost of one sequence, scored at every position or once."""
-        scored = 1 if self.pooling is not None else length
-        head = Cost(scored * 2 * self.width * self.outputs, 0, 1)
-        return head + self.stack_cost(length // self.patch**self.rank)
-
     def _score(self, x: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
         return self.head(self.normalise(x))
 
@@ -190,8 +186,8 @@ class Model(NamedTuple):
     """(batch size, max length) to the state before the first position."""
     extend: Callable[..., tuple[Float[Array, "B L V"], State]]
     """(params, inputs, state, key or None) to the scores at each position and the next state."""
-    cost: Callable[[int], Cost]
-    """Length to the forward cost of one sequence."""
+    cost: Callable[[Batch], Cost]
+    """A batch, or the shapes of one, to the forward cost of a row (:mod:`seqmodels.model_cost`)."""
     causal: bool
     """Whether every mixer that extend runs is causal, and so extend is possible."""
     start: Callable[..., State]
@@ -263,13 +259,19 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
     def read(params: Params, x: Array, depth: int) -> Float[Array, "B *M D"]:
         return nnx.merge(graph, params).reading_stack.run(x, None, None, depth=depth)[0]
 
+    shapes = nnx.to_pure_dict(nnx.split(abstract, nnx.Param)[1])
+    cost_of_row = cache(lambda row: model_cost(partial(nnx.merge, graph), shapes, row))
+
+    def cost(batch: Batch) -> Cost:
+        return cost_of_row(one_row(batch))
+
     depth = len(abstract.reading_stack.blocks)
     return Model(
         init,
         apply,
         abstract.initial_state,
         extend,
-        abstract.cost,
+        cost,
         abstract.causal,
         start,
         Reading(read, depth, abstract.width, abstract.read_axes, abstract.reading_stack.causal),

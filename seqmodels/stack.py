@@ -12,7 +12,7 @@ from seqmodels.block import Block, Mask, NormPosition
 from seqmodels.config import Section, construct_kind
 from seqmodels.errors import ConfigError, nearest, require, require_with
 from seqmodels.layers import MLPKind, Norm, NormKind
-from seqmodels.mixers import MIXERS, Cost, CrossAttention, Mixer
+from seqmodels.mixers import MIXERS, CrossAttention, Mixer
 from seqmodels.ops.grids import ScanOrder
 
 DEEPEST = 256
@@ -176,14 +176,6 @@ class Stack(nnx.Module):
             )
             after.append(state)
         return x, after
-
-    def stack_cost(self, length: int, source_length: int = 0) -> Cost:
-        """The forward cost of all blocks for one sequence, or a grid of so many positions."""
-        total = Cost(0, 0, 0)
-        for block in self.blocks:
-            total += block.cost(length, source_length)
-            length = -(-length // block.mixer.stride**self.rank)
-        return total
 
     def normalise(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
         """The last norm, of pre-norm models."""

@@ -9,7 +9,7 @@ from flax import nnx
 from seqmodels.arrays import Array, Bool, Float, Int, Key, State
 from seqmodels.errors import require, require_with
 from seqmodels.layers import Linear, Norm
-from seqmodels.mixers.base import Cost
+from seqmodels.mixers.base import Cost, state_bytes
 from seqmodels.mixers.recording import record_attention
 from seqmodels.ops.attention.additive import (
     Score,
@@ -278,7 +278,6 @@ class Attention(nnx.Module):
         else:
             side = min(self.window, length - 1)
             pairs = length + 2 * (side * length - side * (side + 1) / 2)
-        kept = length if self.window is None else self.window - 1
         K, key_width = self.head_width, self._key_width
         projections = self.width * (2 * self.heads + 2 * self.kv_heads) * K
         if self.positions == "relative":
@@ -286,7 +285,7 @@ class Attention(nnx.Module):
         # An additive score is a product of the tanh with v: as many operations as q . k.
         return Cost(
             flops=length * 2 * projections + pairs * 2 * self.heads * (key_width + K),
-            state_bytes=kept * self.kv_heads * (key_width + K) * 4 if self.causal else 0,
+            state_bytes=state_bytes(self, length),
             sequential_depth=1,
         )
 

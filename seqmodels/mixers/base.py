@@ -1,6 +1,9 @@
 """What a mixer is: the only part in which the models differ."""
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
 
 from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
 
@@ -9,11 +12,13 @@ class Cost(NamedTuple):
     """What one sequence of a length costs in the forward pass."""
 
     flops: float
-    """Floating-point operations of the matrix products, 2 for a multiply-add."""
+    """Floating-point operations that the mathematics needs, whatever a form of it spends, as
+    :mod:`seqmodels.flops` counts them: of attention those of the visible pairs."""
     state_bytes: int
     """Bytes of state that continuing after the sequence needs (float32); 0 where it can't."""
     sequential_depth: int
-    """The longest chain of steps that must follow one another, each a parallel operation."""
+    """The longest chain of steps that must follow one another, each a parallel operation, of the
+    form that the settings name, else of the one with the fewest."""
 
     def __add__(self, other: "Cost") -> "Cost":  # type: ignore[override]
         """The cost of one after the other."""
@@ -58,6 +63,14 @@ class Mixer(Protocol):
         """Continues from a state by a chunk of any length, as one call on the whole would."""
         ...
 
-    def cost(self, length: int) -> Cost:
-        """The forward cost of one sequence."""
+    def cost(self, length: int | tuple[int, ...]) -> Cost:
+        """The forward cost of one sequence, or of a grid with axes of these lengths."""
         ...
+
+
+def state_bytes(mixer: Any, length: int) -> int:
+    """Bytes of the numbers in a mixer's state, counters aside; 0 where it has none."""
+    if not mixer.causal:
+        return 0
+    leaves = jax.tree.leaves(jax.eval_shape(lambda: mixer.initial_state(1, length)))
+    return sum(x.size * x.dtype.itemsize for x in leaves if jnp.issubdtype(x.dtype, jnp.inexact))

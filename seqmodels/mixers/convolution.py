@@ -7,7 +7,7 @@ from flax import nnx
 from seqmodels.arrays import Array, Bool, Float, Key, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear
-from seqmodels.mixers.base import Cost
+from seqmodels.mixers.base import Cost, state_bytes
 from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.ops.convolution import convolution, depthwise_convolution
 
@@ -103,13 +103,13 @@ class Convolution(ExtentMixer):
         ]
         return jnp.concatenate(made, axis=-1)
 
-    def cost(self, length: int) -> Cost:
+    def cost(self, length: int | tuple[int, ...]) -> Cost:
         """Products of the kernel and of the projection at each output; all of them at once."""
         inputs = self.width // self.groups if self.groups is not None else 0
         made = self.made(length)
         products = self.volume * inputs * self.weights.shape[-1] + self.width**2
         return Cost(
             flops=made * 2 * products,
-            state_bytes=self.extent.reach()[0] * self.width * 4 if self.causal else 0,
+            state_bytes=state_bytes(self, 0),
             sequential_depth=1,
         )

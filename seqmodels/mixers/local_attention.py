@@ -1,5 +1,6 @@
 """Local attention in place of a convolution: the same extent, on sequences and grids."""
 
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ from flax import nnx
 from seqmodels.arrays import Array, Bool, Float, Key, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear
-from seqmodels.mixers.base import Cost
+from seqmodels.mixers.base import Cost, state_bytes
 from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.ops.attention.neighbourhood import Neighbourhood, neighbourhood_attention
 from seqmodels.ops.positions import sinusoidal
@@ -121,15 +122,15 @@ class LocalAttention(ExtentMixer):
         mixed = neighbourhood_attention(query, keys, values, relative, mask, around)
         return self.outputs(mixed.reshape(*mixed.shape[:-2], self.width))
 
-    def cost(self, length: int) -> Cost:
-        """Four projections; scores and sums over the kernel at each output.
-
-        The scores are sums of products and no matrix products, but as many operations.
+    def cost(self, length: int | tuple[int, ...]) -> Cost:
+        """Projections of keys and values, of the outputs' queries and sums, and of the offsets;
+        scores and sums over the kernel at each output.
         """
+        positions = length if isinstance(length, int) else math.prod(length)
         made = self.made(length)
-        reach = self.extent.reach()[0]
+        projected = 4 * (positions + made) * self.width**2 + 2 * self.volume * self.offsets.size
         return Cost(
-            flops=(length * 6 + made * 2) * self.width**2 + made * self.volume * 4 * self.width,
-            state_bytes=2 * reach * self.width * 4 if self.causal else 0,
+            flops=projected + made * self.volume * 4 * self.width,
+            state_bytes=state_bytes(self, 0),
             sequential_depth=1,
         )

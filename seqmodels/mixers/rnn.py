@@ -7,7 +7,7 @@ from flax import nnx
 
 from seqmodels.arrays import Array, Bool, Float, Key, State
 from seqmodels.layers import Linear
-from seqmodels.mixers.base import Cost
+from seqmodels.mixers.base import Cost, state_bytes
 from seqmodels.ops import recurrence
 
 
@@ -56,7 +56,7 @@ class _Recurrent(nnx.Module):
         """Two products of [D] with [D, gates * D] a step; as many dependent steps as positions."""
         return Cost(
             flops=length * 4 * self.gates * self.width**2,
-            state_bytes=self.states * self.width * 4,
+            state_bytes=state_bytes(self, length),
             sequential_depth=length,
         )
 
