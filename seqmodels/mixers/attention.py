@@ -11,13 +11,8 @@ from seqmodels.errors import require, require_with
 from seqmodels.layers import Linear, Norm
 from seqmodels.mixers.base import Cost, state_bytes
 from seqmodels.mixers.recording import record_attention
-from seqmodels.ops.attention.additive import (
-    Score,
-    additive_attention,
-    additive_attention_reference,
-    additive_weights,
-)
-from seqmodels.ops.attention.dot_product import attention, attention_reference, attention_weights
+from seqmodels.ops.attention.additive import Score, additive_attention, additive_weights
+from seqmodels.ops.attention.dot_product import attention, attention_weights
 from seqmodels.ops.positions import (
     alibi_slopes,
     relative_key,
@@ -244,12 +239,11 @@ class Attention(nnx.Module):
         self, query, keys, values, causal, window, mask, offset: int | Int[Array, "B"] = 0
     ) -> Float[Array, "B L H K"]:
         seen: dict[str, Any] = {"causal": causal, "window": window, "mask": mask, "offset": offset}
+        form = "whole" if self.plain else None
         if self.score == "additive":
-            function = additive_attention_reference if self.plain else additive_attention
             keys, values = self._repeat(keys), self._repeat(values)
-            return function(query, keys, values, self.vector[...], **seen)
-        function = attention_reference if self.plain else attention
-        return function(query, keys, values, **self._product, **seen)
+            return additive_attention(query, keys, values, self.vector[...], form=form, **seen)
+        return attention(query, keys, values, form=form, **self._product, **seen)
 
     def _weights(self, query, keys, mask) -> Float[Array, "B H L L"]:
         seen: dict[str, Any] = {"causal": self.causal, "window": self.window, "mask": mask}
