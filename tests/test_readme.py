@@ -70,7 +70,8 @@ def test_guides_examples_work():
     names: dict = {}
     exec(
         "import jax, numpy as np\nimport jax.numpy as jnp\nfrom flax import nnx\n"
-        "from seqmodels.mixers import Cost\nfrom seqmodels.tasks.base import *\n"
+        "from seqmodels.mixers import Cost\nfrom seqmodels.parameters import parameter\n"
+        "from seqmodels.tasks.base import *\n"
         f"{mixer}\n{task}",
         names,
     )

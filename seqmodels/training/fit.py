@@ -202,13 +202,15 @@ class _Run:
         everywhere = replicated(self.mesh)
         if self.checkpoints.steps():
             like = abstract_state(self._new_state, everywhere)
-            self.step, state = self.checkpoints.restore("latest", like)
+            self.step, state = self.checkpoints.restore(
+                "latest", like, self.experiment.model.parameters
+            )
             self.mean = Mean(self.checkpoints.unlogged(self.step))
             say(f"continuing from step {self.step} in {self.workdir.path}")
             if self.workdir.is_older:
                 say(
-                    "an older version began this run; from here on its learning rates, norms and "
-                    "dropout are those of this version (CHANGELOG.md)"
+                    "an older version began this run; from here on its learning rates, weight "
+                    "decay, norms and dropout are those of this version (CHANGELOG.md)"
                 )
             return state
         return jax.jit(self._new_state, out_shardings=everywhere)()
@@ -305,7 +307,8 @@ class _Run:
         """Scores the checkpoint that validated best, and writes the results."""
         self.checkpoints.wait()
         like = abstract_state(self._new_state, replicated(self.mesh))
-        best, state = self.checkpoints.restore("best", like)
+        parameters = self.experiment.model.parameters
+        best, state = self.checkpoints.restore("best", like, parameters)
         splits = ("validation", "test")
         results: dict[str, Any] = {
             "steps": self.step,

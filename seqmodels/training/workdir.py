@@ -24,7 +24,7 @@ from seqmodels.training.run_files import SCHEMAS, read_run_file
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
-MATHEMATICS = 2
+MATHEMATICS = 3
 """Raised with each change of what a run computes from the same config (CHANGELOG.md); a folder that
 states none is of 1."""
 
