@@ -184,7 +184,7 @@ B, D, H, W = (SIZES[name] for name in ("batch", "width", "heads", "window"))
 CALLS = {
     "attention": (_attend, ATTENTION, (1,), 2048),
     "local attention": (partial(_attend, window=W), ATTENTION, (1,), 2048),
-    "additive attention": (_attend_additively, ADDITIVE, (H, D // H), 512),
+    "additive attention": (_attend_additively, ADDITIVE, (H, D // H), 256),
     "volume": (_convolve_a_volume, CONVOLUTION, (3, 3, 3, D, D), 2048),
     "lstm": (_lstm, RECURRENCE, (D, 4 * D), 2048),
 }
