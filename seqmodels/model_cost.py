@@ -19,7 +19,7 @@ Axes = tuple[int, ...]
 
 def one_row(batch: Batch) -> Batch:
     """The shapes of a single row of a batch."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), batch)
+    return jax.eval_shape(lambda batch: jax.tree.map(lambda x: x[:1], batch), batch)
 
 
 def model_cost(merge: Callable[[Params], Any], params: Params, row: Batch) -> Cost:

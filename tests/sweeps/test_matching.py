@@ -1,6 +1,5 @@
 """Widths that bring models of different mixers to one size."""
 
-from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
@@ -14,7 +13,17 @@ from seqmodels.sweeps.matching import Match, Size, match_width, read_match
 from seqmodels.training.experiment import build_experiment
 
 RECALL = str(Path(__file__).parents[2] / "configs/recall.py")
-measure = cache(matching.measure)
+SIZES = {}
+
+
+def measure(experiment, of=matching.measure):
+    """The size of a model, measured once."""
+    model = experiment.model
+    if id(model) not in SIZES:
+        SIZES[id(model)] = model, of(experiment)
+    return SIZES[id(model)][1]
+
+
 MIXERS = ("rnn", "lstm", "gru", "conv", "local", "global", "transformer")
 
 
