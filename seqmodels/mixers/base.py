@@ -68,6 +68,10 @@ class Mixer(Protocol):
         ...
 
 
+MIXERS: dict[str, type[Any]] = {}
+"""The mixers by kind. :mod:`seqmodels.mixers` names them; what holds another reads it here."""
+
+
 def state_bytes(mixer: Any, length: int) -> int:
     """Bytes of the numbers in a mixer's state, counters aside; 0 where it has none."""
     if not mixer.causal:
