@@ -136,11 +136,11 @@ def _scan(equation: Any, inputs: list[Known]) -> int:
     except UncountableError:
         total = recurrent
         for index in reversed(range(length)) if equation.params["reverse"] else range(length):
-            rows = [
+            row = [
                 None if found is None else partial(lambda rows, i: rows()[i], found, index)
                 for found in inputs[fixed + carried :]
             ]
-            flops, outputs = _walk(jaxpr, constants, [*given, *carry, *rows])
+            flops, outputs = _walk(jaxpr, constants, [*given, *carry, *row])
             carry = [cache(found) if found else None for found in outputs[:carried]]
             for found in filter(None, carry):
                 found()  # or the last would ask for all before it at once
