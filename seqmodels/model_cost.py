@@ -10,7 +10,7 @@ from seqmodels.arrays import Array, Params
 from seqmodels.block import Block
 from seqmodels.encoder_decoder import EncoderDecoder
 from seqmodels.flops import count_flops
-from seqmodels.mixers import Cost, CrossAttention, Mixer
+from seqmodels.mixers import Context, Cost, CrossAttention, Mixer
 from seqmodels.mixers.cross_attention import Source
 from seqmodels.tasks.base import Batch
 
@@ -41,7 +41,7 @@ def model_cost(merge: Callable[[Params], Any], params: Params, row: Batch) -> Co
         model = merge(params)
         stacks = [model.encoder, model.decoder] if isinstance(model, EncoderDecoder) else [model]
         for stack in filter(None, stacks):
-            keeps = stack is stacks[-1] and stack.causal
+            keeps = stack is stacks[-1] and stack.has_state
             for block in stack.blocks:
                 _silence(block, lambda cost, k=keeps: costs.append(cost if k else _stateless(cost)))
         return model(row, None)
@@ -69,9 +69,12 @@ class _SilentMixer:
 
     def __init__(self, mixer: Mixer, note: Callable[[Cost], None]):
         self.mixer, self.note = mixer, note
-        self.stride = mixer.stride
+        self.stride, self.position_range = mixer.stride, mixer.position_range
 
-    def __call__(self, x: Array, *context: Any) -> Array:
+    def mix(self, x: Array, state: None, context: Context) -> tuple[Array, None]:
+        return self(x, context), state
+
+    def __call__(self, x: Array, context: Context) -> Array:
         axes = x.shape[1:-1]
         on_a_grid = self.mixer.rank is not None and len(axes) > 1
         self.note(self.mixer.cost(axes if on_a_grid else math.prod(axes)))

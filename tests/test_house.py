@@ -14,6 +14,7 @@ ORDER = (
     ("seqmodels.tasks",),
     ("seqmodels.block",),
     ("seqmodels.stack",),
+    ("seqmodels.state",),
     ("seqmodels.encoder_decoder",),
     ("seqmodels.model", "seqmodels.model_cost"),
     ("seqmodels.training",),

@@ -1,5 +1,6 @@
 """What a model section may not say, and the one line that says so."""
 
+import jax
 import pytest
 
 from seqmodels.errors import ConfigError
@@ -98,6 +99,17 @@ ERRORS = {
         "model.mixers.mixer.causal=False: the task's outputs may depend on earlier inputs "
         "alone; set it to True",
     ),
+    "two-ranges": (
+        {
+            "pattern": ("mixer", "other"),
+            "mixers": {
+                name: {"kind": "attention", "position_range": below}
+                for name, below in (("mixer", 9), ("other", 12))
+            },
+        },
+        "model.position_range=[9, 12]: all mixers of a model spread positions over one range; "
+        "set it to one value",
+    ),
     "width": ({"width": -8}, "model.width=-8 is below 1"),
     "width-type": ({"width": 8.5}, "model.width=8.5: SequenceSettings wants int"),
     "depth": ({"depth": 0}, "model.depth=0 is below 1"),
@@ -164,8 +176,8 @@ ERRORS = {
         {"dropuot": 0.1},
         "model.dropuot=0.1 is never read by SequenceSettings; did you mean 'dropout'? "
         "(known: blocks, depth, dropout, dtype, max_length, mixers, mlp, mlp_expansion, norm, "
-        "norm_position, patch, pattern, pooling, positions, residual, scan, tied_embeddings, "
-        "width)",
+        "norm_position, patch, pattern, pooling, positions, remat, residual, scan, "
+        "tied_embeddings, width)",
     ),
 }
 
@@ -218,5 +230,5 @@ def test_learned_positions_end():
     assert str(raised.value) == message
     model = build_model(config, MANY_TO_MANY, length=10)
     with pytest.raises(ConfigError) as raised:
-        model.initial_state(1, 11)
+        model.start(jax.eval_shape(model.init, jax.random.key(0)), 1, 11)
     assert str(raised.value) == message

@@ -70,7 +70,8 @@ def test_guides_examples_work():
     names: dict = {}
     exec(
         "import jax, numpy as np\nimport jax.numpy as jnp\nfrom flax import nnx\n"
-        "from seqmodels.mixers import Cost\nfrom seqmodels.parameters import parameter\n"
+        "from seqmodels.mixers import Context, Cost, Mixer, Room\n"
+        "from seqmodels.parameters import parameter\n"
         f"{mixer}",
         names,
     )
@@ -78,8 +79,10 @@ def test_guides_examples_work():
     import jax.numpy as jnp
     from flax import nnx
 
+    from seqmodels.mixers import Context, Room
+
     average = names["ExponentialAverage"](8, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(1), (2, 9, 8))
-    first, state = average.extend(x[:, :4], average.initial_state(2, 9))
-    rest, _ = average.extend(x[:, 4:], state)
+    first, state = average.extend(x[:, :4], Room(9), Context.of(2, 4))
+    rest, _ = average.extend(x[:, 4:], state, Context.of(2, 5, count=4))
     assert jnp.allclose(average(x), jnp.concatenate([first, rest], axis=1), atol=1e-6)

@@ -1,6 +1,6 @@
 """Writing with a trained run: continuing a text, or answering sources."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,8 +47,8 @@ def generate(
 ) -> Int[Array, "B M"]:
     """Writes ``count`` tokens after each prompt.
 
-    The prompt goes through ``extend`` in one chunk and each new token by itself, so a
-    token costs what the mixers' state costs and not the whole sequence again.
+    The prompt is read as a whole and each new token by itself, so a token costs what the mixers'
+    state costs and not the whole sequence again.
 
     Args:
       model: a causal model whose outputs score the next token.
@@ -58,7 +58,7 @@ def generate(
       choice: how they are chosen.
       key: the random key.
     """
-    state = model.initial_state(prompt.shape[0], prompt.shape[1] + count)
+    state = model.start(params, prompt.shape[0], prompt.shape[1] + count)
     return _write(model, params, state, prompt, count, choice, key, None)
 
 
@@ -155,13 +155,18 @@ def _continue_text(
 ) -> str:
     start = prompt.encode() or b"\n"
     rows, room = choice.beams or 1, len(start) + count
-    state = jax.eval_shape(lambda: run.experiment.model.initial_state(rows, room))
-    held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-    require_bytes(
-        held + 4 * rows * room, machine_bytes(), f"the state and {room:,} tokens", "write fewer"
-    )
+    model = run.experiment.model
+
+    def state_bytes(length: int) -> int:
+        tokens: Any = jax.ShapeDtypeStruct((1, length), jnp.int32)
+        return model.cost(Batch(tokens, tokens, tokens)).state_bytes
+
+    # Linear in the room, which may be longer than what can be traced.
+    state = state_bytes(1) + (room - 1) * (state_bytes(2) - state_bytes(1))
+    held = rows * (state + 4 * room)
+    require_bytes(held, machine_bytes(), f"the state and {room:,} tokens", "write fewer")
     tokens = generate(
-        run.experiment.model,
+        model,
         jax.device_put(run.params, jax.devices()[0]),  # one row: nothing to share
         jnp.asarray(np.frombuffer(start, np.uint8)[None], jnp.int32),
         count,

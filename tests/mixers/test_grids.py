@@ -113,7 +113,7 @@ def test_nothing_later_on_the_first_axis_is_seen(name):
     expected = np.zeros(axes_of(name), bool)
     expected[3:5, 2:5] = True
     np.testing.assert_array_equal(seen, expected)
-    assert not mixer.mixer.causal
+    assert not mixer.mixer.has_state
 
 
 @pytest.mark.parametrize("name", STRIDED)
@@ -130,7 +130,7 @@ def test_a_stride_leaves_out_outputs(name, stride):
         some = np.asarray(strided.call(plain.params, x, real))
         np.testing.assert_allclose(some, whole[every], rtol=1e-4, atol=1e-5)
     assert strided.mixer.stride == stride
-    assert not strided.mixer.causal
+    assert not strided.mixer.has_state
 
 
 def test_parameters_of_local_attention_do_not_grow_with_the_kernel():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from seqmodels.mixers import MIXERS
+from seqmodels.mixers import MIXERS, Context
 
 WIDTH = 8
 LENGTH = 130  # past a block of 128, and far past every window and kernel below
@@ -120,8 +120,24 @@ def pure(kind: str, settings: dict[str, Any], width: int = WIDTH) -> Pure:
     """A mixer as jitted functions of its parameters."""
     mixer = make(kind, settings, width)
     graph, abstract = nnx.split(mixer, nnx.Param)
-    call = jax.jit(lambda params, x, mask=None: nnx.merge(graph, params)(x, mask))
-    extend = jax.jit(lambda params, x, state: nnx.merge(graph, params).extend(x, state))
+
+    @jax.jit
+    def call(params, x, mask=None):
+        built = nnx.merge(graph, params)
+        return built(x, built.context(x, mask))
+
+    @jax.jit
+    def extend(params, x, state, count, lengths, valid=None):
+        """A chunk after ``count`` positions, of rows that will have ``lengths``."""
+        context = Context.of(
+            *x.shape[:2],
+            valid,
+            count=count,
+            lengths=lengths,
+            position_range=mixer.position_range,
+        )
+        return nnx.merge(graph, params).extend(x, state, context)
+
     return Pure(mixer, nnx.to_pure_dict(abstract), call, extend)
 
 
@@ -147,7 +163,7 @@ def normal(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-CAUSAL = [name for name, (kind, settings) in CASES.items() if make(kind, settings).causal]
+CAUSAL = [name for name, (kind, settings) in CASES.items() if make(kind, settings).has_state]
 FIRST = list({kind: name for name, (kind, _) in reversed(CASES.items())}.values())
 """A variant of each kind, which also runs without the slow tests, but for SLOW_KINDS."""
 
