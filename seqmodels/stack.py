@@ -266,7 +266,7 @@ def _require_rank(mixer: Mixer, rank: int, scans: bool, path: str) -> None:
     if mixer.rank == 1:
         advice = (
             "set model.scan to 'rows' to read the grid as a sequence, or take a mixer on grids: "
-            f"convolution or local_attention with {rank} numbers in kernel, or attention "
+            f"convolution or neighbourhood_attention with {rank} numbers in kernel, or attention "
             "with positions='none'"
         )
     else:

@@ -49,7 +49,7 @@ WRITERS = {
     "convolution": {"kind": "convolution", "kernel": 3},
     # Scaled by the length of the source, as nothing knows that of what will be written.
     "attention": {"kind": "attention", "heads": 2, "rotary_scaling": "linear", "trained_length": 2},
-    "local-attention": {"kind": "local_attention", "kernel": 3, "heads": 2},
+    "neighbourhood-attention": {"kind": "neighbourhood_attention", "kernel": 3, "heads": 2},
 }
 WAYS = {
     "summary": {"pooling": "last", "positions": "learned", "max_length": 10},

@@ -4,12 +4,14 @@ import jax
 import pytest
 
 from seqmodels.errors import ConfigError
+from seqmodels.mixers import MIXERS
 from seqmodels.model import build_model
 from seqmodels.tasks.base import TaskSpec
 
 MANY_TO_MANY = TaskSpec("many-to-many", "tokens", 11, 11, True, "loss", False)
 MANY_TO_ONE = MANY_TO_MANY._replace(shape="many-to-one")
 FEATURES = MANY_TO_MANY._replace(inputs="features")
+KINDS = ", ".join(sorted(MIXERS))
 
 
 def section(**changes):
@@ -44,13 +46,11 @@ ERRORS = {
     ),
     "kind": (
         one(kind="lstn"),
-        "model.mixers.mixer.kind='lstn' is not known; did you mean 'lstm'? "
-        "(known: attention, bidirectional, convolution, gru, local_attention, lstm, rnn)",
+        f"model.mixers.mixer.kind='lstn' is not known; did you mean 'lstm'? (known: {KINDS})",
     ),
     "no-kind": (
         one(),
-        "model.mixers.mixer.kind=None is not known; "
-        "known: attention, bidirectional, convolution, gru, local_attention, lstm, rnn",
+        f"model.mixers.mixer.kind=None is not known; known: {KINDS}",
     ),
     "mixer-key": (
         one(kind="attention", windw=5),

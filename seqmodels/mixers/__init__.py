@@ -8,7 +8,7 @@ from seqmodels.mixers.base import MIXERS, Context, Cost, Mixer, Room
 from seqmodels.mixers.bidirectional import Bidirectional
 from seqmodels.mixers.convolution import Convolution
 from seqmodels.mixers.cross_attention import CrossAttention
-from seqmodels.mixers.local_attention import LocalAttention
+from seqmodels.mixers.neighbourhood_attention import NeighbourhoodAttention
 from seqmodels.mixers.rnn import GRU, LSTM, RNN
 
 MIXERS |= {
@@ -17,7 +17,7 @@ MIXERS |= {
     "gru": GRU,
     "bidirectional": Bidirectional,
     "convolution": Convolution,
-    "local_attention": LocalAttention,
+    "neighbourhood_attention": NeighbourhoodAttention,
     "attention": Attention,
 }
 
@@ -32,7 +32,7 @@ __all__ = [
     "Convolution",
     "Cost",
     "CrossAttention",
-    "LocalAttention",
     "Mixer",
+    "NeighbourhoodAttention",
     "Room",
 ]

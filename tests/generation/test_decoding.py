@@ -31,7 +31,7 @@ MIXERS = {
     "global": {"kind": "attention", "heads": 2},
     "local": {"kind": "attention", "heads": 2, "window": 3},
     "convolution": {"kind": "convolution", "kernel": 3},
-    "neighbours": {"kind": "local_attention", "kernel": 3, "heads": 2},
+    "neighbours": {"kind": "neighbourhood_attention", "kernel": 3, "heads": 2},
 }
 
 

@@ -201,9 +201,9 @@ VIEWS = {
     "convolution-causal": (3, 0),
     "convolution-dilated": (18, 0),
     "convolution-centred": (4, 4),
-    "local-attention": (3, 0),
-    "local-attention-dilated": (18, 0),
-    "local-attention-centred": (4, 4),
+    "neighbourhood-attention": (3, 0),
+    "neighbourhood-attention-dilated": (18, 0),
+    "neighbourhood-attention-centred": (4, 4),
     "attention-local": (4, 0),
     "attention-local-both-sides": (5, 5),
 }

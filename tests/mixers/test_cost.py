@@ -37,15 +37,15 @@ def test_attention_costs_what_its_pairs_do(length, window, causal):
 
 
 @pytest.mark.parametrize("axes", [(7, 6), (3, 4, 5)])
-@pytest.mark.parametrize("kind", ["convolution", "local_attention"])
+@pytest.mark.parametrize("kind", ["convolution", "neighbourhood_attention"])
 def test_a_strided_mixer_costs_what_its_outputs_do(kind, axes):
-    """On axes that the stride doesn't divide; local attention computes queries that it drops."""
+    """On axes that the stride doesn't divide; neighbourhoods compute queries that they drop."""
     kernel, stride = (3,) * len(axes), 2
     settings = {"kernel": kernel, "causal": False, "stride": stride}
     mixer = pure(kind, settings, width=64)
     x = jax.ShapeDtypeStruct((1, *axes, 64), jnp.float32)
     outputs = math.prod(-(-n // stride) for n in axes)
-    dropped = (math.prod(axes) - outputs) * 2 * 64**2 if kind == "local_attention" else 0
+    dropped = (math.prod(axes) - outputs) * 2 * 64**2 if kind != "convolution" else 0
     counted = count_flops(mixer.call, mixer.shapes, x) - dropped
     assert mixer.mixer.cost(axes).flops == counted
 
@@ -58,7 +58,7 @@ STATES = {
     "convolution-causal": 3 * 8,
     "convolution-dilated": 18 * 8,
     "convolution-centred": 0,
-    "local-attention-dilated": 18 * 2 * 8,
+    "neighbourhood-attention-dilated": 18 * 2 * 8,
     "attention-local": 4 * 2 * 8,
     "attention-grouped": LENGTH * 2 * 2 * 2,
     "attention-relative": LENGTH * (2 * 8 + 8),
@@ -75,6 +75,6 @@ def test_the_state_is_what_goes_on_needs(name):
 def test_cost_counts_the_steps(name):
     kind, _ = CASES[name]
     known = dict.fromkeys(("rnn", "lstm", "gru"), LENGTH)
-    known |= dict.fromkeys(("convolution", "local_attention", "attention"), 1)
+    known |= dict.fromkeys(("convolution", "neighbourhood_attention", "attention"), 1)
     depth = make(*CASES[name]).cost(LENGTH).sequential_depth
     assert depth == known[kind] if kind in known else 1 <= depth <= LENGTH

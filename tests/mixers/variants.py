@@ -33,10 +33,13 @@ VARIANTS: Variants = {
     "convolution-separable": ("convolution", {"kernel": 4, "groups": None}),
     "convolution-gated": ("convolution", {"kernel": 3, "gated": True}),
     "convolution-separable-gated": ("convolution", {"kernel": 3, "groups": None, "gated": True}),
-    "local-attention": ("local_attention", {"kernel": 4}),
-    "local-attention-dilated": ("local_attention", {"kernel": 3, "dilation": 9, "heads": 2}),
-    "local-attention-centred": (
-        "local_attention",
+    "neighbourhood-attention": ("neighbourhood_attention", {"kernel": 4}),
+    "neighbourhood-attention-dilated": (
+        "neighbourhood_attention",
+        {"kernel": 3, "dilation": 9, "heads": 2},
+    ),
+    "neighbourhood-attention-centred": (
+        "neighbourhood_attention",
         {"kernel": 5, "dilation": 2, "causal": False, "heads": 2},
     ),
     "attention-local": ("attention", {"window": 5}),

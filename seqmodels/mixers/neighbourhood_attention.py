@@ -1,4 +1,4 @@
-"""Local attention in place of a convolution: the same extent, on sequences and grids."""
+"""Attention among neighbours in place of a convolution: the same extent, sequences and grids."""
 
 import math
 
@@ -19,7 +19,7 @@ MOST_KEYS = 2**16
 """Keys of a query at most: each offset has a vector of its own."""
 
 
-class LocalAttention(ExtentMixer):
+class NeighbourhoodAttention(ExtentMixer):
     """Stand-alone self-attention of each position to its neighbours (Ramachandran et al. 2019).
 
     A drop-in for :class:`~seqmodels.mixers.convolution.Convolution`: kernel, dilation,
