@@ -97,6 +97,18 @@ def test_no_imports_run_in_a_circle():
     assert sorted(graph) == [], "what of these imports another is in a circle"
 
 
+def test_only_what_makes_models_knows_flax():
+    """To everything above model.py a model is pure functions, and ops are functions of arrays."""
+    knowing = {
+        ".".join(module.split(".")[:2])
+        for module, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "flax"
+    }
+    makers = ("mixers", "parameters", "layers", "block", "stack", "encoder_decoder", "model")
+    assert knowing <= {f"seqmodels.{name}" for name in makers}
+
+
 def test_orders_parts_are_there():
     """One that is renamed doesn't leave the order with a name that nothing has."""
     assert [part for parts in ORDER for part in parts if part not in modules()] == []

@@ -12,7 +12,8 @@ from seqmodels.config import load_config
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.evaluation.lengths import Asked, _check, read_lengths
 from seqmodels.evaluation.runs import LoadedRun
-from seqmodels.generation.run import Choice, _continue_text, generate
+from seqmodels.generation.decoding import Sampling
+from seqmodels.generation.run import _continue_text, generate
 from seqmodels.model import build_model
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import Batch, TaskSpec
@@ -139,7 +140,7 @@ def test_a_text_beyond_the_machine():
     model = build_model(GRU | {"width": 8}, LANGUAGE)
     run = loaded(build_experiment(tiny_config())._replace(model=model))
     with pytest.raises(UserError, match=r"1,000,000,000,001 tokens take at least 3,725 GiB"):
-        _continue_text(run, 10**12, "a", Choice(), jax.random.key(0))
+        _continue_text(run, 10**12, "a", Sampling(), jax.random.key(0))
 
 
 def test_a_depth_of_1000_is_refused_at_once():
@@ -170,7 +171,7 @@ def test_what_is_longer_than_learned_positions_is_refused_wherever_it_is_read():
     with pytest.raises(ConfigError, match="--lengths: " + message):
         _check(run, Asked("test", (7,), chunk=4))
     with pytest.raises(ConfigError, match=message):
-        generate(scored, params, jnp.asarray(tokens[:, :3]), 4, Choice(), jax.random.key(0))
+        generate(scored, params, jnp.asarray(tokens[:, :3]), 4, Sampling(), jax.random.key(0))
     writer = build_model(LEARNED | {"encoder": GRU, "decoder": GRU, "pooling": "mean"}, READS)
     params = writer.init(jax.random.key(0))
     short = batch._replace(targets=tokens[:, :4], weights=np.ones((1, 4), np.float32))

@@ -18,7 +18,7 @@ from seqmodels.tasks.base import Batch, TaskSpec
 
 
 class Sampling(NamedTuple):
-    """How a token is chosen from scores."""
+    """How tokens are chosen from scores: each by itself, or the best sequence of several beams."""
 
     temperature: float = 0.0
     """What the scores are divided by; 0 takes the best token each time."""
@@ -27,9 +27,17 @@ class Sampling(NamedTuple):
     top_p: float | None = None
     """The share of probability that the tokens which may be drawn must hold, as few of the best
     as do (nucleus sampling, Holtzman et al. 2020); None is all of them."""
+    beams: int | None = None
+    """How many sequences a beam search keeps; None to take or draw token by token."""
 
     def check(self) -> "Sampling":
-        """Raises ParameterError for settings that can't be used."""
+        """Raises ParameterError for settings that can't be used, or that nothing would read."""
+        require(self.beams is None or self.beams >= 1, f"beams={self.beams} is below 1")
+        require(
+            self.beams is None or self == Sampling(beams=self.beams),
+            f"beams={self.beams} takes the best sequence, and nothing is drawn: leave out "
+            "temperature, top_k and top_p",
+        )
         require(not self.temperature < 0, f"temperature={self.temperature} is below 0")
         require(math.isfinite(self.temperature), f"temperature={self.temperature} is not finite")
         require(

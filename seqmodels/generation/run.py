@@ -1,13 +1,13 @@
 """Writing with a trained run: continuing a text, or answering sources."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from seqmodels.arrays import AnyArray, Array, Int, Key, Params, State
-from seqmodels.errors import ConfigError, ParameterError, UserError, require, require_seed
+from seqmodels.errors import ConfigError, ParameterError, UserError, require_seed
 from seqmodels.evaluation.runs import LoadedRun, keep, load_run
 from seqmodels.generation.decoding import Sampling, beam_search, begin, decode
 from seqmodels.json_files import write_whole
@@ -18,31 +18,12 @@ from seqmodels.terminal import table_text
 from seqmodels.training.memory import machine_bytes, require_bytes
 
 
-class Choice(NamedTuple):
-    """How tokens are chosen: by sampling, or by the best of several beams."""
-
-    sampling: Sampling = Sampling()
-    beams: int | None = None
-    """How many sequences a beam search keeps; None to sample."""
-
-    def check(self) -> "Choice":
-        """Raises ParameterError for settings that can't be used, or that nothing would read."""
-        require(self.beams is None or self.beams >= 1, f"beams={self.beams} is below 1")
-        require(
-            self.beams is None or self.sampling == Sampling(),
-            f"beams={self.beams} takes the best sequence, and nothing is drawn: leave out "
-            "temperature, top_k and top_p",
-        )
-        self.sampling.check()
-        return self
-
-
 def generate(
     model: Model,
     params: Params,
     prompt: Int[Array, "B L"],
     count: int,
-    choice: Choice,
+    choice: Sampling,
     key: Key[Array, ""],
 ) -> Int[Array, "B M"]:
     """Writes ``count`` tokens after each prompt.
@@ -68,17 +49,17 @@ def _write(
     state: State,
     first: Int[Array, "B L"],
     count: int,
-    choice: Choice,
+    choice: Sampling,
     key: Key[Array, ""],
     end: int | None,
 ) -> Int[Array, "B M"]:
     if choice.beams is not None:
         return beam_search(model, params, state, first, count, choice.beams, end=end).tokens[:, 0]
-    return decode(model, params, state, first, count, choice.sampling, key, end)
+    return decode(model, params, state, first, count, choice, key, end)
 
 
 def write_for(
-    run: LoadedRun, batch: Batch, choice: Choice, key: Key[Array, ""]
+    run: LoadedRun, batch: Batch, choice: Sampling, key: Key[Array, ""]
 ) -> Int[AnyArray, "B P"]:
     """What a run writes for a batch's inputs: as many tokens as its targets, or up to the end."""
     model, spec = run.experiment.model, run.experiment.task.spec
@@ -129,7 +110,7 @@ def generate_run(
     by_default = 0.7 if isinstance(task, Text) and beams is None else 0.0
     chosen = by_default if temperature is None else temperature
     try:
-        choice = Choice(Sampling(chosen, top_k, top_p), beams).check()
+        choice = Sampling(chosen, top_k, top_p, beams).check()
         if isinstance(task, Text):
             text = _continue_text(run, count, "def " if prompt is None else prompt, choice, key)
         elif isinstance(task, WritingTask):
@@ -151,7 +132,7 @@ def generate_run(
 
 
 def _continue_text(
-    run: LoadedRun, count: int, prompt: str, choice: Choice, key: Key[Array, ""]
+    run: LoadedRun, count: int, prompt: str, choice: Sampling, key: Key[Array, ""]
 ) -> str:
     start = prompt.encode(errors="surrogateescape") or b"\n"  # whatever bytes it is of
     rows, room = choice.beams or 1, len(start) + count
@@ -181,7 +162,7 @@ def _answer(
     task: WritingTask,
     count: int,
     prompt: str | None,
-    choice: Choice,
+    choice: Sampling,
     key: Key[Array, ""],
 ) -> str:
     """A table of sources and what is written for them."""

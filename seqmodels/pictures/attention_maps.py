@@ -7,7 +7,8 @@ import numpy as np
 
 from seqmodels.arrays import Float
 from seqmodels.evaluation.runs import LoadedRun
-from seqmodels.generation.run import Choice, write_for
+from seqmodels.generation.decoding import Sampling
+from seqmodels.generation.run import write_for
 from seqmodels.observing import observed
 from seqmodels.tasks.base import WritingTask
 
@@ -33,7 +34,7 @@ def attention_maps(run: LoadedRun) -> list[Map]:
     batch = task.batch("test", 0, 1, run.experiment.train.length)
     source = target = None
     if isinstance(task, WritingTask) and task.spec.shape == "sequence-to-sequence":
-        written = write_for(run, batch, Choice(), jax.random.key(0))
+        written = write_for(run, batch, Sampling(), jax.random.key(0))
         batch = batch._replace(targets=written)
         source = [task.show_source(token) for token in batch.inputs[0][:, None]]
         target = [task.show_target(token) or "end" for token in written[0][:, None]]

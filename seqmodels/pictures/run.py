@@ -13,7 +13,7 @@ from seqmodels.evaluation.length_picture import draw_lengths
 from seqmodels.evaluation.lengths import Asked, LengthScores, evaluate_lengths
 from seqmodels.evaluation.runs import LoadedRun, load_run
 from seqmodels.generation.decoding import Sampling
-from seqmodels.generation.run import Choice, write_for
+from seqmodels.generation.run import write_for
 from seqmodels.pictures.attention_maps import Map, attention_maps
 from seqmodels.pictures.receptive_field import receptive_field
 from seqmodels.tasks.base import Batch
@@ -155,7 +155,7 @@ def _draw_written_digits(run: LoadedRun, path: Path) -> Path:
     names = np.repeat(np.arange(classes, dtype=np.int32), SAMPLES)
     nothing = np.zeros((len(names), length), np.int32)
     batch = Batch(names, nothing, nothing.astype(np.float32))
-    greys = write_for(run, batch, Choice(Sampling(1.0)), jax.random.key(0))
+    greys = write_for(run, batch, Sampling(1.0), jax.random.key(0))
     side = round(length**0.5)
     images = np.asarray(greys).reshape(classes, SAMPLES, side, side)
     figure = new_figure(

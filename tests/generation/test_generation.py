@@ -8,7 +8,7 @@ import pytest
 
 from seqmodels.errors import UserError
 from seqmodels.generation.decoding import Sampling
-from seqmodels.generation.run import Choice, generate, generate_run, write_for
+from seqmodels.generation.run import generate, generate_run, write_for
 from seqmodels.model import build_model
 from seqmodels.presets import preset
 from seqmodels.tasks.base import Batch
@@ -39,7 +39,7 @@ def drawn_model(name, parameters, depth):
 def test_greedy_generation_equals_recomputation(name):
     model, params = drawn_model(name, 4000, 2)
     prompt = jax.device_put(np.random.default_rng(1).integers(0, 256, (2, 5), dtype=np.int32))
-    generated = generate(model, params, prompt, 30, Choice(), jax.random.key(2))
+    generated = generate(model, params, prompt, 30, Sampling(), jax.random.key(2))
     expected = recompute(model, params, prompt, 30)
     assert len(np.unique(expected)) > 5
     np.testing.assert_array_equal(generated, expected)
@@ -50,7 +50,7 @@ def test_sampling_follows_the_key_and_the_temperature():
     prompt = jax.device_put(np.zeros((1, 1), np.int32))
 
     def draw(seed, temperature):
-        choice = Choice(Sampling(temperature))
+        choice = Sampling(temperature)
         return generate(model, params, prompt, 20, choice, jax.random.key(seed))
 
     np.testing.assert_array_equal(draw(0, 1.0), draw(0, 1.0))
@@ -63,7 +63,7 @@ def test_answers_are_what_the_run_writes(run):
     folder = run("reverse", "gru")
     task = loaded(folder).experiment.task
     batch = task.batch("test", 0, 3, 5)
-    written = write_for(loaded(folder), batch, Choice(), jax.random.key(0))
+    written = write_for(loaded(folder), batch, Sampling(), jax.random.key(0))
     text = generate_run(folder, "best", 3)
     for source, tokens in zip(batch.inputs, written, strict=True):
         assert task.show_source(source) in text
