@@ -25,7 +25,7 @@ from flax import nnx
 from seqmodels import cli
 from seqmodels.errors import UserError, nearest
 from seqmodels.mixers import MIXERS as KINDS
-from seqmodels.scaling.programs import MIXERS as NAMES
+from seqmodels.presets import PRESETS
 from seqmodels.scaling.programs import language_model, model_section
 from seqmodels.training.startup import return_large_memory, start_jax
 
@@ -111,8 +111,8 @@ def main() -> None:
         return
     rows = []
     for name in MIXERS.value:
-        if name not in NAMES:
-            raise UserError(f"--mixers: {name!r} is not a preset; {nearest(name, NAMES)}")
+        if name not in PRESETS:
+            raise UserError(f"--mixers: {name!r} is not a preset; {nearest(name, PRESETS)}")
         for length in map(int, LENGTHS.value):
             if name in ("global", "transformer") and length > QUADRATIC_LENGTH.value:
                 continue

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from seqmodels.evaluation.runs import LoadedRun, load_run
+from seqmodels.evaluation.runs import LoadedRun, load
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.sharding import make_mesh, replicated
@@ -18,8 +18,8 @@ from seqmodels.training.workdir import Workdir
 
 STEP = 2
 
-load_once = cache(load_run)
-"""As load_run, of folders that nothing changes."""
+load_once = cache(load)
+"""As load, of folders that nothing changes."""
 
 
 def loaded(folder: str) -> LoadedRun:

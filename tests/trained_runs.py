@@ -34,4 +34,4 @@ def run(tmp_path_factory):
 def loads_once(monkeypatch):
     """Tests of one run share its model, and so its programs."""
     for module in (evaluation, generation, lengths_run, pictures):
-        monkeypatch.setattr(module, "load_run", load_once)
+        monkeypatch.setattr(module, "load", load_once)

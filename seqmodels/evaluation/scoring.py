@@ -115,7 +115,7 @@ def require_streaming(model: Model) -> None:
     """Raises UserError where scores in chunks would not be those of whole sequences."""
     if not model.streams:
         raise UserError(
-            "--stream carries a state from chunk to chunk; that takes causal mixers on a sequence, "
+            "stream=N carries a state from chunk to chunk; that takes causal mixers on a sequence, "
             "scores at each position or at the last (model.pooling='last'), and a task that reads: "
             "leave it out"
         )
@@ -134,7 +134,7 @@ def _labelled_places(batch: Batch) -> np.ndarray | None:
         mask = np.asarray(batch.mask)
         lengths = mask.sum(axis=1)
         if (mask != (np.arange(mask.shape[1])[None] < lengths[:, None])).any():
-            raise UserError("--stream reads sequences that are padded at their end; leave it out")
+            raise UserError("stream=N reads sequences that are padded at their end; leave it out")
     if batch.positions is not None:
         return np.asarray(batch.positions)
     return lengths[:, None] - 1 if batch.targets.ndim == 1 else None
