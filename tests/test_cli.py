@@ -233,6 +233,7 @@ COMMANDS = ("cli.py", "config_help.py", "tasks/prepared/freeze.py")
 WRITE_COMMANDS = {
     "secrets.py": "shows a command line",
     "errors.py": "shows what a command prints",
+    "sweeps/orders.py": "starts train.py",
     "sweeps/worker.py": "starts train.py",
     "training/environment.py": "starts git",
 }

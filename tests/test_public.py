@@ -10,7 +10,7 @@ import pytest
 
 import seqmodels
 from tests.command_line import ROOT, tiny_config
-from tests.runs import STEP, write_run
+from tests.run_folders import STEP, write_run
 
 README = (ROOT / "README.md").read_text()
 WRITTEN = sorted(ROOT.glob("configs/*.py"))

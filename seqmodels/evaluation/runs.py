@@ -63,7 +63,8 @@ def load(
         lambda: initial_state(experiment.model, experiment.optimizer, experiment.seed),
         replicated(mesh),
     )
-    step, state = checkpoints.restore(_which(str(checkpoint)), like)
+    parameters = experiment.model.parameters
+    step, state = checkpoints.restore(_which(str(checkpoint)), like, parameters)
     checkpoints.close()
     return LoadedRun(
         workdir, experiment, step, state.params, mesh, _other_data(workdir, experiment)

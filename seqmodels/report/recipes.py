@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
-from seqmodels.report.reading import Run, Scaling, as_dict
+from seqmodels.report.reading import Scaling, StoredRun, as_dict
 from seqmodels.report.table import Recipe
 from seqmodels.report.values import readable
 
 
-def run_recipe(run: Run) -> Recipe:
+def run_recipe(run: StoredRun) -> Recipe:
     """All that it takes to make a run again, and what made it."""
     environment, trial = run.environment, run.trial
     arguments, overrides = trial.get("arguments"), trial.get("overrides")

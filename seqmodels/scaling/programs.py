@@ -86,8 +86,11 @@ class LanguageModel(NamedTuple):
 
 def language_model(section: dict[str, Any], length: int, rows: int) -> LanguageModel:
     """The model of a config's ``model`` section on bytes, trained with clipping and AdamW."""
-    optimizer = make_optimizer(1e-3, 10, 0.0, 0.01, 0.9, 0.999, 1.0, steps=10**6)
-    return LanguageModel(build_model(section, Text.spec, length), optimizer, rows, length)
+    model = build_model(section, Text.spec, length)
+    optimizer = make_optimizer(
+        1e-3, 10, 0.0, 0.01, 0.9, 0.999, 1.0, steps=10**6, parameters=model.parameters
+    )
+    return LanguageModel(model, optimizer, rows, length)
 
 
 def model_section(mixer: str, width: int, depth: int, dtype: str) -> dict[str, Any]:

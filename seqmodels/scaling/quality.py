@@ -8,7 +8,7 @@ from typing import Any
 
 from seqmodels.errors import ConfigError, UserError, nearest
 from seqmodels.json_files import UnreadableError
-from seqmodels.scaling.child import end_with_parent, run_child, say
+from seqmodels.scaling.child import end_with_parent, run_child, tell
 from seqmodels.scaling.programs import model_section
 from seqmodels.scaling.settings import Settings
 from seqmodels.tasks import TASKS
@@ -134,7 +134,7 @@ def _shown(entry: dict[str, Any]) -> str:
 def train(request: dict[str, Any]) -> None:
     """Trains one cell in this process."""
     config = request["config"]
-    say(score=build_experiment(config).task.spec.score)
+    tell(score=build_experiment(config).task.spec.score)
     fit(config, request["workdir"])
 
 
@@ -144,7 +144,7 @@ def main(text: str) -> None:
     try:
         train(json.loads(text))
     except UserError as error:
-        say(reason=str(error))
+        tell(reason=str(error))
         sys.exit(error.exit_code)
 
 

@@ -3,6 +3,7 @@
 A new task is a class that follows :class:`seqmodels.tasks.base.Task`, and a line here.
 """
 
+from seqmodels.tasks.base import TASKS
 from seqmodels.tasks.files import images, same_file, source_package, text, tokens
 from seqmodels.tasks.generated import (
     arithmetic,
@@ -19,7 +20,7 @@ from seqmodels.tasks.generated import (
 )
 from seqmodels.tasks.prepared import digits, digits_from_class, frozen, named_pairs, named_sets
 
-TASKS = {
+TASKS |= {
     "adding": memory.Adding,
     "compression": transduction.Compression,
     "copy": copy.Copy,

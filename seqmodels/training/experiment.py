@@ -162,7 +162,13 @@ def _build(config: Settings) -> Experiment:
         seed,
         the_task,
         the_model,
-        construct(make_optimizer, config.optimizer, "optimizer", steps=settings.steps),
+        construct(
+            make_optimizer,
+            config.optimizer,
+            "optimizer",
+            steps=settings.steps,
+            parameters=the_model.parameters,
+        ),
         settings,
         lengths,
     )

@@ -10,13 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
-from seqmodels.config import Origin, Section
+from seqmodels.config import Origin
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.tasks.base import SPLITS, Batch
 from seqmodels.tasks.chance import levels
-from seqmodels.tasks.files.finding import is_there
 from seqmodels.tasks.reading import FileRecord, ReadingTask, record_file
 from seqmodels.training.environment import versions
 from seqmodels.training.experiment import Experiment
@@ -25,33 +23,6 @@ from seqmodels.training.run_files import Facts
 from seqmodels.training.workdir import Workdir
 
 FACTS = "facts.json"
-
-
-def located(
-    config: ConfigDict, stored: Section | None, facts: Mapping[str, Any] | None
-) -> ConfigDict:
-    """A config whose task reads its files where the run read them, from whatever folder.
-
-    What isn't there any more is looked for as the config says it, from here.
-
-    Args:
-      config: the config; it stays as it is.
-      stored: that of the run's folder; a setting that it has otherwise is left as it is.
-      facts: what the run noted.
-    """
-    places = (facts or {}).get("places", {})
-    before, now = _task(stored or {}), _task(config)
-    found = config.copy_and_resolve_references()
-    for name, place in places.items():
-        if now and before.get(name) == now.get(name) and is_there(place):
-            with found.unlocked(), found.ignore_type():
-                found.task[name] = place
-    return found.lock()
-
-
-def _task(stored: Section) -> dict[str, Any]:
-    task: Any = stored.get("task")
-    return dict(task.items()) if isinstance(task, Mapping | ConfigDict) else {}
 
 
 def gather_facts(experiment: Experiment, by: Mapping[str, Any]) -> Facts:

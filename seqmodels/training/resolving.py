@@ -12,12 +12,13 @@ from typing import Any, get_args, get_type_hints
 from ml_collections import ConfigDict
 
 from seqmodels.config import Before, Loaded, Section, load_config
-from seqmodels.encoder_decoder import EncoderDecoder
+from seqmodels.encoder_decoder import EncoderDecoderSettings
 from seqmodels.errors import ConfigError
 from seqmodels.mixers import MIXERS
-from seqmodels.model import SequenceModel
-from seqmodels.stack import Stack
+from seqmodels.model import SequenceSettings
+from seqmodels.stack import StackSettings
 from seqmodels.tasks import TASKS
+from seqmodels.tasks.files.finding import is_there
 from seqmodels.training.experiment import Settings, TrainSettings
 from seqmodels.training.optimizer import make_optimizer
 from seqmodels.training.run_files import DECIDED
@@ -59,6 +60,33 @@ def load_whole(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> Loaded:
     return Loaded(resolved(config), origin)
 
 
+def located(
+    config: ConfigDict, stored: Section | None, facts: Mapping[str, Any] | None
+) -> ConfigDict:
+    """A config whose task reads its files where the run read them, from whatever folder.
+
+    What isn't there any more is looked for as the config says it, from here.
+
+    Args:
+      config: the config; it stays as it is.
+      stored: that of the run's folder; a setting that it has otherwise is left as it is.
+      facts: what the run noted.
+    """
+    places = (facts or {}).get("places", {})
+    before, now = _task(stored or {}), _task(config)
+    found = config.copy_and_resolve_references()
+    for name, place in places.items():
+        if now and before.get(name) == now.get(name) and is_there(place):
+            with found.unlocked(), found.ignore_type():
+                found.task[name] = place
+    return found.lock()
+
+
+def _task(stored: Section) -> dict[str, Any]:
+    task: Any = stored.get("task")
+    return dict(task.items()) if isinstance(task, Mapping | ConfigDict) else {}
+
+
 def _part(name: str, config: Any, stored: Any) -> tuple[Any, Any]:
     """A section of two configs; of the second one ``{}`` where it has none, None without it."""
     found = stored.get(name) if isinstance(stored, Mapping | ConfigDict) else None
@@ -69,11 +97,10 @@ def _part(name: str, config: Any, stored: Any) -> tuple[Any, Any]:
 def _fill_model(model: Any, stored: Any) -> None:
     if not isinstance(model, ConfigDict):
         return
-    _fill(EncoderDecoder if "decoder" in model else SequenceModel, model, stored)
-    shared = {name for name, _, _ in _defaults(EncoderDecoder)}  # both of its stacks have these
+    _fill(EncoderDecoderSettings if "decoder" in model else SequenceSettings, model, stored)
     stacks = [_part(name, model, stored) for name in ("encoder", "decoder")]
     for stack, old in stacks:
-        _fill(Stack, stack, old, given=shared)
+        _fill(StackSettings, stack, old)
     for stack, old in ((model, stored), *stacks):
         mixers, before = _part("mixers", stack, old)
         for name in mixers if isinstance(mixers, ConfigDict) else ():
@@ -114,8 +141,6 @@ def _defaults(function: Callable[..., Any]) -> list[tuple[str, Any, Before | Non
     """Of each setting that a config may leave out the name, the default, and what it was before."""
     target = function.__init__ if inspect.isclass(function) else function
     hints = get_type_hints(target, include_extras=True)
-    if is_dataclass(settings := hints.get("settings")):  # it takes them as one object
-        return _defaults(settings)
     return [
         (name, p.default, next((e for e in get_args(hints[name]) if isinstance(e, Before)), None))
         for name, p in inspect.signature(target).parameters.items()

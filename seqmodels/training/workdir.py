@@ -20,11 +20,12 @@ from seqmodels.locks import UNKNOWN, HeldError, held
 from seqmodels.paths import local_path
 from seqmodels.training.environment import starts, with_start
 from seqmodels.training.processes import is_first, largest, say
+from seqmodels.training.resolving import located, resolved
 from seqmodels.training.run_files import DECIDED, SCHEMAS, read_run_file
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
-MATHEMATICS = 2
+MATHEMATICS = 3
 """Raised with each change of what a run computes from the same config (CHANGELOG.md); a folder that
 states none is of 1."""
 
@@ -105,8 +106,6 @@ class Workdir:
 
     def located(self, config: Section) -> ConfigDict:
         """The config of this run as its task is built: what it read is read where it lay then."""
-        from seqmodels.training.facts import located  # it imports all tasks
-
         stored = self.read("config.json")
         return located(self._resolved(config, stored), stored, self.facts())
 
@@ -115,8 +114,6 @@ class Workdir:
         return self.read("facts.json")
 
     def _resolved(self, config: Section, stored: Section | None) -> ConfigDict:
-        from seqmodels.training.resolving import resolved  # it imports all tasks and mixers
-
         try:
             return resolved(config, stored)
         except ConfigError as error:
