@@ -27,7 +27,7 @@ def get_config(arg: str = "") -> ConfigDict:
     rank = {"grid": 2, "solid": 3}[arguments.layout]
     extent = {"kernel": (arguments.kernel,) * rank, "causal": False}
     convolution = {"kind": "convolution", **extent}
-    in_its_place = {"kind": "local_attention", **extent}
+    in_its_place = {"kind": "neighbourhood_attention", **extent}
     # What differs: the mixers in turn, an MLP's width, and the positions that become one.
     models = {
         "conv": ({"conv": convolution}, None, None),

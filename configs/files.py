@@ -71,7 +71,7 @@ def _on_a_grid(model: dict[str, Any]) -> dict[str, Any]:
     """A preset whose mixers work on two axes, or read them row after row where they can't."""
     mixers = {}
     for name, mixer in model["mixers"].items():
-        if mixer["kind"] in ("convolution", "local_attention"):
+        if mixer["kind"] in ("convolution", "neighbourhood_attention"):
             mixers[name] = mixer | {"kernel": (3, 3)}
         elif mixer["kind"] == "attention" and "window" not in mixer:
             mixers[name] = mixer | {"positions": "none"}

@@ -11,14 +11,18 @@ import ast
 import difflib
 import inspect
 import json
+import reprlib
 import typing
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict, FrozenConfigDict
+from ml_collections.config_dict import RequiredValueError
 
 from seqmodels.config_files import run_config
 from seqmodels.errors import ConfigError, ParameterError, nearest
+from seqmodels.json_files import DEEPEST
 from seqmodels.values import describe, fits, plain, require_finite
 
 Section = Mapping[str, Any] | ConfigDict
@@ -26,6 +30,10 @@ Section = Mapping[str, Any] | ConfigDict
 
 Flat = dict[str, Any]
 """A config's leaves by dotted path: ``{"model.width": 64}``."""
+
+
+RENAMED = {"local_attention": "neighbourhood_attention"}
+"""Kinds that configs and folders of earlier versions name, and what they are called now."""
 
 
 class Before(NamedTuple):
@@ -85,9 +93,12 @@ def load_config(
             raise ConfigError(f"config={file}: get_config: {error}") from None
     if not isinstance(config, ConfigDict):
         raise ConfigError(
-            f"config={file}: get_config returns {config!r:.80}; return a ConfigDict or a dict"
+            f"config={file}: get_config returns {reprlib.repr(config)}; return a ConfigDict "
+            "or a dict"
         )
     _make_plain(config, "config")
+    for said in rename_kinds(config):
+        warnings.warn(f"config={file}: {said}", FutureWarning, stacklevel=2)
     config.lock()
     for key, text in overrides:
         override(config, key, text, complete)
@@ -103,15 +114,36 @@ def load_sweep(file: str) -> Any:
     return run_config(file, "sweep", None)
 
 
-def _make_plain(config: Any, path: str) -> None:
+def _make_plain(config: Any, path: str, depth: int = 0) -> None:
     """Puts Python's numbers in the place of NumPy's; refuses what is no value."""
+    if depth > DEEPEST:
+        raise ConfigError(f"{path[:80]} is nested more than {DEEPEST} levels deep, or holds itself")
     with config.unlocked(), config.ignore_type():
         for key in list(config):
-            if isinstance(config[key], ConfigDict):
-                _make_plain(config[key], f"{path}.{key}")
-            elif repr(value := plain(config[key], f"{path}.{key}")) != repr(config[key]):
+            try:
+                now = config[key]
+            except RequiredValueError:
+                raise ConfigError(
+                    f"{path}.{key} is a required_placeholder, which no flag could set; write "
+                    "placeholder(TYPE) in its place"
+                ) from None
+            if isinstance(now, ConfigDict):
+                _make_plain(now, f"{path}.{key}", depth + 1)
+            elif repr(value := plain(now, f"{path}.{key}")) != repr(now):
                 del config[key]  # which would make a tuple the list that it was
                 config[key] = value
+
+
+def rename_kinds(config: ConfigDict, path: str = "config") -> list[str]:
+    """Calls each kind in a config what it is called now; a line for each that has another name."""
+    said = []
+    for key, value in list(config.items()):
+        if isinstance(value, ConfigDict):
+            said += rename_kinds(value, f"{path}.{key}")
+        elif key == "kind" and isinstance(value, str) and value in RENAMED:
+            config[key] = RENAMED[value]
+            said.append(f"{path}.kind={value!r} is now called {RENAMED[value]!r}; change the name")
+    return said
 
 
 def read_arguments(text: str, **defaults: Any) -> Any:
@@ -126,12 +158,16 @@ def read_arguments(text: str, **defaults: Any) -> Any:
     """
     choices = {name: values for name, values in defaults.items() if isinstance(values, tuple)}
     arguments = ConfigDict(defaults | {name: values[0] for name, values in choices.items()})
+    given = set()
     for part in filter(None, text.split(",")):
         name, equals, value = part.partition("=")
         if name not in defaults:
             raise ConfigError(f"config argument {name!r} is not known; {nearest(name, defaults)}")
         if not equals:
             raise ConfigError(f"config argument {name!r} has no value; write {name}=VALUE")
+        if name in given:
+            raise ConfigError(f"config argument {name!r} stands there twice; leave one out")
+        given.add(name)
         override(arguments, name, value)
         if name in choices and arguments[name] not in choices[name]:
             raise ConfigError(f"{name}={value!r} is not known; {nearest(value, choices[name])}")
@@ -250,13 +286,13 @@ def construct(function: Callable[..., Any], section: Section, path: str, **given
     readable = [name for name in parameters if name not in given and name != "self"]
     owner = function.__name__.strip("_")
     for key, value in section.items():
+        is_section = isinstance(value, Mapping | ConfigDict)
+        shown = f"{path}.{key}" if is_section else f"{path}.{key}={value!r}"
         if key not in readable:
-            raise ConfigError(
-                f"{path}.{key}={value!r} is never read by {owner}; {nearest(key, readable)}"
-            )
+            raise ConfigError(f"{shown} is never read by {owner}; {nearest(key, readable)}")
         if key in hints and not fits(value, hints[key]):
-            raise ConfigError(f"{path}.{key}={value!r}: {owner} wants {describe(hints[key])}")
-        if not isinstance(value, Mapping | ConfigDict):  # a section is checked by what it makes
+            raise ConfigError(f"{shown}: {owner} wants {describe(hints[key])}")
+        if not is_section:  # which is checked by what it makes
             require_finite(value, f"{path}.{key}")
         if isinstance(value, list):
             section[key] = tuple(value)
@@ -283,6 +319,7 @@ def construct_kind(
         raise ConfigError(f"{path}={section!r} is not a section with a key 'kind'")
     rest: dict[str, Any] = dict(section.items())
     kind: Any = rest.pop("kind", None)
+    kind = RENAMED.get(kind, kind) if isinstance(kind, str) else kind
     if not isinstance(kind, str) or kind not in table:
         raise ConfigError(f"{path}.kind={kind!r} is not known; {nearest(str(kind), table)}")
     return construct(table[kind], rest, path, **given)

@@ -10,7 +10,7 @@ from seqmodels.errors import ConfigError, nearest
 # What could see both sides says that it does; where it must not, that is left out.
 _ATTENTION = {"kind": "attention", "causal": False}
 _CONVOLUTION = {"kind": "convolution", "causal": False}
-_NEIGHBOURHOOD = {"kind": "local_attention", "causal": False}
+_NEIGHBOURHOOD = {"kind": "neighbourhood_attention", "causal": False}
 _Mixers = dict[str, tuple[dict[str, Any], int]]
 
 

@@ -32,6 +32,11 @@ class Sampling(NamedTuple):
         """Raises ParameterError for settings that can't be used."""
         require(not self.temperature < 0, f"temperature={self.temperature} is below 0")
         require(math.isfinite(self.temperature), f"temperature={self.temperature} is not finite")
+        require(
+            not 0 < self.temperature < 1e-30,
+            f"temperature={self.temperature} is neither 0, which takes the best token, nor 1e-30 "
+            "or more",
+        )
         require(self.top_k is None or self.top_k >= 1, f"top_k={self.top_k} is below 1")
         require(
             self.top_p is None or 0 < self.top_p <= 1,
@@ -55,6 +60,7 @@ def decode(
     sampling: Sampling,
     key: Key[Array, ""],
     end: int | None = None,
+    valid: Bool[AnyArray, "B L"] | None = None,
 ) -> Int[Array, "B M"]:
     """Writes ``count`` tokens after what was read.
 
@@ -68,15 +74,16 @@ def decode(
       key: the random key.
       end: the token after which a row is over: the rest of it is filled with this token. None
         where every row has ``count`` tokens.
+      valid: where ``first`` is no padding, which comes last in each row; None where it has none.
     """
     require(count >= 1, f"count={count} is below 1")
-    return _decode(model.extend, count, sampling.check(), end, params, state, first, key)
+    return _decode(model.extend, count, sampling.check(), end, params, state, first, key, valid)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _decode(extend, count, sampling, end, params, state, first, key):
+def _decode(extend, count, sampling, end, params, state, first, key, valid):
     keys = jax.random.split(key, count)
-    scores, state = extend(params, first, state)
+    scores, state = _read(extend, params, first, state, valid)
     token = sample(scores[:, -1], sampling, keys[0])
     tokens = jnp.full((token.shape[0], count), 0 if end is None else end, jnp.int32)
     tokens = tokens.at[:, 0].set(token)
@@ -121,12 +128,14 @@ def allowed_scores(
         return scores
     V = scores.shape[-1]
     order = jnp.argsort(-scores, axis=-1)  # stable
-    kept = jnp.broadcast_to(jnp.arange(V)[None] < (top_k or V), scores.shape)  # best first
+    place = jnp.arange(V)[None]
+    kept = jnp.broadcast_to(place < min(top_k or V, V), scores.shape)  # best first
     if top_p is not None and top_p < 1:
         ranked = jnp.take_along_axis(scores, order, axis=-1)
         shares = jax.nn.softmax(jnp.where(kept, ranked, -jnp.inf), axis=-1)
         before = jnp.cumsum(shares, axis=-1) - shares  # held by the better ones
-        kept &= before < top_p
+        # Sums of float32 are wrong by so much: of ten alike a share of 0.3 is three.
+        kept &= (before < top_p - 1e-6) | (place == 0)
     kept = jnp.take_along_axis(kept, jnp.argsort(order, axis=-1), axis=-1)
     return jnp.where(kept, scores, -jnp.inf)
 
@@ -148,6 +157,7 @@ def beam_search(
     beams: int,
     length_penalty: float = 1.0,
     end: int | None = None,
+    valid: Bool[AnyArray, "B L"] | None = None,
 ) -> Beams:
     """Searches for likely sequences of up to ``count`` tokens, several at a time.
 
@@ -164,6 +174,7 @@ def beam_search(
       beams: how many sequences a row keeps.
       length_penalty: the exponent; 0 compares log-probabilities, and favours short sequences.
       end: the token after which a sequence is over; None where all have ``count`` tokens.
+      valid: where ``first`` is no padding, which comes last in each row; None where it has none.
     """
     require(count >= 1, f"count={count} is below 1")
     require(beams >= 1, f"beams={beams} is below 1")
@@ -171,13 +182,15 @@ def beam_search(
         0 <= length_penalty < math.inf,
         f"length_penalty={length_penalty} is not at least 0 and finite",
     )
-    return _beam_search(model.extend, count, beams, length_penalty, end, params, state, first)
+    return _beam_search(
+        model.extend, count, beams, length_penalty, end, params, state, first, valid
+    )
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
-def _beam_search(extend, count, beams, length_penalty, end, params, state, first):
+def _beam_search(extend, count, beams, length_penalty, end, params, state, first, valid):
     rows = first.shape[0]
-    scores, state = extend(params, first, state)
+    scores, state = _read(extend, params, first, state, valid)
     V = scores.shape[-1]
     state = jax.tree.map(lambda x: jnp.repeat(x, beams, axis=0), state)
 
@@ -239,6 +252,13 @@ def begin(
 @partial(jax.jit, static_argnums=(0, 1))
 def _start(start, count, params, batch):
     return start(params, batch, count)
+
+
+def _read(extend, params, first, state, valid):
+    """The scores [B, 1, V] after what is read before the first token is written."""
+    rows, length = first.shape
+    last = jnp.full((rows,), length) if valid is None else jnp.sum(jnp.asarray(valid), axis=1)
+    return extend(params, first, state, valid, scored=last[:, None] - 1)
 
 
 def _ends(token: Int[Array, "*B"], end: int | None) -> Bool[Array, "*B"]:

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 
 from ml_collections import ConfigDict
 
-from seqmodels.config import Before, Loaded, Section, load_config
+from seqmodels.config import Before, Loaded, Section, load_config, rename_kinds
 from seqmodels.encoder_decoder import EncoderDecoderSettings
 from seqmodels.errors import ConfigError
 from seqmodels.mixers import MIXERS
@@ -44,6 +44,7 @@ def resolved(config: Section, stored: Section | None = None) -> ConfigDict:
     except (ValueError, AttributeError) as error:  # a key with a dot, or a name of its own
         raise ConfigError(str(error)) from None
     with whole.unlocked(), whole.ignore_type():
+        rename_kinds(whole)
         if DECIDED in whole:
             del whole[DECIDED]
         _fill(Settings, whole, stored)
