@@ -50,7 +50,7 @@ def test_changes_are_keys_of_the_model():
     assert preset("gru", **sizes, dropout=0.1)["dropout"] == 0.1
     with pytest.raises(ConfigError) as raised:
         build_model(preset("gru", **sizes, dropuot=0.1), DIGITS)
-    assert "model.dropuot=0.1 is never read by SequenceModel; did you mean 'dropout'?" in str(
+    assert "model.dropuot=0.1 is never read by SequenceSettings; did you mean 'dropout'?" in str(
         raised.value
     )
     with pytest.raises(ConfigError) as raised:
