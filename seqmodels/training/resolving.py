@@ -75,7 +75,7 @@ def located(
     """
     places = (facts or {}).get("places", {})
     before, now = _task(stored or {}), _task(config)
-    found = config.copy_and_resolve_references()
+    found: Any = config.copy_and_resolve_references()
     for name, place in places.items():
         if now and before.get(name) == now.get(name) and is_there(place):
             with found.unlocked(), found.ignore_type():
