@@ -8,7 +8,7 @@ from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
 from seqmodels.config import Section, construct_kind
 from seqmodels.errors import ConfigError, ParameterError, require
 from seqmodels.layers import Linear
-from seqmodels.mixers.base import Cost, Mixer
+from seqmodels.mixers.base import MIXERS, Cost, Mixer
 from seqmodels.mixers.recording import flipped_attention
 
 
@@ -68,8 +68,6 @@ class Bidirectional(nnx.Module):
 
 
 def _construct(mixer: Section, width: int, rngs: nnx.Rngs) -> Mixer:
-    from seqmodels.mixers import MIXERS  # here, because it holds this class
-
     try:
         return construct_kind(MIXERS, mixer, "mixer", width=width, rngs=rngs)
     except ConfigError as error:

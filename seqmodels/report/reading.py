@@ -18,7 +18,7 @@ Content = dict[str, Any]
 """A JSON object."""
 
 
-class Run(NamedTuple):
+class StoredRun(NamedTuple):
     """A run's folder, or a trial of a sweep that may have no folder yet."""
 
     folder: Path
@@ -53,7 +53,7 @@ class Sweep(NamedTuple):
     folder: Path
     content: Content
     summary: list[Content]
-    trials: list[Run]
+    trials: list[StoredRun]
 
 
 class Scaling(NamedTuple):
@@ -67,7 +67,7 @@ class Scaling(NamedTuple):
 class Found(NamedTuple):
     """All that lies in some folders, and a line for each thing that had to be left out."""
 
-    runs: list[Run]
+    runs: list[StoredRun]
     sweeps: list[Sweep]
     scalings: list[Scaling]
     skipped: list[str]
@@ -201,7 +201,7 @@ def _read_or_skip(read: Callable[[], Content | None], skip: Skip) -> Content:
         return {}
 
 
-def _read_run(folder: Path, now: Content, trial: Content, skip: Skip) -> Run:
+def _read_run(folder: Path, now: Content, trial: Content, skip: Skip) -> StoredRun:
     results = read_run_file(folder, "results.json")
     config = read_run_file(folder, "config.json") or {}
     environment, lengths, facts = (
@@ -213,7 +213,7 @@ def _read_run(folder: Path, now: Content, trial: Content, skip: Skip) -> Run:
     state = _state(config, events, results, trial)
     other = _other_version(environment, now)
     states = (state, *([other] if other else []))
-    return Run(folder, config, environment, events, results, lengths, trial, states, facts)
+    return StoredRun(folder, config, environment, events, results, lengths, trial, states, facts)
 
 
 def _read_events(folder: Path, skip: Skip) -> list[Content]:

@@ -13,7 +13,7 @@ from seqmodels.secrets import shown_command
 from seqmodels.sweeps.groups import HASHED, Run, argument_text, override_texts
 from seqmodels.sweeps.matching import TOLERANCE, Measure
 from seqmodels.sweeps.plan import WIDTH, Plan
-from seqmodels.sweeps.trials import Point, Trial, point_of, run_of
+from seqmodels.sweeps.trials import PointFile, Trial, point_of, run_of
 from seqmodels.training.run_files import read_run_file
 
 OWN = ("trials", "slurm", "sweep.sqlite3*", "workers.txt", "summary.json", "summary.csv", ".*")
@@ -44,7 +44,7 @@ class SweepFile(TypedDict):
     command: str
     score: str
     higher_is_better: bool
-    points: list[Point]
+    points: list[PointFile]
 
 
 def read_sweep(folder: Path) -> SweepFile | None:

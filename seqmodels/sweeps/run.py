@@ -13,6 +13,7 @@ from seqmodels.sweeps.display import SweepDisplay, print_plan
 from seqmodels.sweeps.groups import Overrides, bare, settings_to_try
 from seqmodels.sweeps.local_workers import LocalWorkers
 from seqmodels.sweeps.matching import read_match
+from seqmodels.sweeps.orders import Orders
 from seqmodels.sweeps.plan import Plan, make_plan
 from seqmodels.sweeps.plan_file import (
     add_points,
@@ -28,7 +29,6 @@ from seqmodels.sweeps.storage import PATIENCE_SECONDS, PatientStorage, shown_pla
 from seqmodels.sweeps.studies import Studies
 from seqmodels.sweeps.summary import write_summary
 from seqmodels.sweeps.trials import folder_lock
-from seqmodels.sweeps.worker import Orders
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.workdir import require_utf8
 

@@ -8,12 +8,12 @@ from seqmodels.csv_files import write_csv
 from seqmodels.json_files import UnreadableError, write_json
 from seqmodels.sweeps.plan import WIDTH
 from seqmodels.sweeps.plan_file import read_sweep
-from seqmodels.sweeps.trials import Point, SizeFile, Trial
+from seqmodels.sweeps.trials import PointFile, SizeFile, Trial
 
 REPEATED = "seed"
 
 
-def summarise(folder: Path) -> list[dict[str, Any]]:
+def summary_rows(folder: Path) -> list[dict[str, Any]]:
     """A row for each choice of arguments, from what the folders of a sweep hold now.
 
     Of a group's settings that one is chosen which most seeds have finished and, of several, whose
@@ -26,7 +26,7 @@ def summarise(folder: Path) -> list[dict[str, Any]]:
     everywhere = {REPEATED, *sweep["common"]}
     if sweep["match"]["by"] is not None:
         everywhere.add(WIDTH)
-    groups: dict[str, list[Point]] = {}
+    groups: dict[str, list[PointFile]] = {}
     for point in sweep["points"]:
         groups.setdefault(repr(point["arguments"]), []).append(point)
     rows = []
@@ -67,7 +67,7 @@ def summarise(folder: Path) -> list[dict[str, Any]]:
 
 def write_summary(folder: Path) -> None:
     """Writes ``summary.json`` and ``summary.csv``."""
-    rows = summarise(folder)
+    rows = summary_rows(folder)
     write_json(folder / "summary.json", rows)
     flat = [_flat(row) for row in rows]
     columns = list(dict.fromkeys(name for row in flat for name in row))

@@ -17,7 +17,7 @@ from seqmodels.tasks.reading import ReadingTask
 from seqmodels.training.batches import Batches
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.curve import draw_learning_curve
-from seqmodels.training.endings import ending, require_finite, whereabouts
+from seqmodels.training.endings import end_unless_finite, ending, whereabouts
 from seqmodels.training.environment import command, versions
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.facts import FACTS, gather_facts, other_batches, other_files
@@ -258,9 +258,9 @@ class _Run:
             return
         (step, report), self.pending = self.pending, None
         metrics = report.read()
-        require_finite(step, "loss", metrics["loss"][0], self.checkpoints, self.writer)
+        end_unless_finite(step, "loss", metrics["loss"][0], self.checkpoints, self.writer)
         norm = metrics["gradient_norm"][0]
-        require_finite(step, "gradient's norm", norm, self.checkpoints, self.writer)
+        end_unless_finite(step, "gradient's norm", norm, self.checkpoints, self.writer)
         self.mean.add(metrics)
 
     def _log(self) -> None:
@@ -285,7 +285,7 @@ class _Run:
     def _validate_and_save(self, state: TrainState) -> None:
         metrics = self._evaluate(state.params, "validation")
         loss = metrics["loss"]
-        require_finite(self.step, "validation loss", loss, self.checkpoints, self.writer)
+        end_unless_finite(self.step, "validation loss", loss, self.checkpoints, self.writer)
         self.writer.write(self.step, "validation", metrics)
         shown = f"{self.score} {format_value(metrics[self.score])}"
         self.display.line(f"validation at step {self.step}: {shown}")

@@ -8,7 +8,7 @@ from flax import nnx
 from seqmodels.mixers import Attention, Bidirectional, CrossAttention
 from seqmodels.mixers.recording import recorded_attention
 from seqmodels.pictures.attention_maps import attention_maps
-from tests.runs import drawn, loaded
+from tests.run_folders import drawn, loaded
 
 SETTINGS = [
     {"causal": True},

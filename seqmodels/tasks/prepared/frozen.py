@@ -10,6 +10,7 @@ from seqmodels.config import construct_kind
 from seqmodels.errors import ParameterError, require
 from seqmodels.tasks.base import (
     SPLITS,
+    TASKS,
     Batch,
     Metrics,
     Split,
@@ -39,8 +40,6 @@ class Frozen:
     """
 
     def __init__(self, seed: int, folder: str):
-        from seqmodels.tasks import TASKS  # here, because this class is one of them
-
         self.seed = seed
         path = Path(folder).expanduser()
         what = f"folder={folder!r}"
