@@ -171,9 +171,9 @@ def describe(name: str, folder: Path) -> list[str]:
     task, model = run.experiment.task, run.experiment.model
     results: Any = json.loads((folder / "results.json").read_text())
     length = run.experiment.train.length
-    axes = model.reading.axes(task.batch("train", 0, 1, length))
-    place = (axes[0] - 1,) if model.reading.causal else None
-    field = receptive_field(model, run.params, axes, model.reading.depth, place)
+    batch = task.batch("train", 0, 1, length)
+    place = (model.axes(batch)[0] - 1,) if model.facts.causal else None
+    field = receptive_field(model, run.params, batch, model.facts.depth, place)
     score = results["test"][task.spec.score]
     shown = f"{task.spec.score.replace('_', ' ')} " + (
         f"{100 * score:.1f}%" if task.spec.higher_is_better else f"{score:.2f}"

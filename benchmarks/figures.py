@@ -58,9 +58,10 @@ def fields(mixers: list[dict[str, Any]]) -> list[np.ndarray]:
     config.model.mixers = ConfigDict(dict(zip(config.model.pattern, mixers, strict=True)))
     experiment = build_experiment(config.lock())
     params = experiment.model.init(jax.random.key(0))
-    place = (LENGTH - 1,) if experiment.model.reading.causal else None
+    batch = experiment.task.batch("train", 0, 1, LENGTH)
+    place = (LENGTH - 1,) if experiment.model.facts.causal else None
     depths = range(1, DEPTH + 1)
-    return [receptive_field(experiment.model, params, (LENGTH,), d, place) for d in depths]
+    return [receptive_field(experiment.model, params, batch, d, place) for d in depths]
 
 
 def draw_fields(path: Path) -> None:

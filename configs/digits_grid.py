@@ -44,7 +44,7 @@ def get_config(arg: str = "") -> ConfigDict:
     rank = axes[arguments.layout]
     extent = {"kernel": (arguments.kernel,) * rank, "dilation": 1, "causal": False, "stride": 1}
     convolution = {"kind": "convolution", "groups": 1, "gated": False, **extent}
-    in_its_place = {"kind": "local_attention", "heads": 4, **extent}
+    in_its_place = {"kind": "neighbourhood_attention", "heads": 4, **extent}
     # What differs: the mixers in turn, an MLP's width, and the positions that become one.
     models = {
         "conv": ({"conv": convolution}, None, None),

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
-State = PyTree[Array, "State"]
+State = PyTree[Array]
 """A mixer's or a model's recurrent state: any tree of arrays with B as the first axis."""
 
 AnyArray = Array | np.ndarray

@@ -1,6 +1,6 @@
 """A block: what stands around one mixer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -12,12 +12,14 @@ from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
 from seqmodels.config import construct
 from seqmodels.errors import ConfigError, require, require_with
 from seqmodels.layers import MLP, MLPKind, Norm, NormKind, dropout
-from seqmodels.mixers import Cost, CrossAttention, Mixer
-from seqmodels.mixers.cross_attention import Source
+from seqmodels.mixers import Context, Cost, CrossAttention, Mixer, Room
+from seqmodels.observing import observe, within
 from seqmodels.ops.grids import ScanOrder, average_windows, grid_to_sequence, sequence_to_grid
 
 NormPosition = Literal["pre", "post"]
-Mask = Bool[AnyArray, "B *L"] | None
+BlockState = dict[str, Any]
+"""``mixer``: its state, :class:`Room` before the first chunk, or None where nobody wants one; and,
+with cross-attention, ``source``: what it attends to."""
 WIDEST_MLP = 2**24
 """Features of an MLP at most."""
 
@@ -98,32 +100,45 @@ class Block(nnx.Module):
         self.scan: ScanOrder | None = scan
 
     def __call__(
-        self,
-        x: Float[Array, "B *L D"],
-        mask: Mask,
-        key: Key[Array, ""] | None,
-        source: Source | None = None,
-    ) -> tuple[Float[Array, "B *M D"], Bool[AnyArray, "B *M"] | None]:
-        """Whole sequences or grids, and the mask of the result; dropout only with a key."""
-        keys = self._keys(key)
-        mixer_key = keys.pop(0)
-        shorten, coarse = lambda y: y, mask
-        if self.mixer.stride > 1:
-            shorten = lambda y: average_windows(y, mask, self.mixer.stride)[0]  # noqa: E731
-            coarse = average_windows(x, mask, self.mixer.stride)[1]
-        mix = lambda y: (self._mix(y, mask, mixer_key), None)  # noqa: E731
-        return self._residuals(x, mix, keys, source, shorten)[0], coarse
+        self, x: Float[Array, "B *L D"], state: BlockState, context: Context
+    ) -> tuple[Float[Array, "B *M D"], BlockState, Context]:
+        """A chunk that comes after a state, the state then, and the context of what is left.
 
-    def extend(
+        Whole sequences or grids where the mixer's state is None. Dropout only with a key.
+        """
+        mixer_key, mixed_key, mlp_key, cross_key = (
+            [None] * 4 if context.key is None else jax.random.split(context.key, 4)
+        )
+        with within("mixer"):
+            y, mixed = self._mix(
+                self._before(x, self.mixer_norm), state["mixer"], context._replace(key=mixer_key)
+            )
+            if mixed is not None:
+                observe("state", mixed)
+        if self.mixer.stride > 1:
+            x, valid = average_windows(x, context.valid, self.mixer.stride)
+            context = context.coarser(valid, self.mixer.stride)
+        x = self._add(x, y, self.mixer_norm, mixed_key)
+        if self.cross is not None and self.cross_norm is not None:
+            with within("cross"):
+                y = self.cross(self._before(x, self.cross_norm), state["source"])
+            x = self._add(x, y, self.cross_norm, cross_key)
+        if self.mlp is not None and self.mlp_norm is not None:
+            y = self.mlp(self._before(x, self.mlp_norm))
+            x = self._add(x, y, self.mlp_norm, mlp_key)
+        return x, state | {"mixer": mixed}, context
+
+    def start(
         self,
-        x: Float[Array, "B L D"],
-        state: State,
-        key: Key[Array, ""] | None = None,
-        source: Source | None = None,
-    ) -> tuple[Float[Array, "B L D"], State]:
-        """A chunk that continues from the mixer's state."""
-        keys = self._keys(key)[1:]
-        return self._residuals(x, lambda y: self.mixer.extend(y, state), keys, source)
+        room: Room | None,
+        source: Float[Array, "B S D"] | None = None,
+        source_valid: Bool[AnyArray, "B S"] | None = None,
+    ) -> BlockState:
+        """The state before the first position; None for ``room`` where nobody wants the next."""
+        if self.cross is None:
+            return {"mixer": room}
+        assert source is not None
+        return {"mixer": room, "source": self.cross.project(source, source_valid)}
 
     def cost(self, length: int, source_length: int) -> Cost:
         """The forward cost of one sequence, or of a grid with so many positions."""
@@ -139,44 +154,37 @@ class Block(nnx.Module):
             total += Cost(length * 2 * products, 0, 1)
         return total
 
-    def _keys(self, key: Key[Array, ""] | None) -> list:
-        count = 3 if self.cross is None else 4
-        return [None] * count if key is None else list(jax.random.split(key, count))
-
-    def _mix(self, y, mask, key):
+    def _mix(
+        self, x: Float[Array, "B *L D"], state: State | None, context: Context
+    ) -> tuple[Float[Array, "B *M D"], State | None]:
+        """The mixer, which reads a grid in the order of ``scan`` where it can't otherwise."""
         if self.scan is None:
-            return self.mixer(y, mask, key)
-        sequence = grid_to_sequence(y, self.scan)
-        mask = None if mask is None else grid_to_sequence(mask[..., None], self.scan)[..., 0]
-        return sequence_to_grid(self.mixer(sequence, mask, key), y.shape[1:-1], self.scan)
+            y, after = self.mixer.mix(x, state, context)
+            return y, None if state is None else after
+        sequence, valid = grid_to_sequence(x, self.scan), context.valid
+        if valid is not None:
+            valid = grid_to_sequence(valid[..., None], self.scan)[..., 0]
+        context = Context.of(
+            sequence.shape[0],
+            sequence.shape[1],
+            valid,
+            position_range=self.mixer.position_range,
+            draw=context.key,
+            key=context.key,
+        )
+        y = self.mixer(sequence, context)
+        return sequence_to_grid(y, x.shape[1:-1], self.scan), None
 
-    def _residuals(
+    def _before(self, x: Float[Array, "*B D"], norm: Norm) -> Float[Array, "*B D"]:
+        return norm(x) if self.settings.norm_position == "pre" else x
+
+    def _add(
         self,
-        x: Float[Array, "B *L D"],
-        mix: Callable,
-        keys: list,
-        source: Source | None,
-        shorten: Callable = lambda y: y,
-    ) -> tuple[Float[Array, "B *M D"], State]:
-        state = None
-
-        def add(x, norm, f, key, shortcut=lambda y: y):
-            before = self.settings.norm_position == "pre"
-            y = dropout(f(norm(x) if before else x), self.settings.dropout, key)
-            if self.settings.residual:
-                y = shortcut(x) + y
-            return y if before else norm(y)
-
-        def mixed(y):
-            nonlocal state
-            y, state = mix(y)
-            return y
-
-        x = add(x, self.mixer_norm, mixed, keys[0], shorten)
-        if self.cross is not None:
-            assert source is not None
-            cross = self.cross
-            x = add(x, self.cross_norm, lambda y: cross(y, source), keys[2])
-        if self.mlp is not None:
-            x = add(x, self.mlp_norm, self.mlp, keys[1])
-        return x, state
+        x: Float[Array, "*B D"],
+        y: Float[Array, "*B D"],
+        norm: Norm,
+        key: Key[Array, ""] | None,
+    ) -> Float[Array, "*B D"]:
+        y = dropout(y, self.settings.dropout, key)
+        total = x + y if self.settings.residual else y
+        return total if self.settings.norm_position == "pre" else norm(total)

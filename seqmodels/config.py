@@ -12,6 +12,7 @@ import difflib
 import inspect
 import json
 import typing
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -26,6 +27,10 @@ Section = Mapping[str, Any] | ConfigDict
 
 Flat = dict[str, Any]
 """A config's leaves by dotted path: ``{"model.width": 64}``."""
+
+
+RENAMED = {"local_attention": "neighbourhood_attention"}
+"""Kinds that configs and folders of earlier versions name, and what they are called now."""
 
 
 class Before(NamedTuple):
@@ -59,6 +64,8 @@ def load_config(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> ConfigD
             f"--config={file}: get_config returns {config!r:.80}; return a ConfigDict or a dict"
         )
     _make_plain(config, "config")
+    for said in rename_kinds(config):
+        warnings.warn(f"--config={file}: {said}", FutureWarning, stacklevel=2)
     config.lock()
     for key, text in overrides:
         override(config, key, text)
@@ -82,6 +89,18 @@ def _make_plain(config: Any, path: str) -> None:
             elif repr(value := plain(config[key], f"{path}.{key}")) != repr(config[key]):
                 del config[key]  # which would make a tuple the list that it was
                 config[key] = value
+
+
+def rename_kinds(config: ConfigDict, path: str = "config") -> list[str]:
+    """Calls each kind in a config what it is called now; a line for each that has another name."""
+    said = []
+    for key, value in list(config.items()):
+        if isinstance(value, ConfigDict):
+            said += rename_kinds(value, f"{path}.{key}")
+        elif key == "kind" and isinstance(value, str) and value in RENAMED:
+            config[key] = RENAMED[value]
+            said.append(f"{path}.kind={value!r} is now called {RENAMED[value]!r}; change the name")
+    return said
 
 
 def read_arguments(text: str, **defaults: Any) -> Any:
@@ -242,6 +261,7 @@ def construct_kind(
         raise ConfigError(f"{path}={section!r} is not a section with a key 'kind'")
     rest: dict[str, Any] = dict(section.items())
     kind: Any = rest.pop("kind", None)
+    kind = RENAMED.get(kind, kind) if isinstance(kind, str) else kind
     if not isinstance(kind, str) or kind not in table:
         raise ConfigError(f"{path}.kind={kind!r} is not known; {nearest(str(kind), table)}")
     return construct(table[kind], rest, path, **given)

@@ -13,8 +13,10 @@ from seqmodels.config import Section, construct
 from seqmodels.errors import require, require_with, under
 from seqmodels.layers import Embedding, Linear
 from seqmodels.mixers import Cost, CrossAttention
+from seqmodels.observing import within
 from seqmodels.ops.attention.additive import Score
 from seqmodels.stack import ModelSettings, Stack, StackSettings, pool
+from seqmodels.state import extend_state, start_state
 from seqmodels.tasks.base import Batch, TaskSpec
 
 
@@ -118,20 +120,20 @@ class EncoderDecoder(nnx.Module):
         tied = settings.tied_embeddings
         self.head = None if tied else Linear({"D": width}, {"V": spec.outputs}, rngs=rngs)
 
-    @property
-    def causal(self) -> bool:
-        """Whether extend is possible: always, as a decoder's mixers must be causal."""
-        return self.decoder.causal
-
     def __call__(self, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, "B P V"]:
         """Scores of each target token, given those before it."""
         self.check_length(max(batch.targets.shape[1], *batch.inputs.shape[1 : 1 + self.rank], 1))
         keys = [None] * 3 if key is None else list(jax.random.split(key, 3))
-        summary, source, mask = self._read(batch, keys[0])
+        summary, source, valid = self._read(batch, keys[0])
+        lengths = self._source_lengths(batch)
 
         def scores(tokens):
             x = self._embed(tokens, None, summary)
-            return self._score(self.decoder.run(x, None, keys[1], source, mask)[0])
+            with within("decoder"):
+                x, _ = self.decoder.whole(
+                    x, None, keys[1], lengths=lengths, source=source, source_valid=valid
+                )
+            return self._score(x)
 
         tokens = self._previous(batch.targets)
         if keys[2] is not None and self.scheduled_sampling > 0:
@@ -144,39 +146,47 @@ class EncoderDecoder(nnx.Module):
             tokens = jnp.where(replaced, self._previous(own), tokens)
         return scores(tokens)
 
-    def initial_state(self, batch_size: int, max_length: int) -> State:
-        """Not possible: what is written depends on what was read; see :meth:`start`."""
-        raise TypeError("this model continues from a batch's inputs: use start")
-
-    def start(self, batch: Batch, max_length: int) -> State:
+    def start(
+        self,
+        batch: Batch,
+        room: int,
+        lengths: Int[AnyArray, "B"] | None = None,
+        key: Key[Array, ""] | None = None,
+    ) -> State:
         """Reads a batch's inputs; the state before the first token is written."""
-        self.check_length(max_length)
-        summary, source, mask = self._read(batch, None)
+        self.check_length(room)
+        summary, source, valid = self._read(batch, None)
+        lengths = self._source_lengths(batch) if lengths is None else lengths
         rows = batch.inputs.shape[0]
-        sources = None
-        if source is not None:
-            sources = [
-                block.cross.project(source, mask)
-                for block in self.decoder.blocks
-                if block.cross is not None
-            ]
-        return {
-            "length": jnp.zeros((rows,), jnp.int32),
-            "blocks": self.decoder.mixer_states(rows, max_length),
-            "summary": summary,
-            "sources": sources,
-        }
+        ends = self.decoder.keeps_all or self.longest is not None
+        state = start_state(self.decoder, rows, room, ends, lengths, key, source, valid)
+        return state | {"summary": summary}
 
     def extend(
-        self, inputs: Int[AnyArray, "B L"], state: State, key: Key[Array, ""] | None = None
-    ) -> tuple[Float[Array, "B L V"], State]:
+        self,
+        inputs: Int[AnyArray, "B L"],
+        state: State,
+        valid: Bool[AnyArray, "B L"] | None = None,
+        key: Key[Array, ""] | None = None,
+        scored: Int[AnyArray, "B P"] | None = None,
+    ) -> tuple[Float[Array, "B P V"], State]:
         """Scores of what follows each of the tokens given; the first token is V, to begin."""
         before: dict[str, Any] = state
-        positions = before["length"][:, None] + jnp.arange(inputs.shape[1])[None]
-        x = self._embed(inputs, positions, before["summary"])
-        x, states = self.decoder.run_from(x, before["blocks"], key, before["sources"])
-        length = before["length"] + inputs.shape[1]
-        return self._score(x), before | {"length": length, "blocks": states}
+        embed = lambda positions: self._embed(inputs, positions, before["summary"])  # noqa: E731
+        with within("decoder"):
+            return extend_state(
+                self.decoder, state, inputs.shape[1], embed, self._score, valid, key, scored
+            )
+
+    @property
+    def longest(self) -> int | None:
+        """The longest sequence, read or written, that it serves; None for any."""
+        ends = [
+            self.written.max_length,
+            self.decoder.longest,
+            None if self.encoder is None else self.encoder.longest,
+        ]
+        return min((end for end in ends if end is not None), default=None)
 
     @property
     def reading_stack(self) -> Stack:
@@ -198,8 +208,20 @@ class EncoderDecoder(nnx.Module):
         return total + self.decoder.stack_cost(length, length if self.attends else 0)
 
     def check_length(self, length: int) -> None:
-        """Raises ConfigError where learned positions end before a length."""
+        """Raises ConfigError where learned or spread positions end before a length."""
         self.written.check_length(length)
+        for stack in (self.decoder, self.encoder):
+            if stack is not None:
+                stack.check_spread(length)
+
+    def _source_lengths(self, batch: Batch) -> Int[Array, "B"] | None:
+        """How long the decoder's rows count as, in training and in writing: as their sources."""
+        if self.encoder is None:
+            return None
+        rows, axes = batch.inputs.shape[0], batch.inputs.shape[1 : 1 + self.rank]
+        if batch.mask is None:
+            return jnp.full((rows,), math.prod(axes), jnp.int32)
+        return jnp.sum(jnp.reshape(batch.mask, (rows, -1)), axis=1, dtype=jnp.int32)
 
     def _read(
         self, batch: Batch, key: Key[Array, ""] | None
@@ -209,7 +231,8 @@ class EncoderDecoder(nnx.Module):
         """The summary of the inputs; and the encoder's outputs with their mask, if attended to."""
         if self.encoder is None:
             return self.embedding(batch.inputs[:, None])[:, 0], None, None
-        x, mask = self.encoder.run(self.embedding(batch.inputs), batch.mask, key)
+        with within("encoder"):
+            x, mask = self.encoder.whole(self.embedding(batch.inputs), batch.mask, key)
         x = self.encoder.normalise(x)
         summary = pool(x, mask, self.pooling) if self.pooling is not None else None
         if not self.attends:
@@ -234,4 +257,4 @@ def _stack(section: Section, path: str, model: EncoderDecoderSettings, **given: 
     """The blocks of one side; what they can't use is refused by the section's path."""
     settings = construct(StackSettings, section, path)
     with under(path):
-        return Stack(settings, model, model.width, prefix=path, **given)
+        return Stack(settings, model, model.width, remat=model.remat, prefix=path, **given)

@@ -188,7 +188,7 @@ class Embedding(nnx.Module):
             self.learned = parameter(vectors, ("positions", "D"), decays=True)
 
     def __call__(
-        self, inputs: AnyArray, positions: Int[Array, "B L"] | None = None
+        self, inputs: AnyArray, positions: Int[Array, "#B L"] | None = None
     ) -> Float[Array, "B *L D"]:
         """Embeds tokens [B, *L] or features [B, *L, size].
 
@@ -204,7 +204,8 @@ class Embedding(nnx.Module):
             if positions is None:
                 self.check_length(math.prod(axes))  # or the last one would serve all beyond
                 positions = jnp.arange(math.prod(axes)).reshape(1, *axes)
-            x = x + self.learned[...][positions]
+            # Padding may lie past the last one.
+            x = x + self.learned[...][jnp.minimum(positions, len(self.learned[...]) - 1)]
         elif self.positions == "sinusoidal" and positions is not None:
             x = x + sinusoidal(positions, self.width)
         elif self.positions == "sinusoidal":

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from seqmodels.arrays import AnyArray, Array, Float, Int, Key, Params, State
+from seqmodels.arrays import AnyArray, Array, Bool, Float, Int, Key, Params, State
 from seqmodels.config import Section, construct
 from seqmodels.encoder_decoder import EncoderDecoder, EncoderDecoderSettings
 from seqmodels.errors import ConfigError, require, require_with, under
@@ -17,6 +17,7 @@ from seqmodels.layers import Embedding, Linear
 from seqmodels.mixers import Cost
 from seqmodels.parameters import declared
 from seqmodels.stack import ModelSettings, Stack, StackSettings, pool
+from seqmodels.state import extend_state, start_state
 from seqmodels.tasks.base import Batch, TaskSpec
 
 
@@ -80,6 +81,7 @@ class SequenceModel(Stack):
             rank=spec.rank,
             causal=spec.causal,
             strides=pools,
+            remat=settings.remat,
             rngs=rngs,
         )
         self.head = None if tied else Linear({"D": settings.width}, {"V": spec.outputs}, rngs=rngs)
@@ -95,40 +97,50 @@ class SequenceModel(Stack):
         mask = batch.mask
         if mask is not None and self.patch > 1:
             raise ConfigError(f"model.patch={self.patch} can't cut up padded inputs; set it to 1")
-        x, mask = self.run(self.embedding(batch.inputs), mask, key)
+        x, mask = self.whole(self.embedding(batch.inputs), mask, key)
         if self.pooling is not None:
             x = pool(x, mask, self.pooling)
         elif batch.positions is not None:
             x = jnp.take_along_axis(x, batch.positions[:, :, None], axis=1)  # [B, P, D]
         return self._score(x)
 
-    def initial_state(self, batch_size: int, max_length: int) -> State:
-        """The state of every mixer, and how many positions each row has seen."""
-        self.check_length(max_length)
-        blocks = self.mixer_states(batch_size, max_length)
-        return {"length": jnp.zeros((batch_size,), jnp.int32), "blocks": blocks}
-
-    def start(self, batch: Batch, max_length: int) -> State:
-        """:meth:`initial_state` for the rows of a batch: no input has been read."""
-        return self.initial_state(batch.inputs.shape[0], max_length)
+    def start(
+        self,
+        batch: Batch | int,
+        room: int,
+        lengths: Int[AnyArray, "B"] | None = None,
+        key: Key[Array, ""] | None = None,
+    ) -> State:
+        """The state of the rows of a batch, or of so many, before their first position."""
+        self.check_length(room)
+        rows = batch if isinstance(batch, int) else batch.inputs.shape[0]
+        ends = self.keeps_all or self.longest is not None
+        return start_state(self, rows, room, ends, lengths, key)
 
     def extend(
         self,
         inputs: Int[AnyArray, "B L"] | Float[AnyArray, "B L features"],
         state: State,
+        valid: Bool[AnyArray, "B L"] | None = None,
         key: Key[Array, ""] | None = None,
-    ) -> tuple[Float[Array, "B L V"], State]:
-        """Scores at each position of a chunk that continues from a state."""
-        before: dict[str, Any] = state
-        positions = before["length"][:, None] + jnp.arange(inputs.shape[1])[None]
-        x, states = self.run_from(self.embedding(inputs, positions), before["blocks"], key)
-        length = before["length"] + inputs.shape[1]
-        return self._score(x), {"length": length, "blocks": states}
+        scored: Int[AnyArray, "B P"] | None = None,
+    ) -> tuple[Float[Array, "B P V"], State]:
+        """Scores of a chunk that goes on from a state; see :func:`seqmodels.state.extend_state`."""
+        embed = lambda positions: self.embedding(inputs, positions)  # noqa: E731
+        return extend_state(self, state, inputs.shape[1], embed, self._score, valid, key, scored)
+
+    @property
+    def longest(self) -> int | None:
+        """The longest sequence that it serves; None for any."""
+        learned = self.embedding.max_length
+        ends = [] if learned is None else [learned * self.patch**self.rank]
+        spread = super().longest
+        return min(ends if spread is None else [*ends, spread], default=None)
 
     @property
     def streams(self) -> bool:
         """Whether the scores of extend, chunk by chunk, are those of one call."""
-        return self.causal and self.rank == 1 and self.pooling != "mean"
+        return self.has_state and self.pooling != "mean"
 
     @property
     def reading_stack(self) -> Stack:
@@ -150,8 +162,9 @@ class SequenceModel(Stack):
         return self.embedding.scores(x, self.outputs) if self.head is None else self.head(x)
 
     def check_length(self, length: int) -> None:
-        """Raises ConfigError where learned positions end before a length."""
+        """Raises ConfigError where learned or spread positions end before a length."""
         self.embedding.check_length(length // self.patch**self.rank)
+        self.check_spread(length // self.patch**self.rank)
 
 
 class Model(NamedTuple):
@@ -161,40 +174,43 @@ class Model(NamedTuple):
     """Key to float32 parameters."""
     apply: Callable[..., Float[Array, "B *P V"]]
     """(params, batch, key or None) to scores; dropout only with a key."""
-    initial_state: Callable[[int, int], State]
-    """(batch size, max length) to the state before the first position."""
-    extend: Callable[..., tuple[Float[Array, "B L V"], State]]
-    """(params, inputs, state, key or None) to the scores at each position and the next state."""
     cost: Callable[[int], Cost]
     """Length to the forward cost of one sequence."""
-    causal: bool
-    """Whether every mixer that extend runs is causal, and so extend is possible."""
     start: Callable[..., State]
-    """(params, batch, max length) to the state before the first output, its inputs read."""
-    reading: "Reading"
-    """The blocks that read the inputs, by themselves."""
-    writes: bool
-    """Whether its outputs are a sequence of their own, written token by token."""
-    streams: bool
-    """Whether extend, chunk by chunk, gives apply's scores: at each position, or at the last."""
+    """(params, batch or rows, room, lengths or None, key or None) to the state before the first
+    position; of a model that writes, its inputs read. ``room`` is static, ``lengths`` [B] are how
+    long the rows will be in all."""
+    extend: Callable[..., tuple[Float[Array, "B P V"], State]]
+    """(params, inputs, state, valid, key, scored) to the scores of a chunk at the positions
+    ``scored`` [B, P], or at all, and the next state. Rows end in padding where ``valid`` [B, L]
+    says so, and advance by what is valid."""
+    axes: Callable[[Batch], tuple[int, ...]]
+    """Batch to how many positions the blocks that read it have along each axis."""
     parameters: dict[str, Any]
     """The tree of parameters, with what each says of itself
     (:class:`~seqmodels.parameters.About`)."""
+    facts: "Facts"
+    """What it is."""
 
 
-class Reading(NamedTuple):
-    """The blocks that read the inputs, as pure functions; the decoder's in a one-to-many task."""
+class Facts(NamedTuple):
+    """What a model is; its depth and causality are those of the blocks that read the inputs.
 
-    apply: Callable[..., Float[Array, "B *M D"]]
-    """(params, vectors [B, *L, D], depth) to what the first ``depth`` blocks make of them."""
+    In a one-to-many task these are the decoder's.
+    """
+
+    causal: bool
+    """Whether no output of theirs depends on a later position, on one axis."""
+    streams: bool
+    """Whether extend, chunk by chunk, gives apply's scores: at each position, or at the last."""
+    writes: bool
+    """Whether its outputs are a sequence of their own, written token by token."""
+    longest: int | None
+    """The longest sequence that it serves; None for any."""
     depth: int
-    """How many they are."""
+    """How many blocks read."""
     width: int
     """The model width D."""
-    axes: Callable[[Batch], tuple[int, ...]]
-    """Batch to how many positions they have along each axis."""
-    causal: bool
-    """Whether they see no later positions, on one axis."""
 
 
 def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
@@ -234,31 +250,36 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
     ) -> Float[Array, "B *P V"]:
         return nnx.merge(graph, params)(batch, key)
 
+    def start(
+        params: Params,
+        batch: Batch | int,
+        room: int,
+        lengths: Int[AnyArray, "B"] | None = None,
+        key: Key[Array, ""] | None = None,
+    ) -> State:
+        return nnx.merge(graph, params).start(batch, room, lengths, key)  # type: ignore
+
     def extend(
-        params: Params, inputs: AnyArray, state: State, key: Key[Array, ""] | None = None
-    ) -> tuple[Float[Array, "B L V"], State]:
-        return nnx.merge(graph, params).extend(inputs, state, key)
+        params: Params,
+        inputs: AnyArray,
+        state: State,
+        valid: Bool[AnyArray, "B L"] | None = None,
+        key: Key[Array, ""] | None = None,
+        scored: Int[AnyArray, "B P"] | None = None,
+    ) -> tuple[Float[Array, "B P V"], State]:
+        return nnx.merge(graph, params).extend(inputs, state, valid, key, scored)
 
-    def start(params: Params, batch: Batch, max_length: int) -> State:
-        return nnx.merge(graph, params).start(batch, max_length)
-
-    def read(params: Params, x: Array, depth: int) -> Float[Array, "B *M D"]:
-        return nnx.merge(graph, params).reading_stack.run(x, None, None, depth=depth)[0]
-
-    depth = len(abstract.reading_stack.blocks)
-    return Model(
-        init,
-        apply,
-        abstract.initial_state,
-        extend,
-        abstract.cost,
-        abstract.causal,
-        start,
-        Reading(read, depth, abstract.width, abstract.read_axes, abstract.reading_stack.causal),
-        writes,
-        isinstance(abstract, SequenceModel) and abstract.streams,
-        declared(abstract),
+    reading = abstract.reading_stack
+    facts = Facts(
+        causal=reading.causal,
+        streams=isinstance(abstract, SequenceModel) and abstract.streams,
+        writes=writes,
+        longest=abstract.longest,
+        depth=len(reading.blocks),
+        width=abstract.width,
     )
+    about = declared(abstract)
+    return Model(init, apply, abstract.cost, start, extend, abstract.read_axes, about, facts)
 
 
 def count_parameters(model: Model) -> int:

@@ -29,7 +29,7 @@ _CONVOLUTION = {
     "gated": False,
 }
 _NEIGHBOURHOOD = {
-    "kind": "local_attention",
+    "kind": "neighbourhood_attention",
     "kernel": 7,
     "dilation": 1,
     "stride": 1,

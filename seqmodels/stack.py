@@ -8,14 +8,16 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
-from seqmodels.block import Block, BlockSettings, Mask
+from seqmodels.arrays import AnyArray, Array, Bool, Float, Int, Key
+from seqmodels.block import Block, BlockSettings, BlockState
 from seqmodels.config import Section, construct_kind
 from seqmodels.errors import ConfigError, nearest, require, require_with, under
 from seqmodels.layers import Norm, PositionKind
-from seqmodels.mixers import MIXERS, Cost, CrossAttention, Mixer
+from seqmodels.mixers import MIXERS, Context, Cost, CrossAttention, Mixer
+from seqmodels.observing import is_observed, observe, within
 from seqmodels.ops.grids import ScanOrder
 
+Remat = Literal["none", "block"]
 DEEPEST = 256
 """Blocks of a stack at most: building them takes time for each, and compiling them far more."""
 
@@ -94,6 +96,9 @@ class ModelSettings(BlockSettings):
     (:meth:`~seqmodels.layers.Embedding.scores`)."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """That of computation; parameters are always float32."""
+    remat: Remat = "none"
+    """"block" keeps each block's inputs alone for the backward pass, which computes the block
+    again: less memory, a third more time; "none" keeps what is needed."""
 
 
 class Stack(nnx.Module):
@@ -107,6 +112,7 @@ class Stack(nnx.Module):
       causal: whether outputs may depend on earlier positions alone.
       strides: whether mixers may shorten the sequence.
       cross: makes the cross-attention of a block, for a decoder.
+      remat: as in :class:`ModelSettings`.
       prefix: the config path of ``settings``, for messages.
       rngs: the source of the initial weights.
     """
@@ -121,6 +127,7 @@ class Stack(nnx.Module):
         causal: bool = False,
         strides: bool = False,
         cross: Callable[[], CrossAttention] | None = None,
+        remat: Remat = "none",
         prefix: str = "model",
         rngs: nnx.Rngs,
     ):
@@ -135,7 +142,7 @@ class Stack(nnx.Module):
             scans = mixer.rank == 1 and rank > 1 and settings.scan is not None
             scanned |= scans
             _require_rank(mixer, rank, scans, where)
-            if causal and not mixer.causal:
+            if causal and (not mixer.causal or mixer.rank not in (None, 1)):
                 raise ConfigError(_not_causal(mixers[name], where))
             if mixer.stride > 1 and not strides:
                 raise ConfigError(
@@ -152,6 +159,13 @@ class Stack(nnx.Module):
                     rngs=rngs,
                 )
             )
+        spread = {block.mixer.position_range for block in blocks} - {None}
+        require(
+            len(spread) <= 1,
+            f"position_range={sorted(spread)}: all mixers of a model spread positions over one "
+            "range; set it to one value",
+        )
+        self.position_range: int | None = next(iter(spread), None)
         require_with(
             settings.scan,
             scanned,
@@ -159,57 +173,84 @@ class Stack(nnx.Module):
             "mixers that work on the task's axes",
             wanted_if_missing=False,
         )
+        self.remat: Remat = remat
         self.blocks = nnx.List(blocks)
         self.norm = Norm(width, shared.norm, rngs=rngs) if shared.norm_position == "pre" else None
 
     @property
-    def causal(self) -> bool:
-        """Whether every mixer is causal, and so extend is possible."""
-        return all(block.mixer.causal for block in self.blocks)
+    def has_state(self) -> bool:
+        """Whether it can go on from a state."""
+        return self.rank == 1 and all(block.mixer.has_state for block in self.blocks)
 
-    def run(
+    @property
+    def causal(self) -> bool:
+        """Whether no output sees what comes later, on one axis."""
+        return self.rank == 1 and all(block.mixer.causal for block in self.blocks)
+
+    @property
+    def longest(self) -> int | None:
+        """The longest sequence that every mixer serves; None for any."""
+        served = (block.mixer.longest for block in self.blocks)
+        return min((length for length in served if length is not None), default=None)
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether a mixer's state holds all that was read, so that it ends at its room."""
+        letters = [block.mixer.state_letters for block in self.blocks]
+        return any("L" in leaf.split() for leaf in jax.tree.leaves(letters))
+
+    def whole(
         self,
         x: Float[Array, "B *L D"],
-        mask: Mask,
+        valid: Bool[AnyArray, "B *L"] | None,
         key: Key[Array, ""] | None,
+        *,
+        lengths: Int[Array, "B"] | None = None,
         source: Float[Array, "B S D"] | None = None,
-        source_mask: Bool[AnyArray, "B S"] | None = None,
-        depth: int | None = None,
+        source_valid: Bool[AnyArray, "B S"] | None = None,
     ) -> tuple[Float[Array, "B *M D"], Bool[AnyArray, "B *M"] | None]:
-        """The first ``depth`` blocks, or all, over whole sequences or grids, and the mask then."""
-        keys = jax.random.split(key, len(self.blocks)) if key is not None else None
-        mask = None if mask is None else jnp.asarray(mask)
-        for index, block in enumerate(self.blocks[:depth]):
-            seen = None
-            if block.cross is not None:
-                assert source is not None
-                seen = block.cross.project(source, source_mask)
-            x, mask = block(x, mask, keys[index] if keys is not None else None, seen)
-        return x, mask
-
-    def mixer_states(self, batch_size: int, max_length: int) -> list[State]:
-        """Every mixer's state before the first position."""
-        return [block.mixer.initial_state(batch_size, max_length) for block in self.blocks]
-
-    def run_from(
-        self,
-        x: Float[Array, "B L D"],
-        states: Any,
-        key: Key[Array, ""] | None = None,
-        sources: Any = None,
-    ) -> tuple[Float[Array, "B L D"], list[State]]:
-        """All blocks over a chunk that continues from the mixers' states."""
-        keys = jax.random.split(key, len(self.blocks)) if key is not None else None
-        after = []
-        for index, block in enumerate(self.blocks):
-            x, state = block.extend(
-                x,
-                states[index],
-                keys[index] if keys is not None else None,
-                sources[index] if sources is not None else None,
+        """All blocks over whole sequences or grids; and what is valid then."""
+        valid = None if valid is None else jnp.asarray(valid)
+        if self.rank > 1:
+            context = Context(valid, None, None, None, key)
+        else:
+            context = Context.of(
+                x.shape[0],
+                x.shape[1],
+                valid,
+                lengths=lengths,
+                position_range=self.position_range,
+                draw=None if key is None else draw_key(key),
+                key=key,
             )
+        states = [block.start(None, source, source_valid) for block in self.blocks]
+        x, _, context = self.run(x, states, context)
+        return x, context.valid
+
+    def run(
+        self, x: Float[Array, "B *L D"], states: list[BlockState], context: Context
+    ) -> tuple[Float[Array, "B *M D"], list[BlockState], Context]:
+        """The blocks one after the other over a chunk that comes after their states."""
+        x, count = observe("inputs", x), len(self.blocks)
+        keys = [None] * count if context.key is None else jax.random.split(context.key, count)
+        after = []
+        for index, (block, state, key) in enumerate(zip(self.blocks, states, keys, strict=True)):
+            run = block
+            if self.remat == "block" and not is_observed():
+                run = jax.checkpoint(lambda *given, block=block: block(*given))
+            with within(f"blocks.{index}"):
+                x, state, context = run(x, state, context._replace(key=key))
+                x = observe("outputs", x)
             after.append(state)
-        return x, after
+        return x, after, context
+
+    def check_spread(self, length: int) -> None:
+        """Raises ConfigError where spread positions end before a length."""
+        if self.position_range is not None and length > self.position_range:
+            raise ConfigError(
+                f"position_range={self.position_range} has fewer positions than the length "
+                f"{length} that is asked for; raise it, or take shorter sequences"
+            )
 
     def stack_cost(self, length: int, source_length: int = 0) -> Cost:
         """The forward cost of all blocks for one sequence, or a grid of so many positions."""
@@ -233,7 +274,7 @@ def _require_rank(mixer: Mixer, rank: int, scans: bool, path: str) -> None:
     if mixer.rank == 1:
         advice = (
             "set model.scan to 'rows' to read the grid as a sequence, or take a mixer on grids: "
-            f"convolution or local_attention with {rank} numbers in kernel, or attention "
+            f"convolution or neighbourhood_attention with {rank} numbers in kernel, or attention "
             "with positions='none'"
         )
     else:
@@ -252,7 +293,14 @@ def _not_causal(settings: Any, path: str) -> str:
     return f"{path}.kind={settings['kind']!r} sees later inputs; {why}: take a causal mixer"
 
 
-def pool(x: Float[Array, "B *L D"], mask: Mask, pooling: str) -> Float[Array, "B D"]:
+def draw_key(key: Key[Array, ""]) -> Key[Array, ""]:
+    """What draws positions, from the key that is split among the blocks."""
+    return jax.random.fold_in(key, DEEPEST)
+
+
+def pool(
+    x: Float[Array, "B *L D"], mask: Bool[AnyArray, "B *L"] | None, pooling: str
+) -> Float[Array, "B D"]:
     """The mean over real positions, or the last of them (in the order of rows)."""
     x = x.reshape(x.shape[0], -1, x.shape[-1])
     if mask is None:

@@ -82,7 +82,7 @@ MISTAKES = {
     ),
     "unknown task": (
         [CONFIG, "--config.task.kind=cpoy"],
-        "task.kind='cpoy' is not known; did you mean 'copy'? (known: adding, compression, copy, ",
+        "task.kind='cpoy' is not known; did you mean 'copy'? (known: ",
     ),
     "wrong type": (
         [CONFIG, "--config.train.steps=many"],

@@ -47,8 +47,9 @@ READERS = {
 WRITERS = {
     "gru": {"kind": "gru"},
     "convolution": {"kind": "convolution", "kernel": 3},
-    "attention": {"kind": "attention", "heads": 2},
-    "local-attention": {"kind": "local_attention", "kernel": 3, "heads": 2},
+    # Scaled by the length of the source, as nothing knows that of what will be written.
+    "attention": {"kind": "attention", "heads": 2, "rotary_scaling": "linear", "trained_length": 2},
+    "neighbourhood-attention": {"kind": "neighbourhood_attention", "kernel": 3, "heads": 2},
 }
 WAYS = {
     "summary": {"pooling": "last", "positions": "learned", "max_length": 10},
@@ -103,10 +104,13 @@ def previous(targets: np.ndarray, begin: int) -> np.ndarray:
 
 
 def check_writing(params, apply, start, extend):
-    """In pieces the scores are those of one call, and they depend on earlier targets alone."""
+    """In pieces the scores are those of one call, and they depend on earlier targets alone.
+
+    There is room for more than is written: it decides nothing.
+    """
     batch = batch_of()
     whole = np.asarray(apply(params, batch))
-    state = start(params, batch, 6)
+    state = start(params, batch, 9)
     tokens, outputs = previous(batch.targets, 6), []
     for piece in np.split(tokens, [1, 2, 4], axis=1):
         output, state = extend(params, piece, state)
@@ -232,7 +236,7 @@ REFUSED = {
     "strided-decoder": (
         SPEC,
         {"decoder": stack("convolution", stride=2)},
-        "model.decoder.mixers.one.kind='convolution' sees later inputs",
+        "model.decoder.mixers.one.stride=2 leaves fewer outputs than positions",
     ),
     "unknown-key": (SPEC, {"decoder": GRU | {"dept": 1}}, "model.decoder.dept=1 is never read"),
     "block": (
@@ -323,7 +327,7 @@ def test_what_only_shows_while_tracing_is_refused_at_once():
     learned = {"positions": "learned", "max_length": 4}
     with pytest.raises(ConfigError, match=r"model\.max_length=4 is below the length 5"):
         experiment({"kind": "reverse"}, 4, **learned)
-    assert experiment({"kind": "reverse"}, 3, **learned).model.causal
+    assert experiment({"kind": "reverse"}, 3, **learned).model.facts.longest == 4
 
 
 def test_state_can_be_carried_through_a_loop():
@@ -331,5 +335,6 @@ def test_state_can_be_carried_through_a_loop():
     params = jax.eval_shape(model.init, jax.random.key(0))
     state = jax.eval_shape(lambda p: model.start(p, batch_of(), 6), params)
     token = jax.ShapeDtypeStruct((3, 1), jnp.int32)
+    state = jax.eval_shape(model.extend, params, token, state)[1]
     assert jax.eval_shape(model.extend, params, token, state)[1] == state
     assert {leaf.shape[0] for leaf in jax.tree.leaves(state)} == {3}

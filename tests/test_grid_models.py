@@ -174,7 +174,7 @@ def test_positions_on_a_plane_tell_every_place_apart(positions):
 
 
 @pytest.mark.parametrize(
-    "mixer", [CONVOLUTION, CONVOLUTION | {"kind": "local_attention", "heads": 2}]
+    "mixer", [CONVOLUTION, CONVOLUTION | {"kind": "neighbourhood_attention", "heads": 2}]
 )
 def test_a_strided_model_pools_what_is_real(mixer):
     model = build(PLANE, mixer | {"stride": 2})

@@ -1,4 +1,4 @@
-"""How the package is built: what may import what, and how long files get."""
+"""How the package is built: what may import what, and how long files and functions get."""
 
 import ast
 from functools import cache
@@ -14,6 +14,7 @@ ORDER = (
     ("seqmodels.tasks",),
     ("seqmodels.block",),
     ("seqmodels.stack",),
+    ("seqmodels.state",),
     ("seqmodels.encoder_decoder",),
     ("seqmodels.model",),
     ("seqmodels.training",),
@@ -35,7 +36,7 @@ ORDER = (
 imports only such as stand there too, or in the first two rows."""
 BESIDE = 1
 """The row up to which what is in none may import."""
-LONGEST_FILE = 350
+LONGEST_FILE, LONGEST_FUNCTION = 350, 80
 
 
 @cache
@@ -108,3 +109,14 @@ def test_no_file_is_long():
     }
     long = {module: length for module, length in lengths.items() if length > LONGEST_FILE}
     assert long == {}, f"more than {LONGEST_FILE} lines: a file holds one thing"
+
+
+def test_no_function_is_long():
+    long = [
+        f"{module}.{node.name} has {length} lines"
+        for module, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := (node.end_lineno or 0) - node.lineno + 1) > LONGEST_FUNCTION
+    ]
+    assert long == [], f"more than {LONGEST_FUNCTION} lines: a function does one thing"

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqmodels.errors import ParameterError
 from seqmodels.flops import matmul_flops
 from seqmodels.model import build_model
 from seqmodels.presets import PRESETS, preset
@@ -280,18 +281,38 @@ EXTENDED |= {
 def check_extend(name: str) -> None:
     """Pieces of a sequence get the scores that they have in the whole."""
     model, params, apply = build(EXTENDED[name])
-    assert model.causal
+    assert model.facts.streams
     extend = jax.jit(model.extend)
     inputs = tokens(2, LENGTH)
-    state = model.initial_state(2, LENGTH)
+    state = model.start(params, 2, LENGTH)
     pieces = np.split(inputs, [1, 2, (LENGTH + 2) // 2], axis=1)  # of two lengths: two programs
     scores = []
     for piece in pieces:
         some, state = extend(params, piece, state)
         scores.append(some)
-    np.testing.assert_array_equal(state["length"], [LENGTH, LENGTH])
+    np.testing.assert_array_equal(state["count"], [LENGTH, LENGTH])
     expected = apply(params, batch(inputs))
     np.testing.assert_allclose(np.concatenate(scores, axis=1), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_past_its_room_a_cache_ends_and_a_recurrence_does_not():
+    """An error where the numbers are at hand; within a program no scores but NaN."""
+    model, params, _ = build(EXTENDED["hybrid"])
+    inputs = tokens(2, 8)
+    extend = jax.jit(model.extend)
+    few = np.arange(8)[None] < np.array([[3], [5]])
+    _, state = extend(params, inputs, model.start(params, 2, 8), few)
+    scores, after = extend(params, inputs[:, :4], state)
+    np.testing.assert_array_equal(np.isnan(scores).any(axis=2), [[False] * 4, [False] * 3 + [True]])
+    np.testing.assert_array_equal(after["count"], [7, 9])
+    with pytest.raises(ParameterError, match="room for 8 positions can't go on to 9; start one"):
+        model.extend(params, inputs[:, :4], state)
+    with pytest.raises(ParameterError, match="room for 7 positions can't go on to 8"):
+        jax.eval_shape(model.extend, params, inputs, model.start(params, 2, 7))
+    endless, params, _ = build(EXTENDED["gru"])
+    extend = jax.jit(endless.extend)
+    _, state = extend(params, inputs, endless.start(params, 2, 1))
+    assert np.isfinite(extend(params, inputs, state)[0]).all()
 
 
 OF_EACH_KIND = ("sinusoidal", "transformer", "neighbourhood", "tcn")
@@ -307,5 +328,5 @@ def test_extend_in_pieces_equals_apply(name):
 
 def test_a_model_with_a_mixer_that_sees_both_sides_is_not_causal():
     spec = MANY_TO_MANY._replace(causal=False)
-    assert not build_model(section(SET), spec).causal
-    assert build_model(section(SET | {"causal": True}), spec).causal
+    assert not build_model(section(SET), spec).facts.causal
+    assert build_model(section(SET | {"causal": True}), spec).facts.causal

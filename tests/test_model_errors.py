@@ -1,14 +1,17 @@
 """What a model section may not say, and the one line that says so."""
 
+import jax
 import pytest
 
 from seqmodels.errors import ConfigError
+from seqmodels.mixers import MIXERS
 from seqmodels.model import build_model
 from seqmodels.tasks.base import TaskSpec
 
 MANY_TO_MANY = TaskSpec("many-to-many", "tokens", 11, 11, True, "loss", False)
 MANY_TO_ONE = MANY_TO_MANY._replace(shape="many-to-one")
 FEATURES = MANY_TO_MANY._replace(inputs="features")
+KINDS = ", ".join(sorted(MIXERS))
 
 
 def section(**changes):
@@ -43,13 +46,11 @@ ERRORS = {
     ),
     "kind": (
         one(kind="lstn"),
-        "model.mixers.mixer.kind='lstn' is not known; did you mean 'lstm'? "
-        "(known: attention, bidirectional, convolution, gru, local_attention, lstm, rnn)",
+        f"model.mixers.mixer.kind='lstn' is not known; did you mean 'lstm'? (known: {KINDS})",
     ),
     "no-kind": (
         one(),
-        "model.mixers.mixer.kind=None is not known; "
-        "known: attention, bidirectional, convolution, gru, local_attention, lstm, rnn",
+        f"model.mixers.mixer.kind=None is not known; known: {KINDS}",
     ),
     "mixer-key": (
         one(kind="attention", windw=5),
@@ -97,6 +98,17 @@ ERRORS = {
         one(kind="convolution", causal=False),
         "model.mixers.mixer.causal=False: the task's outputs may depend on earlier inputs "
         "alone; set it to True",
+    ),
+    "two-ranges": (
+        {
+            "pattern": ("mixer", "other"),
+            "mixers": {
+                name: {"kind": "attention", "position_range": below}
+                for name, below in (("mixer", 9), ("other", 12))
+            },
+        },
+        "model.position_range=[9, 12]: all mixers of a model spread positions over one range; "
+        "set it to one value",
     ),
     "width": ({"width": -8}, "model.width=-8 is below 1"),
     "width-type": ({"width": 8.5}, "model.width=8.5: SequenceSettings wants int"),
@@ -164,8 +176,8 @@ ERRORS = {
         {"dropuot": 0.1},
         "model.dropuot=0.1 is never read by SequenceSettings; did you mean 'dropout'? "
         "(known: blocks, depth, dropout, dtype, max_length, mixers, mlp, mlp_expansion, norm, "
-        "norm_position, patch, pattern, pooling, positions, residual, scan, tied_embeddings, "
-        "width)",
+        "norm_position, patch, pattern, pooling, positions, remat, residual, scan, "
+        "tied_embeddings, width)",
     ),
 }
 
@@ -218,5 +230,5 @@ def test_learned_positions_end():
     assert str(raised.value) == message
     model = build_model(config, MANY_TO_MANY, length=10)
     with pytest.raises(ConfigError) as raised:
-        model.initial_state(1, 11)
+        model.start(jax.eval_shape(model.init, jax.random.key(0)), 1, 11)
     assert str(raised.value) == message

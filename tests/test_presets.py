@@ -27,7 +27,7 @@ def test_causal_decides_for_every_mixer(name, causal):
             preset(name, **sizes)
         return
     recurrent = name in ("rnn", "lstm", "gru")
-    assert build_model(preset(name, **sizes), DIGITS).causal == (causal or recurrent)
+    assert build_model(preset(name, **sizes), DIGITS).facts.causal == (causal or recurrent)
 
 
 def test_dilations_double():

@@ -59,27 +59,3 @@ def test_make_targets_exist():
     targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
     named = set(re.findall(r"`make ([a-z-]+)", README + CONTRIBUTING))
     assert named <= targets
-
-
-def test_guides_examples_work():
-    """A mixer written from CONTRIBUTING.md's text runs as it stands."""
-    mixer, _ = (
-        re.sub(r"^   ", "", block, flags=re.MULTILINE)
-        for block in re.findall(r"   ```python\n(.*?)   ```", CONTRIBUTING, flags=re.DOTALL)
-    )
-    names: dict = {}
-    exec(
-        "import jax, numpy as np\nimport jax.numpy as jnp\nfrom flax import nnx\n"
-        "from seqmodels.mixers import Cost\nfrom seqmodels.parameters import parameter\n"
-        f"{mixer}",
-        names,
-    )
-    import jax
-    import jax.numpy as jnp
-    from flax import nnx
-
-    average = names["ExponentialAverage"](8, rngs=nnx.Rngs(0))
-    x = jax.random.normal(jax.random.key(1), (2, 9, 8))
-    first, state = average.extend(x[:, :4], average.initial_state(2, 9))
-    rest, _ = average.extend(x[:, 4:], state)
-    assert jnp.allclose(average(x), jnp.concatenate([first, rest], axis=1), atol=1e-6)

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from seqmodels.config import load_config
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.evaluation.lengths import Asked, _check, read_lengths
 from seqmodels.evaluation.runs import LoadedRun
-from seqmodels.generation.run import Choice, _continue_text
+from seqmodels.generation.run import Choice, _continue_text, generate
 from seqmodels.model import build_model
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import Batch, TaskSpec
@@ -164,7 +165,12 @@ def test_what_is_longer_than_learned_positions_is_refused_wherever_it_is_read():
     with pytest.raises(ConfigError, match=message):
         scored.apply(params, batch)
     with pytest.raises(ConfigError, match=message):
-        scored.initial_state(1, 7)
+        scored.start(params, 1, 7)
+    run = loaded(build_experiment(tiny_config())._replace(model=scored))._replace(params=params)
+    with pytest.raises(ConfigError, match="--lengths: " + message):
+        _check(run, Asked("test", (7,), chunk=4))
+    with pytest.raises(ConfigError, match=message):
+        generate(scored, params, jnp.asarray(tokens[:, :3]), 4, Choice(), jax.random.key(0))
     writer = build_model(LEARNED | {"encoder": GRU, "decoder": GRU, "pooling": "mean"}, READS)
     params = writer.init(jax.random.key(0))
     short = batch._replace(targets=tokens[:, :4], weights=np.ones((1, 4), np.float32))

@@ -1,6 +1,7 @@
 """Scores against the length: how far does a trained model go?"""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -164,6 +165,8 @@ def _check(run: LoadedRun, asked: Asked) -> None:
             batch = task.batch(asked.split, 0, 1, length)
             if asked.chunk is None:
                 jax.eval_shape(model.apply, run.params, pad(batch, _bucket(run, asked, length)))
+            else:
+                jax.eval_shape(partial(model.start, batch=1, room=length), run.params)
         except UserError as error:
             raise type(error)(f"--lengths: {error}") from None
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqmodels.arrays import AnyArray, Array, Float, Params
+from seqmodels.arrays import AnyArray, Array, Float, Int, Params
 from seqmodels.errors import UserError
 from seqmodels.model import Model
 from seqmodels.tasks.base import Batch, Metrics, Task
@@ -56,7 +56,8 @@ def chunked_scorer(
     """Scores sequences ``chunk`` positions at a time, from the state that the last chunk left.
 
     Memory is that of a chunk and of the state. The result is that of :func:`whole_scorer`. One
-    program serves all lengths where the state has the same size for all of them.
+    program serves all lengths where the state has the same size for all of them: two programs, as
+    the first chunk is read as a whole.
 
     Raises:
       UserError: the model can't be continued from a state to the same scores.
@@ -64,16 +65,15 @@ def chunked_scorer(
     require_streaming(model)
 
     @jax.jit
-    def collect(params, inputs, state, places, collected):
-        scores, state = model.extend(params, inputs, state)
+    def collect(params, inputs, valid, state, places, collected):
         inside = (places >= 0) & (places < inputs.shape[1])
         nearest = jnp.clip(places, 0, inputs.shape[1] - 1)
-        here = jnp.take_along_axis(scores, nearest[:, :, None], axis=1)
+        here, state = model.extend(params, inputs, state, valid, scored=nearest)
         return jnp.where(inside[:, :, None], here, collected), state
 
     @jax.jit
-    def follow(params, batch, state):
-        outputs, state = model.extend(params, batch.inputs, state)
+    def follow(params, batch, valid, state):
+        outputs, state = model.extend(params, batch.inputs, state, valid)
         return _scores(task, outputs, batch, by_target), state
 
     finish = jax.jit(lambda outputs, batch: _scores(task, outputs, batch, by_target))
@@ -81,8 +81,12 @@ def chunked_scorer(
     def run(params: Params, batch: Batch) -> Scores:
         rows, length = batch.inputs.shape[:2]
         count = -(-length // chunk)
-        places = _labelled_places(batch)
-        state = jax.device_put(model.initial_state(rows, count * chunk), by_row(mesh))
+        lengths = _lengths(batch)
+        places = _labelled_places(batch, lengths)
+        valid = np.arange(count * chunk)[None] < lengths[:, None]
+        # Room for whole chunks, so that fewer programs serve all lengths, where a model has it.
+        room = max(length, min(count * chunk, model.facts.longest or count * chunk))
+        state = jax.device_put(model.start(params, rows, room, lengths), by_row(mesh))
         parts = []
         collected: Any = None
         if places is not None:
@@ -90,16 +94,17 @@ def chunked_scorer(
             collected = jax.device_put(empty, by_row(mesh))
         for index in range(count):
             window = slice(index * chunk, (index + 1) * chunk)
+            real = jax.device_put(valid[:, window], by_row(mesh))
             if places is None:
                 part = put_batch(jax.tree.map(partial(_cut, window=window), batch), mesh)
-                scores, state = traced_under(mesh, follow)(params, part, state)
+                scores, state = traced_under(mesh, follow)(params, part, real, state)
                 parts.append(jax.device_get(scores))
             else:
                 inputs, here = jax.device_put(
                     (_cut(batch.inputs, window), places - window.start), by_row(mesh)
                 )
                 collected, state = traced_under(mesh, collect)(
-                    params, inputs, state, here, collected
+                    params, inputs, real, state, here, collected
                 )
         if places is None:
             return _joined(parts, length)
@@ -113,7 +118,7 @@ def chunked_scorer(
 
 def require_streaming(model: Model) -> None:
     """Raises UserError where scores in chunks would not be those of whole sequences."""
-    if not model.streams:
+    if not model.facts.streams:
         raise UserError(
             "--stream carries a state from chunk to chunk; that takes causal mixers on a sequence, "
             "scores at each position or at the last (model.pooling='last'), and a task that reads: "
@@ -127,14 +132,19 @@ def _scores(task: Task, outputs: Array, batch: Batch, by_target: bool) -> Scores
     return Scores(row_metrics(task, outputs, batch), targets)
 
 
-def _labelled_places(batch: Batch) -> np.ndarray | None:
+def _lengths(batch: Batch) -> Int[np.ndarray, "B"]:
+    """How long the rows are."""
+    if batch.mask is None:
+        return np.full(len(batch.inputs), batch.inputs.shape[1], np.int32)
+    mask = np.asarray(batch.mask)
+    lengths = mask.sum(axis=1, dtype=np.int32)
+    if (mask != (np.arange(mask.shape[1])[None] < lengths[:, None])).any():
+        raise UserError("--stream reads sequences that are padded at their end; leave it out")
+    return lengths
+
+
+def _labelled_places(batch: Batch, lengths: Int[np.ndarray, "B"]) -> np.ndarray | None:
     """The positions whose scores count, [B, P]; None where all do."""
-    lengths = np.full(len(batch.inputs), batch.inputs.shape[1])
-    if batch.mask is not None:
-        mask = np.asarray(batch.mask)
-        lengths = mask.sum(axis=1)
-        if (mask != (np.arange(mask.shape[1])[None] < lengths[:, None])).any():
-            raise UserError("--stream reads sequences that are padded at their end; leave it out")
     if batch.positions is not None:
         return np.asarray(batch.positions)
     return lengths[:, None] - 1 if batch.targets.ndim == 1 else None

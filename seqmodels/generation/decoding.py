@@ -55,6 +55,7 @@ def decode(
     sampling: Sampling,
     key: Key[Array, ""],
     end: int | None = None,
+    valid: Bool[AnyArray, "B L"] | None = None,
 ) -> Int[Array, "B M"]:
     """Writes ``count`` tokens after what was read.
 
@@ -68,15 +69,16 @@ def decode(
       key: the random key.
       end: the token after which a row is over: the rest of it is filled with this token. None
         where every row has ``count`` tokens.
+      valid: where ``first`` is no padding, which comes last in each row; None where it has none.
     """
     require(count >= 1, f"count={count} is below 1")
-    return _decode(model.extend, count, sampling.check(), end, params, state, first, key)
+    return _decode(model.extend, count, sampling.check(), end, params, state, first, key, valid)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _decode(extend, count, sampling, end, params, state, first, key):
+def _decode(extend, count, sampling, end, params, state, first, key, valid):
     keys = jax.random.split(key, count)
-    scores, state = extend(params, first, state)
+    scores, state = _read(extend, params, first, state, valid)
     token = sample(scores[:, -1], sampling, keys[0])
     tokens = jnp.full((token.shape[0], count), 0 if end is None else end, jnp.int32)
     tokens = tokens.at[:, 0].set(token)
@@ -148,6 +150,7 @@ def beam_search(
     beams: int,
     length_penalty: float = 1.0,
     end: int | None = None,
+    valid: Bool[AnyArray, "B L"] | None = None,
 ) -> Beams:
     """Searches for likely sequences of up to ``count`` tokens, several at a time.
 
@@ -164,6 +167,7 @@ def beam_search(
       beams: how many sequences a row keeps.
       length_penalty: the exponent; 0 compares log-probabilities, and favours short sequences.
       end: the token after which a sequence is over; None where all have ``count`` tokens.
+      valid: where ``first`` is no padding, which comes last in each row; None where it has none.
     """
     require(count >= 1, f"count={count} is below 1")
     require(beams >= 1, f"beams={beams} is below 1")
@@ -171,13 +175,15 @@ def beam_search(
         0 <= length_penalty < math.inf,
         f"length_penalty={length_penalty} is not at least 0 and finite",
     )
-    return _beam_search(model.extend, count, beams, length_penalty, end, params, state, first)
+    return _beam_search(
+        model.extend, count, beams, length_penalty, end, params, state, first, valid
+    )
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
-def _beam_search(extend, count, beams, length_penalty, end, params, state, first):
+def _beam_search(extend, count, beams, length_penalty, end, params, state, first, valid):
     rows = first.shape[0]
-    scores, state = extend(params, first, state)
+    scores, state = _read(extend, params, first, state, valid)
     V = scores.shape[-1]
     state = jax.tree.map(lambda x: jnp.repeat(x, beams, axis=0), state)
 
@@ -239,6 +245,13 @@ def begin(
 @partial(jax.jit, static_argnums=(0, 1))
 def _start(start, count, params, batch):
     return start(params, batch, count)
+
+
+def _read(extend, params, first, state, valid):
+    """The scores [B, 1, V] after what is read before the first token is written."""
+    rows, length = first.shape
+    last = jnp.full((rows,), length) if valid is None else jnp.sum(jnp.asarray(valid), axis=1)
+    return extend(params, first, state, valid, scored=last[:, None] - 1)
 
 
 def _ends(token: Int[Array, "*B"], end: int | None) -> Bool[Array, "*B"]:

@@ -47,8 +47,8 @@ def generate(
 ) -> Int[Array, "B M"]:
     """Writes ``count`` tokens after each prompt.
 
-    The prompt goes through ``extend`` in one chunk and each new token by itself, so a
-    token costs what the mixers' state costs and not the whole sequence again.
+    The prompt is read as a whole and each new token by itself, so a token costs what the mixers'
+    state costs and not the whole sequence again.
 
     Args:
       model: a causal model whose outputs score the next token.
@@ -58,7 +58,7 @@ def generate(
       choice: how they are chosen.
       key: the random key.
     """
-    state = model.initial_state(prompt.shape[0], prompt.shape[1] + count)
+    state = model.start(params, prompt.shape[0], prompt.shape[1] + count)
     return _write(model, params, state, prompt, count, choice, key, None)
 
 
@@ -155,11 +155,8 @@ def _continue_text(
 ) -> str:
     start = prompt.encode() or b"\n"
     rows, room = choice.beams or 1, len(start) + count
-    state = jax.eval_shape(lambda: run.experiment.model.initial_state(rows, room))
-    held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-    require_bytes(
-        held + 4 * rows * room, machine_bytes(), f"the state and {room:,} tokens", "write fewer"
-    )
+    held = rows * (run.experiment.model.cost(room).state_bytes + 4 * room)
+    require_bytes(held, machine_bytes(), f"the state and {room:,} tokens", "write fewer")
     tokens = generate(
         run.experiment.model,
         jax.device_put(run.params, jax.devices()[0]),  # one row: nothing to share

@@ -1,14 +1,14 @@
 """Mixers: the layers that move information along the sequence.
 
-A new mixer is a class that follows :class:`seqmodels.mixers.base.Mixer`, and a line here.
+A new mixer is a subclass of :class:`seqmodels.mixers.base.Mixer`, and a line here.
 """
 
 from seqmodels.mixers.attention import Attention
-from seqmodels.mixers.base import MIXERS, Cost, Mixer
+from seqmodels.mixers.base import MIXERS, Context, Cost, Mixer, Room
 from seqmodels.mixers.bidirectional import Bidirectional
 from seqmodels.mixers.convolution import Convolution
 from seqmodels.mixers.cross_attention import CrossAttention
-from seqmodels.mixers.local_attention import LocalAttention
+from seqmodels.mixers.neighbourhood_attention import NeighbourhoodAttention
 from seqmodels.mixers.rnn import GRU, LSTM, RNN
 
 MIXERS |= {
@@ -17,7 +17,7 @@ MIXERS |= {
     "gru": GRU,
     "bidirectional": Bidirectional,
     "convolution": Convolution,
-    "local_attention": LocalAttention,
+    "neighbourhood_attention": NeighbourhoodAttention,
     "attention": Attention,
 }
 
@@ -28,9 +28,11 @@ __all__ = [
     "RNN",
     "Attention",
     "Bidirectional",
+    "Context",
     "Convolution",
     "Cost",
     "CrossAttention",
-    "LocalAttention",
     "Mixer",
+    "NeighbourhoodAttention",
+    "Room",
 ]

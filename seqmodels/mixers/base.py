@@ -1,8 +1,15 @@
 """What a mixer is: the only part in which the models differ."""
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
-from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from seqmodels.arrays import AnyArray, Array, Bool, Float, Int, Key, State
+from seqmodels.ops.positions import draw_positions, spread_positions
 
 
 class Cost(NamedTuple):
@@ -24,43 +31,171 @@ class Cost(NamedTuple):
         )
 
 
-@runtime_checkable
-class Mixer(Protocol):
+@partial(jax.tree_util.register_dataclass, data_fields=(), meta_fields=("positions",))
+@dataclass(frozen=True)
+class Room:
+    """The state before the first position: nothing is read yet, and so many positions may be.
+
+    It has no leaves. The number stands in the tree's structure, so it is known while tracing:
+    what is read first goes through the forms for whole sequences.
+    """
+
+    positions: int
+
+
+class Context(NamedTuple):
+    """What a mixer knows of the positions in x beside their features.
+
+    A model makes it once for all its layers. Without a state padding may lie anywhere and holds its
+    place; with one, valid positions come first, and a row's state advances by as many.
+    """
+
+    valid: Bool[Array, "B *L"] | None
+    """True at real positions, False in padding; None where all are real."""
+    positions: Int[Array, "#B L"] | None
+    """Each position's place in its sequence, counted on from the state's; None on a grid."""
+    spread: Int[Array, "#B L"] | None
+    """Places among ``position_range``, further apart than ``positions``; None where no mixer sets
+    that."""
+    lengths: Int[Array, "B"] | None
+    """How many positions each row has in all, those that are still to come too; None on a grid."""
+    key: Key[Array, ""] | None
+    """For dropout; None where nothing is dropped."""
+
+    @classmethod
+    def of(
+        cls,
+        rows: int,
+        length: int,
+        valid: Bool[AnyArray, "B L"] | None = None,
+        *,
+        count: int | Int[AnyArray, "B"] = 0,
+        lengths: Int[Array, "B"] | None = None,
+        position_range: int | None = None,
+        draw: Key[Array, ""] | None = None,
+        key: Key[Array, ""] | None = None,
+    ) -> "Context":
+        """That of whole sequences, or of a chunk after ``count`` positions.
+
+        ``lengths`` are what ``valid`` says unless they are given. ``draw`` draws the spread
+        positions of whole sequences; without it they are spread evenly.
+        """
+        valid = None if valid is None else jnp.asarray(valid)
+        if lengths is None:
+            full = jnp.full((rows,), length, jnp.int32)
+            lengths = full if valid is None else jnp.sum(valid, axis=1, dtype=jnp.int32)
+        positions = jnp.reshape(jnp.asarray(count), (-1, 1)) + jnp.arange(length)[None]
+        spread = None
+        if position_range is not None and draw is not None:
+            spread = draw_positions(length, position_range, lengths, draw, valid)
+        elif position_range is not None:
+            spread = spread_positions(positions, position_range, lengths)
+        return cls(valid, positions, spread, lengths, key)
+
+    def coarser(self, valid: Bool[Array, "B *M"] | None, stride: int) -> "Context":
+        """That of the windows of ``stride`` positions, of which each has become one.
+
+        They are counted anew, and each is spread as its first position was.
+        """
+        if self.positions is None or self.lengths is None:
+            return self._replace(valid=valid)
+        spread = None if self.spread is None else self.spread[:, ::stride]
+        left = -(-self.positions.shape[1] // stride)
+        lengths = -(-self.lengths // stride)
+        return self._replace(
+            valid=valid, positions=self.positions[:, :left], spread=spread, lengths=lengths
+        )
+
+    def flipped(self) -> "Context":
+        """That of the sequences from their last position to their first."""
+        valid = None if self.valid is None else jnp.flip(self.valid, 1)
+        spread = None if self.spread is None else self.spread[:, -1:] - jnp.flip(self.spread, 1)
+        return self._replace(valid=valid, spread=spread)
+
+
+class Mixer(nnx.Module):
     """Mixes information between the positions of a sequence.
 
     The constructor takes the width D first, then its own settings, then ``rngs``;
     its signature is the schema of its config section. Parameters are float32;
     computation follows the dtype of x. Padding never changes a valid position's
-    result.
+    result, and a sequence may be split anywhere.
     """
 
-    causal: bool
-    """Whether an output depends only on its own and earlier positions: it then has a state."""
-    rank: int | None
+    rank: int | None = 1
     """How many axes its inputs' positions have, ``*L``; None for any number of them."""
-    stride: int
-    """How many positions of each axis become one output; 1 keeps them. Above 1 it has no state."""
+    stride: int = 1
+    """How many positions of each axis become one output; 1 keeps them."""
+    causal: bool = False
+    """Whether an output sees nothing later; on a grid, on the first axis."""
+    position_range: int | None = None
+    """Among how many positions it wants a sequence's spread; None where it counts them."""
+    longest: int | None = None
+    """The longest sequence that it can serve; None for any."""
+    convolved: tuple[str, ...] = ()
+    """Its projections that take the block's short convolution."""
+    state_letters: Any = None
+    """The axes of each leaf of its state, such as "B D"; L is what there must be room for."""
 
-    def __call__(
-        self,
-        x: Float[Array, "B *L D"],
-        mask: Bool[AnyArray, "B *L"] | None = None,
-        key: Key[Array, ""] | None = None,
-    ) -> Float[Array, "B *M D"]:
-        """Mixes whole sequences or grids; mask is True at real positions. M = ceil(L / stride)."""
-        ...
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if vars(cls).get("has_state") is True and cls.causal is False:
+            raise TypeError(
+                f"{cls.__name__}.has_state=True with causal=False: what sees later positions can't "
+                "go on from a state; set one of them otherwise"
+            )
 
-    def initial_state(self, batch_size: int, max_length: int) -> State:
-        """The state before the first position, for at most max_length positions."""
-        ...
+    @property
+    def has_state(self) -> bool:
+        """Whether it can go on from a state: causal on one axis, an output for each input."""
+        return self.causal and self.stride == 1 and self.rank in (None, 1)
 
-    def extend(self, x: Float[Array, "B L D"], state: State) -> tuple[Float[Array, "B L D"], State]:
-        """Continues from a state by a chunk of any length, as one call on the whole would."""
-        ...
+    def mix(
+        self, x: Float[Array, "B *L D"], state: State | None, context: Context
+    ) -> tuple[Float[Array, "B *M D"], State | None]:
+        """Mixes a chunk of any length that comes after a state, and the state after it.
+
+        ``state`` is None for whole sequences or grids whose state nobody wants, and None comes
+        back; :class:`Room` before the first chunk; else what the last call returned. Without one
+        there may be fewer outputs, M = ceil(L / stride).
+        """
+        raise NotImplementedError
+
+    def initial_state(self, batch_size: int, room: int) -> State:
+        """The state before the first of at most ``room`` positions: rows first, in float32."""
+        raise TypeError(f"{type(self).__name__} has no state to go on from")
 
     def cost(self, length: int) -> Cost:
         """The forward cost of one sequence."""
-        ...
+        raise NotImplementedError
+
+    def __call__(
+        self, x: Float[Array, "B *L D"], context: Context | None = None
+    ) -> Float[Array, "B *M D"]:
+        """Mixes whole sequences or grids; without a context nothing of them is padding."""
+        if context is None:
+            context = self.context(x)
+        return self.mix(x, None, context)[0]
+
+    def extend(
+        self, x: Float[Array, "B L D"], state: State, context: Context
+    ) -> tuple[Float[Array, "B L D"], State]:
+        """Goes on from a state by a chunk of any length, as one call on the whole would."""
+        if not self.has_state:
+            raise TypeError(
+                f"{type(self).__name__} can't go on from a state: that takes a causal mixer on one "
+                "axis that keeps every position"
+            )
+        return self.mix(x, state, context)  # type: ignore[return-value]
+
+    def context(
+        self, x: Float[Array, "B *L D"], valid: Bool[AnyArray, "B *L"] | None = None
+    ) -> Context:
+        """What whole sequences or grids are to it by themselves."""
+        if x.ndim > 3:
+            valid = None if valid is None else jnp.asarray(valid)
+            return Context(valid, None, None, None, None)
+        return Context.of(x.shape[0], x.shape[1], valid, position_range=self.position_range)
 
 
 MIXERS: dict[str, type[Any]] = {}

@@ -4,15 +4,15 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
+from seqmodels.arrays import Array, Float, State
 from seqmodels.config import Section, construct_kind
 from seqmodels.errors import ConfigError, ParameterError, require
 from seqmodels.layers import Linear
-from seqmodels.mixers.base import MIXERS, Cost, Mixer
-from seqmodels.mixers.recording import flipped_attention
+from seqmodels.mixers.base import MIXERS, Context, Cost, Mixer
+from seqmodels.observing import within
 
 
-class Bidirectional(nnx.Module):
+class Bidirectional(Mixer):
     """One causal mixer from left to right, one from right to left, and a projection of both.
 
     ``y = W [forward(x), backward(x)]`` (Schuster and Paliwal 1997): every output depends on
@@ -24,41 +24,29 @@ class Bidirectional(nnx.Module):
       rngs: the source of the initial weights.
     """
 
-    causal = False
-    rank = 1
-    stride = 1
-
     def __init__(self, width: int, mixer: Section, *, rngs: nnx.Rngs):
         self.forward = _construct(mixer, width, rngs)
         self.backward = _construct(mixer, width, rngs)
         require(
-            self.forward.causal and self.forward.rank in (None, 1),
+            self.forward.has_state,
             f"mixer.kind={dict(mixer.items())['kind']!r} has no direction; it takes a causal "
             "mixer on one axis, such as 'lstm'",
         )
         self.outputs = Linear({"directions": 2, "D": width}, {"D": width}, rngs=rngs)
+        self.position_range = self.forward.position_range
+        self.longest = self.forward.longest
 
-    def __call__(
-        self,
-        x: Float[Array, "B L D"],
-        mask: Bool[AnyArray, "B L"] | None = None,
-        key: Key[Array, ""] | None = None,
-    ) -> Float[Array, "B L D"]:
-        """Mixes whole sequences."""
-        keys = (None, None) if key is None else jax.random.split(key)
-        reversed_mask = None if mask is None else jnp.flip(mask, 1)
-        ahead = self.forward(x, mask, keys[0])
-        with flipped_attention():
-            back = jnp.flip(self.backward(jnp.flip(x, 1), reversed_mask, keys[1]), 1)
-        return self.outputs(jnp.stack([ahead, back], axis=-2))
-
-    def initial_state(self, batch_size: int, max_length: int) -> State:
-        """Nothing: an output depends on what comes later."""
-        raise TypeError("a bidirectional mixer has no state to continue from")
-
-    def extend(self, x: Float[Array, "B L D"], state: State) -> tuple[Float[Array, "B L D"], State]:
-        """Not possible: an output depends on what comes later."""
-        raise TypeError("a bidirectional mixer can't continue from a state")
+    def mix(
+        self, x: Float[Array, "B L D"], state: State | None, context: Context
+    ) -> tuple[Float[Array, "B L D"], None]:
+        """Mixes whole sequences: the second mixer reads them from their end."""
+        assert state is None
+        keys = (None, None) if context.key is None else jax.random.split(context.key)
+        with within("forward"):
+            ahead = self.forward(x, context._replace(key=keys[0]))
+        with within("backward"):  # what is observed there lies on the flipped sequence
+            back = self.backward(jnp.flip(x, 1), context.flipped()._replace(key=keys[1]))
+        return self.outputs(jnp.stack([ahead, jnp.flip(back, 1)], axis=-2)), None
 
     def cost(self, length: int) -> Cost:
         """Two mixers beside each other, and a product of [2D] with [2D, D] a position."""

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from seqmodels.arrays import Array, Bool, Float, Key, State
+from seqmodels.arrays import Array, Float, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear
-from seqmodels.mixers.base import Cost
+from seqmodels.mixers.base import Context, Cost, Room
+from seqmodels.mixers.cache import keep_last, put_before
 from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.ops.convolution import convolution, depthwise_convolution
 from seqmodels.parameters import Whole
@@ -80,27 +81,26 @@ class Convolution(ExtentMixer):
             self.gate_bias = bias.cut((width,), "D", decays=False)
         self.outputs = Linear({"D": width}, {"D": width}, rngs=rngs)
 
-    def __call__(
-        self,
-        x: Float[Array, "B *L D"],
-        mask: Bool[Array, "B *L"] | None = None,
-        key: Key[Array, ""] | None = None,
-    ) -> Float[Array, "B *M D"]:
-        """Convolves whole sequences or grids."""
-        del key
-        if mask is not None:
-            x = jnp.where(mask[..., None], x, jnp.zeros((), x.dtype))
-        return self._apply(jnp.pad(x, ((0, 0), *self.extent.edges(), (0, 0))))
+    state_letters = "B W D"
 
-    def initial_state(self, batch_size: int, max_length: int) -> State:
+    def mix(
+        self, x: Float[Array, "B *L D"], state: State | None, context: Context
+    ) -> tuple[Float[Array, "B *M D"], State | None]:
+        """Convolves whole sequences or grids, or a chunk after the inputs kept in the state."""
+        if state is None:
+            if context.valid is not None:
+                x = jnp.where(context.valid[..., None], x, jnp.zeros((), x.dtype))
+            return self._apply(jnp.pad(x, ((0, 0), *self.extent.edges(), (0, 0)))), None
+        (reach,) = self.extent.reach()
+        kept = None if isinstance(state, Room) else state
+        seen = put_before(kept, x, reach)
+        after = keep_last(seen, reach, context.valid)
+        return self._apply(seen), after if kept is None else after.astype(kept.dtype)
+
+    def initial_state(self, batch_size: int, room: int) -> State:
         """The inputs that the kernel still sees: zeros [B, reach, D]."""
-        del max_length
+        del room
         return jnp.zeros((batch_size, self.extent.reach()[0], self.width), jnp.float32)
-
-    def extend(self, x: Float[Array, "B L D"], state: State) -> tuple[Float[Array, "B L D"], State]:
-        """Continues after the inputs kept in the state."""
-        seen = jnp.concatenate([state.astype(x.dtype), x], axis=1)
-        return self._apply(seen), seen[:, x.shape[1] :].astype(jnp.float32)
 
     def _apply(self, padded: Float[Array, "B *N D"]) -> Float[Array, "B *M D"]:
         if not self.gated:
@@ -140,6 +140,6 @@ class Convolution(ExtentMixer):
         products = self.volume * inputs * outputs + self.width**2
         return Cost(
             flops=made * 2 * products,
-            state_bytes=self.extent.reach()[0] * self.width * 4 if self.causal else 0,
+            state_bytes=self.extent.reach()[0] * self.width * 4 if self.has_state else 0,
             sequential_depth=1,
         )

@@ -1,6 +1,5 @@
 """Attention from one sequence to another: what a decoder sees of its source."""
 
-from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -10,9 +9,9 @@ from seqmodels.arrays import AnyArray, Array, Bool, Float
 from seqmodels.errors import require
 from seqmodels.layers import Linear, linears
 from seqmodels.mixers.base import Cost
-from seqmodels.mixers.recording import record_attention
-from seqmodels.ops.attention.additive import Score, additive_attention, additive_weights
-from seqmodels.ops.attention.dot_product import attention, attention_weights
+from seqmodels.mixers.scores import Scores
+from seqmodels.observing import observe
+from seqmodels.ops.attention.additive import Score
 from seqmodels.parameters import parameter
 
 
@@ -41,8 +40,8 @@ class CrossAttention(nnx.Module):
         require(width % heads == 0, f"heads={heads} does not divide the width {width}")
         self.width = width
         self.heads = heads
-        self.score: Score = score
         D, H, K = width, heads, width // heads
+        self.score = Scores(score, K)
         self.queries = Linear({"D": D}, {"H": H, "K": K}, rngs=rngs)
         several = [{"H": H, "K": K}, {"H": H, "U": K}]
         self.keys, self.values = linears({"D": D}, several, "source", rngs=rngs)
@@ -61,15 +60,9 @@ class CrossAttention(nnx.Module):
         keys, values, mask = source
         keys, values = keys.astype(x.dtype), values.astype(x.dtype)
         mask = None if mask is None else jnp.asarray(mask)
-        if self.score == "additive":
-            vector = self.vector[...]
-            weights = partial(additive_weights, query, keys, vector, causal=False, mask=mask)
-            mixed = additive_attention(query, keys, values, vector, causal=False, mask=mask)
-        else:
-            scale = 1.0 if self.score == "dot" else None
-            weights = partial(attention_weights, query, keys, causal=False, mask=mask, scale=scale)
-            mixed = attention(query, keys, values, causal=False, mask=mask, scale=scale)
-        record_attention("cross", weights)
+        vector = self.vector[...] if self.score.kind == "additive" else None
+        observe("weights", lambda: self.score.weights(query, keys, vector, causal=False, mask=mask))
+        mixed = self.score.mix(query, keys, values, vector, causal=False, mask=mask)
         return self.outputs(mixed)
 
     def cost(self, length: int, source_length: int) -> Cost:

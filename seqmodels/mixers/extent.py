@@ -4,9 +4,8 @@ import itertools
 import math
 from typing import NamedTuple
 
-from flax import nnx
-
 from seqmodels.errors import ParameterError, require
+from seqmodels.mixers.base import Mixer
 
 MOST_SEEN = 2**20
 """Positions that an output of a kernel sees at most."""
@@ -54,11 +53,6 @@ class Extent(NamedTuple):
                 )
         return cls(sizes, dilation, causal, stride)
 
-    @property
-    def has_state(self) -> bool:
-        """Whether a sequence can be continued: one causal axis, and an output for each input."""
-        return self.causal and len(self.kernel) == 1 and self.stride == 1
-
     def reach(self) -> tuple[int, ...]:
         """How far apart the first and the last position seen lie, along each axis."""
         return tuple((size - 1) * self.dilation for size in self.kernel)
@@ -80,29 +74,19 @@ class Extent(NamedTuple):
         ]
 
 
-class ExtentMixer(nnx.Module):
+class ExtentMixer(Mixer):
     """What mixers with an extent have in common; see :class:`Extent` for the arguments."""
+
+    rank: int
 
     def __init__(
         self, width: int, kernel: int | tuple[int, ...], dilation: int, causal: bool, stride: int
     ):
         self.width = width
         self.extent = Extent.of(kernel, dilation, causal, stride)
-
-    @property
-    def causal(self) -> bool:
-        """Whether it is causal on one axis, and a sequence can be continued."""
-        return self.extent.has_state
-
-    @property
-    def rank(self) -> int:
-        """How many axes it works on."""
-        return len(self.extent.kernel)
-
-    @property
-    def stride(self) -> int:
-        """The distance between the positions that have an output."""
-        return self.extent.stride
+        self.causal = causal
+        self.rank = len(self.extent.kernel)
+        self.stride = stride
 
     @property
     def volume(self) -> int:

@@ -5,19 +5,17 @@ from typing import Literal
 import jax.numpy as jnp
 from flax import nnx
 
-from seqmodels.arrays import Array, Bool, Float, Key, State
+from seqmodels.arrays import Array, Bool, Float, State
 from seqmodels.layers import Linear
-from seqmodels.mixers.base import Cost
+from seqmodels.mixers.base import Context, Cost, Mixer, Room
 from seqmodels.ops import recurrence
 from seqmodels.parameters import Whole, parameter
 
 
-class _Recurrent(nnx.Module):
+class _Recurrent(Mixer):
     """What the three recurrences share: a projection of all inputs at once, then the steps."""
 
     causal = True
-    rank = 1
-    stride = 1
     gates: int
     states: int = 1
 
@@ -30,25 +28,24 @@ class _Recurrent(nnx.Module):
             (width, self.gates, width), ("D", "gates", "D"), decays=True
         )
 
-    def __call__(
-        self,
-        x: Float[Array, "B L D"],
-        mask: Bool[Array, "B L"] | None = None,
-        key: Key[Array, ""] | None = None,
-    ) -> Float[Array, "B L D"]:
-        """Runs from the zero state; where mask is False the state is carried unchanged."""
-        del key
-        return self._run(self._project(x), self.initial_state(x.shape[0], 0), mask)[0]
+    @property
+    def state_letters(self) -> str | tuple[str, ...]:
+        """Features, once or twice."""
+        return "B D" if self.states == 1 else ("B D",) * self.states
 
-    def initial_state(self, batch_size: int, max_length: int) -> State:
+    def mix(
+        self, x: Float[Array, "B L D"], state: State | None, context: Context
+    ) -> tuple[Float[Array, "B L D"], State]:
+        """Runs from the state, or from zeros; padding carries it unchanged."""
+        if state is None or isinstance(state, Room):
+            state = self.initial_state(x.shape[0], 0)
+        return self._run(self._project(x), state, context.valid)
+
+    def initial_state(self, batch_size: int, room: int) -> State:
         """Zeros, in float32; any number of positions may follow."""
-        del max_length
+        del room
         zeros = jnp.zeros((batch_size, self.width), jnp.float32)
         return zeros if self.states == 1 else (zeros,) * self.states
-
-    def extend(self, x: Float[Array, "B L D"], state: State) -> tuple[Float[Array, "B L D"], State]:
-        """Runs from a given state."""
-        return self._run(self._project(x), state, None)
 
     def _project(self, x: Float[Array, "B L D"]) -> Float[Array, "B L G"]:
         """Every gate's part of the inputs, side by side, as the operations take them."""

@@ -6,7 +6,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from seqmodels.arrays import Array, Float, Int, Key
+from seqmodels.arrays import AnyArray, Array, Bool, Float, Int, Key
 
 
 def sinusoidal(positions: Int[Array, "*B L"], width: int) -> Float[Array, "*B L D"]:
@@ -21,8 +21,8 @@ def sinusoidal(positions: Int[Array, "*B L"], width: int) -> Float[Array, "*B L 
 
 def rotate(
     x: Float[Array, "B L H K"],
-    positions: Int[Array, "B L"],
-    frequencies: Float[Array, "B f"] | None = None,
+    positions: Int[Array, "#B L"],
+    frequencies: Float[Array, "#B f"] | None = None,
 ) -> Float[Array, "B L H K"]:
     """Rotary encoding: turns each pair of features by its position (Su et al. 2021, eq. 34).
 
@@ -69,19 +69,32 @@ def scaled_frequencies(
 
 
 def spread_positions(
-    length: int, below: int, rows: Int[Array, "B"], key: Key[Array, ""] | None = None
+    positions: Int[Array, "#B L"], below: int, rows: Int[Array, "B"]
 ) -> Int[Array, "B L"]:
-    """Positions among more than a sequence has, in order, below a bound.
+    """Positions further apart: those of a row of so many take all the room below a bound."""
+    return positions * (below // jnp.maximum(rows, 1))[:, None]
 
-    With a key a random subset (randomised positions, Ruoss et al. 2023): what is trained on short
-    sequences meets all positions and distances that long ones have. Without, evenly spread by
-    how long each row is.
+
+def draw_positions(
+    length: int,
+    below: int,
+    rows: Int[Array, "B"],
+    key: Key[Array, ""],
+    valid: Bool[AnyArray, "B L"] | None = None,
+) -> Int[Array, "B L"]:
+    """Positions drawn among more than a sequence has, in order (randomised, Ruoss et al. 2023).
+
+    Each row's are a random subset of as many as it is long: what is trained on short sequences
+    meets all positions and distances that long ones have. Those beyond a row's length go on as
+    :func:`spread_positions`; what is no padding takes one each.
     """
     places = jnp.arange(length)[None]
-    if key is None:
-        return places * (below // jnp.maximum(rows, 1))[:, None]
-    drawn = jnp.sort(jax.random.choice(key, below, (length,), replace=False))[None]
-    return jnp.broadcast_to(drawn, (rows.shape[0], length))
+    drawn = jax.random.choice(key, below, (length,), replace=False)[None]
+    own = jnp.sort(jnp.where(places < rows[:, None], drawn, below), axis=1)
+    if valid is None:
+        return jnp.where(places < rows[:, None], own, spread_positions(places, below, rows))
+    order = jnp.maximum(jnp.cumsum(jnp.asarray(valid), axis=1) - 1, 0)
+    return jnp.take_along_axis(own, order, axis=1)
 
 
 def alibi_slopes(heads: int) -> tuple[float, ...]:
@@ -102,7 +115,7 @@ def alibi_slopes(heads: int) -> tuple[float, ...]:
 def relative_query(
     query: Float[Array, "B L H K"],
     projection: Float[Array, "H K K"],
-    positions: Int[Array, "B L"],
+    positions: Int[Array, "#B L"],
 ) -> Float[Array, "B L H K"]:
     """What meets :func:`relative_key` in ``query_i . projection s(i - j)``, s sinusoidal.
 
@@ -130,8 +143,8 @@ def _frequencies(width: int) -> Float[Array, "f"]:
 
 
 def _angles(
-    positions: Int[Array, "*B L"], width: int, frequencies: Float[Array, "B f"] | None = None
-) -> Float[Array, "*B L f"]:
+    positions: Int[Array, "*B L"], width: int, frequencies: Float[Array, "rows f"] | None = None
+) -> Float[Array, "... L f"]:
     if frequencies is None:
         frequencies = _frequencies(width).reshape(*(1,) * (positions.ndim - 1), -1)
     return positions[..., None].astype(jnp.float32) * frequencies[..., None, :]

@@ -8,7 +8,7 @@ import numpy as np
 from seqmodels.arrays import Float
 from seqmodels.evaluation.runs import LoadedRun
 from seqmodels.generation.run import Choice, write_for
-from seqmodels.mixers.recording import recorded_attention
+from seqmodels.observing import observed
 from seqmodels.tasks.base import WritingTask
 
 
@@ -37,24 +37,20 @@ def attention_maps(run: LoadedRun) -> list[Map]:
         batch = batch._replace(targets=written)
         source = [task.show_source(token) for token in batch.inputs[0][:, None]]
         target = [task.show_target(token) or "end" for token in written[0][:, None]]
-    kinds = []
+    names = []
 
     @jax.jit
     def record(params, batch):
-        with recorded_attention() as maps:
-            model.apply(params, batch, None)
-        kinds.extend(layer.kind for layer in maps)
-        return [layer.weights[0] for layer in maps]
+        _, seen = observed(model.apply)(params, batch)
+        names.extend(name for name in seen if name.endswith(".weights"))
+        return [seen[name][0] for name in names]
 
-    reading = None
-    if model.writes:  # the layers that read come first: those that its start runs
-        with recorded_attention() as read:
-            jax.eval_shape(lambda p, b: model.start(p, b, b.targets.shape[1]), run.params, batch)
-        reading = len(read)
     weights = record(jax.device_put(run.params, jax.devices()[0]), batch)
     found = []
-    for index, (kind, layer) in enumerate(zip(kinds, weights, strict=True), start=1):
-        writes = reading is not None and index > reading
+    for index, (name, layer) in enumerate(zip(names, weights, strict=True), start=1):
+        if ".backward." in name:  # made of the sequence from its end
+            layer = np.flip(layer, axis=(1, 2))
+        writes, kind = name.startswith("decoder."), "cross" if ".cross." in name else "self"
         rows = target if writes else source
         columns = source
         if writes and kind == "self" and target is not None:
@@ -62,6 +58,6 @@ def attention_maps(run: LoadedRun) -> list[Map]:
         title = f"layer {index}, {'to the source' if kind == 'cross' else 'to itself'}"
         axes = zip((rows, columns), layer.shape[1:], strict=True)
         # After a stride a position is several tokens, and has no name.
-        names = [n if n is not None and len(n) == size else None for n, size in axes]
-        found.append(Map(title, np.asarray(layer), *names))
+        named = [n if n is not None and len(n) == size else None for n, size in axes]
+        found.append(Map(title, np.asarray(layer), *named))
     return found

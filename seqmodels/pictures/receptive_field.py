@@ -6,12 +6,14 @@ import numpy as np
 
 from seqmodels.arrays import Array, Float, Params
 from seqmodels.model import Model
+from seqmodels.observing import observed
+from seqmodels.tasks.base import Batch
 
 
 def receptive_field(
     model: Model,
     params: Params,
-    axes: tuple[int, ...],
+    batch: Batch,
     depth: int,
     position: tuple[int, ...] | None = None,
     seed: int = 0,
@@ -25,20 +27,27 @@ def receptive_field(
     Args:
       model: the model, as pure functions.
       params: its parameters, trained or not.
-      axes: how many positions there are along each axis.
+      batch: one example, which says how many positions there are along each axis.
       depth: after how many blocks.
       position: the output's place; the middle of the outputs along each axis if None.
       seed: of the inputs and of the projection.
     """
+    batch = batch._replace(mask=None)
+    _, seen = jax.eval_shape(observed(model.apply), params, batch)
+    side = next(side for side in ("", "encoder.", "decoder.") if f"{side}inputs" in seen)
+    inputs, outputs = f"{side}inputs", f"{side}blocks.{depth - 1}.outputs"
     inputs_key, projection_key = jax.random.split(jax.random.key(seed))
-    x = jax.random.normal(inputs_key, (1, *axes, model.reading.width))
-    made = jax.eval_shape(lambda x: model.reading.apply(params, x, depth), x).shape[1:-1]
+    x = jax.random.normal(inputs_key, seen[inputs].shape)
+    made = seen[outputs].shape[1:-1]
     place = tuple(length // 2 for length in made) if position is None else position
-    projection = jax.random.normal(projection_key, (model.reading.width,))
+    projection = jax.random.normal(projection_key, (model.facts.width,))
 
     @jax.jit
     def sensitivity(params: Params, x: Float[Array, "1 *L D"]) -> Float[Array, "*L"]:
-        output = lambda x: model.reading.apply(params, x, depth)[(0, *place)] @ projection  # noqa: E731
+        def output(x: Float[Array, "1 *L D"]) -> Float[Array, ""]:
+            _, seen = observed(model.apply, {inputs: x})(params, batch)
+            return seen[outputs][(0, *place)] @ projection
+
         return jnp.linalg.norm(jax.grad(output)(x)[0], axis=-1)
 
     return np.asarray(sensitivity(params, x))

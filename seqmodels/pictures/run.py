@@ -71,12 +71,10 @@ def draw_pictures(workdir: str, checkpoint: str) -> list[Path]:
 
 def fields(run: LoadedRun) -> list[Float[np.ndarray, "*L"]]:
     """What the middle output of the first 1, 2, ... blocks sees, as shares of the most."""
-    task, reading = run.experiment.task, run.experiment.model.reading
-    axes = reading.axes(task.batch("train", 0, 1, run.experiment.train.length))
-    found = [
-        receptive_field(run.experiment.model, run.params, axes, depth)
-        for depth in range(1, reading.depth + 1)
-    ]
+    task, model = run.experiment.task, run.experiment.model
+    batch = task.batch("train", 0, 1, run.experiment.train.length)
+    depths = range(1, model.facts.depth + 1)
+    found = [receptive_field(model, run.params, batch, depth) for depth in depths]
     return [field / max(field.max(), 1e-30) for field in found]
 
 

@@ -217,10 +217,9 @@ def _decode_seconds(
 ) -> dict[str, float]:
     """Seconds a token, after the state has read the whole length."""
     extend = of.jit_extend(mesh)
-    start_state = lambda: of.model.initial_state(  # noqa: E731
-        of.rows, of.length + TOKENS * (repeats + 1)
-    )
-    state = jax.jit(start_state, out_shardings=replicated(mesh))()
+    room = of.length + TOKENS * (repeats + 1)
+    start = lambda params: of.model.start(params, of.rows, room)  # noqa: E731
+    state = jax.jit(start, out_shardings=replicated(mesh))(params)
     for begin in range(0, of.length, CHUNK):
         token, state = extend(params, tokens[:, begin : begin + CHUNK], state)
     times = []

@@ -114,7 +114,7 @@ def _build(
     except ParameterError as error:
         raise ConfigError(f"train.{error}") from None
     the_model = build_model(model, the_task.spec, settings.length)
-    if the_task.spec.rank > 1 or the_model.writes or settings.lengths is not None:
+    if the_task.spec.rank > 1 or the_model.facts.writes or settings.lengths is not None:
         _dry_run(the_model, lengths.batch(0).batch)
     if settings.truncate is not None:
         _require_truncatable(settings.truncate, settings.length, the_task, the_model)
@@ -170,7 +170,7 @@ def _require_truncatable(truncate: int, length: int, task: Task, model: Model) -
     batch = task.batch("train", 0, 1, length)
     if task.spec.shape != "many-to-many" or batch.positions is not None or batch.mask is not None:
         why = "takes a task with a target at every position, without padding, such as text"
-    elif not model.causal:
+    elif not model.facts.streams:
         why = "takes a causal model: a state is carried from segment to segment"
     elif length % truncate != 0:
         why = f"does not divide train.length={length}"

@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import numpy as np
 from ml_collections import ConfigDict
 
-from seqmodels.config import Before, Section
+from seqmodels.config import Before, Section, rename_kinds
 from seqmodels.errors import ConfigError
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import Batch
@@ -36,6 +36,7 @@ def as_begun(config: Section, stored: Section | None) -> ConfigDict:
       stored: that of the folder, if it has one.
     """
     whole = _copy(config)
+    rename_kinds(whole)
     task: Any = whole.get("task")
     if not isinstance(task, ConfigDict) or str(task.get("kind")) not in TASKS:
         return whole.lock()  # refused when the task is built

@@ -101,7 +101,7 @@ def require_model_memory(model: Model, mesh: Mesh, rows: int, positions: int) ->
     path, largest = max(leaves, key=lambda found: found[1].size)
     name = jax.tree_util.keystr(path, simple=True, separator=".")
     shape = "×".join(map(str, largest.shape))
-    width, depth = model.reading.width, model.reading.depth
+    width, depth = model.facts.width, model.facts.depth
     advice = "lower model.width or model.depth, or what makes that one large"
     if copies > 1:
         advice += f", or take one device in place of {copies}, each of which holds them all"

@@ -66,7 +66,7 @@ def _require_memory(experiment: Experiment, mesh: Mesh) -> None:
     positions = settings.truncate
     if positions is None:
         batch = experiment.task.batch("train", 0, 1, settings.length)
-        positions = math.prod(model.reading.axes(batch))
+        positions = math.prod(model.axes(batch))
     rows = settings.batch_size // settings.accumulate
     require_model_memory(model, mesh, rows, positions)
 

@@ -124,7 +124,7 @@ def _truncated_gradient(
         params: Params, segment: Batch, state: State, key: Array
     ) -> tuple[Params, tuple[Metrics, Metrics, State]]:
         def loss_sum(params: Params) -> tuple[Array, tuple[Metrics, Metrics, State]]:
-            outputs, after = model.extend(params, segment.inputs, state, key)
+            outputs, after = model.extend(params, segment.inputs, state, key=key)
             metrics = task.metrics(outputs, segment)
             rows = row_metrics(task, outputs, segment) if set(PER_EXAMPLE) & set(metrics) else {}
             rows = {name: rows[name] for name in PER_EXAMPLE if name in rows}
@@ -138,12 +138,14 @@ def _truncated_gradient(
         total = jax.tree.map(jnp.add, total, (gradients, metrics))
         return (total, join_parts(wholes, rows), state), None
 
-    state = model.initial_state(rows, whole)
-    first = jax.tree.map(lambda x: x[0], segments)
-    gradients, (metrics, wholes, _) = jax.eval_shape(gradient, params, first, state, key)
-    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), ((gradients, metrics), wholes))
     keys = jax.random.split(key, count)
-    (gradients, metrics), wholes, _ = jax.lax.scan(add, (*zeros, state), (segments, keys))[0]
+    first = jax.tree.map(lambda x: x[0], segments)
+    # The first segment is read as a whole; from the second on the state has one structure.
+    state = model.start(params, rows, whole, key=key)
+    gradients, (metrics, wholes, state) = gradient(params, first, state, keys[0])
+    carry = ((gradients, metrics), wholes, state)
+    rest = jax.tree.map(lambda x: x[1:], (segments, keys))
+    ((gradients, metrics), wholes, _), _ = jax.lax.scan(add, carry, rest)
     return gradients, metrics | jax.tree.map(jnp.sum, wholes)
 
 

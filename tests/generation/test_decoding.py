@@ -31,7 +31,7 @@ MIXERS = {
     "global": {"kind": "attention", "heads": 2},
     "local": {"kind": "attention", "heads": 2, "window": 3},
     "convolution": {"kind": "convolution", "kernel": 3},
-    "neighbours": {"kind": "local_attention", "kernel": 3, "heads": 2},
+    "neighbours": {"kind": "neighbourhood_attention", "kernel": 3, "heads": 2},
 }
 
 
@@ -159,7 +159,7 @@ def test_each_token_is_drawn_anew():
     """Of four equally likely tokens two that follow one another agree in a fourth of the cases."""
     model = build_model({"width": 8} | GRU, LANGUAGE)
     params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0)))
-    state, first = model.initial_state(100, 9), np.zeros((100, 1), np.int32)
+    state, first = model.start(params, 100, 9), np.zeros((100, 1), np.int32)
     tokens = decode(model, params, state, first, 8, Sampling(1.0), jax.random.key(0))
     assert 0.17 < np.mean(tokens[:, 1:] == tokens[:, :-1]) < 0.33  # 5 deviations
 
@@ -246,7 +246,7 @@ def test_beams_of_a_language_model_continue_its_prompt():
     model = build_model({"width": 8} | blocks("global", "local"), LANGUAGE)
     params = draw_parameters(model)
     prompt = np.array([[0, 1, 2]], np.int32)
-    found = beam_search(model, params, model.initial_state(1, 8), prompt, 4, 4**4, 0.0)
+    found = beam_search(model, params, model.start(params, 1, 8), prompt, 4, 4**4, 0.0)
     whole = [
         np.concatenate([prompt[0], tokens]).astype(np.int32)
         for tokens in itertools.product(range(4), repeat=4)
@@ -258,6 +258,29 @@ def test_beams_of_a_language_model_continue_its_prompt():
     best = np.argsort(totals)[::-1]
     assert found.tokens[0, 0].tolist() == whole[best[0]][3:].tolist()
     np.testing.assert_allclose(found.scores[0], np.array(totals)[best], rtol=1e-4)
+
+
+def test_prompts_of_different_lengths_are_continued_as_each_by_itself():
+    """Three rows of 5, 2 and 1 tokens, padded at their end, by every kind of state at once."""
+    learned = {"width": 8, "positions": "learned", "max_length": 12}
+    model = build_model(learned | blocks(*MIXERS), LANGUAGE)
+    params, key = large_parameters(model), jax.random.key(0)
+    prompts, lengths = (
+        np.array([[0, 1, 2, 3, 1], [2, 3, 0, 0, 0], [1, 2, 2, 2, 2]], np.int32),
+        (5, 2, 1),
+    )
+    valid = np.arange(5)[None] < np.array(lengths)[:, None]
+    alone = [(prompts[i : i + 1, :n], model.start(params, 1, 11)) for i, n in enumerate(lengths)]
+    state = model.start(params, 3, 11)
+    together = decode(model, params, state, prompts, 6, Sampling(), key, valid=valid)
+    each = [decode(model, params, own, prompt, 6, Sampling(), key) for prompt, own in alone]
+    np.testing.assert_array_equal(together, np.concatenate(each))
+    assert len(np.unique(together)) > 1
+    found = beam_search(model, params, state, prompts, 3, 4, valid=valid)
+    for row, (prompt, own) in enumerate(alone):
+        by_itself = beam_search(model, params, own, prompt, 3, 4)
+        np.testing.assert_array_equal(found.tokens[row], by_itself.tokens[0])
+        np.testing.assert_allclose(found.scores[row], by_itself.scores[0], rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_recurrent(name, padded):
     mask = MASK if padded else None
 
     def call(mixer, x):
-        out = mixer(x, mask)
+        out = mixer(x, mixer.context(x, mask))
         return out if mask is None else out * mask[:, :, None]  # PyTorch pads outputs with zeros
 
     case.check(lambda: kind(WIDTH, **settings, rngs=nnx.Rngs(0)), case.recurrence(kind), call)
@@ -101,7 +101,7 @@ def test_bidirectional(name, padded):
         for half in range(2):
             chosen = jnp.zeros((2, WIDTH, WIDTH)).at[half].set(jnp.eye(WIDTH))
             mixer.outputs.weights = nnx.Param(chosen)
-            halves.append(mixer(x, mask))
+            halves.append(mixer(x, mixer.context(x, mask)))
         out = jnp.concatenate(halves, axis=-1)
         return out if mask is None else out * mask[:, :, None]
 
@@ -123,7 +123,7 @@ def test_bidirectional(name, padded):
 def test_multi_head_attention(name, causal, mask):
     case = Case(name)
     make = lambda: Attention(WIDTH, HEADS, None, causal, "none", rngs=nnx.Rngs(0))  # noqa: E731
-    case.check(make, case.attention(), lambda mixer, x: mixer(x, mask))
+    case.check(make, case.attention(), lambda mixer, x: mixer(x, mixer.context(x, mask)))
 
 
 def around(order: Any) -> BlockSettings:
@@ -146,7 +146,11 @@ def test_transformer_encoder_layer(order):
         "mlp": {"inputs": case.linear("linear1"), "outputs": case.linear("linear2")},
         "mlp_norm": case.norm("norm2"),
     }
-    case.check(make, params, lambda block, x: block(x, MASK, None)[0])
+
+    def call(block, x):
+        return block(x, block.start(None), block.mixer.context(x, MASK))[0]
+
+    case.check(make, params, call)
 
 
 @pytest.mark.parametrize("order", ["pre", "post"])
@@ -170,7 +174,7 @@ def test_transformer_decoder_layer(order):
     }
 
     def call(block, x):
-        return block(x, None, None, block.cross.project(memory, MASK))[0]
+        return block(x, block.start(None, memory, MASK), block.mixer.context(x))[0]
 
     case.check(make, params, call)
 

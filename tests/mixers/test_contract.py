@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqmodels.mixers import MIXERS
+from seqmodels.mixers import MIXERS, Room
 from seqmodels.training.sharding import by_row, make_mesh, replicated
 from tests.mixers.variants import (
     CASES,
@@ -34,11 +34,6 @@ from tests.mixers.variants import (
 ROWS = 8  # of every whole call: one a simulated device
 SHORT, ABSENT = 107, 23
 """Lengths of calls without a mask, and of what padding leaves out of the others."""
-
-
-def in_random_order(seed: int) -> list[int]:
-    """Chunks of two lengths, shuffled, that make up LENGTH: of others each would be compiled."""
-    return np.random.default_rng(seed).permutation([1] * 31 + [33] * 3).tolist()
 
 
 def masks(length: int) -> np.ndarray:
@@ -102,14 +97,47 @@ def without_mask(name: str, *rows: np.ndarray) -> np.ndarray:
     return np.asarray(build(name).call(parameters(name), x))[: len(rows)]
 
 
-def in_chunks(name: str, x: np.ndarray, lengths: list[int]):
-    """Two rows' outputs and last state, extended by chunks of such lengths."""
-    mixer = build(name)
-    state, outputs = mixer.mixer.initial_state(len(x), LENGTH), []
-    for chunk in np.split(x, np.cumsum(lengths)[:-1], axis=1):
-        output, state = mixer.extend(parameters(name), chunk, state)
-        outputs.append(np.asarray(output))
-    return np.concatenate(outputs, axis=1), state
+READ, TOKENS = 33, 24
+"""Positions of a chunk, padding with them; and those that follow it one by one."""
+
+
+@functools.cache
+def in_pieces(name: str):
+    """The jitted outputs of two rows that are read in chunks and then token by token.
+
+    Of each chunk ``sizes`` [chunks, 2] are real, and what pads them is large. Returns the outputs
+    [2, LENGTH, D] as far as they were made, how many they are, and the state then; and the first
+    chunk's outputs from ``initial_state``.
+    """
+    mixer, rows, whole_lengths = build(name), jnp.arange(2)[:, None], jnp.full(2, LENGTH)
+
+    def read(params, x, state, count, size, length):
+        places = count[:, None] + jnp.arange(length)[None]
+        valid = jnp.arange(length)[None] < size[:, None]
+        chunk = x[rows, jnp.minimum(places, LENGTH - 1)]
+        chunk = jnp.where(valid[:, :, None], chunk, jnp.asarray(100, x.dtype))
+        y, state = mixer.extend(params, chunk, state, count, whole_lengths, valid)
+        return y, state, jnp.where(valid, places, LENGTH)  # what is put there is dropped
+
+    @jax.jit
+    def run(params, x, sizes):
+        begun, _, _ = read(
+            params, x, mixer.mixer.initial_state(2, LENGTH), jnp.zeros(2, int), sizes[0], READ
+        )
+        state, count, made = Room(LENGTH), jnp.zeros(2, int), jnp.zeros_like(x)
+        for size in sizes:
+            y, state, places = read(params, x, state, count, size, READ)
+            made, count = made.at[rows, places].set(y, mode="drop"), count + size
+
+        def step(carry, _):
+            state, count, made = carry
+            y, state, places = read(params, x, state, count, jnp.ones(2, int), 1)
+            return (state, count + 1, made.at[rows, places].set(y, mode="drop")), None
+
+        (state, count, made), _ = jax.lax.scan(step, (state, count, made), length=TOKENS)
+        return made, count, state, begun
+
+    return run
 
 
 def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
@@ -173,9 +201,9 @@ VIEWS = {
     "convolution-causal": (3, 0),
     "convolution-dilated": (18, 0),
     "convolution-centred": (4, 4),
-    "local-attention": (3, 0),
-    "local-attention-dilated": (18, 0),
-    "local-attention-centred": (4, 4),
+    "neighbourhood-attention": (3, 0),
+    "neighbourhood-attention-dilated": (18, 0),
+    "neighbourhood-attention-centred": (4, 4),
     "attention-local": (4, 0),
     "attention-local-both-sides": (5, 5),
 }
@@ -202,45 +230,61 @@ FULL = [0, 6]  # two rows that are padded nowhere
 
 @every_causal_mixer
 def test_extend_in_pieces_equals_one_call(name):
+    """However rows of different lengths are split and padded, a prompt as a whole first."""
     x, expected = whole(name).x[FULL], whole(name).outputs[FULL]
     states = []
-    for lengths in ([1] * LENGTH, in_random_order(0), in_random_order(1)):
-        outputs, state = in_chunks(name, x, lengths)
-        np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
-        states.append(state)
-    for state in states[1:]:
-        assert_trees_close(state, states[0], rtol=1e-4, atol=1e-5)
+    for sizes in ([[33, 20], [5, 33]], [[10, 33], [28, 20]], [[0, 1], [33, 0]]):
+        made, count, state, begun = in_pieces(name)(parameters(name), x, np.array(sizes))
+        for row, stop in enumerate(count):
+            found = np.asarray(made)[row, :stop], np.asarray(begun)[row, : sizes[0][row]]
+            np.testing.assert_allclose(found[0], expected[row, :stop], rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(
+                found[1], expected[row, : sizes[0][row]], rtol=1e-4, atol=1e-5
+            )
+        states.append(only_read(build(name).mixer, state, np.asarray(count)))
+    assert_trees_close(states[0], states[1], rtol=1e-4, atol=1e-5)
 
 
-@every_causal_mixer
-def test_rows_of_a_state_may_have_seen_different_lengths(name):
-    x, expected = whole(name).x[FULL], whole(name).outputs[FULL]
-    few = in_chunks(name, x[:, :3], [1, 1, 1])[1]
-    many = in_chunks(name, x[:, :33], [33])[1]
-    state = jax.tree.map(lambda a, b: np.stack([a[0], b[1]]), few, many)
-    chunk = np.stack([x[0, 3:36], x[1, 33:66]])
-    outputs, _ = build(name).extend(parameters(name), chunk, state)
-    expected = np.stack([expected[0, 3:36], expected[1, 33:66]])
-    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+def only_read(mixer, state, count: np.ndarray):
+    """A state without what lies past the positions that were read, which may be anything."""
+
+    def cut(axes: str, leaf):
+        leaf = np.asarray(leaf)
+        if "L" not in axes.split():
+            return leaf
+        read = np.arange(leaf.shape[1])[None] < count[:, None]
+        return np.where(read.reshape(*read.shape, *(1,) * (leaf.ndim - 2)), leaf, 0)
+
+    return jax.tree.map(cut, mixer.state_letters, state)
 
 
 @every_causal_kind
 def test_extend_in_bfloat16(name):
     x = whole(name).x[FULL].astype(jnp.bfloat16)
-    outputs, _ = in_chunks(name, x[:, :99], [33] * 3)
-    assert outputs.dtype == jnp.bfloat16
-    assert relative_error(outputs, in_bfloat16(name)[FULL, :99]) < 0.01
+    made, count, _, _ = in_pieces(name)(parameters(name), x, np.full((2, 2), 33))
+    assert made.dtype == jnp.bfloat16
+    stop = int(count[0])
+    assert relative_error(made[:, :stop], in_bfloat16(name)[FULL, :stop]) < 0.01
 
 
 @every_causal_mixer
 def test_state_has_rows_first_and_keeps_its_form(name):
     mixer = build(name)
-    state = jax.eval_shape(lambda: mixer.mixer.initial_state(3, LENGTH))
-    assert {leaf.shape[0] for leaf in jax.tree.leaves(state)} == {3}
+    first = jax.eval_shape(lambda: mixer.mixer.initial_state(3, LENGTH))
+    letters = jax.tree.leaves(mixer.mixer.state_letters)
+    for axes, leaf in zip(letters, jax.tree.leaves(first), strict=True):
+        sizes = dict(zip(axes.split(), leaf.shape, strict=True))
+        assert next(iter(sizes)) == "B"
+        assert (sizes["B"], sizes.get("L", LENGTH)) == (3, LENGTH)
+    count = jax.ShapeDtypeStruct((3,), jnp.int32)
     for dtype in (jnp.float32, jnp.bfloat16):
         token = jax.ShapeDtypeStruct((3, 1, WIDTH), dtype)
+        extend = functools.partial(jax.eval_shape, mixer.extend, mixer.shapes, token)
         # lax.scan can carry it through generation.
-        assert jax.eval_shape(mixer.extend, mixer.shapes, token, state)[1] == state
+        assert extend(first, count, count)[1] == first
+        begun = extend(Room(LENGTH), count, count)[1]
+        assert jax.tree.map(jnp.shape, begun) == jax.tree.map(jnp.shape, first)
+        assert extend(begun, count, count)[1] == begun
 
 
 @every_mixer

@@ -14,7 +14,7 @@ COMPUTED = {"attention": {"causal": False, "window": None}}
 
 def summed(mixer, length: int) -> float:
     """Operations of local attention's sums, which are no matrix products."""
-    if type(mixer).__name__ == "LocalAttention":
+    if type(mixer).__name__ == "NeighbourhoodAttention":
         return length * mixer.extent.kernel[0] * 4 * WIDTH
     return 0
 
@@ -70,7 +70,7 @@ def test_attention_costs_what_it_multiplies(settings):
 @pytest.mark.parametrize("name", CASES)
 def test_cost_counts_the_state(name):
     mixer = make(*CASES[name])
-    state = jax.eval_shape(lambda: mixer.initial_state(1, LENGTH)) if mixer.causal else ()
+    state = jax.eval_shape(lambda: mixer.initial_state(1, LENGTH)) if mixer.has_state else ()
     floats = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     assert {leaf.dtype for leaf in floats} <= {jnp.dtype("float32")}
     assert mixer.cost(LENGTH).state_bytes == sum(4 * leaf.size for leaf in floats)
@@ -80,6 +80,6 @@ def test_cost_counts_the_state(name):
 def test_cost_counts_the_steps(name):
     kind, _ = CASES[name]
     known = dict.fromkeys(("rnn", "lstm", "gru"), LENGTH)
-    known |= dict.fromkeys(("convolution", "local_attention", "attention"), 1)
+    known |= dict.fromkeys(("convolution", "neighbourhood_attention", "attention"), 1)
     depth = make(*CASES[name]).cost(LENGTH).sequential_depth
     assert depth == known[kind] if kind in known else 1 <= depth <= LENGTH

@@ -13,21 +13,33 @@ CASES: Variants = {
     "convolution-separable": ("convolution", {"kernel": (3, 3), "groups": None, "causal": False}),
     "convolution-volume": ("convolution", {"kernel": (3, 1, 3), "causal": False, "gated": True}),
     "convolution-causal": ("convolution", {"kernel": (2, 3), "causal": True}),
-    "local-attention-plane": ("local_attention", {"kernel": (3, 5), "causal": False}),
-    "local-attention-dilated": (
-        "local_attention",
+    "neighbourhood-attention-plane": (
+        "neighbourhood_attention",
+        {"kernel": (3, 5), "causal": False},
+    ),
+    "neighbourhood-attention-dilated": (
+        "neighbourhood_attention",
         {"kernel": (3, 3), "dilation": 2, "causal": False, "heads": 2},
     ),
-    "local-attention-volume": ("local_attention", {"kernel": (1, 3, 3), "causal": False}),
-    "local-attention-causal": ("local_attention", {"kernel": (2, 3), "causal": True}),
+    "neighbourhood-attention-volume": (
+        "neighbourhood_attention",
+        {"kernel": (1, 3, 3), "causal": False},
+    ),
+    "neighbourhood-attention-causal": (
+        "neighbourhood_attention",
+        {"kernel": (2, 3), "causal": True},
+    ),
     "attention-set": ("attention", {"causal": False, "positions": "none"}),
 }
 STRIDED: Variants = {
     "convolution": ("convolution", {"kernel": (3, 3), "causal": False}),
     "convolution-separable": ("convolution", {"kernel": (3, 3), "groups": None, "causal": False}),
     "convolution-sequence": ("convolution", {"kernel": 5, "causal": False}),
-    "local-attention": ("local_attention", {"kernel": (3, 3), "causal": False, "heads": 2}),
-    "local-attention-sequence": ("local_attention", {"kernel": 4, "causal": True}),
+    "neighbourhood-attention": (
+        "neighbourhood_attention",
+        {"kernel": (3, 3), "causal": False, "heads": 2},
+    ),
+    "neighbourhood-attention-sequence": ("neighbourhood_attention", {"kernel": 4, "causal": True}),
 }
 every_case = pytest.mark.parametrize("name", CASES)
 
@@ -113,7 +125,7 @@ def test_nothing_later_on_the_first_axis_is_seen(name):
     expected = np.zeros(axes_of(name), bool)
     expected[3:5, 2:5] = True
     np.testing.assert_array_equal(seen, expected)
-    assert not mixer.mixer.causal
+    assert not mixer.mixer.has_state
 
 
 @pytest.mark.parametrize("name", STRIDED)
@@ -130,15 +142,19 @@ def test_a_stride_leaves_out_outputs(name, stride):
         some = np.asarray(strided.call(plain.params, x, real))
         np.testing.assert_allclose(some, whole[every], rtol=1e-4, atol=1e-5)
     assert strided.mixer.stride == stride
-    assert not strided.mixer.causal
+    assert not strided.mixer.has_state
 
 
-def test_parameters_of_local_attention_do_not_grow_with_the_kernel():
+def test_parameters_of_neighbourhood_attention_do_not_grow_with_the_kernel():
     def size(kind: str, k: int) -> int:
         shapes = pure(kind, {"kernel": (k, k), "causal": False}).shapes
         return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
-    assert size("local_attention", 3) == size("local_attention", 5) == size("local_attention", 7)
+    assert (
+        size("neighbourhood_attention", 3)
+        == size("neighbourhood_attention", 5)
+        == size("neighbourhood_attention", 7)
+    )
     assert size("convolution", 3) < size("convolution", 5) < size("convolution", 7)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from seqmodels.mixers import LSTM, Attention, Convolution, CrossAttention
+from seqmodels.mixers import LSTM, Attention, Context, Convolution, CrossAttention, Mixer, Room
 from tests.mixers.variants import WIDTH, normal
 
 
@@ -64,3 +64,31 @@ def test_normalised_queries_and_keys_have_no_size(part):
     expected = mixer(x)
     scaled(getattr(mixer, part), 10.0)
     np.testing.assert_allclose(mixer(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_state_takes_a_causal_mixer():
+    with pytest.raises(TypeError, match="has_state=True with causal=False"):
+        type("Both", (Mixer,), {"has_state": True})
+    mixer = Attention(WIDTH, causal=False, rngs=nnx.Rngs(0))
+    with pytest.raises(TypeError, match="Attention can't go on from a state"):
+        mixer.extend(jnp.zeros((1, 2, WIDTH)), Room(2), Context.of(1, 2))
+
+
+def test_a_context_of_fewer_positions_or_of_those_from_the_end():
+    """Rows of 8 and 6, spread below 24: windows of 2, and the way back with the same distances."""
+    valid = np.arange(8)[None] < np.array([[8], [6]])
+    context = Context.of(2, 8, valid, position_range=24)
+    np.testing.assert_array_equal(context.spread, [np.arange(8) * 3, np.arange(8) * 4])
+    fewer = context.coarser(jnp.asarray(valid[:, ::2]), 2)
+    np.testing.assert_array_equal(fewer.positions, [[0, 1, 2, 3]])
+    np.testing.assert_array_equal(fewer.spread, context.spread[:, ::2])
+    np.testing.assert_array_equal(fewer.lengths, [4, 3])
+    drawn = Context.of(2, 8, valid, position_range=24, draw=jax.random.key(0))
+    for ahead in (context, drawn):
+        back = ahead.flipped()
+        for row, real in enumerate(valid):
+            np.testing.assert_array_equal(back.valid[row], real[::-1])
+            apart = np.diff(np.asarray(ahead.spread)[row, real])
+            np.testing.assert_array_equal(
+                np.diff(np.asarray(back.spread)[row, real[::-1]]), apart[::-1]
+            )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from seqmodels.mixers import MIXERS
+from seqmodels.mixers import MIXERS, Context
 
 WIDTH = 8
 LENGTH = 130  # past a block of 128, and far past every window and kernel below
@@ -33,10 +33,13 @@ VARIANTS: Variants = {
     "convolution-separable": ("convolution", {"kernel": 4, "groups": None}),
     "convolution-gated": ("convolution", {"kernel": 3, "gated": True}),
     "convolution-separable-gated": ("convolution", {"kernel": 3, "groups": None, "gated": True}),
-    "local-attention": ("local_attention", {"kernel": 4}),
-    "local-attention-dilated": ("local_attention", {"kernel": 3, "dilation": 9, "heads": 2}),
-    "local-attention-centred": (
-        "local_attention",
+    "neighbourhood-attention": ("neighbourhood_attention", {"kernel": 4}),
+    "neighbourhood-attention-dilated": (
+        "neighbourhood_attention",
+        {"kernel": 3, "dilation": 9, "heads": 2},
+    ),
+    "neighbourhood-attention-centred": (
+        "neighbourhood_attention",
         {"kernel": 5, "dilation": 2, "causal": False, "heads": 2},
     ),
     "attention-local": ("attention", {"window": 5}),
@@ -120,8 +123,24 @@ def pure(kind: str, settings: dict[str, Any]) -> Pure:
     """A mixer as jitted functions of its parameters."""
     mixer = make(kind, settings)
     graph, abstract = nnx.split(mixer, nnx.Param)
-    call = jax.jit(lambda params, x, mask=None: nnx.merge(graph, params)(x, mask))
-    extend = jax.jit(lambda params, x, state: nnx.merge(graph, params).extend(x, state))
+
+    @jax.jit
+    def call(params, x, mask=None):
+        built = nnx.merge(graph, params)
+        return built(x, built.context(x, mask))
+
+    @jax.jit
+    def extend(params, x, state, count, lengths, valid=None):
+        """A chunk after ``count`` positions, of rows that will have ``lengths``."""
+        context = Context.of(
+            *x.shape[:2],
+            valid,
+            count=count,
+            lengths=lengths,
+            position_range=mixer.position_range,
+        )
+        return nnx.merge(graph, params).extend(x, state, context)
+
     return Pure(mixer, nnx.to_pure_dict(abstract), call, extend)
 
 
@@ -147,7 +166,7 @@ def normal(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-CAUSAL = [name for name, (kind, settings) in CASES.items() if make(kind, settings).causal]
+CAUSAL = [name for name, (kind, settings) in CASES.items() if make(kind, settings).has_state]
 FIRST = list({kind: name for name, (kind, _) in reversed(CASES.items())}.values())
 """A variant of each kind, which also runs without the slow tests, but for SLOW_KINDS."""
 

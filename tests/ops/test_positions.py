@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from seqmodels.ops.positions import (
+    draw_positions,
     relative_key,
     relative_query,
     rotate,
@@ -123,13 +124,27 @@ def test_scaled_rotations_keep_long_sequences_within_trained_angles(kind):
 
 
 def test_spread_positions_are_in_order_below_their_bound():
-    draw = jax.jit(lambda rows, key: spread_positions(8, 100, rows, key))
+    draw = jax.jit(lambda rows, key: draw_positions(8, 100, rows, key))
     drawn = np.concatenate([draw(np.array([8]), jax.random.key(n)) for n in range(200)])
     assert (np.diff(drawn, axis=1) > 0).all()
     assert drawn.min() >= 0
     assert drawn.max() < 100
     assert len(np.unique(drawn)) == 100
-    assert spread_positions(4, 100, jnp.array([4, 2])).tolist() == [
+    assert spread_positions(jnp.arange(4)[None], 100, jnp.array([4, 2])).tolist() == [
         [0, 25, 50, 75],
         [0, 50, 100, 150],
     ]
+
+
+def test_positions_are_drawn_for_as_many_as_a_row_has():
+    """Of 64 places with 8 real ones, whether padding comes last or first: they reach as far."""
+    valid = np.arange(64)[None] < np.array([[8], [64], [8]])
+    valid[2] = valid[2, ::-1]
+    rows = jnp.array([8, 64, 8])
+    draw = jax.jit(lambda key: draw_positions(64, 4096, rows, key, valid))
+    drawn = np.stack([draw(jax.random.key(n)) for n in range(50)])
+    for row, real in enumerate(valid):
+        assert (np.diff(drawn[:, row, real], axis=1) > 0).all()
+        # The largest of n drawn below 4,096 is about 4,096 n / (n + 1).
+        expected = 4096 * real.sum() / (real.sum() + 1)
+        assert drawn[:, row, real].max(axis=1).mean() == pytest.approx(expected, rel=0.05)

@@ -1,15 +1,22 @@
 """Recorded weights are those with which the layers mix."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
 from flax import nnx
 
-from seqmodels.mixers import Attention, Bidirectional, CrossAttention
-from seqmodels.mixers.recording import recorded_attention
+from seqmodels.evaluation.runs import LoadedRun
+from seqmodels.mixers import Attention, CrossAttention
+from seqmodels.model import build_model
+from seqmodels.observing import observed
 from seqmodels.pictures.attention_maps import attention_maps
+from seqmodels.presets import preset
+from seqmodels.tasks.base import Batch, TaskSpec
 from tests.run_folders import drawn, loaded
 
+SPEC = TaskSpec("many-to-many", "features", 3, 2, False, "accuracy", True)
 SETTINGS = [
     {"causal": True},
     {"causal": False, "positions": "alibi", "kv_heads": 2},
@@ -46,26 +53,19 @@ def mix_by_map(weights, values, outputs):
 
 
 def recorded(call, *arguments):
-    """What a layer makes of its arguments, with the one map that it records, in one program."""
-    kinds = []
-
-    @jax.jit
-    def both(*arguments):
-        with recorded_attention() as maps:
-            out = call(*arguments)
-        kinds.extend(layer.kind for layer in maps)
-        return out, [layer.weights for layer in maps]
-
-    out, (weights,) = both(*arguments)
-    return out, kinds, np.asarray(weights)
+    """What a layer makes of its arguments, with the one map that it shows, in one program."""
+    out, seen = jax.jit(observed(call))(*arguments)
+    assert list(seen) == ["weights"]
+    return out, np.asarray(seen["weights"])
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_self_attention_mixes_by_its_map(settings):
     mixer = with_drawn_weights(lambda: Attention(16, heads=4, **settings, rngs=nnx.Rngs(0)))
     x = noise(2, 9, 16)
-    out, kinds, weights = recorded(mixer, x, up_to(9, 9, 6))
-    assert (kinds, weights.shape) == (["self"], (2, 4, 9, 9))
+    call = lambda x, mask: mixer(x, mixer.context(x, mask))  # noqa: E731
+    out, weights = recorded(call, x, up_to(9, 9, 6))
+    assert weights.shape == (2, 4, 9, 9)
     values = np.repeat(project(mixer.values, x), mixer.heads // mixer.kv_heads, axis=2)
     expected = mix_by_map(weights, values, mixer.outputs)
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
@@ -77,33 +77,30 @@ def test_cross_attention_mixes_by_its_map(score):
     mixer = with_drawn_weights(lambda: CrossAttention(16, heads=2, score=score, rngs=nnx.Rngs(0)))
     call = lambda x, source, mask: mixer(x, mixer.project(source, mask))  # noqa: E731
     source = noise(2, 7, 16)
-    out, kinds, weights = recorded(call, noise(2, 4, 16, seed=1), source, up_to(7, 7, 3))
-    assert (kinds, weights.shape) == (["cross"], (2, 2, 4, 7))
+    out, weights = recorded(call, noise(2, 4, 16, seed=1), source, up_to(7, 7, 3))
+    assert weights.shape == (2, 2, 4, 7)
     expected = mix_by_map(weights, project(mixer.values, source), mixer.outputs)
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_nothing_is_recorded_unasked():
+def test_no_weights_are_made_unasked():
     mixer = with_drawn_weights(lambda: Attention(16, rngs=nnx.Rngs(0)))
-    with recorded_attention() as maps:
-        pass
     program = jax.make_jaxpr(lambda x: mixer(x))(noise(1, 200, 16))
-    assert maps == []
     assert "200,200" not in str(program)
 
 
 def test_the_map_of_the_way_back_lies_as_the_sequence_does():
     """Bidirectional attention looks back in one map and ahead in the other."""
+    section = preset("global", parameters=1, depth=1, causal=False, pooling=None, width=8)
     settings = {"kind": "attention", "causal": True, "window": 2, "heads": 2}
-    mixer = with_drawn_weights(lambda: Bidirectional(8, settings, rngs=nnx.Rngs(0)))
-
-    @jax.jit
-    def both(x):
-        with recorded_attention() as maps:
-            mixer(x)
-        return [layer.weights for layer in maps]
-
-    back, ahead = (np.asarray(weights[0, 0]) for weights in both(noise(1, 5, 8)))
+    section["mixers"] = {"global": {"kind": "bidirectional", "mixer": settings}}
+    model = build_model(section, SPEC)
+    batch = Batch(noise(1, 5, 3), np.zeros((1, 5), np.int32), np.ones((1, 5), np.float32))
+    task = SimpleNamespace(spec=SPEC, batch=lambda *_: batch)
+    of = SimpleNamespace(task=task, model=model, train=SimpleNamespace(length=5))
+    params = drawn(jax.eval_shape(model.init, jax.random.key(0)))
+    maps = attention_maps(LoadedRun(None, of, 0, params, None))
+    back, ahead = (layer.weights[0] for layer in maps)
     place = np.arange(5)[:, None] - np.arange(5)[None]
     np.testing.assert_array_equal(back > 0, (place == 0) | (place == 1))
     np.testing.assert_array_equal(ahead > 0, (place == 0) | (place == -1))

@@ -5,14 +5,16 @@ from functools import cache
 from typing import Any
 
 import jax
+import numpy as np
 import pytest
 
 from seqmodels.model import Model, build_model
 from seqmodels.pictures.receptive_field import extent, receptive_field
-from seqmodels.tasks.base import TaskSpec
+from seqmodels.tasks.base import Batch, TaskSpec
 
 WIDTH, LENGTH = 8, 67
 SPEC = TaskSpec("many-to-one", "features", 1, 2, False, "accuracy", True)
+BATCH = Batch(np.zeros((1, LENGTH, 1), np.float32), np.zeros(1, np.int32), np.ones(1, np.float32))
 
 
 @cache
@@ -35,7 +37,7 @@ def seen(depth: int, *mixers: dict, blocks: int = 1, position: int | None = None
     """How many inputs an output sees after ``depth`` of ``blocks`` blocks of the mixers in turn."""
     model, params = model_of(max(blocks, len(mixers)), json.dumps(mixers))
     place = None if position is None else (position,)
-    return extent(receptive_field(model, params, (LENGTH,), depth, place))[0]
+    return extent(receptive_field(model, params, BATCH, depth, place))[0]
 
 
 CENTRED = {"kind": "convolution", "kernel": 3, "causal": False}

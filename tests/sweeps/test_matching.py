@@ -13,16 +13,16 @@ from seqmodels.sweeps.matching import Match, Size, match_width, read_match
 from seqmodels.training.experiment import build_experiment
 
 RECALL = str(Path(__file__).parents[2] / "configs/recall.py")
-measure_model, measured_models = matching.measure, {}
+measure_ = matching.measure
 MIXERS = ("rnn", "lstm", "gru", "conv", "local", "global", "transformer")
+
+KNOWN = {}
 
 
 def measure(model, length):
-    """A model is measured once; its functions tell which it is."""
+    """As that of matching, once a model: a tuple with dicts in it is known by its functions."""
     key = model.init, length
-    if key not in measured_models:
-        measured_models[key] = measure_model(model, length)
-    return measured_models[key]
+    return KNOWN[key] if key in KNOWN else KNOWN.setdefault(key, measure_(model, length))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -163,7 +163,11 @@ def test_a_text_whose_test_split_is_too_short(monkeypatch):
         ("convolution", {"kernel": 2**21}, "kernel=2097152 sees 2,097,152 positions, above 1,048,"),
         ("convolution", {"kernel": (2**10, 2**11)}, "kernel=(1024, 2048) sees 2,097,152 positions"),
         ("convolution", {"kernel": 3, "dilation": 2**23}, "dilation=8388608 puts the ends of "),
-        ("local_attention", {"kernel": 2**17}, "kernel=131072 has 131,072 keys for each query, "),
+        (
+            "neighbourhood_attention",
+            {"kernel": 2**17},
+            "kernel=131072 has 131,072 keys for each query, ",
+        ),
     ],
 )
 def test_kernels_that_see_too_much(kind, settings, message):

@@ -3,8 +3,11 @@
 import json
 
 import pytest
+from flax import nnx
 
+from seqmodels.config import construct_kind, load_config
 from seqmodels.errors import UserError
+from seqmodels.mixers import MIXERS, NeighbourhoodAttention
 from seqmodels.training.workdir import MATHEMATICS, Workdir
 from tests.command_line import tiny_config
 
@@ -46,3 +49,30 @@ def test_a_new_folder_is_not_older(tmp_path):
     run = Workdir(tmp_path / "run")
     run.open_for(tiny_config())
     assert not run.is_older
+
+
+def test_a_kind_goes_on_under_another_name(tmp_path):
+    """A folder and a config may name it as they did; the config is told, once it is read."""
+    mixers = "mixers={'near': {'kind': 'local_attention', 'kernel': 3, 'heads': 1}}"
+    (tmp_path / "named.py").write_text(
+        "from tests.command_line import tiny_config\n"
+        "def get_config(arg=''):\n"
+        "    config = tiny_config()\n    config.unlock()\n"
+        f"    config.model.update(pattern=('near',), {mixers})\n"
+        "    del config.model.mixers.gru\n"
+        "    return config\n"
+    )
+    with pytest.warns(FutureWarning, match="kind='local_attention' is now called 'neighbourhood_"):
+        config = load_config(str(tmp_path / "named.py"))
+    assert config.model.mixers.near.kind == "neighbourhood_attention"
+    run = Workdir(tmp_path / "run")
+    run.open_for(config)
+    file = run.path / "config.json"
+    file.write_text(file.read_text().replace("neighbourhood_attention", "local_attention"))
+    assert "local_attention" in file.read_text()
+    Workdir(run.path).open_for(config)
+    found = Workdir(run.path).config()
+    assert found.model.mixers.near.kind == "neighbourhood_attention"
+    section = {"kind": "local_attention", "kernel": 3}
+    made = construct_kind(MIXERS, section, "mixer", width=4, rngs=nnx.Rngs(0))
+    assert isinstance(made, NeighbourhoodAttention)

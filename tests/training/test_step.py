@@ -295,7 +295,7 @@ class Truncated:
         """The same, with gradients of stop_gradient's making."""
 
         def loss(params):
-            state, total = self.model.initial_state(4, 12), 0.0
+            state, total = self.model.start(params, 4, 12), 0.0
             for part in np.split(np.arange(12), segments):
                 segment = jax.tree.map(lambda x, part=part: x[:, part], self.batch)
                 outputs, state = self.model.extend(

@@ -1,14 +1,13 @@
-"""Local attention in place of a convolution: the same extent, on sequences and grids."""
-
-from typing import Any
+"""Attention among neighbours in place of a convolution: the same extent, sequences and grids."""
 
 import jax.numpy as jnp
 from flax import nnx
 
-from seqmodels.arrays import Array, Bool, Float, Key, State
+from seqmodels.arrays import Array, Float, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear, linears
-from seqmodels.mixers.base import Cost
+from seqmodels.mixers.base import Context, Cost, Room
+from seqmodels.mixers.cache import KeyValues, begin_cache, extend_cache
 from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.ops.attention.neighbourhood import Neighbourhood, neighbourhood_attention
 from seqmodels.ops.positions import sinusoidal
@@ -18,7 +17,7 @@ MOST_KEYS = 2**16
 """Keys of a query at most: each offset has a vector of its own."""
 
 
-class LocalAttention(ExtentMixer):
+class NeighbourhoodAttention(ExtentMixer):
     """Stand-alone self-attention of each position to its neighbours (Ramachandran et al. 2019).
 
     A drop-in for :class:`~seqmodels.mixers.convolution.Convolution`: kernel, dilation,
@@ -76,44 +75,28 @@ class LocalAttention(ExtentMixer):
         offsets = jnp.array(self.extent.offsets())  # [O, axes]
         return jnp.concatenate([sinusoidal(axis, share) for axis in offsets.T], axis=-1)
 
-    def __call__(
-        self,
-        x: Float[Array, "B *L D"],
-        mask: Bool[Array, "B *L"] | None = None,
-        key: Key[Array, ""] | None = None,
-    ) -> Float[Array, "B *M D"]:
-        """Attends within whole sequences or grids."""
-        del key
+    state_letters = {"keys": "B W H K", "values": "B W H U"}  # noqa: RUF012
+
+    def mix(
+        self, x: Float[Array, "B *L D"], state: State | None, context: Context
+    ) -> tuple[Float[Array, "B *M D"], State | None]:
+        """Attends within whole sequences or grids, or also to what the state keeps."""
         query, keys, values = self.queries(x), self.keys(x), self.values(x)
         query = query[(slice(None), *(slice(None, None, self.stride),) * self.rank)]
-        return self._attend(query, keys, values, mask, self.extent.edges())
+        seen, after = KeyValues(keys, values, context.valid if state is None else None, 0), None
+        edges, window = self.extent.edges(), self.extent.reach()[0] + 1
+        if isinstance(state, Room):
+            after = begin_cache(keys, values, 0, window, context)
+        elif state is not None:
+            seen, after = extend_cache(state, keys, values, window, context)
+            edges = ((0, 0),)  # what is kept is the edge
+        return self._attend(query, seen.keys, seen.values, seen.valid, edges), after
 
-    def initial_state(self, batch_size: int, max_length: int) -> State:
-        """The keys and values that the kernel still sees, and how many there have been."""
-        del max_length
-        reach = self.extent.reach()[0]
-        shape = (batch_size, reach, self.heads, self.width // self.heads)
-        return {
-            "keys": jnp.zeros(shape, jnp.float32),
-            "values": jnp.zeros(shape, jnp.float32),
-            "length": jnp.zeros((batch_size,), jnp.int32),
-        }
-
-    def extend(self, x: Float[Array, "B L D"], state: State) -> tuple[Float[Array, "B L D"], State]:
-        """Attends from a chunk to what the state keeps and to the chunk itself."""
-        cache: dict[str, Any] = state
-        query, keys, values = self.queries(x), self.keys(x), self.values(x)
-        reach, length = self.extent.reach()[0], x.shape[1]
-        keys, values = (
-            jnp.concatenate([cache[name].astype(new.dtype), new], axis=1)
-            for name, new in (("keys", keys), ("values", values))
-        )
-        # The cache is filled from its end: slots that nothing has reached yet are masked.
-        seen = jnp.arange(reach + length)[None] >= reach - cache["length"][:, None]
-        mixed = self._attend(query, keys, values, seen, ((0, 0),))  # the cache is the edge
-        kept = lambda y: y[:, length:].astype(jnp.float32)  # noqa: E731
-        state = {"keys": kept(keys), "values": kept(values), "length": cache["length"] + length}
-        return mixed, state
+    def initial_state(self, batch_size: int, room: int) -> State:
+        """Zeros for the keys and values that the kernel still sees."""
+        del room
+        shape = (batch_size, self.extent.reach()[0], self.heads, self.width // self.heads)
+        return {"keys": jnp.zeros(shape, jnp.float32), "values": jnp.zeros(shape, jnp.float32)}
 
     def _attend(self, query, keys, values, mask, edges) -> Float[Array, "B *M D"]:
         offsets = self.offsets[...]
@@ -133,6 +116,6 @@ class LocalAttention(ExtentMixer):
         reach = self.extent.reach()[0]
         return Cost(
             flops=(length * 6 + made * 2) * self.width**2 + made * self.volume * 4 * self.width,
-            state_bytes=2 * reach * self.width * 4 if self.causal else 0,
+            state_bytes=2 * reach * self.width * 4 if self.has_state else 0,
             sequential_depth=1,
         )

@@ -1,0 +1,83 @@
+"""How well queries and keys match, and what is mixed by it: the one way into attention's forms."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+
+from seqmodels.arrays import Array, Bool, Float, Int
+from seqmodels.ops.attention.additive import (
+    Score,
+    additive_attention,
+    additive_attention_reference,
+    additive_weights,
+)
+from seqmodels.ops.attention.dot_product import attention, attention_reference, attention_weights
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The score of a query and a key, and who may see whom.
+
+    "scaled_dot" is q . k / sqrt(K), "dot" is q . k, "additive" is v . tanh(q + k) with a vector v
+    for each head. ``slopes`` lower products with the distance; ``plain`` holds all at once.
+    """
+
+    kind: Score
+    head_width: int
+    """K, by which products are scaled however wide queries and keys have become."""
+    slopes: tuple[float, ...] | None = None
+    plain: bool = False
+
+    def mix(
+        self,
+        query: Float[Array, "B M H Kq"],
+        keys: Float[Array, "B L G Kq"],
+        values: Float[Array, "B L G U"],
+        vector: Float[Array, "H K"] | None,
+        *,
+        causal: bool,
+        window: int | None = None,
+        mask: Bool[Array, "B L"] | None = None,
+        offset: int | Int[Array, "B"] = 0,
+    ) -> Float[Array, "B M H U"]:
+        """The values, weighed for each query; ``vector`` is that of additive scores alone."""
+        seen: dict[str, Any] = {"causal": causal, "window": window, "mask": mask, "offset": offset}
+        if self.kind == "additive":
+            heads = query.shape[2]
+            function = additive_attention_reference if self.plain else additive_attention
+            keys, values = _repeat(keys, heads), _repeat(values, heads)
+            assert vector is not None
+            return function(query, keys, values, vector, **seen)
+        function = attention_reference if self.plain else attention
+        return function(query, keys, values, scale=self._scale, slopes=self.slopes, **seen)
+
+    def weights(
+        self,
+        query: Float[Array, "B M H Kq"],
+        keys: Float[Array, "B L G Kq"],
+        vector: Float[Array, "H K"] | None,
+        *,
+        causal: bool,
+        window: int | None = None,
+        mask: Bool[Array, "B L"] | None = None,
+        offset: int | Int[Array, "B"] = 0,
+    ) -> Float[Array, "B H M L"]:
+        """How much each query takes of each key's value."""
+        seen: dict[str, Any] = {"causal": causal, "window": window, "mask": mask}
+        if self.kind == "additive":
+            assert vector is not None
+            places = jnp.reshape(jnp.asarray(offset), (-1, 1)) + jnp.arange(query.shape[1])[None]
+            keys = _repeat(keys, query.shape[2])
+            return additive_weights(query, keys, vector, **seen, positions=places)
+        seen |= {"scale": self._scale, "slopes": self.slopes, "offset": offset}
+        return attention_weights(query, keys, **seen)
+
+    @property
+    def _scale(self) -> float:
+        return 1.0 if self.kind == "dot" else 1 / math.sqrt(self.head_width)
+
+
+def _repeat(x: Float[Array, "B L G K"], heads: int) -> Float[Array, "B L H K"]:
+    return jnp.repeat(x, heads // x.shape[2], axis=2)
