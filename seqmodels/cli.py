@@ -114,7 +114,8 @@ def _run_guarded(
             except OSError as error:
                 if TRACEBACK.value:
                     raise
-                print(f"{name}: {in_a_line(error)} (--traceback shows the calls)", file=sys.stderr)
+                said = UserError(f"{in_a_line(error)} (--traceback shows the calls)")
+                print(f"{name}: {said}", file=sys.stderr)
                 sys.exit(UserError.exit_code)
             except Exception as error:
                 if isinstance(error, RuntimeError) and str(error).startswith(_NO_BACKEND):

@@ -11,15 +11,18 @@ import ast
 import difflib
 import inspect
 import json
+import reprlib
 import typing
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict, FrozenConfigDict
+from ml_collections.config_dict import RequiredValueError
 
 from seqmodels.config_files import run_config
 from seqmodels.errors import ConfigError, ParameterError, nearest
+from seqmodels.json_files import DEEPEST
 from seqmodels.values import describe, fits, plain, require_finite
 
 Section = Mapping[str, Any] | ConfigDict
@@ -61,7 +64,8 @@ def load_config(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> ConfigD
             raise ConfigError(f"--config={file}: get_config: {error}") from None
     if not isinstance(config, ConfigDict):
         raise ConfigError(
-            f"--config={file}: get_config returns {config!r:.80}; return a ConfigDict or a dict"
+            f"--config={file}: get_config returns {reprlib.repr(config)}; return a ConfigDict "
+            "or a dict"
         )
     _make_plain(config, "config")
     for said in rename_kinds(config):
@@ -80,13 +84,22 @@ def load_sweep(file: str) -> Any:
     return run_config(file, "sweep", None)
 
 
-def _make_plain(config: Any, path: str) -> None:
+def _make_plain(config: Any, path: str, depth: int = 0) -> None:
     """Puts Python's numbers in the place of NumPy's; refuses what is no value."""
+    if depth > DEEPEST:
+        raise ConfigError(f"{path[:80]} is nested more than {DEEPEST} levels deep, or holds itself")
     with config.unlocked(), config.ignore_type():
         for key in list(config):
-            if isinstance(config[key], ConfigDict):
-                _make_plain(config[key], f"{path}.{key}")
-            elif repr(value := plain(config[key], f"{path}.{key}")) != repr(config[key]):
+            try:
+                now = config[key]
+            except RequiredValueError:
+                raise ConfigError(
+                    f"{path}.{key} is a required_placeholder, which no flag could set; write "
+                    "placeholder(TYPE) in its place"
+                ) from None
+            if isinstance(now, ConfigDict):
+                _make_plain(now, f"{path}.{key}", depth + 1)
+            elif repr(value := plain(now, f"{path}.{key}")) != repr(now):
                 del config[key]  # which would make a tuple the list that it was
                 config[key] = value
 
@@ -109,13 +122,16 @@ def read_arguments(text: str, **defaults: Any) -> Any:
     >>> read_arguments("mixer=lstm,length=512", mixer="rnn", length=64).to_dict()
     {'length': 512, 'mixer': 'lstm'}
     """
-    arguments = ConfigDict(defaults)
+    arguments, given = ConfigDict(defaults), set()
     for part in filter(None, text.split(",")):
         name, equals, value = part.partition("=")
         if name not in defaults:
             raise ConfigError(f"config argument {name!r} is not known; {nearest(name, defaults)}")
         if not equals:
             raise ConfigError(f"config argument {name!r} has no value; write {name}=VALUE")
+        if name in given:
+            raise ConfigError(f"config argument {name!r} stands there twice; leave one out")
+        given.add(name)
         override(arguments, name, value)
     return arguments
 
@@ -228,13 +244,13 @@ def construct(function: Callable[..., Any], section: Section, path: str, **given
     readable = [name for name in parameters if name not in given and name != "self"]
     owner = function.__name__.strip("_")
     for key, value in section.items():
+        is_section = isinstance(value, Mapping | ConfigDict)
+        shown = f"{path}.{key}" if is_section else f"{path}.{key}={value!r}"
         if key not in readable:
-            raise ConfigError(
-                f"{path}.{key}={value!r} is never read by {owner}; {nearest(key, readable)}"
-            )
+            raise ConfigError(f"{shown} is never read by {owner}; {nearest(key, readable)}")
         if key in hints and not fits(value, hints[key]):
-            raise ConfigError(f"{path}.{key}={value!r}: {owner} wants {describe(hints[key])}")
-        if not isinstance(value, Mapping | ConfigDict):  # a section is checked by what it makes
+            raise ConfigError(f"{shown}: {owner} wants {describe(hints[key])}")
+        if not is_section:  # which is checked by what it makes
             require_finite(value, f"{path}.{key}")
         if isinstance(value, list):
             section[key] = tuple(value)

@@ -4,6 +4,7 @@ The line names the file and the number of the line in it. The exception stays th
 error, for those who want to see the calls.
 """
 
+import contextlib
 import inspect
 import os
 import sys
@@ -31,7 +32,8 @@ def run_config(file: str, function: str, argument: str | None) -> Any:
     """
     path = local_path(file, "--config=")
     if not os.path.isfile(path):  # pathlib's raises for a name that is too long
-        siblings = [str(p) for p in path.parent.glob("*.py")] if os.path.isdir(path.parent) else []
+        found = path.parent.glob("*.py") if os.path.isdir(path.parent) else ()
+        siblings = [str(other) for other in found if other != path]
         raise ConfigError(f"--config={file}: no such file; {nearest(str(path), siblings)}")
     module = _guarded(path, lambda: _module(path))
     found = getattr(module, function, None)
@@ -86,7 +88,9 @@ def _guarded(path: Path, call: Callable[[], Any]) -> Any:
     except (Exception, SystemExit) as error:
         line = _line(error, path)
         where = f", line {line}" if line is not None else ""
-        said = " ".join(str(error).split())
+        said = ""
+        with contextlib.suppress(Exception):  # an exception of one's own
+            said = " ".join(str(error).split())
         name = type(error).__name__
         if isinstance(error, SyntaxError):
             said = error.msg

@@ -2,13 +2,11 @@
 
 import csv
 import io
-import os
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqmodels.errors import UserError
+from seqmodels.json_files import write_whole
 
 _BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -35,14 +33,7 @@ def write_csv(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     Raises:
       UserError: it can't be written.
     """
-    text = csv_text(columns, ([row.get(column) for column in columns] for row in rows))
-    temporary = file.with_name(f".{file.name}.{socket.gethostname()}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(file)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"{file} can't be written ({error.strerror})") from None
+    write_whole(file, csv_text(columns, ([row.get(column) for column in columns] for row in rows)))
 
 
 def _cell(value: Any) -> Any:

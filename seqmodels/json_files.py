@@ -136,9 +136,10 @@ def write_whole(file: Path, content: str) -> None:
             os.fsync(opened.fileno())
         temporary.replace(file)
     except OSError as error:
+        raise UserError(f"{file} can't be written ({error.strerror})") from None
+    finally:  # also where a signal ends it
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise UserError(f"{file} can't be written ({error.strerror})") from None
 
 
 def _read(file: Path) -> bytes | None:

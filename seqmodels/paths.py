@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from seqmodels.errors import UserError
+from seqmodels.errors import ParameterError
 
 
 def local_path(path: str | os.PathLike[str], name: str = "") -> Path:
@@ -12,30 +12,32 @@ def local_path(path: str | os.PathLike[str], name: str = "") -> Path:
 
     Args:
       path: as it was written.
-      name: what stands before it in a message, such as ``--workdir=``.
+      name: what stands before it in a message, such as ``--workdir=``, or ``files=`` in a task.
 
     Raises:
-      UserError: nobody has such a home, or it is on another machine, such as ``gs://bucket/x``.
+      ParameterError: nobody has such a home, or it is on another machine, such as ``gs://bucket/x``.
 
     >>> local_path("gs://bucket/runs", "--out=")
     Traceback (most recent call last):
-    seqmodels.errors.UserError: --out=gs://bucket/runs is not on this machine, where files must \
-lie; copy it here, or mount it (gcsfuse mounts gs://) and name the folder
+    seqmodels.errors.ParameterError: --out=gs://bucket/runs is not on this machine, where files \
+must lie; copy it here, or mount it (gcsfuse mounts gs://) and name the folder
     """
     text = os.fspath(path)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", text):
         scheme = text.partition(":")[0]
         if scheme == "file":
-            raise UserError(f"{name}{text} is a URL; write the path alone")
+            raise ParameterError(f"{name}{text} is a URL; write the path alone")
         mount = " (gcsfuse mounts gs://)" if scheme == "gs" else ""
-        raise UserError(
+        raise ParameterError(
             f"{name}{text} is not on this machine, where files must lie; copy it here, or mount it"
             f"{mount} and name the folder"
         )
     expanded = os.path.expanduser(text)
     if expanded.startswith("~") and expanded == text:
         user = text.partition("/")[0]
-        raise UserError(f"{name}{text}: no home is known for {user}; write the whole path, or ./~")
+        raise ParameterError(
+            f"{name}{text}: no home is known for {user}; write the whole path, or ./~"
+        )
     return Path(expanded)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote
 
 HIDDEN = "***"
-SECRET = ("pass", "pwd", "secret", "token", "credential")
+SECRET = ("pass", "pwd", "secret", "token", "credential", "key", "auth", "odbc_connect")
 """What the name of a secret part of a URL contains."""
 
 
@@ -15,7 +15,7 @@ def without_secrets(text: str) -> str:
     """A text whose URLs have lost their passwords.
 
     Of a URL all is secret from the colon behind the user's name to the last ``@``, also where a
-    password should have been quoted, and each value behind ``?`` or ``&`` whose name says so.
+    password should have been quoted, and behind ``?``, ``&`` or ``;`` what a name says is one.
 
     >>> without_secrets("no answer from postgresql://me:a/b@c@host/name?sslmode=on")
     'no answer from postgresql://me:***@host/name?sslmode=on'
@@ -42,9 +42,10 @@ def shown_url(url: str) -> str:
 
 
 def _hide(text: str, any_character: str) -> str:
-    text = re.sub(rf"(\w://[^\s:@/?]*:){any_character}*(?=@)", rf"\1{HIDDEN}", text)
+    user = r"\w://[^\s:@/?]*:|\w:[^\s:@/?]+:"  # also where somebody forgets the slashes
+    text = re.sub(rf"({user}){any_character}*(?=@)", rf"\1{HIDDEN}", text)
     return re.sub(
-        rf"(?<=[?&])([^=&\s]+)=((?:(?!&){any_character})*)",
+        rf"(?<=[?&;])([^=&;\s]+)=((?:(?!&|;[^=&;\s]+=){any_character})*)",
         lambda found: f"{found[1]}={HIDDEN if _is_secret(found[1]) else found[2]}",
         text,
     )

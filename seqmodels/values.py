@@ -6,6 +6,7 @@ pass that fails in the middle of a run.
 
 import inspect
 import math
+import reprlib
 import types
 import typing
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from beartype.door import is_bearable
 from ml_collections import ConfigDict
 
 from seqmodels.errors import ConfigError
+from seqmodels.json_files import DEEPEST
 
 LARGEST_FLOAT = 2.0**128
 """Floats of a config are below it, as all is computed in 32 bits."""
@@ -24,12 +26,13 @@ LARGEST = 2**63
 """Whole numbers of a config are below it: array libraries take no others."""
 
 
-def plain(value: Any, path: str) -> Any:
+def plain(value: Any, path: str, depth: int = 0) -> Any:
     """A value as JSON gives it back, but for tuples: NumPy's numbers and arrays as Python's.
 
     Args:
       value: what a config file or a sweep gives.
       path: what messages call it.
+      depth: how many containers it lies in.
 
     Raises:
       ConfigError: it is neither number, word, None, nor a container of such.
@@ -37,20 +40,22 @@ def plain(value: Any, path: str) -> Any:
     >>> plain({"width": np.int64(8), "kernel": [np.float32(0.5), None]}, "model")
     {'width': 8, 'kernel': (0.5, None)}
     """
+    if depth > DEEPEST:
+        raise ConfigError(f"{path[:80]} is nested more than {DEEPEST} levels deep, or holds itself")
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, Mapping | ConfigDict):
         for key in value:
             if not isinstance(key, str):
                 raise ConfigError(f"{path} has the key {key!r}; keys are words")
-        return {key: plain(item, f"{path}.{key}") for key, item in value.items()}
+        return {key: plain(item, f"{path}.{key}", depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return tuple(plain(item, path) for item in value)
+        return tuple(plain(item, path, depth + 1) for item in value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ConfigError(
-        f"{path}={value!r} is a {type(value).__name__}; a value is a number, a word, None, a tuple "
-        "or a dict of such"
+        f"{path}={reprlib.repr(value)} is a {type(value).__name__}; a value is a number, a word, "
+        "None, a tuple or a dict of such"
     )
 
 
@@ -105,8 +110,10 @@ def describe(hint: Any) -> str:
     if typing.get_origin(hint) is typing.Literal:
         return "one of " + ", ".join(repr(a) for a in typing.get_args(hint))
     options = typing.get_args(hint)
+    if typing.get_origin(hint) is Mapping or hint is ConfigDict:
+        return "a section"
     if options and typing.get_origin(hint) is not tuple:
-        return " or ".join(describe(o) for o in options)
+        return " or ".join(dict.fromkeys(describe(o) for o in options))
     if hint is type(None):
         return "None"
     return hint.__name__ if inspect.isclass(hint) and not options else str(hint)

@@ -249,6 +249,7 @@ def test_a_platform_that_is_not_there(tmp_path, monkeypatch):
 
 REPORT_MISTAKES = {
     "no folder": ([], "no folder is named; name those of runs or sweeps: report.py runs/ sweeps/"),
+    "an empty folder": ([""], "no folder is named; name those of runs or sweeps: report.py"),
     "no such folder": (["/nowhere", "--out=x"], "/nowhere: no such folder; name folders of runs"),
     "nothing in a folder": (["configs"], "configs: no run, sweep or scaling experiment that can"),
     "misspelt flag after a name": (

@@ -87,6 +87,7 @@ def test_arguments_take_the_type_of_their_defaults():
         ("mixer", "argument 'mixer' has no value; write mixer=VALUE"),
         ("length=long", "key length=long: wants int (now 64)"),
         ("length=1.5", "key length=1.5: wants int (now 64)"),
+        ("length=8,length=9", "argument 'length' stands there twice; leave one out"),
     ],
 )
 def test_arguments_that_are_refused(text, message):
@@ -178,6 +179,7 @@ def test_construct_passes_the_section_on():
             "windw=3 is never read by Part; did you mean 'window'? "
             "(known: count, flag, kind, mixers, pattern, rate, window)",
         ),
+        ({"count": 1, "part": {"a": 1}}, "part is never read by Part; known: count, flag,"),
         ({"count": 1, "owner": "y"}, "owner='y' is never read by Part; known: count, flag,"),
         ({"count": "1"}, "count='1': Part wants int"),
         ({"count": 1.0}, "count=1.0: Part wants int"),

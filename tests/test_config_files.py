@@ -85,6 +85,30 @@ FAILS = {
     "key": ("def get_config():\n    return {1: 2}", "config has the key 1; keys are words"),
     "object": ("def get_config():\n    return {'a': {1}}", "config.a={1} is a set; a value is a"),
     "a class": ("def get_config():\n    return {'a': int}", "is a type; a val"),
+    "itself": (
+        "def get_config():\n    own = {}\n    own['a'] = own\n    return own",
+        ".a is nested more than 64 levels deep, or holds itself",
+    ),
+    "a deep tuple": (
+        "def get_config():\n    own = ()\n    for _ in range(5000):\n        own = (own,)\n"
+        "    return {'a': own}",
+        "config.a is nested more than 64 levels deep",
+    ),
+    "a placeholder": (
+        HEAD + "from ml_collections.config_dict import required_placeholder\n"
+        "def get_config():\n    return ConfigDict({'a': required_placeholder(int)})",
+        "config.a is a required_placeholder, which no flag could set",
+    ),
+    "an error without words": (
+        "class Own(Exception):\n    def __str__(self):\n        raise RuntimeError\n"
+        "def get_config():\n    raise Own",
+        ", line 5: Own",
+    ),
+    "an object without words": (
+        "class Own:\n    def __repr__(self):\n        raise RuntimeError\n"
+        "def get_config():\n    return {'a': Own()}",
+        "config.a=<Own instance at ",
+    ),
 }
 
 
@@ -108,6 +132,12 @@ def test_an_error_in_a_module_names_the_line_that_imports_it(tmp_path, monkeypat
     file = written(tmp_path, "# first\nimport helper_of_a_config\n")
     with pytest.raises(ConfigError, match=r"own\.py, line 2: SyntaxError: '\(' was never closed"):
         load_config(file)
+
+
+def test_a_folder_is_no_config(tmp_path):
+    (tmp_path / "own.py").mkdir()
+    with pytest.raises(ConfigError, match=r"own\.py: no such file; known: none"):
+        load_config(str(tmp_path / "own.py"))
 
 
 def test_an_argument_that_nothing_takes(tmp_path):

@@ -23,8 +23,8 @@ def by_definition(scores: np.ndarray, top_k: int | None, top_p: float | None) ->
     return np.isin(np.arange(len(scores)), kept)
 
 
-@pytest.mark.parametrize("top_k", [None, 1, 3, 4, 8, 100])
-@pytest.mark.parametrize("top_p", [None, 1e-6, 0.3, 0.62, 1.0])
+@pytest.mark.parametrize("top_k", [None, 1, 3, 4, 8, 10**30])
+@pytest.mark.parametrize("top_p", [None, 1e-300, 1e-6, 0.3, 0.62, 1.0])
 def test_what_may_be_drawn_of_equal_scores(top_k, top_p):
     """Whole numbers, of which many are equal, as bfloat16 gives them; and all equal."""
     random = np.random.default_rng(0)
@@ -36,6 +36,14 @@ def test_what_may_be_drawn_of_equal_scores(top_k, top_p):
         assert (found.sum(-1) == min(top_k, 8)).all()
 
 
+def test_a_share_of_tokens_that_are_alike_is_so_many():
+    """Three tenths of ten are three, whatever sums in float32 come to."""
+    for count in (7, 10, 48, 100):
+        scores = jnp.zeros((1, count))
+        kept = [int(jnp.isfinite(allowed_scores(scores, None, k / count)).sum()) for k in (1, 3, 7)]
+        assert kept == [1, 3, 7], count
+
+
 @pytest.mark.parametrize("temperature", [1e-30, 1e-3, 1e30])
 def test_a_temperature_of_any_size_draws_tokens(temperature):
     scores = jnp.asarray([[1e4, 2e4, 2e4, -1e4]], jnp.bfloat16)
@@ -43,9 +51,9 @@ def test_a_temperature_of_any_size_draws_tokens(temperature):
     assert tokens == ({1, 2} if temperature < 1 else {0, 1, 2, 3})
 
 
-@pytest.mark.parametrize("temperature", [float("nan"), float("inf")])
+@pytest.mark.parametrize("temperature", [float("nan"), float("inf"), 1e-300])
 def test_a_temperature_that_is_none_is_refused(temperature):
-    with pytest.raises(ParameterError, match=r"temperature=.* is not finite"):
+    with pytest.raises(ParameterError, match=r"temperature=.* is (not finite|neither 0)"):
         Sampling(temperature).check()
 
 

@@ -16,6 +16,7 @@ URLS = (
     "postgresql://me:a?sesame@host/x",
     "postgresql://me:a:sesame#b@host/x",
     "postgresql://:sesame@host/x",
+    "postgresql:me:sesame@host/x",
     "mysql://me:%73esame@host/x",
     "postgresql://host/x?user=me&password=sesame",
     "postgresql://host/x?PASSWORD=sesame&sslmode=require",
@@ -24,6 +25,9 @@ URLS = (
     "mysql://host/x?passwd=sesame",
     "mssql://host/x?PWD=sesame",
     "https://host/x?access_token=sesame",
+    "https://host/x?api_key=sesame",
+    "mssql+pyodbc:///?odbc_connect=DRIVER%3D%7BX%7D%3BPWD%3Dsesame",
+    "mssql+pyodbc://host/x?a=DRIVER={X};PWD=sesame",
 )
 
 

@@ -1,5 +1,6 @@
 """Scores against the length: how far does a trained model go?"""
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from seqmodels.training.memory import require_drawable, require_model_memory
 
 MOST_LENGTHS = 1000
 """Lengths that are read from one text: each takes a pass over the split."""
+_NUMBER = re.compile("[0-9]{1,18}")
 MOST_SLICES = 12
 """Values of a field up to which each is a slice of its own; more are joined by powers of two."""
 
@@ -62,7 +64,7 @@ def read_lengths(text: str) -> tuple[int, ...]:
     ((10, 20, 30, 40, 50, 60, 70, 80), (10, 20, 40, 80))
     """
     words = [word.strip() for word in text.split(",")]
-    numbers = [int(word) if word.isdigit() else 0 for word in words if word != "..."]
+    numbers = [int(word) if _NUMBER.fullmatch(word) else 0 for word in words if word != "..."]
     try:
         if min(numbers, default=0) < 1 or "..." in words[-1:]:
             raise ValueError

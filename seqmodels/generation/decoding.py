@@ -32,6 +32,11 @@ class Sampling(NamedTuple):
         """Raises ParameterError for settings that can't be used."""
         require(not self.temperature < 0, f"temperature={self.temperature} is below 0")
         require(math.isfinite(self.temperature), f"temperature={self.temperature} is not finite")
+        require(
+            not 0 < self.temperature < 1e-30,
+            f"temperature={self.temperature} is neither 0, which takes the best token, nor 1e-30 "
+            "or more",
+        )
         require(self.top_k is None or self.top_k >= 1, f"top_k={self.top_k} is below 1")
         require(
             self.top_p is None or 0 < self.top_p <= 1,
@@ -123,12 +128,14 @@ def allowed_scores(
         return scores
     V = scores.shape[-1]
     order = jnp.argsort(-scores, axis=-1)  # stable
-    kept = jnp.broadcast_to(jnp.arange(V)[None] < (top_k or V), scores.shape)  # best first
+    place = jnp.arange(V)[None]
+    kept = jnp.broadcast_to(place < min(top_k or V, V), scores.shape)  # best first
     if top_p is not None and top_p < 1:
         ranked = jnp.take_along_axis(scores, order, axis=-1)
         shares = jax.nn.softmax(jnp.where(kept, ranked, -jnp.inf), axis=-1)
         before = jnp.cumsum(shares, axis=-1) - shares  # held by the better ones
-        kept &= before < top_p
+        # Sums of float32 are wrong by so much: of ten alike a share of 0.3 is three.
+        kept &= (before < top_p - 1e-6) | (place == 0)
     kept = jnp.take_along_axis(kept, jnp.argsort(order, axis=-1), axis=-1)
     return jnp.where(kept, scores, -jnp.inf)
 

@@ -153,7 +153,7 @@ def generate_run(
 def _continue_text(
     run: LoadedRun, count: int, prompt: str, choice: Choice, key: Key[Array, ""]
 ) -> str:
-    start = prompt.encode() or b"\n"
+    start = prompt.encode(errors="surrogateescape") or b"\n"  # whatever bytes it is of
     rows, room = choice.beams or 1, len(start) + count
     held = rows * (run.experiment.model.cost(room).state_bytes + 4 * room)
     require_bytes(held, machine_bytes(), f"the state and {room:,} tokens", "write fewer")

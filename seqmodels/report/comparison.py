@@ -3,7 +3,7 @@
 import json
 import re
 import statistics
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from seqmodels.report.alike import Conditions, conditions, held_to, labels, leaves_of, words
 from seqmodels.report.reading import Content, Found, StoredRun, Sweep, as_dict
@@ -139,7 +139,7 @@ def train_length(run: StoredRun) -> int | None:
 
 def _of_sweep(sweep: Sweep, place: int) -> Comparison:
     content = sweep.content
-    rows = [row for row in sweep.summary if isinstance(row.get("arguments"), dict)]
+    rows = sweep.summary
     arguments = [row["arguments"] for row in rows]
     chosen = [_chosen_runs(sweep, row) for row in rows]
     leaves = [next((leaves_of(r.config) for r in runs if r.config), {}) for runs in chosen]
@@ -152,10 +152,10 @@ def _of_sweep(sweep: Sweep, place: int) -> Comparison:
         )
     ]
     title = readable(sweep.folder.resolve().name)
-    origin = [("Folder", readable(sweep.folder)), ("Command", content.get("command"))]
+    origin = [("Folder", readable(sweep.folder)), ("Command", content["command"])]
     origin += [
-        ("Config", content.get("config")),
-        ("Sized to match", _matched(content.get("match"))),
+        ("Config", content["config"]),
+        ("Sized to match", _matched(content["match"])),
     ]
     return Comparison(
         f"sweep-{place + 1}-{slug(title)}",
@@ -169,14 +169,12 @@ def _of_sweep(sweep: Sweep, place: int) -> Comparison:
     )
 
 
-def _matched(match: Any) -> str | None:
-    if not isinstance(match, dict) or not match.get("by"):
+def _matched(match: Content) -> str | None:
+    if match["by"] is None or match["target"] is None:
         return None
-    target, tolerance = number(match.get("target")), number(match.get("tolerance"))
-    within = f", within {tolerance:.0%}" if tolerance is not None else ""
     # In a folder that says nothing of it the width of each group's first setting was taken for all.
     whose = "each" if match.get("widths") == "each setting" else "for the first setting of each"
-    return f"{match['by']}" + (f", {target:,} {whose}{within}" if target is not None else "")
+    return f"{match['by']}, {match['target']:,.12g} {whose}, within {match['tolerance']:.0%}"
 
 
 def _chosen_runs(sweep: Sweep, row: Content) -> list[StoredRun]:
@@ -185,7 +183,7 @@ def _chosen_runs(sweep: Sweep, row: Content) -> list[StoredRun]:
         run
         for run in sweep.trials
         if run.trial["arguments"] == row["arguments"]
-        and all(run.trial["overrides"].get(k) == v for k, v in as_dict(row.get("chosen")).items())
+        and all(run.trial["overrides"].get(k) == v for k, v in row["chosen"].items())
     ]
 
 
@@ -198,8 +196,8 @@ def _swept_group(
     row: Content, runs: list[StoredRun], length: int | None, setting: Conditions, point: Content
 ) -> Contender:
     mixer = row["arguments"].get("mixer")
-    parameters = number(row.get("parameters"))
-    size = next((as_dict(run.trial.get("size")) for run in runs), {})
+    parameters = row["parameters"]
+    size = next((run.trial["size"] for run in runs), {})
     own = next((number(run.results.get("parameters")) for run in runs if run.results), None)
     if own is not None and own not in (parameters, number(size.get("parameters"))):
         # An earlier version wrote down the size of the group's first setting for all.
@@ -210,22 +208,20 @@ def _swept_group(
         length,
         parameters,
         number(size.get("flops")),
-        as_dict(row.get("chosen")),
-        _spread(row.get("validation")),
-        _spread(row.get("test")),
-        int(number(row.get("seeds")) or 0),
-        int(number(row.get("failed")) or 0),
-        int(number(row.get("trials")) or 0),
-        number(row.get("seconds")),
+        row["chosen"],
+        _spread(row["validation"]),
+        _spread(row["test"]),
+        row["seeds"],
+        row["failed"],
+        row["trials"],
+        number(row["seconds"]),
         [run for run in runs if run.is_finished],
     )
 
 
-def _spread(content: Any) -> Spread:
-    content = content if isinstance(content, dict) else {}
-    values = content["values"] if isinstance(content.get("values"), list) else []
-    found = [value for value in map(number, values) if value is not None]
-    return Spread(number(content.get("mean")), number(content.get("deviation")), found)
+def _spread(content: Content) -> Spread:
+    found = [value for value in map(number, content["values"]) if value is not None]
+    return Spread(number(content["mean"]), number(content["deviation"]), found)
 
 
 def _of_runs(task: str, runs: list[StoredRun]) -> Comparison:

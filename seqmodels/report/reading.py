@@ -3,16 +3,16 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict
-
-from msgspec import Meta
+from typing import Any, NamedTuple, TypedDict
 
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError, convert, read_json
 from seqmodels.report.values import number, readable
-from seqmodels.sweeps.trials import Name, State
+from seqmodels.scaling.files import read_scaling
+from seqmodels.sweeps.files import GroupFile, SweepFile
+from seqmodels.sweeps.trials import Name, PointFile, Trial
 from seqmodels.training.environment import starts, versions
-from seqmodels.training.run_files import Count, Seconds, read_event_lines, read_run_file
+from seqmodels.training.run_files import read_event_lines, read_run_file
 
 Content = dict[str, Any]
 """A JSON object."""
@@ -81,46 +81,6 @@ class _Named(TypedDict):
     """What a point of ``sweep.json`` has at least: the name of its folder."""
 
     name: Name
-
-
-class _Trial(_Named):
-    """A point, and what its ``trial.json`` adds."""
-
-    arguments: dict[str, Any]
-    overrides: dict[str, Any]
-    size: NotRequired[dict[str, float] | None]
-    state: NotRequired[State]
-    reason: NotRequired[str | None]
-    attempts: NotRequired[Count]
-    seconds: NotRequired[Seconds | None]
-
-
-class _Sweep(TypedDict):
-    """``sweep.json``, but for what its points hold."""
-
-    points: list[Any]
-    score: str
-    higher_is_better: bool
-
-
-class _Row(TypedDict):
-    """A row of ``summary.json``."""
-
-    arguments: dict[str, Any]
-
-
-class _Cells(TypedDict):
-    """``scaling.json``, but for what its cells hold."""
-
-    cells: list[Any]
-
-
-class _Cell(TypedDict):
-    """A cell of ``scaling.json``."""
-
-    mixer: str
-    length: Annotated[int, Meta(ge=1)]
-    status: str
 
 
 def find(folders: Sequence[str], warn: Callable[[str], None]) -> Found:
@@ -270,28 +230,26 @@ def _other_version(environment: Content, now: Content) -> str | None:
 
 def _read_sweep(folder: Path, now: Content, skip: Skip) -> Sweep:
     file = folder / "sweep.json"
-    content = _read(file)
-    convert(content, _Sweep, str(file))
+    content: Any = read_json(file, SweepFile)
+    if content is None:
+        raise UnreadableError(f"{file} is gone")
     trials = []
     for point in [*content["points"], *_searched(folder, content["points"])]:
         try:
             name = convert(point, _Named, f"{file}: a point")["name"]
-            place = folder / "trials" / name
-            told = _read(place / "trial.json")
-            point |= told
-            convert(point, _Trial, str(place / "trial.json" if told else file))
-            trials.append(_read_run(place, now, point, skip))
+            trial = Trial(folder, name)
+            told = trial.read() or convert(point, PointFile, f"{file}: a point")
+            trials.append(_read_run(trial.folder, now, dict(told), skip))
         except UnreadableError as error:
             skip(f"{error}; the trial is left out")
     return Sweep(folder, content, _read_summary(folder / "summary.json", skip), trials)
 
 
 def _read_summary(file: Path, skip: Skip) -> list[Content]:
-    rows = []
+    rows: list[Any] = []
     try:
         for place, row in enumerate(read_json(file, list[Any]) or []):
-            convert(row, _Row, f"{file}, row {place}")
-            rows.append(row)
+            rows.append(convert(row, GroupFile, f"{file}, row {place}"))
     except UnreadableError as error:
         skip(f"{error}; what follows of it is left out")
     return rows
@@ -305,18 +263,11 @@ def _searched(folder: Path, points: list[Any]) -> list[Content]:
 
 
 def _read_scaling(folder: Path, skip: Skip) -> Scaling:
-    file = folder / "scaling.json"
-    content = _read(file)
-    convert(content, _Cells, str(file))
-    cells = []
-    for place, cell in enumerate(content["cells"]):
-        try:
-            convert(cell, _Cell, f"{file}, cell {place}")
-            cells.append(cell)
-        except UnreadableError as error:
-            skip(f"{error}; the cell is left out")
+    content: Any = read_scaling(folder, lambda error: skip(f"{error}; it is left out"))
+    if content is None:
+        raise UnreadableError(f"{folder}/scaling.json is gone")
     config = _read_or_skip(lambda: _read(folder / "config.json"), skip)
-    return Scaling(folder, config, content | {"cells": cells})
+    return Scaling(folder, config, content)
 
 
 def as_dict(value: Any) -> Content:

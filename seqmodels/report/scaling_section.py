@@ -15,7 +15,6 @@ from seqmodels.report.scaling_tables import (
     fits_table,
     longest_table,
     middle,
-    quality_entries,
     quality_table,
     status,
 )
@@ -37,7 +36,7 @@ _DRAWN = (
 
 def mixers(scaling: Scaling) -> list[str]:
     """The mixers of the cells, in their order."""
-    entries = [*scaling.content["cells"], *quality_entries(scaling.content)]
+    entries = [*scaling.content["cells"], *scaling.content["quality"]]
     return list(dict.fromkeys(readable(entry["mixer"]) for entry in entries))
 
 
@@ -46,14 +45,10 @@ def scaling_section(scaling: Scaling, place: int, styles: Styles) -> Section:
     content, title = scaling.content, readable(scaling.folder.resolve().name)
     name = f"scaling-{place + 1}-{slug(title)}"
     figures = [_against_length(name, content, quantity, styles) for quantity in _DRAWN]
-    target = content.get("target")
+    target = content["target"]
     text = (
         f"{len(content['cells'])} cells of a mixer and a length. "
-        + (
-            f"Compiled ahead of time for {readable(str(target))}; nothing ran there. "
-            if target
-            else ""
-        )
+        + (f"Compiled ahead of time for {readable(target)}; nothing ran there. " if target else "")
         + "Dashed: fitted power laws; L^a in the legend is the exponent."
     )
     tables = [
@@ -76,11 +71,7 @@ def scaling_section(scaling: Scaling, place: int, styles: Styles) -> Section:
 
 def _against_length(name: str, content: Content, quantity: str, styles: Styles) -> Figure | None:
     title, kind = QUANTITIES[quantity]
-    fits = {
-        fit["mixer"]: fit
-        for fit in fits_of(content)
-        if fit.get("quantity") == quantity and isinstance(fit.get("mixer"), str)
-    }
+    fits = {fit["mixer"]: fit for fit in fits_of(content) if fit["quantity"] == quantity}
     series, lines = [], []
     for mixer in dict.fromkeys(cell["mixer"] for cell in content["cells"]):
         points = []
@@ -137,8 +128,8 @@ def _quality(name: str, content: Content, styles: Styles) -> list[Figure]:
         for cell in content["cells"]
     }
     made = []
-    entries = [e for e in quality_entries(content) if number(e.get("mean")) is not None]
-    kinds = [tuple(e.get(key) for key in ("task", "score", "steps")) for e in entries]
+    entries = [e for e in content["quality"] if number(e["mean"]) is not None]
+    kinds = [tuple(e[key] for key in ("task", "score", "steps")) for e in entries]
     several = len({steps for _, _, steps in kinds}) > 1
     for task, score, steps in dict.fromkeys(kinds):
         own = [e for e, kind in zip(entries, kinds, strict=True) if kind == (task, score, steps)]

@@ -34,29 +34,9 @@ def middle(cell: Content, quantity: str) -> tuple[Number | None, Number | None, 
     return number(value), None, None
 
 
-def listed(content: Content, key: str) -> list[Content]:
-    """The objects of a list in the file; none where there is no list."""
-    entries = content.get(key)
-    return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
-
-
 def fits_of(content: Content) -> list[Content]:
     """The fitted power laws that the data tell: those of narrow intervals."""
-    found = []
-    for fit in listed(content, "fits"):
-        low, high = number(fit.get("low")), number(fit.get("high"))
-        if low is not None and high is not None and is_carried(low, high):
-            found.append(fit)
-    return found
-
-
-def quality_entries(content: Content) -> list[Content]:
-    """The trained cells, those that failed too."""
-    return [
-        entry
-        for entry in listed(content, "quality")
-        if isinstance(entry.get("mixer"), str) and number(entry.get("length"))
-    ]
+    return [fit for fit in content["fits"] if is_carried(fit["low"], fit["high"])]
 
 
 def status(cell: Content) -> str:
@@ -106,11 +86,9 @@ def fits_table(name: str, content: Content) -> Table | None:
     rows = [
         Row(
             (
-                readable(str(fit.get("mixer"))),
-                _called(fit.get("quantity")),
-                *(number(fit.get(key)) for key in ("exponent", "low", "high")),
-                number(fit.get("from_length")),
-                number(fit.get("lengths")),
+                readable(fit["mixer"]),
+                _called(fit["quantity"]),
+                *(fit[key] for key in ("exponent", "low", "high", "from_length", "lengths")),
             )
         )
         for fit in fits_of(content)
@@ -130,13 +108,13 @@ def crossovers_table(name: str, content: Content) -> Table | None:
     rows = [
         Row(
             (
-                _called(entry.get("quantity")),
-                readable(str(entry.get("cheaper_below"))),
-                readable(str(entry.get("cheaper_above"))),
-                number(entry.get("length")),
+                _called(entry["quantity"]),
+                readable(entry["cheaper_below"]),
+                readable(entry["cheaper_above"]),
+                entry["length"],
             )
         )
-        for entry in listed(content, "crossovers")
+        for entry in content["crossovers"]
     ]
     columns = [Column("quantity"), Column("costs less below"), Column("costs less above")]
     columns += [Column("length", "count")]
@@ -144,18 +122,18 @@ def crossovers_table(name: str, content: Content) -> Table | None:
     return Table(f"{name}-crossovers", "Crossovers.", caption, columns, rows) if rows else None
 
 
-_LIMITS: dict[str, tuple[str, int, Kind]] = {"gib": ("memory of a training step", 2**30, "bytes")}
-_TIME: tuple[str, int, Kind] = ("time of a training step", 1, "seconds")
+_LIMITS: dict[str, tuple[str, int, Kind]] = {
+    "gib": ("memory of a training step", 2**30, "bytes"),
+    "seconds": ("time of a training step", 1, "seconds"),
+}
 
 
 def longest_table(name: str, content: Content) -> Table | None:
     """How far each mixer reaches within a limit."""
     rows = []
-    for entry in listed(content, "longest"):
-        limit, size, kind = _LIMITS.get(str(entry.get("limit")), _TIME)
-        value = number(entry.get("value"))
-        values = (readable(str(entry.get("mixer"))), limit)
-        values += (shown(None if value is None else value * size, kind),)
+    for entry in content["longest"]:
+        limit, size, kind = _LIMITS[entry["limit"]]
+        values = (readable(entry["mixer"]), limit, shown(entry["value"] * size, kind))
         rows.append(Row((*values, *_reach(content, entry))))
     columns = [Column("mixer"), Column("limit"), Column("at most")]
     columns += [Column("longest sequence", "count"), Column("how")]
@@ -168,21 +146,20 @@ def _reach(content: Content, entry: Content) -> tuple[Number | None, str]:
 
     Older files extrapolated by any fit, to any length.
     """
-    length, mixer = number(entry.get("length")), entry.get("mixer")
-    if not entry.get("extrapolated"):
+    length = entry["length"]
+    if not entry["extrapolated"]:
         how = "at least, the longest measured" if entry.get("at_least") else "between measured ones"
         return length, how
-    of = ("temporary_bytes",) if entry.get("limit") == "gib" else ("step_seconds",)
-    of += () if entry.get("limit") == "gib" else ("roofline_seconds",)
+    of = ("temporary_bytes",) if entry["limit"] == "gib" else ("step_seconds", "roofline_seconds")
     firsts = [
-        number(fit.get("from_length"))
+        fit["from_length"]
         for fit in fits_of(content)
-        if fit.get("mixer") == mixer and fit.get("quantity") in of
+        if fit["mixer"] == entry["mixer"] and fit["quantity"] in of
     ]
     measured = [
         cell["length"]
         for cell in content["cells"]
-        if cell["mixer"] == mixer and any(middle(cell, quantity)[0] for quantity in of)
+        if cell["mixer"] == entry["mixer"] and any(middle(cell, quantity)[0] for quantity in of)
     ]
     if not measured:
         return None, "not measured"
@@ -190,7 +167,7 @@ def _reach(content: Content, entry: Content) -> tuple[Number | None, str]:
         return max(measured), "at least, the longest measured"
     fitted = [one for one in measured if one >= firsts[0]] or measured
     farthest = max(fitted) ** 2 // min(fitted)
-    if length is None or length >= farthest:
+    if length >= farthest:
         return farthest, "at least, extrapolated"
     return length, "extrapolated"
 
@@ -200,10 +177,9 @@ def quality_table(name: str, content: Content) -> Table | None:
     columns = [Column("mixer"), Column("task"), Column("length", "count"), Column("state", "state")]
     columns += [Column("score"), Column("test", "number"), Column("training took", "seconds")]
     rows = []
-    for entry in quality_entries(content):
-        entry = {"status": "trained", **entry}
-        values = (readable(entry["mixer"]), readable(str(entry.get("task"))), entry["length"])
-        values += ((status(entry),), readable(str(entry.get("score") or "")).replace("_", " "))
-        rows.append(Row((*values, number(entry.get("mean")), number(entry.get("seconds")))))
+    for entry in content["quality"]:
+        values = (readable(entry["mixer"]), readable(entry["task"]), entry["length"])
+        values += ((status(entry),), readable(entry["score"] or "").replace("_", " "))
+        rows.append(Row((*values, number(entry["mean"]), entry["seconds"])))
     caption = "Each cell was trained for the same budget."
     return Table(f"{name}-quality", "Quality.", caption, columns, rows) if rows else None

@@ -36,7 +36,7 @@ def write_report(folders: Sequence[str], out: str) -> Path:
     Raises:
       UserError: there is nothing in the folders, or ``out`` can't be written.
     """
-    if not folders:
+    if not folders or "" in folders:  # as of a variable of the shell that is not set
         raise UserError("no folder is named; name those of runs or sweeps: report.py runs/ sweeps/")
     target = local_path(out, "--out=")
     found = find([str(local_path(folder)) for folder in folders], _warn)

@@ -1,11 +1,12 @@
 """The files of a scaling's folder: a cell each in ``cells/``, and ``scaling.json`` of them all."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta
 
-from seqmodels.json_files import UnreadableError, read_json
+from seqmodels.json_files import UnreadableError, convert, read_json
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -67,7 +68,7 @@ class QualityFile(TypedDict):
     """A cell trained on a task."""
 
     mixer: str
-    length: Count
+    length: Annotated[int, Meta(ge=1, le=2**63 - 1)]
     task: str
     score: str | None
     mean: float | None
@@ -83,10 +84,90 @@ class QualityFile(TypedDict):
     reason: str | None
 
 
-class ScalingFile(TypedDict):
-    """Of ``scaling.json`` what is not made anew from the cells."""
+class Fit(TypedDict):
+    """A power law of a cost."""
 
-    quality: list[QualityFile]
+    mixer: str
+    quantity: str
+    exponent: Annotated[float, Meta(ge=-99, le=99)]
+    low: float
+    high: float
+    from_length: Count
+    lengths: Count
+    coefficient: float
+    linear: float
+    quadratic: float
+    local_exponent: float
+
+
+class Crossover(TypedDict):
+    """From which length on one mixer costs more than another, up to the next of the two."""
+
+    quantity: str
+    cheaper_below: str
+    cheaper_above: str
+    length: Count
+
+
+class Longest(TypedDict):
+    """How far a limit reaches."""
+
+    mixer: str
+    limit: Literal["gib", "seconds"]
+    value: float
+    length: Count
+    extrapolated: bool
+    at_least: NotRequired[bool]
+
+
+class ScalingFile(TypedDict):
+    """``scaling.json``."""
+
+    kind: Literal["scaling"]
+    config: str
+    command: str
+    machine: dict[str, Any]
+    target: str | None
+    cells: list[Any]
+    """Of each a :class:`CellFile`, and so on."""
+    quality: list[Any]
+    fits: list[Any]
+    crossovers: list[Any]
+    longest: list[Any]
+
+
+_PARTS: dict[str, Any] = {
+    "cells": CellFile,
+    "quality": QualityFile,
+    "fits": Fit,
+    "crossovers": Crossover,
+    "longest": Longest,
+}
+
+
+def read_scaling(folder: Path, skip: Callable[[UnreadableError], None]) -> ScalingFile | None:
+    """A folder's ``scaling.json``, without what of its lists is something else.
+
+    Args:
+      folder: the scaling's.
+      skip: is told what is left out.
+
+    Raises:
+      UnreadableError: the file holds something else.
+    """
+    file = folder / "scaling.json"
+    stored: Any = read_json(file, ScalingFile)
+    if stored is None:
+        return None
+    for part, schema in _PARTS.items():
+        kept = []
+        for place, entry in enumerate(stored[part]):
+            try:
+                kept.append(convert(entry, schema, f"{file}, {part}[{place}],"))
+            except UnreadableError as error:
+                skip(error)
+        stored[part] = kept
+    return stored
 
 
 def read_cell(cells: Path, mixer: str, length: int) -> CellFile | None:

@@ -124,7 +124,7 @@ def _shown(entry: dict[str, Any]) -> str:
 
 def train(request: dict[str, Any]) -> None:
     """Trains one cell in this process."""
-    config = load_config(request["spec"])
+    config: Any = load_config(request["spec"])
     steps = request["steps"]
     with config.unlocked():
         config.model = model_section(*request["model"])

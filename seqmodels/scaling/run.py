@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from seqmodels.config import differing_keys, to_dict
 from seqmodels.csv_files import write_csv
 from seqmodels.errors import UserError
-from seqmodels.json_files import UnreadableError, convert, read_json, write_json
+from seqmodels.json_files import UnreadableError, read_json, write_json
 from seqmodels.machine import describe_machine
 from seqmodels.paths import local_path
 from seqmodels.scaling.child import run_child
@@ -21,8 +21,8 @@ from seqmodels.scaling.files import (
     DONE,
     EMPTY,
     TIMES,
-    ScalingFile,
     read_cell,
+    read_scaling,
 )
 from seqmodels.scaling.quality import measure_quality, require_tasks
 from seqmodels.scaling.results import summarise
@@ -116,11 +116,8 @@ def _results(config_file: str, target: str | None) -> dict[str, Any]:
 
 def _stored_quality(folder: Path) -> list[Any]:
     """What was trained before; it is trained or read again with --quality."""
-    file = folder / "scaling.json"
     try:
-        stored = read_json(file, dict[str, Any])
-        if stored is not None:
-            convert(stored, ScalingFile, str(file))
+        stored = read_scaling(folder, lambda error: _warn(f"{error}; it is left out"))
     except UnreadableError as error:
         _warn(f"{error}; it is written anew, without scores: --quality finds them again")
         return []

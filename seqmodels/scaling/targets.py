@@ -6,6 +6,7 @@ device needs. Nothing can be run.
 
 import importlib.util
 import json
+import re
 import sys
 from typing import Any, Literal, NamedTuple
 
@@ -167,7 +168,7 @@ def read_target(text: str) -> Target:
     if name not in known:
         raise UserError(f"--target={text!r}: no {family} {name!r}; {nearest(name, known)}")
     sides = topology.split("x")
-    if not all(side.isdigit() and int(side) >= 1 for side in sides) or (
+    if not all(re.fullmatch("[1-9][0-9]{0,5}", side) for side in sides) or (
         family == "gpu" and len(sides) > 1
     ):
         raise UserError(

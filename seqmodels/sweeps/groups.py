@@ -111,11 +111,15 @@ def make_run(arguments: dict[str, Any], overrides: dict[str, Any], size: dict[st
     >>> make_run({"mixer": "lstm"}, {"optimizer.learning_rate": 0.01, "seed": 1}, {}).name
     'mixer=lstm,learning_rate=0.01,seed=1-47ebd8bc77d1'
     """
-    canonical = json.dumps([arguments, overrides], sort_keys=True)
-    digest = hashlib.sha256(canonical.encode()).hexdigest()[:HASHED]
+    digest = text_digest(json.dumps([arguments, overrides], sort_keys=True))
     named = [f"{k.rsplit('.', 1)[-1]}={v}" for k, v in {**arguments, **overrides}.items()]
     words = re.sub(r"[^A-Za-z0-9.,=+-]+", "_", ",".join(named)).lstrip(".")[:80]
     return Run(f"{words}-{digest}" if words else digest, arguments, overrides, size)
+
+
+def text_digest(*texts: str) -> str:
+    """A few letters by which texts are told from others."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:HASHED]
 
 
 def bare(run: Run) -> Run:

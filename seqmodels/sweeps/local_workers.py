@@ -111,5 +111,6 @@ class LocalWorkers:
                 trial.set_state("finished" if done else "waiting")
 
     def _last_line(self) -> str:
-        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line]
+        said = self._log.read_text("utf-8", errors="replace")
+        lines = [line for line in said.splitlines() if line]
         return lines[-1] if lines else f"a worker has ended without a word ({self._log})"

@@ -3,17 +3,16 @@
 import itertools
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from seqmodels.errors import ConfigError, UserError, nearest
 from seqmodels.model import Model, build_model, count_parameters
+from seqmodels.sweeps.files import Measure
 from seqmodels.training.experiment import Experiment
 
-Measure = Literal["parameters", "flops", "state"]
-"""What is equal: parameters, forward FLOPs of a sequence, or bytes of state."""
 MEASURES: tuple[str, ...] = get_args(Measure)
 
 TOLERANCE = 0.03
@@ -98,7 +97,7 @@ def match_width(experiment: Experiment, config: ConfigDict, match: Match, name: 
 
 
 def _sizes(
-    experiment: Experiment, config: ConfigDict, match: Match
+    experiment: Experiment, config: Any, match: Match
 ) -> Callable[[int], float | None]:
     """The measure of a config's model by its width; None of a width that it does not accept."""
 

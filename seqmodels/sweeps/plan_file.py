@@ -1,64 +1,24 @@
-"""``sweep.json``: what a sweep's folder holds, with every point of it and the size of each."""
+"""A plan in its folder: written to ``sweep.json``, held against what lies there, added to."""
 
 import sys
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any
 
 from seqmodels.config import differing_keys, load_config, to_dict
 from seqmodels.errors import UserError
-from seqmodels.json_files import UnreadableError, read_json, write_json
+from seqmodels.json_files import UnreadableError, write_json
 from seqmodels.secrets import shown_command
+from seqmodels.sweeps.files import SweepFile, read_sweep
 from seqmodels.sweeps.groups import HASHED, Run, argument_text, override_texts
-from seqmodels.sweeps.matching import TOLERANCE, Measure
+from seqmodels.sweeps.matching import TOLERANCE
 from seqmodels.sweeps.plan import WIDTH, Plan
-from seqmodels.sweeps.trials import PointFile, Trial, point_of, run_of
+from seqmodels.sweeps.trials import Trial, point_of, run_of
 from seqmodels.training.run_files import read_run_file
 
 OWN = ("trials", "slurm", "sweep.sqlite3*", "workers.txt", "summary.json", "summary.csv", ".*")
 """What a sweep may have left in a folder before or beside its ``sweep.json``."""
-
-
-class MatchFile(TypedDict):
-    """What every model is brought to, if to anything."""
-
-    by: Measure | None
-    target: float | None
-    tolerance: float
-    widths: NotRequired[Literal["each setting", "first setting"]]
-    """Whose width was matched; absent in folders of versions that matched each group's first
-    setting, and gave its width and size to all."""
-
-
-class SweepFile(TypedDict):
-    """``sweep.json``."""
-
-    kind: Literal["sweep"]
-    id: str
-    """What the names of its studies carry."""
-    config: str
-    common: dict[str, str]
-    match: MatchFile
-    search: Literal["grid", "random", "tpe"]
-    command: str
-    score: str
-    higher_is_better: bool
-    points: list[PointFile]
-
-
-def read_sweep(folder: Path) -> SweepFile | None:
-    """A folder's ``sweep.json``; None where there is none.
-
-    Raises:
-      UnreadableError: it holds something else.
-    """
-    try:
-        return read_json(folder / "sweep.json", SweepFile)
-    except UnreadableError as error:
-        raise UnreadableError(
-            f"{error}; put back a copy of it, or delete it to go on with the same command"
-        ) from None
 
 
 def require_sweep_folder(folder: Path) -> None:

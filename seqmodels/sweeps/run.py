@@ -10,6 +10,7 @@ from seqmodels.errors import UserError
 from seqmodels.paths import local_path
 from seqmodels.secrets import shown_command
 from seqmodels.sweeps.display import SweepDisplay, print_plan
+from seqmodels.sweeps.files import read_sweep
 from seqmodels.sweeps.groups import Overrides, bare, settings_to_try
 from seqmodels.sweeps.local_workers import LocalWorkers
 from seqmodels.sweeps.matching import read_match
@@ -20,7 +21,6 @@ from seqmodels.sweeps.plan_file import (
     first_widths,
     has_bare_names,
     known_runs,
-    read_sweep,
     require_sweep_folder,
     store_plan,
 )

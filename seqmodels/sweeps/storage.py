@@ -17,7 +17,7 @@ from typing import Any
 import optuna
 import sqlalchemy.engine
 from optuna.storages import RDBStorage
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SAWarning, SQLAlchemyError
 
 from seqmodels.errors import UserError
 from seqmodels.secrets import HIDDEN, shown_url
@@ -98,7 +98,8 @@ class PatientStorage:
     def _connect(self, create: Callable[[], _Database]) -> _Database:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                for kind in (optuna.exceptions.ExperimentalWarning, SAWarning):
+                    warnings.simplefilter("ignore", kind)
                 return self.ask(create)
         except ImportError as error:
             raise UserError(

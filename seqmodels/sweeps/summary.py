@@ -6,14 +6,14 @@ from typing import Any
 
 from seqmodels.csv_files import write_csv
 from seqmodels.json_files import UnreadableError, write_json
+from seqmodels.sweeps.files import GroupFile, Spread, read_sweep
 from seqmodels.sweeps.plan import WIDTH
-from seqmodels.sweeps.plan_file import read_sweep
 from seqmodels.sweeps.trials import PointFile, SizeFile, Trial
 
 REPEATED = "seed"
 
 
-def summary_rows(folder: Path) -> list[dict[str, Any]]:
+def summary_rows(folder: Path) -> list[GroupFile]:
     """A row for each choice of arguments, from what the folders of a sweep hold now.
 
     Of a group's settings that one is chosen which most seeds have finished and, of several, whose
@@ -50,17 +50,17 @@ def summary_rows(folder: Path) -> list[dict[str, Any]]:
         best = max(settings, key=rank)
         finished = settings[best]
         rows.append(
-            {
-                "arguments": points[0]["arguments"],
-                "parameters": _parameters([sizes[best]] if finished else list(sizes.values())),
-                "chosen": chosen[best] if finished else {},
-                "validation": _spread([results["validation"][score] for results in finished]),
-                "test": _spread([results["test"][score] for results in finished]),
-                "seeds": len(finished),
-                "failed": states.count("failed"),
-                "trials": len(points),
-                "seconds": _mean([results["seconds"] for results in finished]),
-            }
+            GroupFile(
+                arguments=points[0]["arguments"],
+                parameters=_parameters([sizes[best]] if finished else list(sizes.values())),
+                chosen=chosen[best] if finished else {},
+                validation=_spread([results["validation"][score] for results in finished]),
+                test=_spread([results["test"][score] for results in finished]),
+                seeds=len(finished),
+                failed=states.count("failed"),
+                trials=len(points),
+                seconds=_mean([results["seconds"] for results in finished]),
+            )
         )
     return rows
 
@@ -89,7 +89,7 @@ def _parameters(sizes: list[SizeFile]) -> int | None:
     return counts.pop() if len(counts) == 1 else None
 
 
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
+def _flat(row: GroupFile) -> dict[str, Any]:
     spreads = {
         f"{split}_{name}": row[split][name]
         for split in ("validation", "test")
@@ -105,9 +105,9 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _spread(values: list[float]) -> dict[str, Any]:
+def _spread(values: list[float]) -> Spread:
     deviation = statistics.stdev(values) if len(values) > 1 else None
-    return {"mean": _mean(values), "deviation": deviation, "values": values}
+    return Spread(mean=_mean(values), deviation=deviation, values=values)
 
 
 def _mean(values: list[float]) -> float | None:

@@ -199,7 +199,7 @@ class Trial:
 
     def last_line(self) -> str:
         """What the run said last, without the name of the script."""
-        lines = (self.folder / "output.txt").read_text(errors="replace").split("\n")
+        lines = (self.folder / "output.txt").read_text("utf-8", errors="replace").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
         return last.strip().partition("train.py: ")[2] or last.strip()
 

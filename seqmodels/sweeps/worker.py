@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError
-from seqmodels.sweeps.groups import Run, setting_text, settings_to_try
+from seqmodels.sweeps.groups import Run, setting_text, settings_to_try, text_digest
 from seqmodels.sweeps.orders import Orders, storage_place, train_command
 from seqmodels.sweeps.points import Between
 from seqmodels.sweeps.storage import PatientStorage
@@ -143,9 +143,10 @@ class Worker:
         group = self.studies.group(study)
         if not self._may_propose(study, but=trial.number):
             raise _NothingError
-        ask, places = self.storage.ask, list(range(len(group.settings)))
-        index = ask(partial(trial.suggest_categorical, "setting", places))
-        setting = group.settings[index]
+        settings = {setting_text(setting.values): setting for setting in group.settings}
+        # A study takes no other choices for what it has drawn before; added points make others.
+        name, ask = f"setting of {text_digest(*sorted(settings))}", self.storage.ask
+        setting = settings[ask(partial(trial.suggest_categorical, name, sorted(settings)))]
         values = dict(setting.values)
         for key, value in values.items():
             if isinstance(value, Between):
@@ -154,10 +155,8 @@ class Worker:
                 )
         taken = self.studies.settings(study, but=trial.number)
         if setting_text(values) in taken:
-            texts = enumerate(setting_text(other.values) for other in group.settings)
-            free = [other for other, text in texts if text not in taken]
-            if free:
-                ask(partial(study.enqueue_trial, {"setting": random.choice(free)}))
+            if free := sorted(settings.keys() - taken):
+                ask(partial(study.enqueue_trial, {name: random.choice(free)}))
             raise _NothingError
         first = group.runs(setting._replace(values=values))[0]
         self.studies.note(trial, run_attributes(first))

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from seqmodels.errors import require
+from seqmodels.paths import local_path
 from seqmodels.tasks.base import SPLITS, Split, Task
 
 HASHED_WHOLE = 2**24
@@ -52,9 +54,14 @@ def record_file(path: Path) -> FileRecord:
 HALF = HASHED_WHOLE // 2
 
 
-def absolute(path: str) -> str:
-    """A path, or a pattern of paths, that means the same from every folder."""
-    return os.path.abspath(os.path.expanduser(path))
+def absolute(path: str, setting: str) -> str:
+    """A path, or a pattern of paths, that means the same from every folder.
+
+    Raises:
+      ParameterError: it is empty, or not on this machine; it is called by its setting.
+    """
+    require(path != "", f"{setting}='' is empty; name what is to be read")
+    return os.path.abspath(local_path(path, f"{setting}="))
 
 
 def in_words(

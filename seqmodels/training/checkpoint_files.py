@@ -151,6 +151,7 @@ def read_state(
     record = read_record(folder, step)
     fused = parameters if record is None or record.get("layout", 1) < LAYOUT else None
     saved = like if fused is None else fused_shapes(like, fused)
+    _require_regular(folder / "default")
     with _quiet_abandoned_reads():
         try:
             handler = ocp.StandardCheckpointHandler()
@@ -167,6 +168,15 @@ def read_state(
             raise DamagedError(f"the checksum of {wrong[0]}{others} is another")
     _require_step(int(getattr(state, "step", step)), step)
     return state if fused is None else cut(state, like, fused), record is not None
+
+
+def _require_regular(folder: Path) -> None:
+    """Refuses a pipe or the like among the files, at which Orbax would wait for good."""
+    for path, _, names in os.walk(folder):
+        for name in names:
+            file = Path(path, name)
+            if file.exists() and not file.is_file():
+                raise DamagedError(f"{name} is no regular file")
 
 
 def _require_step(found: int, step: int) -> None:

@@ -67,7 +67,7 @@ def located(
     """
     places = (facts or {}).get("places", {})
     before, now = _task(stored or {}), _task(config)
-    found = _copy(config)
+    found: Any = _copy(config)
     for name, place in places.items():
         if now and before.get(name) == now.get(name) and is_there(place):
             with found.unlocked(), found.ignore_type():

@@ -53,7 +53,7 @@ def join_processes(processes: str | None, process: int | None, coordinator: str 
         if missing:
             raise UserError(f"{missing[0]} is missing; --processes={processes} needs it")
         assert process is not None
-        if not processes.isdecimal() or int(processes) < 1:
+        if not re.fullmatch("[1-9][0-9]{0,5}", processes):
             raise UserError(f"--processes={processes} is neither a number from 1 nor auto")
         if not 0 <= process < int(processes):
             raise UserError(f"--process={process} is not from 0 to {int(processes) - 1}")

@@ -56,7 +56,8 @@ def test_dots_that_one_way_leads_through_go_that_way():
 
 
 @pytest.mark.parametrize("text", ["", "0,8", "8,x", "8,...", "...,8", "8,...,64", "8,4,...,64",
-                                  "8,16,...", "8,16,...,100", "8,9,...,8"])  # fmt: skip
+                                  "8,16,...", "8,16,...,100", "8,9,...,8", "²",
+                                  "9" * 5000])  # fmt: skip
 def test_lengths_that_can_not_be_read(text):
     with pytest.raises(UserError, match="is not a list of lengths"):
         read_lengths(text)

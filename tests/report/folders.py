@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from seqmodels.scaling.files import EMPTY
 from seqmodels.training.environment import versions
 
 MIXERS = ("lstm", "gru", "rnn", "conv", "local", "global", "transformer")
@@ -99,7 +100,11 @@ def sweep_folder(
                         "name": f"{place:08x}",
                         "arguments": {"mixer": mixer, "length": length},
                         "overrides": {"optimizer.learning_rate": rate, "seed": seed},
-                        "size": {"parameters": 100_000, "flops": 1e8 * length * (m + 1)},
+                        "size": {
+                            "parameters": 100_000,
+                            "flops": 1e8 * length * (m + 1),
+                            "state_bytes": 0,
+                        },
                     }
                     points.append(point)
                     trial = folder / "trials" / point["name"]
@@ -123,6 +128,9 @@ def sweep_folder(
         folder / "sweep.json",
         {
             "kind": "sweep",
+            "id": "1a2b3c4d",
+            "common": {},
+            "search": "grid",
             "config": "configs/recall.py",
             "command": f"python sweep.py --config=configs/recall.py --workdir={folder.name}",
             "score": "accuracy",
@@ -148,7 +156,8 @@ def scaling_folder(folder: Path, lengths: tuple[int, ...] = (256, 512, 1024, 204
             median = coefficient * length**exponent
             times = {"median": median, "low": 0.95 * median, "high": 1.1 * median, "repeats": 5}
             cells.append(
-                {
+                EMPTY
+                | {
                     "mixer": mixer,
                     "length": length,
                     "batch_size": 1,
@@ -172,11 +181,24 @@ def scaling_folder(folder: Path, lengths: tuple[int, ...] = (256, 512, 1024, 204
                 "from_length": lengths[0],
                 "lengths": len(lengths),
                 "coefficient": coefficient,
+                "linear": 0.0,
+                "quadratic": 0.0,
+                "local_exponent": exponent,
             }
         )
+    untold = ("validation", "steps", "seconds", "parameters", "step_seconds", "temporary_bytes")
     quality = [
-        {"mixer": m, "length": 256, "task": "needle", "score": "accuracy", "mean": 0.5 + 0.2 * p}
-        for p, m in enumerate(EXPONENTS)
+        {
+            "mixer": mixer,
+            "length": 256,
+            "task": "needle",
+            "score": "accuracy",
+            "mean": 0.5 + 0.2 * place,
+            "status": "trained",
+            "reason": None,
+            **dict.fromkeys(untold),
+        }
+        for place, mixer in enumerate(EXPONENTS)
     ]
     content = {
         "kind": "scaling",

@@ -151,12 +151,19 @@ def test_a_file_that_holds_something_else_costs_itself_alone(one_of_each, name):
     assert shown == [WITHOUT[name]] * len(shown)
 
 
+LISTS = ("quality", "fits", "crossovers", "longest")
+KEYS = ("name", "arguments", "overrides", "mixer", "length", "status", "quantity")
+
+
 @pytest.mark.parametrize(
-    ("name", "lost"),
-    [("sweep/sweep.json", [0, 1, 0, 0]), ("scaling/scaling.json", [0, 0, 1, 0])],
+    ("name", "part", "lost"),
+    [
+        ("sweep/sweep.json", "points", [0, 1, 0, 0]),
+        ("scaling/scaling.json", "cells", [0, 0, 1, 0]),
+        *(("scaling/scaling.json", part, [0] * 4) for part in LISTS),
+    ],
 )
-def test_of_many_points_and_cells_a_bad_one_costs_itself_alone(one_of_each, name, lost):
-    part = "points" if "sweep" in name else "cells"
+def test_of_many_entries_a_bad_one_costs_itself_alone(one_of_each, name, part, lost):
     content = json.loads((one_of_each / name).read_text())
     contents = []
     first, *others = content[part]
@@ -168,9 +175,6 @@ def test_of_many_points_and_cells_a_bad_one_costs_itself_alone(one_of_each, name
     shown = everything_but(one_of_each, one_of_each / name, contents)
     whole = [2, 4, 6, 1]
     assert shown == [[a - b for a, b in zip(whole, lost, strict=True)]] * len(contents)
-
-
-KEYS = ("name", "arguments", "overrides", "mixer", "length", "status")
 
 
 def test_lines_of_metrics_that_can_not_be_read_cost_themselves_alone(tmp_path):

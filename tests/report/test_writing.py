@@ -193,29 +193,6 @@ def test_names_stay_in_their_cells(tmp_path):
     assert "<" not in "".join(lines)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("content", [None, [], "x", {"a": []}])
-def test_entries_of_other_types_are_shown_as_nothing(tmp_path, content):
-    """A file of another version may hold anything where a number or a name is expected."""
-    sweep = sweep_folder(tmp_path / "sweep", ("gru",), (64,))
-    rows = [dict.fromkeys(("parameters", "chosen", "test", "seeds", "seconds"), content)]
-    write_json(
-        sweep / "summary.json", {"rows": [*(row | {"arguments": {}} for row in rows), content]}
-    )
-    scaling = scaling_folder(tmp_path / "scaling")
-    stored = json.loads((scaling / "scaling.json").read_text())
-    stored |= dict.fromkeys(("fits", "longest", "quality", "machine", "target"), content)
-    stored["crossovers"] = [content, {}]
-    stored["cells"][0] |= {"step_seconds": content, "reason": content, "parameters": content}
-    write_json(scaling / "scaling.json", stored)
-    run = run_folder(tmp_path / "run")
-    write_json(run / "lengths.json", {"200": content, "x": content})
-    write_json(
-        run / "environment.json", {"packages": content, "devices": content, "command": content}
-    )
-    write_report([str(tmp_path)], str(tmp_path / "report"))
-
-
 def test_a_report_over_an_older_one(tmp_path):
     run_folder(tmp_path / "runs" / "a")
     page = tmp_path / "report" / "index.html"

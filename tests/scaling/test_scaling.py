@@ -250,6 +250,7 @@ def test_unknown_targets_and_tasks_are_refused(fake, tmp_path):
         "tpu:v5x:4x4": "no tpu 'v5x'; did you mean 'v5p'",
         "gpu:h100:4x4": "'4x4' is no topology of h100; try 8",
         "tpu:v5e:x4": "'x4' is no topology of v5e; try 4x4",
+        "tpu:v5e:4x²": "'4x²' is no topology of v5e; try 4x4",
     }.items():
         with pytest.raises(UserError) as caught:
             scale(config(), FILE, str(tmp_path / "a"), target)

@@ -233,11 +233,11 @@ def test_the_choice_is_made_on_validation(tmp_path):
 @pytest.mark.parametrize("search", ["random", "tpe"])
 def test_a_search_tries_as_many_settings_of_each_group(tmp_path, search):
     """One group draws from a range, the other has three settings and tries no more."""
-    sweep = SmallSweep(
-        tmp_path,
+    points = (
         f"chain(product({{'mixer': ('gru',)}}, [{{'{RATE}': Between(0.01, 0.5)}}], "
-        f"{{'seed': (0, 1)}}), product({{'mixer': ('rnn',)}}, {{'{RATE}': (0.1, 0.2, 0.3)}}))",
+        f"{{'seed': (0, 1)}}), product({{'mixer': ('rnn',)}}, {{'{RATE}': (0.1, 0.2, 0.3)}}))"
     )
+    sweep = SmallSweep(tmp_path, points)
     sweep.run(search=search, trials=4)
     own = {"gru": [], "rnn": []}
     for trial in trials(sweep.folder):
@@ -252,8 +252,9 @@ def test_a_search_tries_as_many_settings_of_each_group(tmp_path, search):
     )
     assert gru["chosen"] == {RATE: max(drawn)}
     assert (gru["trials"], rnn["trials"]) == (8, 3)
+    sweep.points(points.replace("(0.1,", "(0.4, 0.1,").replace("0.5)", "0.6)"))
     sweep.run(search=search, trials=5)
-    assert states(sweep.folder) == {"finished": 5 * 2 + 3}
+    assert states(sweep.folder) == {"finished": 5 * 2 + 4}, "points that were added are tried too"
 
 
 class WorkersAtOnce(WorkerHere):
@@ -522,6 +523,8 @@ def test_a_storage_that_goes_away_in_the_middle_loses_nothing(tmp_path):
         "postgresql://me:a@secret:b@host:port/x",
         "no url secret",
         "nosql://host/x?password=secret",
+        "sqlite:////nowhere/x.db?password=secret",
+        "postgresql:me:secret@host",
     ],
 )
 def test_a_storage_that_can_not_be_is_one_line_without_its_password(url):

@@ -14,8 +14,9 @@ from seqmodels.scaling import run as scaling
 from seqmodels.scaling.files import EMPTY, read_cell
 from seqmodels.scaling.run import scale
 from seqmodels.sweeps import run as sweep
+from seqmodels.sweeps.files import read_sweep
 from seqmodels.sweeps.plan import make_plan
-from seqmodels.sweeps.plan_file import known_runs, read_sweep
+from seqmodels.sweeps.plan_file import known_runs
 from seqmodels.sweeps.summary import summary_rows
 from seqmodels.sweeps.trials import Trial
 from tests.scaling.test_scaling import FILE, config

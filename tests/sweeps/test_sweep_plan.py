@@ -10,10 +10,11 @@ from seqmodels.config import load_config
 from seqmodels.errors import ConfigError
 from seqmodels.sweeps import plan as sweep_plan
 from seqmodels.sweeps.display import print_plan
+from seqmodels.sweeps.files import read_sweep
 from seqmodels.sweeps.groups import argument_text, make_run, override_texts
 from seqmodels.sweeps.matching import Match, measure
 from seqmodels.sweeps.plan import make_plan
-from seqmodels.sweeps.plan_file import first_widths, read_sweep, store_plan
+from seqmodels.sweeps.plan_file import first_widths, store_plan
 from seqmodels.training.experiment import build_experiment
 from tests.sweeps.small_sweep import SmallSweep
 

@@ -49,6 +49,12 @@ def test_names_that_say_their_split_are_honoured():
         ("test.de", "test"),
         ("test/train.txt", "test"),  # a folder's name comes before what is in it
         ("testing.txt", "test"),
+        ("heldout-1.txt", "validation"),
+        ("eval/1.txt", "validation"),
+        ("trainData.csv", "train"),
+        ("XTest.csv", "test"),
+        ("ValSet/1.txt", "validation"),
+        ("testset.txt", "test"),
         ("latest.txt", None),
         ("contest/1.txt", None),
         ("develop.txt", None),

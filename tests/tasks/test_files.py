@@ -31,6 +31,7 @@ def test_names_begin_below_what_a_glob_has_in_common(tmp_path):
 def test_a_link_to_a_file_is_no_other_file(tmp_path):
     write(tmp_path, "a", "b", "c")
     (tmp_path / "z").symlink_to(tmp_path / "a")
+    (tmp_path / "y").hardlink_to(tmp_path / "b")
     assert len(find_files(str(tmp_path))) == 3
 
 
@@ -104,3 +105,12 @@ def test_what_is_no_regular_file_is_left_out(tmp_path):
         assert find_files(str(tmp_path / files)).keys() == {"a.txt"}
     with pytest.raises(ParameterError, match="matches nothing"):
         find_files(str(tmp_path / "pipe.txt"))
+
+
+def test_a_file_that_is_deleted_meanwhile_is_left_out(tmp_path, monkeypatch):
+    write(tmp_path, "a", "b", "c")
+    monkeypatch.setattr(
+        "seqmodels.tasks.files.finding._matching",
+        lambda *_: [tmp_path / name for name in ("a", "b", "gone")],
+    )
+    assert len(find_files(str(tmp_path))) == 2

@@ -1,7 +1,9 @@
 """Frozen examples: the task's own, readable without us, and whole or not there."""
 
 import errno
+import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -77,6 +79,45 @@ def test_anybody_can_read_them(tmp_path):
         assert str(tmp_path) not in file.read_text()
 
 
+def test_what_is_frozen_again_is_of_the_first_task(tmp_path):
+    """As is a folder of an earlier version, which names the folder that it was frozen from."""
+    first = freeze(config_of("recall", evaluation_examples=21), tmp_path / "first")
+    again = freeze(config_of("frozen", folder=str(tmp_path / "first")), tmp_path / "again")
+    assert again.of == first.of
+    rename_task(tmp_path / "again", {"kind": "frozen", "folder": str(tmp_path / "first")})
+    older = Frozen(0, str(tmp_path / "again"))
+    for frozen in (again, older):
+        assert same(frozen.batch("test", 0, 8, 24), first.batch("test", 0, 8, 24))
+        assert frozen.chance("test", 24) == first.chance("test", 24)
+
+
+def test_folders_that_were_frozen_from_one_another(tmp_path):
+    """Not of themselves, nor in a circle; they end in a line."""
+    freeze(config_of("recall", evaluation_examples=21), tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    for name, other in (("a", "b"), ("b", "a")):
+        rename_task(tmp_path / name, {"kind": "frozen", "folder": str(tmp_path / other)})
+    with pytest.raises(ParameterError, match=r"was frozen from .*, which was frozen from it"):
+        Frozen(0, str(tmp_path / "a"))
+    rename_task(tmp_path / "a", {"kind": "frozen", "folder": str(tmp_path / "none")})
+    with pytest.raises(ParameterError, match=r"/a': folder='.*/none' holds no frozen task"):
+        Frozen(0, str(tmp_path / "a"))
+
+
+@pytest.mark.parametrize("content", ["[]", '{"seqmodels": {"task": 3}}', "[" * 10_000, '{"seq'])
+def test_metadata_of_another_shape(content, tmp_path):
+    (tmp_path / "dataset_info.json").write_text("{}")
+    (tmp_path / "metadata.json").write_text(content)
+    with pytest.raises(ParameterError, match=r"folder='.*': .*metadata.json (holds|is cut)"):
+        Frozen(0, str(tmp_path))
+
+
+def rename_task(folder, section):
+    metadata = json.loads((folder / "metadata.json").read_text())
+    metadata["seqmodels"]["task"] = section
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+
+
 def test_a_split_left_out_is_frozen_whole(tmp_path):
     config = config_of("recall", evaluation_examples=33)
     frozen = freeze(config, tmp_path / "out", {"train": 5})
@@ -124,6 +165,7 @@ def test_what_can_not_be_frozen(examples, length, message, tmp_path):
         ("trian=3", "'trian' is no split; did you mean 'train'"),
         ("train", "write train=NUMBER"),
         ("train=0", "write train=NUMBER, of at least 1"),
+        ("train=²", "write train=NUMBER, of at least 1"),
     ],
 )
 def test_examples_that_can_not_be_read(text, message):

@@ -4,6 +4,7 @@ import gc
 import json
 import logging
 import math
+import os
 import resource
 import shutil
 import threading
@@ -191,8 +192,14 @@ def cut_checksums(folder: Path) -> None:
     (folder / "4/checksums/checksums").write_text("{")
 
 
+def a_pipe(folder: Path) -> None:
+    (folder / "4/default/_METADATA").unlink()
+    os.mkfifo(folder / "4/default/_METADATA")
+
+
 NEWEST = [
     (without_arrays, 4, 3),
+    (a_pipe, 4, 3),
     (cut_checksums, 4, 3),
     (empty_step, 99, 4),
     (other_number, 99, 4),

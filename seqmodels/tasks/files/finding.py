@@ -1,5 +1,6 @@
 """Files of one's own, and the standard library's: found and read."""
 
+import contextlib
 import fnmatch
 import os
 import sysconfig
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from seqmodels.errors import ConfigError, ParameterError
+from seqmodels.tasks.reading import absolute
 
 STDLIB = "stdlib"
 """Names the Python standard library's own source, without its tests."""
@@ -33,18 +35,22 @@ def find_files(files: str) -> dict[str, Path]:
     """
     if files == STDLIB:
         return _stdlib_files()
-    named = os.path.abspath(os.path.expanduser(files))
+    named = absolute(files, "files")
     folder, pattern = _existing_part(Path(named))
     if not pattern and folder.is_file():
         found = [folder]
     else:
         parts = Path(pattern).parts or ("**",)
         found = sorted(_matching(folder, parts, set()), key=lambda path: str(path))
-    # By what links lead to, or a file and a link to it would lie in two splits.
-    paths = {path.resolve(): path for path in found}
-    holding = [path for path in paths.values() if path.stat().st_size > 0]
+    # By what lies on the disk, or a file and a link to it would lie in two splits.
+    sizes: dict[tuple[int, int], tuple[Path, int]] = {}
+    for path in found:
+        with contextlib.suppress(FileNotFoundError):  # it has been deleted meanwhile
+            status = path.stat()
+            sizes[status.st_dev, status.st_ino] = path, status.st_size
+    holding = [path for path, size in sizes.values() if size > 0]
     if not holding:
-        what = "empty files alone" if paths else "nothing"
+        what = "empty files alone" if sizes else "nothing"
         raise ParameterError(
             f"files={files!r} matches {what}; write a file, a folder, a glob such as "
             "'notes/**/*.txt', or 'stdlib'"

@@ -1,6 +1,5 @@
 """Classification of images of one's own: a folder of PNG and JPEG files by class."""
 
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -94,7 +93,7 @@ class Images:
         found = _find_images(folder)
         self.classes = tuple(found)
         require_classes(self.classes, f"folder={folder!r}")
-        self.places = {"folder": absolute(folder)}
+        self.places = {"folder": absolute(folder, "folder")}
         self.kept_bytes = 0
         self.paths: dict[Split, list[Path]] = {"train": [], "validation": [], "test": []}
         labels: dict[Split, list[int]] = {"train": [], "validation": [], "test": []}
@@ -198,7 +197,7 @@ class Images:
 
 def _find_images(folder: str) -> dict[str, dict[str, Path]]:
     """By class, and by name with the class in front, each image's path."""
-    root = Path(os.path.expanduser(folder))
+    root = Path(absolute(folder, "folder"))
     require(root.is_dir(), f"folder={folder!r} is not a folder; it holds CLASS/NAME.png or .jpg")
     found: dict[str, dict[str, Path]] = {}
     seen: set[tuple[int, int]] = set()
@@ -212,7 +211,7 @@ def _find_images(folder: str) -> dict[str, dict[str, Path]]:
     require(
         len(found) >= 2,
         f"folder={folder!r} has {len(found)} folders with images; at least 2 classes are needed, "
-        "laid out as CLASS/NAME.png or .jpg",
+        "laid out as CLASS/NAME.png or .jpg and no deeper; a NAME may say its split: train-1.png",
     )
     for name, images in found.items():
         require(

@@ -40,7 +40,7 @@ class SplitFiles:
         self.files = files
         self.paths = find_files(files)
         self.sizes = {name: path.stat().st_size for name, path in self.paths.items()}
-        self.places = {} if files == STDLIB else {"files": absolute(files)}
+        self.places = {} if files == STDLIB else {"files": absolute(files, "files")}
         self.kept_bytes = sum(self.sizes.values())
 
     def split(self, sizes: Mapping[str, int], held_out: float, splitting: str) -> Parts:

@@ -15,12 +15,24 @@ Splitting = Annotated[Literal["shares", "whole_files"], Before("whole_files")]
 WORDS: dict[str, Split] = {
     "train": "train",
     "training": "train",
+    "trainset": "train",
+    "trn": "train",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
+    "valset": "validation",
+    "validset": "validation",
     "dev": "validation",
+    "devel": "validation",
+    "devset": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
+    "heldout": "validation",
+    "holdout": "validation",
     "test": "test",
     "testing": "test",
+    "testset": "test",
+    "tst": "test",
 }
 """Words of a name that say a split."""
 
@@ -130,9 +142,13 @@ def said_splits(names: Iterable[str]) -> dict[str, Split]:
     return {} if len(set(splits.values())) == 1 else said
 
 
+_WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+"""Also those of names such as ``trainData`` and ``XTest``."""
+
+
 def _said(name: str) -> Split | None:
     for part in name.split("/"):
-        words = re.findall("[a-z]+", part.lower())
+        words = [word.lower() for word in _WORD.findall(part)]
         splits: list[Split] = [WORDS[word] for word in words if word in WORDS]
         if len(set(splits)) == 1:
             return splits[0]
@@ -229,8 +245,8 @@ def require_classes(names: Sequence[str], what: str) -> None:
     """Refuses classes that are all called after splits: the classes are what lies within them."""
     require(
         not all(_said(name) for name in names),
-        f"{what}: its folders {', '.join(names)} are splits by their names and no classes; lay "
-        "them out as CLASS/SPLIT",
+        f"{what}: its folders {', '.join(names)} are splits by their names and no classes; put "
+        "the class first, and the split into what follows: cats/train-1",
     )
 
 

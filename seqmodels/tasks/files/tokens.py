@@ -76,7 +76,7 @@ class Tokens:
         )
         self.seed = seed
         self.path = path
-        self.places = {"path": absolute(path)}
+        self.places = {"path": absolute(path, "path")}
         self.kept_bytes = 0
         self.evaluation_windows = evaluation_windows
         tokens = _open(path)
@@ -171,9 +171,9 @@ class Tokens:
 
 def _open(path: str) -> np.memmap:
     """A row of whole numbers that stays on disk."""
-    expanded = os.path.expanduser(path)
+    expanded = absolute(path, "path")
     if not os.path.isfile(expanded):
-        folder = os.path.dirname(expanded) or "."
+        folder = os.path.dirname(expanded)
         beside = os.listdir(folder) if os.path.isdir(folder) else []
         arrays = [os.path.join(os.path.dirname(path), n) for n in beside if n.endswith(".npy")]
         advice = nearest(path, arrays) if arrays else "it is written by np.save"

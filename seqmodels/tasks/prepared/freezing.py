@@ -1,6 +1,7 @@
 """Writes examples of a task as a tensorflow-datasets set that needs no code of ours to be read."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from seqmodels.paths import local_path
 from seqmodels.plain_names import PlainName
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import SPLITS, Batch, Split, Task
-from seqmodels.tasks.prepared.frozen import METADATA
+from seqmodels.tasks.prepared.frozen import Frozen, Metadata, Stored
 from seqmodels.tasks.prepared.records import import_tfds
 
 EXAMPLES_A_FILE = 10_000
@@ -60,12 +61,8 @@ def freeze(
         }
     except ParameterError as error:
         raise UserError(f"--{error}") from None
-    stored = {
-        "task": plain["task"],
-        "seed": plain["seed"],
-        "length": length,
-        "batch_size": batch_size,
-    }
+    of = task.of if isinstance(task, Frozen) else plain
+    stored = Stored(task=of["task"], seed=of["seed"], length=length, batch_size=batch_size)
     partial = out.with_name(f".{out.name}.incomplete-{os.getpid()}")
     try:
         partial.mkdir(parents=True)
@@ -98,7 +95,7 @@ def read_examples(text: list[str]) -> dict[str, int]:
         split, _, number = part.partition("=")
         if split not in SPLITS:
             raise UserError(f"--examples={part!r}: {split!r} is no split; {nearest(split, SPLITS)}")
-        if not number.isdigit() or int(number) < 1:
+        if not re.fullmatch("[1-9][0-9]{0,17}", number):
             raise UserError(f"--examples={part!r}: write {split}=NUMBER, of at least 1")
         counts[split] = int(number)
     return counts
@@ -126,7 +123,7 @@ def _batches(task: Task, split: Split, count: int, batch_size: int, length: int)
 class _Writer:
     """A tensorflow-datasets set in a folder, written example by example."""
 
-    def __init__(self, folder: Path, kind: str, example: Batch, stored: dict[str, Any]):
+    def __init__(self, folder: Path, kind: str, example: Batch, stored: Stored):
         self.tfds = import_tfds("freeze")
         self.folder = folder
         arrays = {name: field for name, field in example._asdict().items() if field is not None}
@@ -145,7 +142,7 @@ class _Writer:
             description=f"Examples of the task {kind} of seqmodels, in the order of its batches.",
             features=self.tfds.features.FeaturesDict(features),
             disable_shuffling=True,
-            metadata=core.MetadataDict({METADATA: stored}),
+            metadata=core.MetadataDict(Metadata(seqmodels=stored)),
         )
         self.info.write_to_directory(folder)
         self.writer = core.SequentialWriter(self.info, EXAMPLES_A_FILE, file_format="array_record")

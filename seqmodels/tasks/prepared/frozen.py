@@ -1,13 +1,14 @@
 """Examples of a task, written once and read back: the identical ones for everybody."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
 from seqmodels.arrays import Array, Float, Int
 from seqmodels.config import construct_kind
 from seqmodels.errors import ParameterError, require
+from seqmodels.json_files import UnreadableError, read_json
 from seqmodels.tasks.base import (
     SPLITS,
     TASKS,
@@ -20,8 +21,21 @@ from seqmodels.tasks.base import (
 from seqmodels.tasks.prepared.records import Records
 from seqmodels.tasks.reading import absolute
 
-METADATA = "seqmodels"
-"""The entry of a frozen folder's metadata that says what was frozen."""
+
+class Stored(TypedDict):
+    """What was frozen."""
+
+    task: dict[str, Any]
+    """The task's section of the config."""
+    seed: int
+    length: int
+    batch_size: NotRequired[int]
+
+
+class Metadata(TypedDict):
+    """``metadata.json`` of a frozen folder."""
+
+    seqmodels: NotRequired[Stored]
 
 
 class Frozen:
@@ -41,30 +55,16 @@ class Frozen:
 
     def __init__(self, seed: int, folder: str):
         self.seed = seed
-        path = Path(folder).expanduser()
-        what = f"folder={folder!r}"
-        require(
-            (path / "dataset_info.json").is_file(),
-            f"{what} holds no frozen task; write one with "
-            "python -m seqmodels.tasks.prepared.freeze",
-        )
+        self.places = {"folder": absolute(folder, "folder")}
+        path, what = Path(self.places["folder"]), f"folder={folder!r}"
+        stored = _stored(path, what)
+        self.of = _first_frozen(path, stored, what)
+        """What was frozen, also where the examples were frozen again."""
         self._records = Records(path, what)
-        require(
-            METADATA in self._records.metadata.keys(),  # noqa: SIM118, the keys are loaded by asking
-            f"{what} holds a set that seqmodels didn't freeze; read it with the task tfds",
-        )
-        try:
-            stored = self._records.metadata[METADATA]
-            length, frozen, of_seed = int(stored["length"]), stored["task"], int(stored["seed"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ParameterError(
-                f"{what}: metadata.json doesn't say what was frozen ({error!r}); freeze it again"
-            ) from None
-        self.places = {"folder": absolute(folder)}
         self.kept_bytes = 0
-        self.length = length
+        self.length = stored["length"]
         self._sizes = self._records.sizes()
-        self._task = construct_kind(TASKS, frozen, f"{what}: task", seed=of_seed)
+        self._task = construct_kind(TASKS, self.of["task"], f"{what}: task", seed=self.of["seed"])
         self.spec = self._task.spec
         for ability in ("fields", "show_source", "show_target", "read_source", "shown_chance"):
             if hasattr(self._task, ability):
@@ -112,3 +112,34 @@ class Frozen:
     def chance(self, split: Split, length: int) -> float:
         """That of the task that was frozen."""
         return self._task.chance(split, length)
+
+
+def _stored(folder: Path, what: str) -> Stored:
+    """What a folder says that was frozen."""
+    require(
+        (folder / "dataset_info.json").is_file(),
+        f"{what} holds no frozen task; write one with python -m seqmodels.tasks.prepared.freeze",
+    )
+    try:
+        metadata = read_json(folder / "metadata.json", Metadata)
+    except UnreadableError as error:
+        raise ParameterError(f"{what}: {error}; freeze it again") from None
+    if metadata is None or "seqmodels" not in metadata:
+        raise ParameterError(
+            f"{what} holds a set that seqmodels didn't freeze; read it with the task tfds"
+        )
+    return metadata["seqmodels"]
+
+
+def _first_frozen(folder: Path, stored: Stored, what: str) -> Stored:
+    """What was frozen first, where a folder's examples are those of another frozen folder."""
+    seen = {folder.resolve()}
+    while stored["task"].get("kind") == "frozen":
+        folder = Path(absolute(str(stored["task"].get("folder")), f"{what}: folder"))
+        require(
+            folder.resolve() not in seen,
+            f"{what} was frozen from {folder}, which was frozen from it; freeze the task itself",
+        )
+        seen.add(folder.resolve())
+        stored = _stored(folder, f"{what}: folder={str(folder)!r}")
+    return stored

@@ -101,4 +101,4 @@ class NamedPairs(RowsByName):
     def read_source(self, text: str) -> Int[np.ndarray, "L"]:
         """The bytes of a text."""
         require(len(text) > 0, "'' holds no byte; write some text")
-        return np.frombuffer(text.encode(), np.uint8).astype(np.int32)
+        return np.frombuffer(text.encode(errors="surrogateescape"), np.uint8).astype(np.int32)

@@ -9,7 +9,6 @@ from seqmodels.arrays import Bool, Float, Int
 from seqmodels.errors import nearest, require
 from seqmodels.tasks.base import SPLITS, Split, example_indices
 from seqmodels.tasks.prepared.records import Records, data_folder, find_set
-from seqmodels.tasks.reading import absolute
 
 ONE_IN = 20
 """One row in so many of train is held out for each of validation and test that a set lacks."""
@@ -46,7 +45,7 @@ class RowsByName:
 
     def __init__(self, seed: int, name: str, data_dir: str | None, stands_in: str):
         self.seed = seed
-        self.places = {"data_dir": absolute(str(data_folder(data_dir)))}
+        self.places = {"data_dir": str(data_folder(data_dir))}
         self.kept_bytes = 0
         self.records = Records(find_set(name, data_dir, stands_in), f"set={name!r}")
         self.sizes = self.records.sizes()

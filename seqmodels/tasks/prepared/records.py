@@ -17,6 +17,7 @@ import numpy as np
 from seqmodels.errors import ConfigError, ParameterError
 from seqmodels.plain_names import PlainName
 from seqmodels.tasks.prepared.set_files import ListedFormats, describe_features
+from seqmodels.tasks.reading import absolute
 
 KEPT_BYTES = 2**28
 """Of rows that have been read, by their values; those that no longer fit are read each time."""
@@ -130,7 +131,10 @@ def import_tfds(what: str) -> Any:
 
 def data_folder(data_dir: str | None) -> Path:
     """Where sets lie: the folder given, ``$TFDS_DATA_DIR``, or ``~/tensorflow_datasets``."""
-    return Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    if data_dir:
+        return Path(absolute(data_dir, "data_dir"))
+    elsewhere = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return Path(absolute(elsewhere, "data_dir=None: TFDS_DATA_DIR"))
 
 
 def find_set(name: str, data_dir: str | None, stands_in: str) -> Path:

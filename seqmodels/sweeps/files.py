@@ -1,0 +1,81 @@
+"""The files of a sweep's folder: ``sweep.json`` of all its points, ``summary.json`` of its groups.
+
+That of a trial stands in :mod:`seqmodels.sweeps.trials`.
+"""
+
+from pathlib import Path
+from typing import Any, Literal, NotRequired, TypedDict
+
+from seqmodels.json_files import UnreadableError, convert, read_json
+from seqmodels.sweeps.trials import Count, PointFile
+
+Measure = Literal["parameters", "flops", "state"]
+"""What models are matched in: parameters, forward FLOPs of a sequence, or bytes of state."""
+
+
+class MatchFile(TypedDict):
+    """What every model is brought to, if to anything."""
+
+    by: Measure | None
+    target: float | None
+    tolerance: float
+    widths: NotRequired[Literal["each setting", "first setting"]]
+    """Whose width was matched; absent in folders of versions that matched each group's first
+    setting, and gave its width and size to all."""
+
+
+class SweepFile(TypedDict):
+    """``sweep.json``."""
+
+    kind: Literal["sweep"]
+    id: str
+    """What the names of its studies carry."""
+    config: str
+    common: dict[str, str]
+    match: MatchFile
+    search: Literal["grid", "random", "tpe"]
+    command: str
+    score: str
+    higher_is_better: bool
+    points: list[Any]
+    """Of each run a :class:`~seqmodels.sweeps.trials.PointFile`."""
+
+
+class Spread(TypedDict):
+    """A score over seeds."""
+
+    mean: float | None
+    deviation: float | None
+    values: list[float]
+
+
+class GroupFile(TypedDict):
+    """A row of ``summary.json``: a group, and the setting of it that validates best."""
+
+    arguments: dict[str, Any]
+    parameters: Count | None
+    chosen: dict[str, Any]
+    validation: Spread
+    test: Spread
+    seeds: Count
+    failed: Count
+    trials: Count
+    seconds: float | None
+
+
+def read_sweep(folder: Path) -> SweepFile | None:
+    """A folder's ``sweep.json``, each point of which is one; None where there is none.
+
+    Raises:
+      UnreadableError: it holds something else.
+    """
+    file = folder / "sweep.json"
+    try:
+        stored = read_json(file, SweepFile)
+        if stored is not None:
+            stored["points"] = convert(stored["points"], list[PointFile], f"{file} (points)")
+    except UnreadableError as error:
+        raise UnreadableError(
+            f"{error}; put back a copy of it, or delete it to go on with the same command"
+        ) from None
+    return stored
