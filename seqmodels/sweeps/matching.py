@@ -96,9 +96,7 @@ def match_width(experiment: Experiment, config: ConfigDict, match: Match, name: 
     )
 
 
-def _sizes(
-    experiment: Experiment, config: Any, match: Match
-) -> Callable[[int], float | None]:
+def _sizes(experiment: Experiment, config: Any, match: Match) -> Callable[[int], float | None]:
     """The measure of a config's model by its width; None of a width that it does not accept."""
 
     @cache
