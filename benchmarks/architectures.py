@@ -183,7 +183,7 @@ def describe(name: str, folder: Path) -> list[str]:
         ROWS[name].title,
         command.replace("--config=configs/", "configs/"),
         f"{results['parameters']:,}",
-        f"{model.cost(length).sequential_depth:,}",
+        f"{run.experiment.cost().sequential_depth:,}",
         f"{int((field > 0).sum())} of {field.size}",
         shown,
     ]

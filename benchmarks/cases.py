@@ -1,9 +1,11 @@
 """What benchmarks/layers.py times: every mixer, two operations and a whole training step.
 
-A new mixer is a line in CASES, and one of the same name in torch_layers.py.
+A new mixer is a line in CASES, and one of the same name in torch_layers.py. Forms of operations
+are timed without one (``--forms``).
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -12,11 +14,12 @@ import numpy as np
 from flax import nnx
 
 from seqmodels.mixers import MIXERS
-from seqmodels.model import build_model
-from seqmodels.ops.convolution import depthwise_convolution
+from seqmodels.ops.attention.additive import ADDITIVE, additive_attention
+from seqmodels.ops.attention.dot_product import ATTENTION, attention
+from seqmodels.ops.convolution import CONVOLUTION, convolution, depthwise_convolution
 from seqmodels.ops.fft_convolution import fft_convolution
+from seqmodels.ops.recurrence import RECURRENCE, lstm
 from seqmodels.scaling.programs import language_model
-from seqmodels.tasks.files.text import Text
 
 SIZES = {
     "batch": 8,
@@ -90,7 +93,8 @@ def pure(apply: Callable, params: Any, length: int, dtype: str, backward: bool):
     x, d_y = normal(shape, dtype), normal(shape, dtype, seed=1)
 
     def step(params, x, d_y):
-        return jax.vjp(apply, params, x)[1](d_y)
+        y, pull = jax.vjp(apply, params, x)
+        return pull(d_y.reshape(-1)[: y.size].reshape(y.shape))
 
     return (step, (params, x, d_y)) if backward else (apply, (params, x))
 
@@ -117,7 +121,7 @@ def transformer() -> Case:
         return of.step(), (of.state(), of.batch())
 
     def work(length: int) -> Work:
-        return Work(SIZES["batch"] * build_model(section, Text.spec).cost(length).flops, 0)
+        return Work(SIZES["batch"] * language_model(section, length, 1).cost(length).flops, 0)
 
     return Case(build, work, (1024,), forward=False)
 
@@ -149,3 +153,44 @@ CASES = {
     ),
     "step": transformer(),
 }
+
+
+def _heads(x):
+    return x.reshape(*x.shape[:2], SIZES["heads"], -1)
+
+
+def _attend(w, x, form, window=None):
+    query, key = _heads(w * x), _heads(x)
+    return attention(query, key, key, causal=True, window=window, form=form).reshape(x.shape)
+
+
+def _attend_additively(vector, x, form):
+    x = _heads(x)
+    return additive_attention(x, x, x, vector, causal=True, form=form).reshape(*x.shape[:2], -1)
+
+
+def _convolve_a_volume(w, x, form):
+    B, L, D = x.shape
+    return convolution(x.reshape(B, 8, 8, L // 64, D), w, form=form)
+
+
+def _lstm(w, x, form):
+    state = jnp.zeros((x.shape[0], x.shape[2]))
+    return lstm(jnp.tile(x, (1, 1, 4)), w, (state, state), form=form)[0]
+
+
+B, D, H, W = (SIZES[name] for name in ("batch", "width", "heads", "window"))
+# A call of each operation, the shape of its weights, and a length.
+CALLS = {
+    "attention": (_attend, ATTENTION, (1,), 2048),
+    "local attention": (partial(_attend, window=W), ATTENTION, (1,), 2048),
+    "additive attention": (_attend_additively, ADDITIVE, (H, D // H), 256),
+    "volume": (_convolve_a_volume, CONVOLUTION, (3, 3, 3, D, D), 2048),
+    "lstm": (_lstm, RECURRENCE, (D, 4 * D), 2048),
+}
+FORMS = {
+    f"{name}, {form}": operation(partial(call, form=form), lambda _, shape=shape: shape, (length,))
+    for name, (call, table, shape, length) in CALLS.items()
+    for form in table.forms
+}
+"""Each form of each operation that has a choice; whether it can serve shows when it is traced."""

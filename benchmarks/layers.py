@@ -1,6 +1,7 @@
 """Every mixer's step, and a whole training step, against PyTorch: in one run, in turn.
 
     make bench                     # all of it, in docs/performance.md's order, with its own PyTorch
+    python benchmarks/layers.py --forms            # every form of every operation, without PyTorch
     python benchmarks/layers.py --torch=.venv-torch/bin/python --cases=lstm,attention --lengths=2048
 
 A round measures some calls of JAX's form and then as many of PyTorch's, each waited
@@ -21,12 +22,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from absl import flags
-from cases import CASES, SIZES
+from cases import CASES, FORMS, SIZES
 from document import replace_table
 from machine import measured_peaks
 
 from seqmodels import cli
-from seqmodels.errors import UserError, nearest
+from seqmodels.errors import ParameterError, UserError, nearest
 from seqmodels.machine import describe_machine
 from seqmodels.training.sharding import by_row, make_mesh, replicated
 from seqmodels.training.startup import start_jax
@@ -36,6 +37,7 @@ TORCH_MALLOC = flags.DEFINE_enum(
     "torch_malloc", "default", ["default", "as_here"], "how PyTorch's memory is allocated"
 )
 NAMES = flags.DEFINE_list("cases", [], "the cases to time; all of them by default")
+ONLY_FORMS = flags.DEFINE_boolean("forms", False, "time the forms of operations, not the layers")
 LENGTHS = flags.DEFINE_list("lengths", [], "the lengths; each case's own by default")
 DTYPES = flags.DEFINE_list("dtypes", ["float32", "bfloat16"], "of float32, bfloat16")
 DEVICES = flags.DEFINE_list("devices", ["1", "cores"], "over how many devices: 1, cores (all)")
@@ -91,7 +93,7 @@ class Torch:
 
 def jax_seconds(name: str, length: int, dtype: str, backward: bool, devices: int):
     """A function from a number of calls to the seconds that one takes."""
-    function, (params, *rest) = CASES[name].build(length, dtype, backward)
+    function, (params, *rest) = (CASES | FORMS)[name].build(length, dtype, backward)
     mesh = make_mesh(devices)
     params = jax.device_put(params, replicated(mesh))
     rest = jax.device_put(rest, by_row(mesh))
@@ -135,7 +137,7 @@ def measure(name: str, length: int, dtype: str, backward: bool, torch: Torch | N
 def summarise(row: dict, peaks: dict[str, float]) -> dict:
     """Medians, ratios and the fraction of the peak."""
     times = row["seconds"]
-    work = CASES[row["case"]].work(row["length"])
+    work = (CASES | FORMS)[row["case"]].work(row["length"])
     scale = 3 if row["backward"] else 1
     itemsize = jnp.dtype(row["dtype"]).itemsize
     bound = max(
@@ -189,20 +191,27 @@ def described(machine: dict, peaks: dict[str, float]) -> str:
 def main() -> None:
     """Times the chosen cases, prints the table and writes it where --out says."""
     start_jax()
-    names = NAMES.value or list(CASES)
+    cases = FORMS if ONLY_FORMS.value else CASES
+    if ONLY_FORMS.value and (TORCH.value or DOCUMENT.value):
+        raise UserError("--forms is without PyTorch and not in a document; leave --torch out")
+    names = NAMES.value or list(cases)
     for name in names:
-        if name not in CASES:
-            raise UserError(f"--cases: {name!r} is not one; {nearest(name, CASES)}")
+        if name not in cases:
+            raise UserError(f"--cases: {name!r} is not one; {nearest(name, cases)}")
     torch = Torch(TORCH.value) if TORCH.value else None
     peaks = measured_peaks()
     machine = describe_machine() | {"torch": torch.version if torch else "none"}
     rows = []
     for name in names:
-        case = CASES[name]
+        case = cases[name]
         for length in [int(text) for text in LENGTHS.value] or case.lengths:
             for dtype in DTYPES.value:
                 for backward in (False, True) if case.forward else (True,):
-                    row = summarise(measure(name, length, dtype, backward, torch), peaks)
+                    try:
+                        row = summarise(measure(name, length, dtype, backward, torch), peaks)
+                    except ParameterError as refusal:
+                        print(refusal, flush=True)
+                        continue
                     rows.append(row)
                     print(table([row]).splitlines()[-1], flush=True)
     text = f"{described(machine, peaks)}\n\n{table(rows)}"

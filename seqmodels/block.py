@@ -12,7 +12,7 @@ from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
 from seqmodels.config import construct
 from seqmodels.errors import ConfigError, require, require_with
 from seqmodels.layers import MLP, MLPKind, Norm, NormKind, dropout
-from seqmodels.mixers import Context, Cost, CrossAttention, Mixer, Room
+from seqmodels.mixers import Context, CrossAttention, Mixer, Room
 from seqmodels.observing import observe, within
 from seqmodels.ops.grids import ScanOrder, average_windows, grid_to_sequence, sequence_to_grid
 
@@ -139,20 +139,6 @@ class Block(nnx.Module):
             return {"mixer": room}
         assert source is not None
         return {"mixer": room, "source": self.cross.project(source, source_valid)}
-
-    def cost(self, length: int, source_length: int) -> Cost:
-        """The forward cost of one sequence, or of a grid with so many positions."""
-        total = self.mixer.cost(length)
-        if self.cross is not None:
-            total += self.cross.cost(length, source_length)
-        if self.mlp is not None:
-            products = sum(
-                layer.weights.size
-                for layer in (self.mlp.gate, self.mlp.inputs, self.mlp.outputs)
-                if layer is not None
-            )
-            total += Cost(length * 2 * products, 0, 1)
-        return total
 
     def _mix(
         self, x: Float[Array, "B *L D"], state: State | None, context: Context

@@ -12,7 +12,7 @@ from seqmodels.arrays import AnyArray, Array, Bool, Float, Int, Key, State
 from seqmodels.config import Section, construct
 from seqmodels.errors import require, require_with, under
 from seqmodels.layers import Embedding, Linear
-from seqmodels.mixers import Cost, CrossAttention
+from seqmodels.mixers import CrossAttention
 from seqmodels.observing import within
 from seqmodels.ops.attention.additive import Score
 from seqmodels.stack import ModelSettings, Stack, StackSettings, pool
@@ -198,14 +198,6 @@ class EncoderDecoder(nnx.Module):
         if self.encoder is None:
             return batch.targets.shape[1:]
         return batch.inputs.shape[1 : 1 + self.rank]
-
-    def cost(self, length: int) -> Cost:
-        """The forward cost of reading and writing ``length`` positions each."""
-        total = Cost(length * 2 * self.width * self.outputs, 0, 1)
-        if self.encoder is not None:
-            # Its state is not kept: only what the decoder makes of its outputs.
-            total += self.encoder.stack_cost(length)._replace(state_bytes=0)
-        return total + self.decoder.stack_cost(length, length if self.attends else 0)
 
     def check_length(self, length: int) -> None:
         """Raises ConfigError where learned or spread positions end before a length."""

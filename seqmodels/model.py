@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ from seqmodels.encoder_decoder import EncoderDecoder, EncoderDecoderSettings
 from seqmodels.errors import ConfigError, require, require_with, under
 from seqmodels.layers import Embedding, Linear
 from seqmodels.mixers import Cost
+from seqmodels.model_cost import model_cost, one_row
 from seqmodels.parameters import declared
 from seqmodels.stack import ModelSettings, Stack, StackSettings, pool
 from seqmodels.state import extend_state, start_state
@@ -151,12 +153,6 @@ class SequenceModel(Stack):
         """How many positions those blocks have along each axis."""
         return tuple(n // self.patch for n in batch.inputs.shape[1 : 1 + self.rank])
 
-    def cost(self, length: int) -> Cost:
-        """The forward cost of one sequence, scored at every position or once."""
-        scored = 1 if self.pooling is not None else length
-        head = Cost(scored * 2 * self.width * self.outputs, 0, 1)
-        return head + self.stack_cost(length // self.patch**self.rank)
-
     def _score(self, x: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
         x = self.normalise(x)
         return self.embedding.scores(x, self.outputs) if self.head is None else self.head(x)
@@ -174,8 +170,8 @@ class Model(NamedTuple):
     """Key to float32 parameters."""
     apply: Callable[..., Float[Array, "B *P V"]]
     """(params, batch, key or None) to scores; dropout only with a key."""
-    cost: Callable[[int], Cost]
-    """Length to the forward cost of one sequence."""
+    cost: Callable[[Batch], Cost]
+    """A batch, or the shapes of one, to the forward cost of a row (:mod:`seqmodels.model_cost`)."""
     start: Callable[..., State]
     """(params, batch or rows, room, lengths or None, key or None) to the state before the first
     position; of a model that writes, its inputs read. ``room`` is static, ``lengths`` [B] are how
@@ -269,6 +265,12 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
     ) -> tuple[Float[Array, "B P V"], State]:
         return nnx.merge(graph, params).extend(inputs, state, valid, key, scored)
 
+    shapes = nnx.to_pure_dict(nnx.split(abstract, nnx.Param)[1])
+    cost_of_row = cache(lambda row: model_cost(partial(nnx.merge, graph), shapes, row))
+
+    def cost(batch: Batch) -> Cost:
+        return cost_of_row(one_row(batch))
+
     reading = abstract.reading_stack
     facts = Facts(
         causal=reading.causal,
@@ -279,7 +281,7 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
         width=abstract.width,
     )
     about = declared(abstract)
-    return Model(init, apply, abstract.cost, start, extend, abstract.read_axes, about, facts)
+    return Model(init, apply, cost, start, extend, abstract.read_axes, about, facts)
 
 
 def count_parameters(model: Model) -> int:

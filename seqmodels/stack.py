@@ -13,7 +13,7 @@ from seqmodels.block import Block, BlockSettings, BlockState
 from seqmodels.config import Section, construct_kind
 from seqmodels.errors import ConfigError, nearest, require, require_with, under
 from seqmodels.layers import Norm, PositionKind
-from seqmodels.mixers import MIXERS, Context, Cost, CrossAttention, Mixer
+from seqmodels.mixers import MIXERS, Context, CrossAttention, Mixer
 from seqmodels.observing import is_observed, observe, within
 from seqmodels.ops.grids import ScanOrder
 
@@ -251,14 +251,6 @@ class Stack(nnx.Module):
                 f"position_range={self.position_range} has fewer positions than the length "
                 f"{length} that is asked for; raise it, or take shorter sequences"
             )
-
-    def stack_cost(self, length: int, source_length: int = 0) -> Cost:
-        """The forward cost of all blocks for one sequence, or a grid of so many positions."""
-        total = Cost(0, 0, 0)
-        for block in self.blocks:
-            total += block.cost(length, source_length)
-            length = -(-length // block.mixer.stride**self.rank)
-        return total
 
     def normalise(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
         """The last norm, of pre-norm models."""

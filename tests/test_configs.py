@@ -17,6 +17,7 @@ from seqmodels.training import experiment as experiments
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import initial_state, jit_train_step
+from tests.model_costs import assert_counted
 from tests.tasks.small_sets import small_sets
 
 ROOT = Path(__file__).parents[1]
@@ -247,6 +248,13 @@ def test_every_leaf_is_read(file):
         with pytest.raises(ConfigError) as caught:
             build_experiment(config)
         assert f"{path}=b'absurd'" in str(caught.value)
+
+
+@every_file
+def test_a_model_costs_what_its_program_computes(file):
+    """soak/soak_costs.py has every choice of every config."""
+    of = build_experiment(shallow(load(file)))
+    assert_counted(of.model, of.task.batch("train", 0, 1, of.train.length))
 
 
 DIGITS = "configs/digits.py"

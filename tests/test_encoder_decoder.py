@@ -13,7 +13,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from seqmodels.errors import ConfigError
-from seqmodels.flops import matmul_flops
+from seqmodels.flops import count_flops
 from seqmodels.model import build_model
 from seqmodels.tasks.base import Batch, TaskSpec
 from seqmodels.training.experiment import build_experiment
@@ -143,8 +143,8 @@ def test_cost_counts_the_products_of_both_sides(way):
     """From both sides: nothing is left out, and nothing counted that isn't there."""
     model = build(**({"pooling": None, "mlp": "gelu", "mlp_expansion": 2.0} | WAYS[way]))
     shapes = jax.eval_shape(model.init, jax.random.key(0))
-    counted = matmul_flops(lambda p: model.apply(p, batch_of(rows=1, length=6)), shapes)
-    assert counted == model.cost(6).flops
+    row = batch_of(rows=1, length=6)
+    assert count_flops(model.apply, shapes, row) == model.cost(row).flops
 
 
 def test_every_dropout_has_a_key_of_its_own(monkeypatch):

@@ -16,7 +16,7 @@ ORDER = (
     ("seqmodels.stack",),
     ("seqmodels.state",),
     ("seqmodels.encoder_decoder",),
-    ("seqmodels.model",),
+    ("seqmodels.model", "seqmodels.model_cost"),
     ("seqmodels.training",),
     ("seqmodels.evaluation", "seqmodels.machine"),
     ("seqmodels.generation",),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import ParameterError
-from seqmodels.flops import matmul_flops
+from seqmodels.flops import count_flops
 from seqmodels.model import build_model
 from seqmodels.presets import PRESETS, preset
 from seqmodels.tasks.base import Batch, TaskSpec
@@ -145,9 +145,8 @@ def test_cost_counts_the_products(mlp, pooling):
     spec = MANY_TO_MANY if pooling is None else MANY_TO_ONE
     config = section(mlp=mlp, mlp_expansion=None if mlp == "none" else 1.5, pooling=pooling)
     model = build_model(config, spec)
-    shapes = jax.eval_shape(model.init, jax.random.key(0))
-    counted = matmul_flops(lambda p: model.apply(p, batch(tokens(1, 7))), shapes)
-    assert counted == model.cost(7).flops
+    shapes, row = jax.eval_shape(model.init, jax.random.key(0)), batch(tokens(1, 7))
+    assert count_flops(model.apply, shapes, row) == model.cost(row).flops
 
 
 def test_the_pattern_is_tiled_over_the_depth():

@@ -1,6 +1,6 @@
 """Writing with a trained run: continuing a text, or answering sources."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -155,10 +155,18 @@ def _continue_text(
 ) -> str:
     start = prompt.encode(errors="surrogateescape") or b"\n"  # whatever bytes it is of
     rows, room = choice.beams or 1, len(start) + count
-    held = rows * (run.experiment.model.cost(room).state_bytes + 4 * room)
+    model = run.experiment.model
+
+    def state_bytes(length: int) -> int:
+        tokens: Any = jax.ShapeDtypeStruct((1, length), jnp.int32)
+        return model.cost(Batch(tokens, tokens, tokens)).state_bytes
+
+    # Linear in the room, which may be longer than what can be traced.
+    state = state_bytes(1) + (room - 1) * (state_bytes(2) - state_bytes(1))
+    held = rows * (state + 4 * room)
     require_bytes(held, machine_bytes(), f"the state and {room:,} tokens", "write fewer")
     tokens = generate(
-        run.experiment.model,
+        model,
         jax.device_put(run.params, jax.devices()[0]),  # one row: nothing to share
         jnp.asarray(np.frombuffer(start, np.uint8)[None], jnp.int32),
         count,

@@ -174,7 +174,6 @@ class Attention(Mixer):
         else:
             side = min(self.window, length - 1)
             pairs = length + 2 * (side * length - side * (side + 1) / 2)
-        kept = length if self.window is None else self.window - 1
         K, key_width = self.head_width, self.encoding.key_width(self.head_width)
         projections = self.width * (2 * self.heads + 2 * self.kv_heads) * K
         if self.encoding.kind == "relative":
@@ -182,6 +181,6 @@ class Attention(Mixer):
         # An additive score is a product of the tanh with v: as many operations as q . k.
         return Cost(
             flops=length * 2 * projections + pairs * 2 * self.heads * (key_width + K),
-            state_bytes=kept * self.kv_heads * (key_width + K) * 4 if self.causal else 0,
+            state_bytes=self.state_bytes(length),
             sequential_depth=1,
         )

@@ -16,11 +16,13 @@ class Cost(NamedTuple):
     """What one sequence of a length costs in the forward pass."""
 
     flops: float
-    """Floating-point operations of the matrix products, 2 for a multiply-add."""
+    """Floating-point operations that the mathematics needs, whatever a form of it spends, as
+    :mod:`seqmodels.flops` counts them: of attention those of the visible pairs."""
     state_bytes: int
     """Bytes of state that continuing after the sequence needs (float32); 0 where it can't."""
     sequential_depth: int
-    """The longest chain of steps that must follow one another, each a parallel operation."""
+    """The longest chain of steps that must follow one another, each a parallel operation, of the
+    form that the settings name, else of the one with the fewest."""
 
     def __add__(self, other: "Cost") -> "Cost":  # type: ignore[override]
         """The cost of one after the other."""
@@ -165,9 +167,17 @@ class Mixer(nnx.Module):
         """The state before the first of at most ``room`` positions: rows first, in float32."""
         raise TypeError(f"{type(self).__name__} has no state to go on from")
 
-    def cost(self, length: int) -> Cost:
-        """The forward cost of one sequence."""
+    def cost(self, length: int | tuple[int, ...]) -> Cost:
+        """The forward cost of one sequence, or of a grid with axes of these lengths."""
         raise NotImplementedError
+
+    def state_bytes(self, length: int) -> int:
+        """Bytes of the numbers in its state, counters aside, for so many positions."""
+        if not self.has_state:
+            return 0
+        leaves = jax.tree.leaves(jax.eval_shape(lambda: self.initial_state(1, length)))
+        numbers = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in numbers)
 
     def __call__(
         self, x: Float[Array, "B *L D"], context: Context | None = None

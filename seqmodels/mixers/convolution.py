@@ -132,7 +132,7 @@ class Convolution(ExtentMixer):
             for y, bias in zip(made, biases, strict=True)
         ]
 
-    def cost(self, length: int) -> Cost:
+    def cost(self, length: int | tuple[int, ...]) -> Cost:
         """Products of the kernel and of the projection at each output; all of them at once."""
         inputs = self.width // self.groups if self.groups is not None else 0
         made = self.made(length)
@@ -140,6 +140,6 @@ class Convolution(ExtentMixer):
         products = self.volume * inputs * outputs + self.width**2
         return Cost(
             flops=made * 2 * products,
-            state_bytes=self.extent.reach()[0] * self.width * 4 if self.has_state else 0,
+            state_bytes=self.state_bytes(0),
             sequential_depth=1,
         )

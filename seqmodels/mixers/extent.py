@@ -93,6 +93,7 @@ class ExtentMixer(Mixer):
         """How many positions an output sees."""
         return math.prod(self.extent.kernel)
 
-    def made(self, length: int) -> float:
-        """How many outputs so many positions have."""
-        return length / self.stride**self.rank
+    def made(self, length: int | tuple[int, ...]) -> int:
+        """How many outputs a sequence or a grid has."""
+        axes = (length,) if isinstance(length, int) else length
+        return math.prod(-(-axis // self.stride) for axis in axes)

@@ -1,5 +1,7 @@
 """Attention among neighbours in place of a convolution: the same extent, sequences and grids."""
 
+import math
+
 import jax.numpy as jnp
 from flax import nnx
 
@@ -107,15 +109,15 @@ class NeighbourhoodAttention(ExtentMixer):
         mixed = neighbourhood_attention(query, keys, values, relative, mask, around)
         return self.outputs(mixed)
 
-    def cost(self, length: int) -> Cost:
-        """Four projections; scores and sums over the kernel at each output.
-
-        The scores are sums of products and no matrix products, but as many operations.
+    def cost(self, length: int | tuple[int, ...]) -> Cost:
+        """Projections of keys and values, of the outputs' queries and sums, and of the offsets;
+        scores and sums over the kernel at each output.
         """
+        positions = length if isinstance(length, int) else math.prod(length)
         made = self.made(length)
-        reach = self.extent.reach()[0]
+        projected = 4 * (positions + made) * self.width**2 + 2 * self.volume * self.offsets.size
         return Cost(
-            flops=(length * 6 + made * 2) * self.width**2 + made * self.volume * 4 * self.width,
-            state_bytes=2 * reach * self.width * 4 if self.has_state else 0,
+            flops=projected + made * self.volume * 4 * self.width,
+            state_bytes=self.state_bytes(0),
             sequential_depth=1,
         )

@@ -65,7 +65,7 @@ class _Recurrent(Mixer):
         """Two products of [D] with [D, gates * D] a step; as many dependent steps as positions."""
         return Cost(
             flops=length * 4 * self.gates * self.width**2,
-            state_bytes=self.states * self.width * 4,
+            state_bytes=self.state_bytes(length),
             sequential_depth=length,
         )
 

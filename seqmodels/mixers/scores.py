@@ -7,13 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from seqmodels.arrays import Array, Bool, Float, Int
-from seqmodels.ops.attention.additive import (
-    Score,
-    additive_attention,
-    additive_attention_reference,
-    additive_weights,
-)
-from seqmodels.ops.attention.dot_product import attention, attention_reference, attention_weights
+from seqmodels.ops.attention.additive import Score, additive_attention, additive_weights
+from seqmodels.ops.attention.dot_product import attention, attention_weights
 
 
 @dataclass(frozen=True)
@@ -44,14 +39,13 @@ class Scores:
     ) -> Float[Array, "B M H U"]:
         """The values, weighed for each query; ``vector`` is that of additive scores alone."""
         seen: dict[str, Any] = {"causal": causal, "window": window, "mask": mask, "offset": offset}
+        seen["form"] = "whole" if self.plain else None
         if self.kind == "additive":
             heads = query.shape[2]
-            function = additive_attention_reference if self.plain else additive_attention
             keys, values = _repeat(keys, heads), _repeat(values, heads)
             assert vector is not None
-            return function(query, keys, values, vector, **seen)
-        function = attention_reference if self.plain else attention
-        return function(query, keys, values, scale=self._scale, slopes=self.slopes, **seen)
+            return additive_attention(query, keys, values, vector, **seen)
+        return attention(query, keys, values, scale=self._scale, slopes=self.slopes, **seen)
 
     def weights(
         self,

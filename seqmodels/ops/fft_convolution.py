@@ -16,15 +16,6 @@ def fft_convolution(x: Float[Array, "B L D"], kernel: Float[Array, "M D"]) -> Fl
     return _fft_convolution(x, kernel)
 
 
-def fft_convolution_reference(
-    x: Float[Array, "B L D"], kernel: Float[Array, "M D"]
-) -> Float[Array, "B L D"]:
-    """:func:`fft_convolution` as the sum that it stands for."""
-    convolve = lambda x, kernel: jnp.convolve(x, kernel)[: len(x)]  # noqa: E731
-    over_features = jax.vmap(convolve, in_axes=1, out_axes=1)
-    return jax.vmap(over_features, in_axes=(0, None))(x, kernel.astype(x.dtype))
-
-
 @jax.custom_vjp
 def _fft_convolution(x, kernel):
     return _fft_forward(x, kernel)[0]

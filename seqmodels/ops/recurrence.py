@@ -8,9 +8,8 @@ False the state is carried unchanged and the output is the carried h, so padding
 anywhere leaves every valid position alone. State and sums are float32; products
 and what the backward pass keeps have the dtype of ``inputs``.
 
-Each op has a plain reference in :mod:`seqmodels.ops.recurrence_reference` (``lax.scan``
-and autodiff). The form here has a backward pass written by hand, whose time is that
-of the products and little else:
+The form here, "steps", has a backward pass written by hand (:mod:`seqmodels.ops.cells`), whose
+time is that of the products and little else:
 
 - It works in place. What a step keeps for the backward pass, its gates, replaces
   the inputs that it read, and the gradient of the inputs replaces the gates: one
@@ -19,19 +18,17 @@ of the products and little else:
 - U's gradient, sum_t h_{t-1}^T dp_t, is a product after the loop.
 """
 
-from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
+from seqmodels.ops.cells import GRU, LSTM, SIMPLE
+from seqmodels.ops.forms import Form, Operation
 from seqmodels.ops.platform import platform
-
-States = tuple[Array, ...]
-"""A cell's states [B, D]; the first is h."""
 
 
 def simple_rnn(
@@ -40,9 +37,10 @@ def simple_rnn(
     state: Float[Array, "B D"],
     mask: Bool[Array, "B L"] | None = None,
     activation: Literal["tanh", "relu"] = "tanh",
+    form: str | None = None,
 ) -> tuple[Float[Array, "B L D"], Float[Array, "B D"]]:
     """``h_t = f(x_t + h_{t-1} U)``; returns every h, and the last in float32 (Elman 1990)."""
-    outputs, (h,) = _run(SIMPLE[activation], inputs, weights, None, (state,), mask)
+    outputs, (h,) = _run(SIMPLE[activation], inputs, weights, None, (state,), mask, form)
     return outputs, h
 
 
@@ -51,13 +49,14 @@ def lstm(
     weights: Float[Array, "D G"],
     state: tuple[Float[Array, "B D"], Float[Array, "B D"]],
     mask: Bool[Array, "B L"] | None = None,
+    form: str | None = None,
 ) -> tuple[Float[Array, "B L D"], tuple[Float[Array, "B D"], Float[Array, "B D"]]]:
     """``c_t = f c_{t-1} + i g``, ``h_t = o tanh(c_t)``; every h, and the last (h, c) in float32.
 
     ``i, f, g, o = split(x_t + h_{t-1} U)`` (PyTorch's order) through a sigmoid, g
     through tanh (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
     """
-    outputs, (h, c) = _run(LSTM, inputs, weights, None, state, mask)
+    outputs, (h, c) = _run(LSTM, inputs, weights, None, state, mask, form)
     return outputs, (h, c)
 
 
@@ -67,6 +66,7 @@ def gru(
     bias: Float[Array, "D"],
     state: Float[Array, "B D"],
     mask: Bool[Array, "B L"] | None = None,
+    form: str | None = None,
 ) -> tuple[Float[Array, "B L D"], Float[Array, "B D"]]:
     """``h_t = (1 - z) n + z h_{t-1}``; returns every h, and the last in float32.
 
@@ -74,112 +74,13 @@ def gru(
     with its third of x and U in the order r, z, n: PyTorch's GRU, which resets after
     the product (Cho et al. 2014 resets before it).
     """
-    outputs, (h,) = _run(GRU, inputs, weights, bias, (state,), mask)
+    outputs, (h,) = _run(GRU, inputs, weights, bias, (state,), mask, form)
     return outputs, h
 
 
-class Cell(NamedTuple):
-    """A step and its gradient, on float32 rows [B, ...] of one position.
-
-    ``forward(x, product, bias, states) -> states, kept``: the product is h_{t-1} U. The
-    rows kept for the backward pass are as many as ``kept`` says. The first is as
-    wide as x, and replaces it.
-
-    ``backward(gradients, kept, h, previous_h) -> gradients, d_product, rows``: takes the
-    gradients of the states after the step and returns those of the states before it,
-    without the path through the product. Of the rows, the first is the gradient of
-    x; a second, in a cell with a bias, is that of the product's last D columns where
-    it is not x's.
-    """
-
-    forward: Callable[..., tuple[States, States]]
-    backward: Callable[..., tuple[States, Array, States]]
-    kept: int
-
-
-def _tanh_forward(x, product, bias, states):
-    del bias, states
-    return (jnp.tanh(x + product),), ()
-
-
-def _tanh_backward(gradients, kept, h, previous_h):
-    del kept, previous_h
-    d_x = gradients[0] * (1 - h * h)
-    return (jnp.zeros_like(h),), d_x, (d_x,)
-
-
-def _relu_forward(x, product, bias, states):
-    del bias, states
-    return (jax.nn.relu(x + product),), ()
-
-
-def _relu_backward(gradients, kept, h, previous_h):
-    del kept, previous_h
-    d_x = jnp.where(h > 0, gradients[0], 0)
-    return (jnp.zeros_like(h),), d_x, (d_x,)
-
-
-def _lstm_forward(x, product, bias, states):
-    del bias
-    _, previous_c = states
-    # sigmoid(a) = tanh(a / 2) / 2 + 1 / 2: one pass over four gates instead of four.
-    scale = jnp.repeat(jnp.array([0.5, 0.5, 1.0, 0.5]), x.shape[1] // 4)[None]
-    gates = scale * jnp.tanh(scale * (x + product)) + (1 - scale)
-    i, f, g, o = jnp.split(gates, 4, axis=1)
-    c = f * previous_c + i * g
-    return (o * jnp.tanh(c), c), (gates, previous_c)
-
-
-def _lstm_backward(gradients, kept, h, previous_h):
-    del h, previous_h
-    d_h, d_c = gradients
-    gates, previous_c = kept
-    i, f, g, o = jnp.split(gates, 4, axis=1)
-    tanh_c = jnp.tanh(f * previous_c + i * g)
-    d_c = d_c + d_h * o * (1 - tanh_c * tanh_c)
-    d_h, d_c = lax.optimization_barrier((d_h, d_c))  # or every gate computes them again
-    d_i = d_c * g * i * (1 - i)
-    d_f = d_c * previous_c * f * (1 - f)
-    d_g = d_c * i * (1 - g * g)
-    d_o = d_h * tanh_c * o * (1 - o)
-    d_x = jnp.concatenate([d_i, d_f, d_g, d_o], axis=1)
-    return (jnp.zeros_like(d_h), d_c * f), d_x, (d_x,)
-
-
-def _gru_forward(x, product, bias, states):
-    (previous_h,) = states
-    D = previous_h.shape[1]
-    gates = 0.5 * jnp.tanh(0.5 * (x[:, : 2 * D] + product[:, : 2 * D])) + 0.5
-    r, z = jnp.split(gates, 2, axis=1)
-    u = product[:, 2 * D :] + bias[None]
-    n = jnp.tanh(x[:, 2 * D :] + r * u)
-    return (n + z * (previous_h - n),), (jnp.concatenate([gates, n], axis=1), u)
-
-
-def _gru_backward(gradients, kept, h, previous_h):
-    del h
-    (d_h,) = gradients
-    gates, u = kept
-    r, z, n = jnp.split(gates, 3, axis=1)
-    d_n = d_h * (1 - z) * (1 - n * n)
-    d_r = d_n * u * r * (1 - r)
-    d_z = d_h * (previous_h - n) * z * (1 - z)
-    d_x = jnp.concatenate([d_r, d_z, d_n], axis=1)
-    d_product = jnp.concatenate([d_r, d_z, d_n * r], axis=1)
-    return (d_h * z,), d_product, (d_x, d_n * r)
-
-
-SIMPLE = {
-    "tanh": Cell(_tanh_forward, _tanh_backward, kept=0),
-    "relu": Cell(_relu_forward, _relu_backward, kept=0),
-}
-LSTM = Cell(_lstm_forward, _lstm_backward, kept=2)
-GRU = Cell(_gru_forward, _gru_backward, kept=2)
-
-
-def _run(cell, inputs, weights, bias, states, mask):
+def _run(cell, inputs, weights, bias, states, mask, form):
     states = tuple(state.astype(jnp.float32) for state in states)
-    return _recur(cell, inputs, weights, bias, states, mask)
+    return RECURRENCE(cell, inputs, weights, bias, states, mask, form=form)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -188,7 +89,7 @@ def _recur(cell, inputs, weights, bias, states, mask):
 
 
 def _forward(cell, inputs, weights, bias, states, mask):
-    matrix = weights.astype(product_dtype(inputs.dtype))
+    matrix = weights.astype(_product_dtype(inputs.dtype))
 
     def step(t, states, rows):
         new, kept = cell.forward(rows[0], _product(states[0], matrix), bias, states)
@@ -203,7 +104,7 @@ def _forward(cell, inputs, weights, bias, states, mask):
 def _backward(cell, residuals, gradients):
     kept, outputs, weights, bias, states, mask = residuals
     d_outputs, d_last = gradients
-    matrix = weights.astype(product_dtype(outputs.dtype)).T
+    matrix = weights.astype(_product_dtype(outputs.dtype)).T
 
     def step(t, gradients, rows):
         *kept, d_output = rows
@@ -235,6 +136,9 @@ def _backward(cell, residuals, gradients):
 
 
 _recur.defvjp(_forward, _backward)
+
+RECURRENCE = Operation("recurrence", {"steps": Form(_recur)})
+"""Of (cell, inputs, weights, bias, states, mask)."""
 
 
 def _loop_in_place(step, carry, buffers, reverse=False):
@@ -276,7 +180,7 @@ def _where_valid(mask, t, new, old):
     return tuple(jnp.where(valid, a, b) for a, b in zip(new, old, strict=True))
 
 
-def product_dtype(dtype: jnp.dtype) -> jnp.dtype:
+def _product_dtype(dtype: jnp.dtype) -> jnp.dtype:
     """What a step's product is computed in.
 
     On CPU float32, whatever the inputs: of a few rows it takes less time than bfloat16's.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 
 from seqmodels.errors import UserError
-from seqmodels.flops import matmul_flops
+from seqmodels.flops import count_flops
 from seqmodels.model import count_parameters
 from seqmodels.scaling.child import end_with_parent, peak_bytes, tell
 from seqmodels.scaling.programs import LanguageModel, language_model, model_section
@@ -64,7 +64,7 @@ def cell(request: CellRequest) -> None:
     devices = len(target.devices()) if target else 1
     section = model_section(request.mixer, request.width, request.depth, request.dtype)
     of = language_model(section, request.length, request.batch_size * devices)
-    cost = of.model.cost(request.length)
+    cost = of.cost(request.length)
     tell(
         batch_size=of.rows,
         parameters=count_parameters(of.model),
@@ -72,8 +72,8 @@ def cell(request: CellRequest) -> None:
         state_bytes=cost.state_bytes,
     )
     state = jax.eval_shape(of.state)
-    step_flops = matmul_flops(of.step(), state, of.batch())
-    forward_flops = matmul_flops(of.model.apply, state.params, of.batch(), None)
+    step_flops = count_flops(of.step(), state, of.batch())
+    forward_flops = count_flops(of.model.apply, state.params, of.batch(), None)
     tell(forward_flops=forward_flops, step_flops=step_flops)
     if target is not None:
         _compile_for(target, of, step_flops, request.dtype)
@@ -86,7 +86,7 @@ def _require_time(request: CellRequest, of: LanguageModel) -> None:
     before = request.previous
     if before is None or before["step_seconds"] is None:
         return
-    factor = of.model.cost(request.length).flops / of.model.cost(before["length"]).flops
+    factor = of.cost(request.length).flops / of.cost(before["length"]).flops
     step = before["step_seconds"]["median"]
     # One that was ended between the two has no forward pass.
     forward = before["forward_seconds"]["median"] if before["forward_seconds"] else 0.0

@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from seqmodels.arrays import Array, Int, Params, State
-from seqmodels.model import Model, build_model
+from seqmodels.model import Cost, Model, build_model
 from seqmodels.presets import PRESETS, preset
 from seqmodels.tasks.base import Batch, Split, generator
 from seqmodels.tasks.files.text import Text
@@ -55,6 +55,10 @@ class LanguageModel(NamedTuple):
     def batch(self) -> Batch:
         """Random bytes."""
         return RandomBytes().batch("train", 0, self.rows, self.length)
+
+    def cost(self, length: int) -> Cost:
+        """The forward cost of so many bytes."""
+        return self.model.cost(RandomBytes().batch("train", 0, 1, length))
 
     def state(self) -> Any:
         """The state before the first training step."""

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from seqmodels.errors import ConfigError, UserError, nearest
-from seqmodels.model import Model, build_model, count_parameters
+from seqmodels.model import build_model, count_parameters
 from seqmodels.sweeps.files import Measure
 from seqmodels.training.experiment import Experiment
 
@@ -53,10 +53,10 @@ def read_match(by: str | None, target: float | None) -> Match | None:
     return Match(by, target)  # type: ignore[arg-type]
 
 
-def measure(model: Model, length: int) -> Size:
-    """The size of a model."""
-    cost = model.cost(length)
-    return Size(count_parameters(model), float(cost.flops), int(cost.state_bytes))
+def measure(experiment: Experiment) -> Size:
+    """The size of an experiment's model."""
+    cost = experiment.cost()
+    return Size(count_parameters(experiment.model), float(cost.flops), cost.state_bytes)
 
 
 class UnmatchedError(ConfigError):
@@ -106,7 +106,7 @@ def _sizes(experiment: Experiment, config: Any, match: Match) -> Callable[[int],
             model = build_model(section, experiment.task.spec, experiment.train.length)
         except ConfigError:
             return None
-        measured = measure(model, experiment.train.length)
+        measured = measure(experiment._replace(model=model))
         return {
             "parameters": float(measured.parameters),
             "flops": measured.flops,

@@ -240,7 +240,7 @@ class _Builder:
                 experiment = build_experiment(config)
         spec = experiment.task.spec
         self.scores.add((spec.score, spec.higher_is_better))
-        size = measure(experiment.model, experiment.train.length)._asdict()
+        size = measure(experiment)._asdict()
         self._built[key] = _Built(size, width, experiment.train.steps)
         return self._built[key]
 

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from seqmodels.config import Section, construct, construct_kind
 from seqmodels.errors import ConfigError, ParameterError, require, require_seed, require_with
-from seqmodels.model import Model, build_model
+from seqmodels.model import Cost, Model, build_model
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import SPLITS, Batch, Task
 from seqmodels.tasks.lengths import Kind, Lengths
@@ -62,6 +62,10 @@ class Experiment(NamedTuple):
     train: TrainSettings
     lengths: Lengths
     """The length of each training step, and its batch."""
+
+    def cost(self) -> Cost:
+        """The forward cost of one sequence of training's length."""
+        return self.model.cost(self.task.batch("train", 0, 1, self.train.length))
 
 
 def build_experiment(config: Section) -> Experiment:

@@ -40,14 +40,15 @@ class Programs:
 
     def describe(self) -> str:
         """What a step costs, where it runs, and how many programs there will be."""
-        model, length = self._experiment.model, self._experiment.train.length
+        experiment = self._experiment
+        parameters = count_parameters(experiment.model)
         # Training takes three times the products of the forward pass: each product
         # has two of the same size in its derivative.
-        flops = 3 * model.cost(length).flops / length
-        lengths = self._experiment.lengths
+        flops = 3 * experiment.cost().flops / experiment.train.length
+        lengths = experiment.lengths
         drawn = f"; {lengths.describe()}" if lengths.kind is not None else ""
         return (
-            f"{count_parameters(model):,} parameters, {flops / 1e6:.2f} MFLOPs a token and step, "
+            f"{parameters:,} parameters, {flops / 1e6:.2f} MFLOPs a token and step, "
             f"on {_describe(self._mesh)}{drawn}; compiling"
         )
 

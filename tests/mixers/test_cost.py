@@ -1,33 +1,26 @@
 """What a mixer says that it costs, against what can be counted."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqmodels.flops import matmul_flops
-from tests.mixers.variants import CASES, LENGTH, WIDTH, build, make, pure
+from seqmodels.flops import count_flops
+from tests.mixers.variants import CASES, LENGTH, WIDTH, make, pure
 
-# Masked scores are computed too, and thrown away: no more of them than without masks.
-COMPUTED = {"attention": {"causal": False, "window": None}}
-
-
-def summed(mixer, length: int) -> float:
-    """Operations of local attention's sums, which are no matrix products."""
-    if type(mixer).__name__ == "NeighbourhoodAttention":
-        return length * mixer.extent.kernel[0] * 4 * WIDTH
-    return 0
+# Scores that a mask throws away are computed too.
+UNMASKED = {"attention": {"causal": False, "window": None}}
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_cost_counts_the_matrix_products(name):
+def test_a_cost_is_what_the_plain_form_computes(name):
     kind, settings = CASES[name]
-    mixer = build(name)
-    x = jax.ShapeDtypeStruct((1, 64, WIDTH), jnp.float32)
-    counted = matmul_flops(mixer.call, mixer.shapes, x)
-    dense = make(kind, settings | COMPUTED.get(kind, {}))
-    least, most = (m.cost(64).flops - summed(m, 64) for m in (mixer.mixer, dense))
-    assert 0.97 * least <= counted <= 1.03 * most
+    mixer = pure(kind, settings | UNMASKED.get(kind, {}), width=64)
+    x = jax.ShapeDtypeStruct((1, 33, 64), jnp.float32)
+    needed = mixer.mixer.cost(33).flops
+    assert needed <= count_flops(mixer.call, mixer.shapes, x) <= 1.03 * needed
 
 
 @pytest.mark.parametrize("causal", [True, False])
@@ -43,37 +36,39 @@ def test_attention_costs_what_its_pairs_do(length, window, causal):
     assert cost.flops == projections + seen.sum() * 2 * 2 * WIDTH
 
 
-ALL_PAIRS = {"plain": True, "causal": False, "window": None}
+@pytest.mark.parametrize("axes", [(7, 6), (3, 4, 5)])
+@pytest.mark.parametrize("kind", ["convolution", "neighbourhood_attention"])
+def test_a_strided_mixer_costs_what_its_outputs_do(kind, axes):
+    """On axes that the stride doesn't divide; neighbourhoods compute queries that they drop."""
+    kernel, stride = (3,) * len(axes), 2
+    settings = {"kernel": kernel, "causal": False, "stride": stride}
+    mixer = pure(kind, settings, width=64)
+    x = jax.ShapeDtypeStruct((1, *axes, 64), jnp.float32)
+    outputs = math.prod(-(-n // stride) for n in axes)
+    dropped = (math.prod(axes) - outputs) * 2 * 64**2 if kind != "convolution" else 0
+    counted = count_flops(mixer.call, mixer.shapes, x) - dropped
+    assert mixer.mixer.cost(axes).flops == counted
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"kv_heads": 2},
-        {"kv_heads": 1, "qk_norm": True},
-        {"score": "dot", "heads": 2},
-        {"score": "additive", "positions": "none", "kv_heads": 2},
-        {"positions": "alibi"},
-        {"positions": "relative"},
-        {"positions": "relative", "heads": 2, "kv_heads": 1},
-    ],
-    ids=str,
-)
-def test_attention_costs_what_it_multiplies(settings):
-    """Exactly, where no pair is masked: from both sides, which the masked ones are not."""
-    mixer = pure("attention", settings | ALL_PAIRS)
-    x = jax.ShapeDtypeStruct((1, 33, WIDTH), jnp.float32)
-    assert matmul_flops(mixer.call, mixer.shapes, x) == mixer.mixer.cost(33).flops
+# Of width 8: a window or a kernel of n keeps what the next position still sees.
+STATES = {
+    "rnn-tanh": 8,
+    "lstm": 2 * 8,
+    "bidirectional-lstm": 0,
+    "convolution-causal": 3 * 8,
+    "convolution-dilated": 18 * 8,
+    "convolution-centred": 0,
+    "neighbourhood-attention-dilated": 18 * 2 * 8,
+    "attention-local": 4 * 2 * 8,
+    "attention-grouped": LENGTH * 2 * 2 * 2,
+    "attention-relative": LENGTH * (2 * 8 + 8),
+    "attention-global-both-sides": 0,
+}
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_cost_counts_the_state(name):
-    mixer = make(*CASES[name])
-    state = jax.eval_shape(lambda: mixer.initial_state(1, LENGTH)) if mixer.has_state else ()
-    floats = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    assert {leaf.dtype for leaf in floats} <= {jnp.dtype("float32")}
-    assert mixer.cost(LENGTH).state_bytes == sum(4 * leaf.size for leaf in floats)
+@pytest.mark.parametrize("name", STATES)
+def test_the_state_is_what_goes_on_needs(name):
+    assert make(*CASES[name]).cost(LENGTH).state_bytes == 4 * STATES[name]
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -99,9 +99,9 @@ def all_variants(mixers: Mapping[str, Any], variants: Variants) -> Variants:
 CASES = all_variants(MIXERS, VARIANTS)
 
 
-def make(kind: str, settings: dict[str, Any]) -> Any:
+def make(kind: str, settings: dict[str, Any], width: int = WIDTH) -> Any:
     """A mixer without memory for its parameters."""
-    return nnx.eval_shape(lambda: MIXERS[kind](WIDTH, **settings, rngs=nnx.Rngs(0)))
+    return nnx.eval_shape(lambda: MIXERS[kind](width, **settings, rngs=nnx.Rngs(0)))
 
 
 class Pure(NamedTuple):
@@ -119,9 +119,9 @@ def build(name: str) -> Pure:
     return pure(*CASES[name])
 
 
-def pure(kind: str, settings: dict[str, Any]) -> Pure:
+def pure(kind: str, settings: dict[str, Any], width: int = WIDTH) -> Pure:
     """A mixer as jitted functions of its parameters."""
-    mixer = make(kind, settings)
+    mixer = make(kind, settings, width)
     graph, abstract = nnx.split(mixer, nnx.Param)
 
     @jax.jit

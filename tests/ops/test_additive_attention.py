@@ -1,4 +1,4 @@
-"""Additive attention: blocks against all pairs at once, and against its formula."""
+"""Every form of additive attention against all pairs in NumPy, and against its formula."""
 
 from functools import partial
 
@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from seqmodels.ops.attention import additive as module
-from seqmodels.ops.attention.additive import additive_attention, additive_attention_reference
+from seqmodels.ops.attention.additive import ADDITIVE, additive_attention
+from seqmodels.ops.forms import chosen_forms
 
 
 def arrays(queries: int, keys: int, seed: int = 0) -> list[np.ndarray]:
@@ -81,16 +82,24 @@ def assert_equals_the_plain(form, arguments, masks, **settings):
         (9, 40, "both", {"causal": False}),
     ],
 )
-def test_blocks_equal_all_pairs_at_once(queries, keys, masked, settings, monkeypatch):
+@pytest.mark.parametrize("form", ADDITIVE.forms)
+def test_each_form_equals_the_reference(form, queries, keys, masked, settings, monkeypatch):
     monkeypatch.setattr(module, "BLOCK_FEATURES", 2 * 2 * keys * 4 * 4)  # blocks of 4 queries
     masks = {"not": [None], "with": [random_mask(keys)], "both": [None, random_mask(keys)]}[masked]
-    assert_equals_the_plain(additive_attention, arrays(queries, keys), masks, **settings)
+    run = partial(additive_attention, form=form)
+    assert_equals_the_plain(run, arrays(queries, keys), masks, **settings)
 
 
-def test_the_reference_that_the_package_has():
-    settings = {"causal": True, "window": 5, "offset": 3}
-    form, masks = additive_attention_reference, [None, random_mask(14)]
-    assert_equals_the_plain(form, arrays(9, 14), masks, **settings)
+def test_the_size_chooses_the_form():
+    def chosen(length: int) -> dict[str, list[str]]:
+        x = jax.ShapeDtypeStruct((1, length, 2, 16), jnp.float32)
+        vector = jax.ShapeDtypeStruct((2, 16), jnp.float32)
+        with chosen_forms() as forms:
+            jax.eval_shape(partial(additive_attention, causal=True), x, x, x, vector)
+        return forms
+
+    assert chosen(256) == {"additive attention": ["whole"]}
+    assert chosen(512) == {"additive attention": ["blocks"]}
 
 
 def test_scores_are_what_they_say():

@@ -5,18 +5,20 @@ combinations.
 """
 
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqmodels.ops.attention.blocked import blocked_attention
-from seqmodels.ops.attention.dot_product import attention, attention_reference
-from seqmodels.ops.attention.local import local_attention
+from seqmodels.ops.attention.dot_product import ATTENTION, attention
+from seqmodels.ops.attention.kernels import KERNELS
+from seqmodels.ops.forms import chosen_forms
 from tests.ops.plain_attention import (
     BATCH,
     HEAD_WIDTH,
+    HEADS,
     assert_equals_the_plain,
     inputs,
     outputs_and_gradients,
@@ -27,135 +29,116 @@ from tests.ops.plain_attention import (
 SCALE = HEAD_WIDTH**-0.5
 F32, BF16 = np.dtype(np.float32), np.dtype(jnp.bfloat16)
 TOLERANCE = {F32: 2e-5, BF16: 3e-2}
+SLOPES = (0.5, 0.03)
 
 
-def slow(*case):
-    return pytest.param(case, marks=pytest.mark.slow)
+class Case(NamedTuple):
+    """A call that every form computes that can serve it."""
+
+    queries: int
+    keys: int
+    causal: bool = True
+    window: int | None = None
+    masked: bool = False
+    dtype: Any = F32
+    slopes: tuple[float, ...] | None = None
+    scale: float | None = None
+    """None is one over the root of a head's width."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The last query stands at the last key, if it sees no later ones."""
+        offset = max(0, self.keys - self.queries) if self.causal or self.window else 0
+        kept = {name: getattr(self, name) for name in ("causal", "window", "slopes", "scale")}
+        return kept | {"offset": offset}
+
+    def serving(self) -> list[str]:
+        """The forms that can serve it here."""
+        lengths = (self.queries, self.keys, self.keys)
+        arrays = [jax.ShapeDtypeStruct((BATCH, n, HEADS, HEAD_WIDTH), self.dtype) for n in lengths]
+        mask = jax.ShapeDtypeStruct((BATCH, self.keys), bool) if self.masked else None
+        names = ("causal", "window", "offset", "scale", "slopes")
+        arguments = [*arrays, mask, *(self.settings[name] for name in names)]
+        return [name for name in ATTENTION.forms if ATTENTION.refusal(name, *arguments) is None]
 
 
-# Length, causal, masked, type; 257 is two blocks, which slopes meet too; 63 leaves one key of
-# padding in its block.
-BLOCKED = [
-    slow(1, True, True, F32),
-    (7, True, False, F32),
-    slow(63, False, False, F32),
-    slow(64, True, True, BF16),
-    slow(64, False, False, F32),
-    (130, False, True, F32),
-    slow(130, True, False, BF16),
-    slow(257, False, False, F32),
-    slow(257, True, False, F32),
-    slow(257, False, True, BF16),
-]
-
-
-def check_blocked(length, causal, masked, dtype, slopes=None):
+def check(form: str | None, case: Case) -> None:
+    """Outputs and gradients of one form, or of the one that is chosen."""
     assert_equals_the_plain(
-        lambda q, k, v, mask: blocked_attention(q, k, v, mask, causal, None, 0, SCALE, slopes),
-        inputs(length, length, dtype),
-        TOLERANCE[dtype],
-        random_mask(length) if masked else None,
-        causal=causal,
-        slopes=slopes,
+        lambda q, k, v, mask: attention(q, k, v, mask=mask, form=form, **case.settings),
+        inputs(case.queries, case.keys, case.dtype),
+        TOLERANCE[case.dtype],
+        random_mask(case.keys) if case.masked else None,
+        **case.settings,
     )
 
 
-@pytest.mark.parametrize("case", BLOCKED, ids=str)
-def test_blocked_equals_the_reference(case):
-    check_blocked(*case)
-
-
-# Length, causal, window, masked; 1030 is two segments, folded into the batch.
-LOCAL = [
-    slow(1, False, 1, False),
-    (7, True, 5, False),
-    slow(7, False, 16, True),
-    slow(63, True, 16, True),
-    slow(64, True, 1, False),
-    slow(64, False, 16, False),
-    (130, False, 5, True),
-    slow(257, False, 1, True),
-    slow(1030, True, 5, True),
+# 63 leaves one key of padding in its block, 130 is past one of local attention, 257 is two blocks,
+# and 1,030 two segments that are folded into the batch.
+FAST = [
+    Case(7, 7, window=5),
+    Case(63, 63, slopes=SLOPES),
+    Case(130, 130, causal=False, masked=True),
+    Case(130, 130, causal=False, window=5, masked=True),
+]
+SLOW = [
+    Case(1, 1, masked=True),
+    Case(1, 1, causal=False, window=1),
+    Case(5, 12, window=3, masked=True, scale=0.3),
+    Case(5, 12, causal=False, window=3, dtype=BF16),
+    Case(64, 64, causal=False, window=16, dtype=BF16, masked=True),
+    Case(130, 130, dtype=BF16, slopes=SLOPES),
+    Case(150, 220, window=40, masked=True, dtype=BF16),
+    Case(150, 220, causal=False, window=1000, masked=True),
+    Case(200, 300, causal=False),
+    Case(257, 257, masked=True, slopes=SLOPES),
+    Case(257, 257, causal=False, dtype=BF16, masked=True),
+    Case(257, 257, window=9, slopes=SLOPES),
+    Case(1030, 1030, window=5, masked=True),
 ]
 
 
-def check_local(length, causal, window, masked, slopes=None):
-    assert_equals_the_plain(
-        lambda q, k, v, mask: local_attention(q, k, v, mask, causal, window, 0, SCALE, slopes),
-        inputs(length, length),
-        TOLERANCE[F32],
-        random_mask(length) if masked else None,
-        causal=causal,
-        window=window,
-        slopes=slopes,
-    )
+def by_form(cases: list[Case], *marks: Any) -> list[Any]:
+    pairs = [(form, case) for case in cases for form in case.serving()]
+    name = lambda case: "-".join(str(value) for value in case if value not in (None, False))  # noqa: E731
+    return [pytest.param(f, c, marks=marks, id=f"{f}-{name(c)}") for f, c in pairs]
 
 
-@pytest.mark.parametrize("case", LOCAL, ids=str)
-def test_local_equals_the_reference(case):
-    check_local(*case)
+@pytest.mark.parametrize(("form", "case"), by_form(FAST) + by_form(SLOW, pytest.mark.slow))
+def test_each_form_equals_the_reference(form, case):
+    check(form, case)
 
 
-# Window, causal, queries, keys, offset, type.
-SEAM = [
-    slow(None, True, 150, 220, 70, F32),
-    slow(5, False, 150, 220, 70, F32),
-    slow(40, True, 150, 220, 70, BF16),
-    slow(1000, False, 150, 220, 70, F32),
-    slow(None, False, 200, 300, 0, BF16),
-    slow(5, True, 200, 300, 0, F32),
-    slow(40, False, 200, 300, 0, F32),
-    slow(1000, True, 200, 300, 0, F32),
-    (None, True, 1, 300, 299, F32),
-    (5, True, 1, 300, 299, F32),
-]
+def test_every_form_is_tested():
+    """Those of other machines are in test_attention_kernels.py."""
+    assert {
+        form for case in FAST for form in case.serving()
+    } == ATTENTION.forms.keys() - KERNELS.keys()
+
+
+# Sizes by which another form is taken.
+CHOSEN = {
+    "whole": Case(1, 300),
+    "whole-local": Case(1, 300, window=5),
+    "local": Case(200, 300, window=40),
+    "blocked": Case(150, 220, causal=False, window=1000),
+    "blocked-global": Case(200, 300),
+}
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_the_size_chooses_the_form(name):
+    case = CHOSEN[name]
+    with chosen_forms() as chosen:
+        call = partial(attention, **{**case.settings, "slopes": None})
+        jax.eval_shape(call, *inputs(case.queries, case.keys)[:3])
+    assert chosen == {"attention": [name.partition("-")[0]]}
 
 
 def attention_without_a_mask(query, key, value, mask, **settings):
     """A form that is given none."""
     assert mask is None
     return attention(query, key, value, **settings)
-
-
-def check_seam(window, causal, queries, keys, offset, dtype):
-    settings = {"causal": causal, "window": window, "offset": offset}
-    assert_equals_the_plain(
-        lambda q, k, v, mask: attention(q, k, v, mask=mask, **settings),
-        inputs(queries, keys, dtype),
-        TOLERANCE[dtype],
-        random_mask(keys),
-        **settings,
-    )
-
-
-@pytest.mark.parametrize("case", SEAM, ids=str)
-def test_seam_equals_the_reference(case):
-    """More keys than queries, windows wider than the sequence, sizes that choose each form."""
-    check_seam(*case)
-
-
-# Queries, keys, offset, type, masked, settings.
-REFERENCE = [
-    (9, 9, 0, F32, False, {"causal": True}),
-    (9, 9, 0, F32, True, {"causal": False, "window": 2, "slopes": (0.5, 0.03)}),
-    (5, 12, 6, F32, True, {"causal": True, "window": 3, "scale": 0.3}),
-    (5, 12, 6, BF16, False, {"causal": False, "window": 3}),
-    (30, 30, 0, BF16, True, {"causal": True, "slopes": (0.5, 0.03)}),
-]
-
-
-@pytest.mark.parametrize("case", REFERENCE, ids=str)
-def test_the_reference_that_the_package_has_equals_the_plain(case):
-    """It is the form for few queries, and what benchmarks compare with."""
-    queries, keys, offset, dtype, masked, settings = case
-    assert_equals_the_plain(
-        lambda q, k, v, mask: attention_reference(q, k, v, offset=offset, mask=mask, **settings),
-        inputs(queries, keys, dtype),
-        TOLERANCE[dtype],
-        random_mask(keys) if masked else None,
-        offset=offset,
-        **settings,
-    )
 
 
 @pytest.mark.parametrize("window", [None, 5])
@@ -199,23 +182,11 @@ def test_memory_is_linear_in_the_length(window):
     assert at[1] <= 2.05 * at[0]
 
 
-def test_memory_of_the_plain_form_is_not():
-    at = [temporaries(attention_reference, length, None) for length in (1024, 2048)]
+def test_memory_of_the_whole_form_is_not():
+    whole = partial(attention, form="whole")
+    at = [temporaries(whole, length, None) for length in (1024, 2048)]
     assert at[1] >= 3.9 * at[0]
     assert at[1] >= 4 * temporaries(attention, 2048, None)
-
-
-SLOPES = (0.5, 0.03)
-SLOPED = [slow(257, False, None), slow(257, True, None), (130, False, 9), slow(257, True, 9)]
-
-
-@pytest.mark.parametrize("case", SLOPED, ids=str)
-def test_slopes_lower_distant_scores_in_every_form(case):
-    length, causal, window = case
-    if window is None:
-        check_blocked(length, causal, True, F32, SLOPES)
-    else:
-        check_local(length, causal, window, True, SLOPES)
 
 
 def test_slopes_and_an_offset():

@@ -8,6 +8,7 @@ compiled ahead of time where the compilers are installed (the extras ``cuda`` an
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import partial
@@ -19,9 +20,9 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, Mesh
 
+from seqmodels.errors import ParameterError
 from seqmodels.ops.attention.cudnn import cudnn_attention
-from seqmodels.ops.attention.dot_product import attention
-from seqmodels.ops.attention.kernels import choose_kernel, find_kernel
+from seqmodels.ops.attention.dot_product import ATTENTION, attention
 from seqmodels.ops.attention.splash import splash_attention
 from seqmodels.ops.platform import platform
 from seqmodels.training.sharding import by_row, traced_under
@@ -63,27 +64,59 @@ CALLS = {
 }
 
 
+def mesh(devices: int) -> Mesh:
+    here = np.array(jax.devices()[:devices])
+    return Mesh(here, ("data",), axis_types=(AxisType.Auto,))
+
+
+@pytest.fixture
+def on(monkeypatch):
+    """Makes tables believe that they are asked for another platform."""
+    return lambda name: monkeypatch.setattr("seqmodels.ops.forms.platform", lambda: name)
+
+
 @pytest.mark.parametrize("call", CALLS)
-def test_each_call_takes_the_kernel_that_can_serve_it(call):
+def test_each_call_takes_the_kernel_that_can_serve_it(call, on):
     sizes, causal, window, masked, offset, cudnn, splash = CALLS[call]
-    choose = lambda on: choose_kernel(on, *shapes(**sizes), causal, window, masked, offset)  # noqa: E731
-    assert choose("cuda") is (cudnn_attention if cudnn else None)
-    assert choose("tpu") is (splash_attention if splash else None)
-    assert choose("cpu") is None
-    assert choose("other") is None
+    query, key, value = shapes(**sizes)
+    mask = jax.ShapeDtypeStruct(key.shape[:2], bool) if masked else None
+    choose = partial(ATTENTION.choose, query, key, value, mask, causal, window, offset, 1.0, None)
+    without = "blocked" if window is None or 2 * window >= 1024 else "local"
+    for name, kernel in (("cuda", cudnn and "cudnn"), ("tpu", splash and "splash"), ("cpu", None)):
+        on(name)
+        assert traced_under(mesh(1), choose)() == (kernel or without), name
 
 
-def test_the_mesh_says_for_which_machine(monkeypatch):
-    find = partial(find_kernel, *shapes(), True, None, False, 0)
-    mesh = lambda n: Mesh(np.array(jax.devices()[:n]), ("data",), axis_types=(AxisType.Auto,))  # noqa: E731
-    under = lambda n: traced_under(mesh(n), find)()  # noqa: E731
+def test_the_mesh_says_for_which_machine(on):
+    choose = partial(ATTENTION.choose, *shapes(), None, True, None, 0, 1.0, None)
+    under = lambda n: traced_under(mesh(n), choose)()  # noqa: E731
     assert platform() == "cpu"
-    assert find() is under(1) is under(2) is None
-    monkeypatch.setattr("seqmodels.ops.attention.kernels.platform", lambda: "tpu")
-    assert find() is None, "eight devices and no mesh"
-    assert under(1) is splash_attention
-    assert under(2) is not None
-    assert under(4) is None, "a batch of two"
+    assert choose() == under(1) == under(2) == "blocked"
+    on("tpu")
+    assert choose() == "blocked", "eight devices and no mesh"
+    assert under(1) == under(2) == "splash"
+    assert under(4) == "blocked", "a batch of two"
+
+
+REFUSED = {
+    "it runs on tpu, and this is for cuda": {"form": "splash"},
+    "it takes no slopes": {"slopes": (1.0, 2.0)},
+    "the offset isn't known while tracing": {"offset": jnp.int32(0)},
+    "it takes bfloat16 and float16, and this is float32": {"dtype": F32},
+    "a head is 256 wide with its mask, above 128": {"width": 256},
+    "take 'whole' or 'blocked', or None": {"width": 256},
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_a_kernel_that_is_named_says_what_it_can_not_take(message, on):
+    asked = {"form": "cudnn", "slopes": None, "offset": 0} | REFUSED[message]
+    arrays = shapes(**{name: asked[name] for name in ("dtype", "width") if name in asked})
+    on("cuda")
+    settings = (None, True, None, asked["offset"], 1.0, asked["slopes"])
+    choose = partial(ATTENTION.choose, *arrays, *settings, form=asked["form"])
+    with pytest.raises(ParameterError, match=re.escape(message)):
+        traced_under(mesh(1), choose)()
 
 
 @pytest.mark.slow
@@ -185,10 +218,9 @@ def test_a_scale_of_any_size_leaves_masked_keys_out(kernel, xla_for_cudnn):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
-def test_a_mesh_gives_each_device_its_rows(masked, monkeypatch, xla_for_cudnn):
+def test_a_mesh_gives_each_device_its_rows(masked, on, xla_for_cudnn):
     """Two devices with a row each, through the seam."""
-    monkeypatch.setattr("seqmodels.ops.attention.kernels.platform", lambda: "cuda")
-    mesh = Mesh(np.array(jax.devices()[:2]), ("data",), axis_types=(AxisType.Auto,))
+    on("cuda")
     mask = ragged_mask(200) if masked else None
 
     def loss(query, key, value, mask):
@@ -196,8 +228,8 @@ def test_a_mesh_gives_each_device_its_rows(masked, monkeypatch, xla_for_cudnn):
 
     random = np.random.default_rng(0)
     arrays = [random.normal(size=(2, 200, 2, 8)).astype(np.float32).astype(BF16) for _ in range(3)]
-    gradients = jax.jit(traced_under(mesh, jax.grad(loss, (0, 1, 2))))
-    arguments = jax.device_put((*arrays, mask), by_row(mesh))
+    gradients = jax.jit(traced_under(mesh(2), jax.grad(loss, (0, 1, 2))))
+    arguments = jax.device_put((*arrays, mask), by_row(mesh(2)))
     assert "shard_map" in str(gradients.trace(*arguments).jaxpr)
     settings = {"causal": True, "mask": mask}
     out = plain_attention(*arrays, arrays[0], **settings)[0]

@@ -7,13 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqmodels.ops.convolution import (
-    convolution,
-    convolution_reference,
-    depthwise_convolution,
-    depthwise_convolution_reference,
-)
-from seqmodels.ops.fft_convolution import fft_convolution, fft_convolution_reference
+from seqmodels.ops.convolution import CONVOLUTION, convolution, depthwise_convolution
+from seqmodels.ops.fft_convolution import fft_convolution
+from seqmodels.ops.forms import chosen_forms
 
 
 def plain_convolution(x, weights, d_y, dilation=1, stride=1, groups=1) -> tuple[np.ndarray, ...]:
@@ -73,19 +69,22 @@ def assert_equal_the_plain(*cases) -> None:
             np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4, err_msg=str(form))
 
 
-def both_forms(x, weights, counts, dilation=1, stride=1, groups=1) -> list[tuple]:
-    """A convolution and a depthwise one, of ``counts`` outputs along each axis."""
+def every_form(x, weights, counts, dilation=1, stride=1, groups=1) -> list[tuple]:
+    """A convolution by each form, and a depthwise one, of ``counts`` outputs along each axis."""
     settings = {"dilation": dilation, "stride": stride}
     d_y = gradient_of((len(x), *counts, weights.shape[-1]))
     each = weights[..., 0, : x.shape[-1]]
+    plain = partial(plain_convolution, groups=groups, **settings)
+    forms = [
+        f
+        for f in CONVOLUTION.forms
+        if not CONVOLUTION.refusal(f, x, weights, dilation, stride, groups)
+    ]
     return [
-        (
-            partial(convolution, groups=groups, **settings),
-            partial(plain_convolution, groups=groups, **settings),
-            x,
-            weights,
-            d_y,
-        ),
+        *[
+            (partial(convolution, groups=groups, form=form, **settings), plain, x, weights, d_y)
+            for form in forms
+        ],
         (
             partial(depthwise_convolution, **settings),
             partial(plain_depthwise, **settings),
@@ -111,7 +110,7 @@ def test_equals_its_reference():
     cases = []
     for length, kernel, dilation in CASES:
         made = length - (kernel - 1) * dilation
-        cases += both_forms(*arrays(length, kernel), (made,), dilation)
+        cases += every_form(*arrays(length, kernel), (made,), dilation)
     assert_equal_the_plain(*cases)
 
 
@@ -135,7 +134,7 @@ def test_on_grids_equals_its_reference(name):
     x, weights = (random.normal(size=shape).astype(np.float32) for shape in shapes)
     starts = [range(0, n - (k - 1) * dilation, stride) for n, k in zip(axes, kernel, strict=True)]
     counts = tuple(map(len, starts))
-    assert_equal_the_plain(*both_forms(x, weights, counts, dilation, stride, groups))
+    assert_equal_the_plain(*every_form(x, weights, counts, dilation, stride, groups))
 
 
 def test_fft_equals_the_sum_that_it_stands_for():
@@ -146,30 +145,12 @@ def test_fft_equals_the_sum_that_it_stands_for():
     assert_equal_the_plain(*cases)
 
 
-def test_references_that_the_package_has():
-    """What the forms are timed against."""
-    x, weights = arrays(23, 4)
-    grid = gradient_of((2, 9, 7, 6))
-    matrices = gradient_of((3, 2, 3, 4))
-    settings = {"dilation": 2, "stride": 2, "groups": 2}
-    single = {"dilation": 3, "stride": 2}
-    assert_equal_the_plain(
-        (
-            partial(convolution_reference, **settings),
-            partial(plain_convolution, **settings),
-            grid,
-            matrices,
-            gradient_of((2, 3, 3, 4)),
-        ),
-        (
-            partial(depthwise_convolution_reference, **single),
-            partial(plain_depthwise, **single),
-            x,
-            weights[:, :, 0],
-            gradient_of((2, 7, 3)),
-        ),
-        (fft_convolution_reference, plain_causal, x, weights[:, :, 0], gradient_of(x.shape)),
-    )
+def test_the_number_of_axes_chooses_the_form():
+    for rank, form in ((1, "xla"), (2, "xla"), (3, "planes")):
+        x, weights = np.zeros((1, *(4,) * rank, 2)), np.zeros((*(3,) * rank, 2, 2))
+        with chosen_forms() as forms:
+            jax.eval_shape(convolution, x.astype(np.float32), weights.astype(np.float32))
+        assert forms == {"convolution": [form]}
 
 
 def test_equals_a_loop():
@@ -178,9 +159,8 @@ def test_equals_a_loop():
     for t in range(5):
         for i in range(3):
             expected[:, t] += x[:, t + 2 * i] @ weights[i]
-    forms = (convolution, convolution_reference)
-    for actual in jax.jit(lambda *given: [form(*given, dilation=2) for form in forms])(x, weights):
-        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+    actual = jax.jit(partial(convolution, dilation=2))(x, weights)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_follows_the_dtype_of_its_input():

@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 
 from seqmodels.mixers.extent import Extent
-from seqmodels.ops.attention.neighbourhood import (
-    Neighbourhood,
-    neighbourhood_attention,
-    neighbourhood_attention_reference,
-)
+from seqmodels.ops.attention.neighbourhood import Neighbourhood, neighbourhood_attention
 
 # Axes, kernel, dilation, causal, stride.
 CASES = {
@@ -119,12 +115,6 @@ def test_a_query_that_sees_nothing_gets_nothing():
     ((out, *gradients),) = assert_same(inputs, [mask], around)
     assert not np.any(out[1])
     assert not any(np.any(gradient[1]) for gradient in gradients[:3])
-
-
-def test_the_reference_that_the_package_has():
-    inputs, around = arrays("strided-plane")
-    mask = np.random.default_rng(2).random(inputs[1].shape[:-2]) < 0.6
-    assert_same(inputs, [None, mask], around, neighbourhood_attention_reference)
 
 
 def test_keys_may_begin_before_the_first_query():

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from seqmodels.ops.attention.dot_product import attention
-from seqmodels.ops.attention.kernels import choose_kernel
+from seqmodels.ops.attention.kernels import KERNELS
+from seqmodels.ops.forms import chosen_forms
 from seqmodels.ops.platform import platform
 from seqmodels.training.sharding import make_mesh, traced_under
 from tests.ops.plain_attention import assert_equals_the_plain
@@ -40,6 +41,6 @@ def test_attention_equals_the_reference(call, dtype):
         make_mesh(1), lambda q, k, v, mask: attention(q, k, v, mask=mask, **settings)
     )
     assert_equals_the_plain(form, (query, key, value, gradient), 3e-2, mask, **settings)
-    kernel = choose_kernel(platform(), *specs, causal, window, masked, offset)
-    program = jax.jit(form).lower(query, key, value, mask).as_text()
-    assert (NAMES[platform()] in program) == (kernel is not None)
+    with chosen_forms() as chosen:
+        program = jax.jit(form).lower(query, key, value, mask).as_text()
+    assert (NAMES[platform()] in program) == (chosen["attention"][0] in KERNELS)

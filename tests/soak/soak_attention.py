@@ -4,14 +4,7 @@ from functools import partial
 
 import pytest
 
-from tests.ops.test_attention import (
-    BF16,
-    F32,
-    SLOPES,
-    check_blocked,
-    check_local,
-    check_seam,
-)
+from tests.ops.test_attention import BF16, F32, SLOPES, Case, by_form, check
 from tests.ops.test_attention_kernels import (
     assert_right,
     cudnn_attention,
@@ -19,45 +12,32 @@ from tests.ops.test_attention_kernels import (
     xla_for_cudnn,  # noqa: F401
 )
 
-LENGTHS = [1, 7, 63, 64, 130, 257]
-each_length = pytest.mark.parametrize("length", LENGTHS)
-each_type = pytest.mark.parametrize("dtype", [F32, BF16], ids=str)
-each_direction = pytest.mark.parametrize("causal", [True, False])
-masked_or_not = pytest.mark.parametrize("masked", [False, True])
+CASES = [
+    Case(length, length, causal, window, masked, dtype)
+    for length in (1, 7, 63, 64, 130, 257)
+    for causal in (True, False)
+    for window in (None, 1, 5, 16)
+    for masked in (False, True)
+    for dtype in (F32, BF16)
+]
+CASES += [
+    Case(queries, keys, causal, window, True, dtype)
+    for queries, keys in ((150, 220), (200, 300), (1, 300))
+    for causal in (True, False)
+    for window in (None, 5, 40, 1000)
+    for dtype in (F32, BF16)
+]
+CASES += [
+    Case(length, length, causal, window, True, F32, SLOPES)
+    for length in (130, 257)
+    for causal in (True, False)
+    for window in (None, 9)
+]
 
 
-@each_length
-@each_direction
-@masked_or_not
-@each_type
-def test_blocked_equals_the_reference(length, causal, masked, dtype):
-    check_blocked(length, causal, masked, dtype)
-
-
-@each_length
-@each_direction
-@masked_or_not
-@pytest.mark.parametrize("window", [1, 5, 16])
-def test_local_equals_the_reference(length, causal, window, masked):
-    check_local(length, causal, window, masked)
-
-
-@pytest.mark.parametrize("window", [None, 5, 40, 1000])
-@each_direction
-@pytest.mark.parametrize("sizes", [(150, 220, 70), (200, 300, 0), (1, 300, 299)], ids=str)
-@each_type
-def test_seam_equals_the_reference(window, causal, sizes, dtype):
-    check_seam(window, causal, *sizes, dtype)
-
-
-@pytest.mark.parametrize("length", [130, 257])
-@each_direction
-@pytest.mark.parametrize("window", [None, 9])
-def test_slopes_lower_distant_scores_in_every_form(length, causal, window):
-    if window is None:
-        check_blocked(length, causal, True, F32, SLOPES)
-    else:
-        check_local(length, causal, window, True, SLOPES)
+@pytest.mark.parametrize(("form", "case"), by_form(CASES))
+def test_each_form_equals_the_reference(form, case):
+    check(form, case)
 
 
 # Queries, keys, causal, window, offset, masked.

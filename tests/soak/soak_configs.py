@@ -239,7 +239,7 @@ def run(experiment: Experiment, compiled: bool) -> None:
 def small(experiment: Experiment) -> bool:
     """Whether a step takes a moment."""
     train = experiment.train
-    flops = train.batch_size * experiment.model.cost(train.length).flops
+    flops = train.batch_size * experiment.cost().flops
     return count_parameters(experiment.model) < 10**6 and flops < 10**9
 
 

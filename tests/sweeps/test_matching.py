@@ -13,16 +13,18 @@ from seqmodels.sweeps.matching import Match, Size, match_width, read_match
 from seqmodels.training.experiment import build_experiment
 
 RECALL = str(Path(__file__).parents[2] / "configs/recall.py")
-measure_ = matching.measure
+SIZES = {}
+
+
+def measure(experiment, of=matching.measure):
+    """The size of a model, measured once."""
+    model = experiment.model
+    if id(model) not in SIZES:
+        SIZES[id(model)] = model, of(experiment)
+    return SIZES[id(model)][1]
+
+
 MIXERS = ("rnn", "lstm", "gru", "conv", "local", "global", "transformer")
-
-KNOWN = {}
-
-
-def measure(model, length):
-    """As that of matching, once a model: a tuple with dicts in it is known by its functions."""
-    key = model.init, length
-    return KNOWN[key] if key in KNOWN else KNOWN.setdefault(key, measure_(model, length))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -55,16 +57,17 @@ def test_models_are_brought_to_one_size(mixer, by, target):
     config, experiment = load(mixer)
     width = match_width(experiment, config, Match(by, target), mixer)
     config.model.width = width
-    model = build_experiment(config).model
-    size = count_parameters(model) if by == "parameters" else model.cost(64).flops
+    matched = build_experiment(config)
+    size = count_parameters(matched.model) if by == "parameters" else matched.cost().flops
     assert size == pytest.approx(target, rel=0.03)
     # Of the widths beside it none is nearer that the model accepts.
     for other in (width - 8, width - 1, width + 1, width + 8):
         section = dict(config.model.items()) | {"width": other}
         try:
-            measured = measure(matching.build_model(section, experiment.task.spec, 64), 64)
+            other_model = matching.build_model(section, experiment.task.spec, 64)
         except ConfigError:
             continue
+        measured = measure(experiment._replace(model=other_model))
         value = measured.parameters if by == "parameters" else measured.flops
         assert abs(value - target) > abs(size - target)
 
@@ -93,7 +96,8 @@ def test_of_all_widths_that_meet_the_target_the_nearest_counts(monkeypatch):
     monkeypatch.setattr(matching, "build_model", lambda section, spec, length: section["width"])
     for near, far in ((100, 1100), (1100, 100)):
         # 1,000 at both; the other one only by steps of 16 widths, which miss it.
-        def hill(width, length, far=far):
+        def hill(experiment, far=far):
+            width = experiment.model
             width = width if abs(width - far) > 50 else width // 16 * 16 + 15
             return Size(round((width - 100) * (1100 - width) + 1_000_000), 0.0, 0)
 

@@ -46,7 +46,7 @@ def test_a_size_is_that_of_its_run(tmp_path, arguments, key, values):
     plan = plan_of(tmp_path, f"product({{{arguments}}}, {{'{key}': {values}}})")
     spec = f"{tmp_path}/small.py:{argument_text(plan.runs[1].arguments)}"
     own = build_experiment(load_config(spec, override_texts(plan.runs[1].overrides)))
-    assert plan.runs[1].size == measure(own.model, own.train.length)._asdict()
+    assert plan.runs[1].size == measure(own)._asdict()
     assert plan.runs[1].size != plan.runs[0].size
 
 

@@ -14,6 +14,7 @@ from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float, Int
 from seqmodels.ops.attention.visibility import allowed
+from seqmodels.ops.forms import Form, Operation
 
 Score = Literal["scaled_dot", "dot", "additive"]
 """How well a query and a key match: their product, scaled or not, or this."""
@@ -32,45 +33,14 @@ def additive_attention(
     window: int | None = None,
     mask: Bool[Array, "B L"] | None = None,
     offset: int | Int[Array, ""] | Int[Array, "B"] = 0,
+    form: str | None = None,
 ) -> Float[Array, "B M H K"]:
     """Attends as :func:`seqmodels.ops.attention.dot_product.attention` does, with additive scores.
 
-    Blocks of queries go one after another, and the backward pass computes each
-    block's scores again. ``vector`` is v of every head. Scores and sums are float32.
+    ``vector`` is v of every head; scores and sums are float32. ``form`` names one in ADDITIVE.
     """
-    B, M, H, K = query.shape
-    L = key.shape[1]
-    size = max(1, min(M, BLOCK_FEATURES // max(1, B * H * L * K)))
-    positions = jnp.reshape(jnp.asarray(offset), (-1, 1)) + jnp.arange(M)[None]  # [B or 1, M]
-    if size == M:
-        return _attend(query, key, value, vector, positions, mask, causal, window)
-
-    blocks = -(-M // size)
-    pad = lambda x: jnp.pad(x, ((0, 0), (0, blocks * size - M)) + ((0, 0),) * (x.ndim - 2))  # noqa: E731
-    cut = lambda x: pad(x).reshape(x.shape[0], blocks, size, *x.shape[2:]).swapaxes(0, 1)  # noqa: E731
-
-    @jax.checkpoint
-    def attend(block):
-        return _attend(block[0], key, value, vector, block[1], mask, causal, window)
-
-    out = lax.map(attend, (cut(query), cut(positions)))  # [blocks, B, size, H, K]
-    return out.swapaxes(0, 1).reshape(B, blocks * size, H, K)[:, :M]
-
-
-def additive_attention_reference(
-    query: Float[Array, "B M H K"],
-    key: Float[Array, "B L H K"],
-    value: Float[Array, "B L H K"],
-    vector: Float[Array, "H K"],
-    *,
-    causal: bool,
-    window: int | None = None,
-    mask: Bool[Array, "B L"] | None = None,
-    offset: int | Int[Array, ""] | Int[Array, "B"] = 0,
-) -> Float[Array, "B M H K"]:
-    """:func:`additive_attention` with all pairs at once."""
     positions = jnp.reshape(jnp.asarray(offset), (-1, 1)) + jnp.arange(query.shape[1])[None]
-    return _attend(query, key, value, vector, positions, mask, causal, window)
+    return ADDITIVE(query, key, value, vector, positions, mask, causal, window, form=form)
 
 
 def additive_weights(
@@ -101,9 +71,43 @@ def additive_weights(
     return jnp.where(visible, jax.nn.softmax(scores, axis=-1), 0.0)
 
 
-def _attend(query, key, value, vector, positions, mask, causal, window):
+def _whole(query, key, value, vector, positions, mask, causal, window):
+    """All pairs at once."""
     weights = additive_weights(
         query, key, vector, causal=causal, window=window, mask=mask, positions=positions
     )
     out = jnp.einsum("bhml,blhk->bmhk", weights, value.astype(jnp.float32))
     return out.astype(query.dtype)
+
+
+def _block_size(query, key):
+    """Queries whose features of tanh exist at a time."""
+    (B, M, H, K), L = query.shape, key.shape[1]
+    return max(1, min(M, BLOCK_FEATURES // max(1, B * H * L * K)))
+
+
+def _by_blocks(query, key, value, vector, positions, mask, causal, window):
+    """Blocks of queries, one after another; the backward pass computes their scores again."""
+    B, M, H, K = query.shape
+    size = _block_size(query, key)
+    blocks = -(-M // size)
+    pad = lambda x: jnp.pad(x, ((0, 0), (0, blocks * size - M)) + ((0, 0),) * (x.ndim - 2))  # noqa: E731
+    cut = lambda x: pad(x).reshape(x.shape[0], blocks, size, *x.shape[2:]).swapaxes(0, 1)  # noqa: E731
+
+    @jax.checkpoint
+    def attend(block):
+        return _whole(block[0], key, value, vector, block[1], mask, causal, window)
+
+    out = lax.map(attend, (cut(query), cut(positions)))  # [blocks, B, size, H, K]
+    return out.swapaxes(0, 1).reshape(B, blocks * size, H, K)[:, :M]
+
+
+def _fits_a_block(query, key, *rest):
+    del rest
+    return _block_size(query, key) == query.shape[1]
+
+
+ADDITIVE = Operation(
+    "additive attention", {"whole": Form(_whole, suits=_fits_a_block), "blocks": Form(_by_blocks)}
+)
+"""Of (query, key, value, vector, positions of the queries, mask, causal, window)."""

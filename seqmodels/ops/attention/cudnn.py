@@ -40,19 +40,26 @@ def _layout(M, L, K, causal, window, masked, offset) -> _Layout:
     return _Layout(shift, queries, keys, masked, -(-(K + masked) // 8) * 8)
 
 
-def cudnn_serves(
+def cudnn_refusal(
     query: Float[Array, "B M H K"] | jax.ShapeDtypeStruct,
-    key: Float[Array, "B L H K"] | jax.ShapeDtypeStruct,
+    key: Float[Array, "B L G K"] | jax.ShapeDtypeStruct,
     causal: bool,
     window: int | None,
     masked: bool,
     offset: int,
-) -> bool:
-    """Whether :func:`cudnn_attention` can do a call in which each query has a key in reach."""
+) -> str | None:
+    """Why :func:`cudnn_attention` can't do a call in which each query has a key in reach."""
     M, L = query.shape[1], key.shape[1]
-    half = query.dtype in (jnp.bfloat16, jnp.float16)
     layout = _layout(M, L, query.shape[3], causal, window, masked, offset)
-    return half and layout.width <= CUDNN_WIDTH and layout.shift <= M
+    if query.dtype not in (jnp.bfloat16, jnp.float16):
+        return f"it takes bfloat16 and float16, and this is {query.dtype}"
+    if layout.width > CUDNN_WIDTH:
+        return f"a head is {layout.width} wide with its mask, above {CUDNN_WIDTH}"
+    if layout.shift > M:
+        return f"its {M} queries would stand behind {layout.shift} dummy ones"
+    if jax.default_backend() == "gpu" and float(jax.devices()[0].compute_capability) < 8:
+        return "this GPU is older than Ampere"
+    return None
 
 
 def cudnn_attention(

@@ -2,9 +2,8 @@
 
     out_i = sum_j softmax_j(scale * q_i . k_j) v_j     over the keys j that query i may see
 
-:func:`attention` picks a form by size and by machine; :func:`attention_reference` is the plain
-statement of what each of them computes. Which keys a query may see is stated
-in :mod:`seqmodels.ops.attention.visibility` alone.
+:data:`ATTENTION` says which form serves which call. Which keys a query may see is stated in
+:mod:`seqmodels.ops.attention.visibility` alone.
 """
 
 import math
@@ -15,15 +14,16 @@ from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float, Int
 from seqmodels.ops.attention.blocked import blocked_attention
-from seqmodels.ops.attention.kernels import find_kernel
+from seqmodels.ops.attention.kernels import KERNELS
 from seqmodels.ops.attention.local import local_attention
 from seqmodels.ops.attention.visibility import allowed, reach
+from seqmodels.ops.forms import Form, Operation
 
-PLAIN_SCORES = 128 * 128
-"""Up to so many scores a head, M * L, the plain form is the faster one."""
+FEW_SCORES = 128 * 128
+"""Up to so many scores a head, M * L, the form that holds them all is the fastest."""
 
 FEW_QUERIES = 16
-"""Up to so many queries the plain form's M * L scores are linear in the length anyway."""
+"""Up to so many queries its M * L scores are linear in the length anyway."""
 
 LOCAL_SPAN = 1024
 """Up to so many keys about a query the local form holds one block's scores at once."""
@@ -40,6 +40,7 @@ def attention(
     offset: int | Int[Array, ""] | Int[Array, "B"] = 0,
     scale: float | None = None,
     slopes: tuple[float, ...] | None = None,
+    form: str | None = None,
 ) -> Float[Array, "B M H Kv"]:
     """Attends from M queries to L keys; query i stands at position ``offset + i``, key j at j.
 
@@ -53,12 +54,10 @@ def attention(
     order (Ainslie et al. 2023), and values another width than keys. ``slopes``, one a head,
     subtract slope * |i - j| from the scaled scores (ALiBi, Press et al. 2022).
 
-    On NVIDIA GPUs and TPUs a hardware kernel does it where one can: see
-    :mod:`seqmodels.ops.attention.kernels`.
-
     Memory is linear in the length. ``offset`` may be traced, one for all rows or one a
-    row (decoding into a preallocated cache); such a call takes the plain form: M * L scores, or
-    M * (W + M) under a causal window.
+    row (decoding into a preallocated cache); such a call holds all scores: M * L, or M * (W + M)
+    under a causal window. ``form`` names one in ATTENTION; it raises ParameterError where that one
+    can't serve.
     """
     if window is not None and window < 1:
         raise ValueError(f"window is {window}; it counts keys: at least 1, or None for all of them")
@@ -72,30 +71,8 @@ def attention(
             f"offset is {offset}; it counts the keys before the first query: at least 0"
         )
     key, value, mask, offset = _crop(query, key, value, mask, offset, causal, window)
-    M, L = query.shape[1], key.shape[1]
-    if not isinstance(offset, int) or M <= FEW_QUERIES or M * L <= PLAIN_SCORES:
-        return attention_reference(
-            query,
-            key,
-            value,
-            causal=causal,
-            window=window,
-            mask=mask,
-            offset=offset,
-            scale=scale,
-            slopes=slopes,
-        )
-    key, value = (jnp.repeat(x, query.shape[2] // x.shape[2], axis=2) for x in (key, value))
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    kernel = None
-    if slopes is None and key.shape == value.shape:
-        kernel = find_kernel(query, key, value, causal, window, mask is not None, offset)
-    if kernel is not None:
-        return kernel(query, key, value, mask, causal, window, offset, scale)
-    before, after = reach(causal, window)
-    if window is not None and before + after < min(LOCAL_SPAN, L):
-        return local_attention(query, key, value, mask, causal, window, offset, scale, slopes)
-    return blocked_attention(query, key, value, mask, causal, window, offset, scale, slopes)
+    return ATTENTION(query, key, value, mask, causal, window, offset, scale, slopes, form=form)
 
 
 def _crop(query, key, value, mask, offset, causal, window):
@@ -115,32 +92,15 @@ def _crop(query, key, value, mask, offset, causal, window):
     return cut(key), cut(value), None if mask is None else cut(mask), offset - start
 
 
-def attention_reference(
-    query: Float[Array, "B M H K"],
-    key: Float[Array, "B L G K"],
-    value: Float[Array, "B L G Kv"],
-    *,
-    causal: bool,
-    window: int | None = None,
-    mask: Bool[Array, "B L"] | None = None,
-    offset: int | Int[Array, ""] | Int[Array, "B"] = 0,
-    scale: float | None = None,
-    slopes: tuple[float, ...] | None = None,
-) -> Float[Array, "B M H Kv"]:
-    """:func:`attention` with all B * H * M * L scores in memory."""
-    weights = attention_weights(
-        query,
-        key,
-        causal=causal,
-        window=window,
-        mask=mask,
-        offset=offset,
-        scale=scale,
-        slopes=slopes,
-    )
-    value = jnp.repeat(value, query.shape[2] // value.shape[2], axis=2)
+def _whole(query, key, value, mask, causal, window, offset, scale, slopes):
+    """All B * H * M * L scores at once."""
+    seen = {"causal": causal, "window": window, "mask": mask, "offset": offset}
+    weights = attention_weights(query, key, **seen, scale=scale, slopes=slopes)
     out = jnp.einsum(
-        "bhml,blhk->bmhk", weights.astype(value.dtype), value, preferred_element_type=jnp.float32
+        "bhml,blhk->bmhk",
+        weights.astype(value.dtype),
+        _for_each_head(value, query),
+        preferred_element_type=jnp.float32,
     )
     return out.astype(query.dtype)
 
@@ -158,7 +118,7 @@ def attention_weights(
 ) -> Float[Array, "B H M L"]:
     """How much of each key's value a query takes; 0 everywhere for one that sees no key."""
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    key = jnp.repeat(key, query.shape[2] // key.shape[2], axis=2)
+    key = _for_each_head(key, query)
     scores = scale * jnp.einsum("bmhk,blhk->bhml", query, key, preferred_element_type=jnp.float32)
     rows = jnp.reshape(jnp.asarray(offset), (-1, 1, 1, 1))  # [B or 1, 1, 1, 1]
     query_position = rows + jnp.arange(query.shape[1]).reshape(1, 1, -1, 1)
@@ -172,3 +132,49 @@ def attention_weights(
     # A finite floor: a row of -inf alone would be NaN, and so would its gradient.
     scores = jnp.where(visible, scores, jnp.finfo(jnp.float32).min)
     return jnp.where(visible, jax.nn.softmax(scores, axis=-1), 0.0)
+
+
+def _for_each_head(x, query):
+    """[B, L, G, K] as [B, L, H, K]."""
+    return jnp.repeat(x, query.shape[2] // x.shape[2], axis=2)
+
+
+def _with_keys_repeated(form: Form) -> Form:
+    def run(query, key, value, *rest):
+        return form.run(query, _for_each_head(key, query), _for_each_head(value, query), *rest)
+
+    return form._replace(run=run)
+
+
+def _are_few(query, key, value, mask, causal, window, offset, scale, slopes):
+    del value, mask, causal, window, scale, slopes
+    M, L = query.shape[1], key.shape[1]
+    return not isinstance(offset, int) or M <= FEW_QUERIES or M * L <= FEW_SCORES
+
+
+def _no_offset(query, key, value, mask, causal, window, offset, scale, slopes):
+    del query, key, value, mask, causal, window, scale, slopes
+    return None if isinstance(offset, int) else "the offset isn't known while tracing"
+
+
+def _no_window(query, key, value, mask, causal, window, *rest):
+    if window is None:
+        return "it takes a window"
+    return _no_offset(query, key, value, mask, causal, window, *rest)
+
+
+def _is_narrow(query, key, value, mask, causal, window, *rest):
+    del query, value, mask, rest
+    return sum(reach(causal, window)) < min(LOCAL_SPAN, key.shape[1])
+
+
+ATTENTION = Operation(
+    "attention",
+    {
+        "whole": Form(_whole, suits=_are_few),
+        **{name: _with_keys_repeated(form) for name, form in KERNELS.items()},
+        "local": _with_keys_repeated(Form(local_attention, refusal=_no_window, suits=_is_narrow)),
+        "blocked": _with_keys_repeated(Form(blocked_attention, refusal=_no_offset)),
+    },
+)
+"""Of (query, key, value, mask, causal, window, offset, scale, slopes)."""

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
-from seqmodels.ops.attention.blocked import (
+from seqmodels.ops.attention.blocks import (
     Band,
     Rows,
     attend_block,

@@ -52,43 +52,6 @@ def neighbourhood_attention(
     return _attend(query, key, value, relative, valid, around)
 
 
-def neighbourhood_attention_reference(
-    query: Float[AnyArray, "B *M H K"],
-    key: Float[AnyArray, "B *L H K"],
-    value: Float[AnyArray, "B *L H K"],
-    relative: Float[AnyArray, "O H K"],
-    mask: Bool[AnyArray, "B *L"] | None,
-    around: Neighbourhood,
-) -> Float[Array, "B *M H K"]:
-    """:func:`neighbourhood_attention` with the scores of all pairs of positions in memory."""
-    axes, made = key.shape[1:-2], query.shape[1:-2]
-    flat = lambda x: x.reshape(x.shape[0], -1, *x.shape[-2:]).astype(jnp.float32)  # noqa: E731
-    places = jnp.stack(jnp.meshgrid(*map(jnp.arange, axes), indexing="ij"), -1)
-    places = places.reshape(-1, len(axes))  # [L, axes]
-    outputs = jnp.stack(jnp.meshgrid(*map(jnp.arange, made), indexing="ij"), -1)
-    outputs = around.stride * outputs.reshape(-1, len(axes))  # [M, axes]
-    q, k, v = map(flat, (query, key, value))
-    scores = jnp.full((*q.shape[:2], len(places), q.shape[2]), -jnp.inf)  # [B, M, L, H]
-    products = jnp.einsum("bmhk,blhk->bmlh", q, k)
-    for index, place in enumerate(itertools.product(*map(range, around.kernel))):
-        offset = jnp.array(
-            [
-                i * around.dilation - before
-                for i, (before, _) in zip(place, around.edges, strict=True)
-            ]
-        )
-        here = (places[None] - outputs[:, None] == offset[None, None]).all(-1)  # [M, L]
-        extra = jnp.einsum("bmhk,hk->bmh", q, relative[index].astype(jnp.float32))
-        scores = jnp.where(here[None, :, :, None], products + extra[:, :, None], scores)
-    visible = jnp.isfinite(scores)
-    if mask is not None:
-        visible = visible & mask.reshape(len(mask), 1, -1, 1)
-    scores = jnp.where(visible, scores / math.sqrt(q.shape[-1]), jnp.finfo(jnp.float32).min)
-    weights = jnp.where(visible, jax.nn.softmax(scores, axis=2), 0.0)
-    out = jnp.einsum("bmlh,blhk->bmhk", weights, v)
-    return out.reshape(query.shape).astype(query.dtype)
-
-
 def _starts(around):
     """Where the slice of each offset begins in the padded grid: [offsets, axes]."""
     places = list(itertools.product(*map(range, around.kernel)))

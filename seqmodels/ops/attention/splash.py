@@ -22,14 +22,22 @@ LANES = 128
 """The last axis of a TPU's registers: lengths are padded to multiples of it."""
 
 
-def splash_serves(
+def splash_refusal(
     query: Float[Array, "B M H K"] | jax.ShapeDtypeStruct,
-    key: Float[Array, "B L H K"] | jax.ShapeDtypeStruct,
-) -> bool:
-    """Whether :func:`splash_attention` can do a call in which each query has a key in reach."""
-    known = query.dtype in (jnp.bfloat16, jnp.float32)
+    key: Float[Array, "B L G K"] | jax.ShapeDtypeStruct,
+    causal: bool,
+    window: int | None,
+    masked: bool,
+    offset: int,
+) -> str | None:
+    """Why :func:`splash_attention` can't do a call in which each query has a key in reach."""
+    del causal, window, masked, offset
+    if query.dtype not in (jnp.bfloat16, jnp.float32):
+        return f"it takes bfloat16 and float32, and this is {query.dtype}"
     blocks = -(-query.shape[1] // SPLASH_BLOCK) * -(-key.shape[1] // SPLASH_BLOCK)
-    return known and blocks <= SPLASH_BLOCKS
+    if blocks > SPLASH_BLOCKS:
+        return f"{blocks:,} blocks of scores are more than {SPLASH_BLOCKS:,}"
+    return None
 
 
 def splash_attention(

@@ -1,0 +1,95 @@
+"""What a model costs: its mixers as they say, and all that stands around them by one trace."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from seqmodels.arrays import Array, Params
+from seqmodels.block import Block
+from seqmodels.encoder_decoder import EncoderDecoder
+from seqmodels.flops import count_flops
+from seqmodels.mixers import Context, Cost, CrossAttention, Mixer
+from seqmodels.mixers.cross_attention import Source
+from seqmodels.tasks.base import Batch
+
+Axes = tuple[int, ...]
+
+
+def one_row(batch: Batch) -> Batch:
+    """The shapes of a single row of a batch."""
+    return jax.eval_shape(lambda batch: jax.tree.map(lambda x: x[:1], batch), batch)
+
+
+def model_cost(merge: Callable[[Params], Any], params: Params, row: Batch) -> Cost:
+    """The forward cost of one row of a batch.
+
+    The model is traced once, and every mixer and cross-attention in it is replaced by what notes
+    the lengths that it meets and computes nothing: its cost is the closed form that it gives. All
+    other FLOPs are counted in that trace: those of embedding, patches, strides, MLPs, and of the
+    head at the labelled positions. The state is that of the blocks that write, if they can go on.
+
+    Args:
+      merge: parameters to the model.
+      params: their shapes.
+      row: the shapes of the row, as :func:`one_row` gives them.
+    """
+    costs = [Cost(0, 0, 1)]  # the head's step
+
+    def trace(params: Params, row: Batch) -> Array:
+        model = merge(params)
+        stacks = [model.encoder, model.decoder] if isinstance(model, EncoderDecoder) else [model]
+        for stack in filter(None, stacks):
+            keeps = stack is stacks[-1] and stack.has_state
+            for block in stack.blocks:
+                _silence(block, lambda cost, k=keeps: costs.append(cost if k else _stateless(cost)))
+        return model(row, None)
+
+    flops = count_flops(trace, params, row)
+    return sum(costs, Cost(flops, 0, 0))
+
+
+def _stateless(cost: Cost) -> Cost:
+    return cost._replace(state_bytes=0)
+
+
+def _silence(block: Block, note: Callable[[Cost], None]) -> None:
+    """Replaces what mixes positions in a block; its MLP is noted as the step that it is."""
+    if block.mlp is not None:
+        note(Cost(0, 0, 1))
+    # Not by setattr: Flax would look for parameters in them.
+    vars(block)["mixer"] = _SilentMixer(block.mixer, note)
+    if block.cross is not None:
+        vars(block)["cross"] = _SilentCross(block.cross, note)
+
+
+class _SilentMixer:
+    """A mixer's shapes alone."""
+
+    def __init__(self, mixer: Mixer, note: Callable[[Cost], None]):
+        self.mixer, self.note = mixer, note
+        self.stride, self.position_range = mixer.stride, mixer.position_range
+
+    def mix(self, x: Array, state: None, context: Context) -> tuple[Array, None]:
+        return self(x, context), state
+
+    def __call__(self, x: Array, context: Context) -> Array:
+        axes = x.shape[1:-1]
+        on_a_grid = self.mixer.rank is not None and len(axes) > 1
+        self.note(self.mixer.cost(axes if on_a_grid else math.prod(axes)))
+        return x[(slice(None), *[slice(None, None, self.stride)] * len(axes))]
+
+
+class _SilentCross:
+    """The shapes of attention to a source."""
+
+    def __init__(self, cross: CrossAttention, note: Callable[[Cost], None]):
+        self.cross, self.note = cross, note
+
+    def project(self, source: Array, mask: Array | None) -> Source:
+        return Source(source[:, :, None], source[:, :, None], mask)
+
+    def __call__(self, x: Array, source: Source) -> Array:
+        self.note(self.cross.cost(x.shape[1], source.keys.shape[1]))
+        return x
