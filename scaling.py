@@ -29,7 +29,7 @@ QUALITY = flags.DEFINE_list("quality", [], "also train each cell on these tasks:
 
 def main() -> None:
     """Reads the config and fills the table."""
-    config = cli.read_config(CONFIG.value)
+    config, _ = cli.read_config(CONFIG.value, complete=None)
     workdir = cli.require_flag(WORKDIR)
     # After the config is read: these imports take seconds.
     from seqmodels.scaling.run import scale

@@ -14,9 +14,9 @@ stop_at_once(__name__)  # while the rest is imported
 import tempfile
 
 from absl import flags
-from ml_collections import ConfigDict
 
 from seqmodels import cli
+from seqmodels.config import Loaded
 from seqmodels.smoke import shorten
 
 CONFIG = flags.DEFINE_string(
@@ -42,23 +42,24 @@ WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run; made if missi
 
 def main() -> None:
     """Reads the config and trains."""
-    config = cli.read_config(CONFIG.value, shorten if SMOKE.value else None)
+    loaded = cli.read_config(CONFIG.value, shorten if SMOKE.value else None)
     if SMOKE.value and not WORKDIR.value:
         with tempfile.TemporaryDirectory(prefix="smoke-") as workdir:
-            train(config, workdir)
+            train(loaded, workdir)
         print("it runs; without --workdir nothing is kept of --smoke")
     else:
-        train(config, cli.require_flag(WORKDIR))
+        train(loaded, cli.require_flag(WORKDIR))
 
 
-def train(config: ConfigDict, workdir: str) -> None:
+def train(loaded: Loaded, workdir: str) -> None:
     """Trains, alone or with other processes."""
     # After the config is read: these imports take seconds.
     from seqmodels.training.fit import fit
     from seqmodels.training.processes import join_processes
 
     join_processes(PROCESSES.value, PROCESS.value, COORDINATOR.value)
-    fit(config, workdir, PROFILE.value, DEVICES.value)
+    config, origin = loaded
+    fit(config, workdir, profile_steps=PROFILE.value, devices=DEVICES.value, origin=origin)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from document import replace_table
 
 from seqmodels import cli
 from seqmodels.errors import UserError, nearest
-from seqmodels.evaluation.runs import load_run
+from seqmodels.evaluation.runs import load
 from seqmodels.pictures.receptive_field import receptive_field
 
 RUNS = flags.DEFINE_string("runs", "runs/architectures", "folder of the runs")
@@ -167,7 +167,7 @@ def train(name: str, folder: Path) -> None:
 
 def describe(name: str, folder: Path) -> list[str]:
     """The cells of a row: what it is, its command, its size, depth, view and score."""
-    run = load_run(folder, "best", devices=1)
+    run = load(folder, "best", devices=1)
     task, model = run.experiment.task, run.experiment.model
     results: Any = json.loads((folder / "results.json").read_text())
     length = run.experiment.train.length

@@ -189,7 +189,7 @@ CALLS = {
     "lstm": (_lstm, RECURRENCE, (D, 4 * D), 2048),
 }
 FORMS = {
-    f"{name}, {form}": operation(partial(call, form=form), lambda _, shape=shape: shape, (length,))
+    f"{name}:{form}": operation(partial(call, form=form), lambda _, shape=shape: shape, (length,))
     for name, (call, table, shape, length) in CALLS.items()
     for form in table.forms
 }

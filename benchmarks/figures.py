@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from seqmodels import cli
-from seqmodels.config import load_config
-from seqmodels.evaluation.runs import load_run
+from seqmodels.evaluation.runs import load
 from seqmodels.model import count_parameters
 from seqmodels.pictures.receptive_field import extent, receptive_field
 from seqmodels.pictures.run import scores_by_length
 from seqmodels.training.experiment import build_experiment
+from seqmodels.training.resolving import load_whole
 
 RUNS = flags.DEFINE_string("runs", "runs/architectures", "folder of the runs")
 IMAGES = flags.DEFINE_string("images", "docs/images", "folder of the pictures")
@@ -52,7 +52,7 @@ CURVES = {
 
 def fields(mixers: list[dict[str, Any]]) -> list[np.ndarray]:
     """What one output of 1, 2, ... untrained blocks sees: the middle one, or an RNN's last."""
-    config = load_config("configs/digits.py:mixer=conv").unlock()
+    config = load_whole("configs/digits.py:mixer=conv").config.unlock()
     config.model.update(width=WIDTH, depth=DEPTH, positions="none", dropout=0.0)
     config.model.pattern = tuple(f"mixer{i}" for i in range(len(mixers)))
     config.model.mixers = ConfigDict(dict(zip(config.model.pattern, mixers, strict=True)))
@@ -93,7 +93,7 @@ def draw_by_length(path: Path) -> None:
     figure = Figure(figsize=(6.5, 3.4), dpi=120, layout="constrained")
     axes = figure.subplots()
     for name, (label, color, marker) in CURVES.items():
-        run = load_run(Path(RUNS.value) / name, "best", devices=1)
+        run = load(Path(RUNS.value) / name, "best", devices=1)
         scores = {n: s.metrics["exact_match"].mean for n, s in scores_by_length(run).items()}
         print(name, {length: round(100 * score, 1) for length, score in scores.items()})
         axes.plot(
@@ -115,7 +115,7 @@ def kernels_table() -> str:
         counts = [
             count_parameters(
                 build_experiment(
-                    load_config(f"configs/digits_grid.py:mixer={mixer},kernel={kernel}")
+                    load_whole(f"configs/digits_grid.py:mixer={mixer},kernel={kernel}").config
                 ).model
             )
             for mixer in ("conv", "local")

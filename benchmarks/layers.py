@@ -1,7 +1,7 @@
 """Every mixer's step, and a whole training step, against PyTorch: in one run, in turn.
 
     make bench                     # all of it, in docs/performance.md's order, with its own PyTorch
-    python benchmarks/layers.py --forms            # every form of every operation, without PyTorch
+    python benchmarks/layers.py --forms                    # every form; --cases=lstm:steps is one
     python benchmarks/layers.py --torch=.venv-torch/bin/python --cases=lstm,attention --lengths=2048
 
 A round measures some calls of JAX's form and then as many of PyTorch's, each waited

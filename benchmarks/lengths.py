@@ -16,10 +16,10 @@ from document import replace_table
 from matplotlib.figure import Figure
 
 from seqmodels import cli
-from seqmodels.config import load_config
 from seqmodels.errors import UserError
 from seqmodels.tasks.chance import WORDS, levels
 from seqmodels.training.experiment import build_experiment
+from seqmodels.training.resolving import load_whole
 from seqmodels.training.workdir import Workdir
 
 RUNS = flags.DEFINE_string("runs", "runs/length", "folder of the runs")
@@ -98,7 +98,7 @@ def draw(found: dict[str, np.ndarray], path: Path) -> None:
         axes.plot(
             LENGTHS, values.mean(axis=0), label=name, color=color, marker=marker, ms=4, lw=1.2
         )
-    task = build_experiment(load_config("configs/length.py:mixer=gru")).task
+    task = build_experiment(load_whole("configs/length.py:mixer=gru").config).task
     held = {n: levels(task, "test", n) for n in LENGTHS}
     for name, dash in zip(held[LENGTHS[0]], (":", "-."), strict=True):
         line = [held[n][name] for n in LENGTHS]

@@ -22,10 +22,10 @@ from absl import flags
 from document import replace_table
 from flax import nnx
 
-from seqmodels import cli
+from seqmodels import cli, presets
 from seqmodels.errors import UserError, nearest
 from seqmodels.mixers import MIXERS
-from seqmodels.scaling.programs import SCALED, language_model, model_section
+from seqmodels.scaling.programs import language_model, model_section
 from seqmodels.training.startup import return_large_memory, start_jax
 
 PRESETS = flags.DEFINE_list("mixers", ["lstm", "conv", "local", "global"], "presets to measure")
@@ -110,8 +110,8 @@ def main() -> None:
         return
     rows = []
     for name in PRESETS.value:
-        if name not in SCALED:
-            raise UserError(f"--mixers: {name!r} is not a preset; {nearest(name, SCALED)}")
+        if name not in presets.PRESETS:
+            raise UserError(f"--mixers: {name!r} is not a preset; {nearest(name, presets.PRESETS)}")
         for length in map(int, LENGTHS.value):
             if name in ("global", "transformer") and length > QUADRATIC_LENGTH.value:
                 continue

@@ -9,8 +9,7 @@ one core of an AMD EPYC server; chance is 12.5% of the symbols.
 
 from ml_collections import ConfigDict
 
-from seqmodels.config import read_arguments
-from seqmodels.presets import preset
+from seqmodels import preset, read_arguments
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -18,27 +17,8 @@ def get_config(arg: str = "") -> ConfigDict:
     arguments = read_arguments(arg, mixer="global", length=64)
     config = ConfigDict()
     config.seed = 0
-    config.task = {"kind": "copy", "pattern": 10, "symbols": 8, "evaluation_examples": 1000}
+    config.task = {"kind": "copy", "pattern": 10, "symbols": 8}
     config.model = preset(arguments.mixer, parameters=100_000, depth=2, causal=True, pooling=None)
-    config.optimizer = {
-        "learning_rate": 3e-3,
-        "warmup_steps": 100,
-        "final_learning_rate": 0.0,
-        "weight_decay": 0.05,
-        "beta1": 0.9,
-        "beta2": 0.98,
-        "clip_norm": 1.0,
-    }
-    config.train = {
-        "steps": 1000,
-        "batch_size": 64,
-        "length": arguments.length,
-        "accumulate": 1,
-        "log_every": 100,
-        "evaluate_every": 250,
-        "truncate": None,
-        "lengths": None,
-        "shortest": None,
-        "curriculum_steps": None,
-    }
+    config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 100}
+    config.train = {"steps": 1000, "batch_size": 64, "length": arguments.length}
     return config.lock()

@@ -18,9 +18,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from seqmodels.config import read_arguments
-from seqmodels.presets import preset
-from seqmodels.sweeps.points import product
+from seqmodels import preset, product, read_arguments
 
 # Local attention and the transformer validated higher with 4 blocks than with 2; with 6 the
 # dilated convolutions see 127 positions, with 3 the hybrid has each of its mixers once.
@@ -32,13 +30,7 @@ def get_config(arg: str = "") -> ConfigDict:
     arguments = read_arguments(arg, mixer="conv")
     config = ConfigDict()
     config.seed = 0
-    config.task = {
-        "kind": "digits",
-        "shift": 1.0,
-        "rotation": 10.0,
-        "scaling": 0.1,
-        "layout": "sequence",
-    }
+    config.task = {"kind": "digits", "shift": 1.0, "rotation": 10.0, "scaling": 0.1}
     config.model = preset(
         arguments.mixer,
         parameters=100_000,
@@ -49,27 +41,8 @@ def get_config(arg: str = "") -> ConfigDict:
         # Where a pixel lies matters, to recurrent networks too.
         positions="sinusoidal",
     )
-    config.optimizer = {
-        "learning_rate": 3e-3,
-        "warmup_steps": 50,
-        "final_learning_rate": 0.0,
-        "weight_decay": 0.05,
-        "beta1": 0.9,
-        "beta2": 0.98,
-        "clip_norm": 1.0,
-    }
-    config.train = {
-        "steps": 1500,
-        "batch_size": 64,
-        "length": 64,
-        "accumulate": 1,
-        "log_every": 100,
-        "evaluate_every": 250,
-        "truncate": None,
-        "lengths": None,
-        "shortest": None,
-        "curriculum_steps": None,
-    }
+    config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 50}
+    config.train = {"steps": 1500, "batch_size": 64, "length": 64}
     return config.lock()
 
 

@@ -11,8 +11,7 @@ runs got worse.
 
 from ml_collections import ConfigDict
 
-from seqmodels.config import read_arguments
-from seqmodels.presets import preset
+from seqmodels import preset, read_arguments
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -22,47 +21,14 @@ def get_config(arg: str = "") -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.task = {"kind": "digits_from_class"}
+    decoder = {name: blocks.pop(name) for name in ("depth", "pattern", "mixers")}
     config.model = {
-        "width": blocks["width"],
-        "encoder": None,
-        "decoder": {
-            "depth": blocks["depth"],
-            "pattern": blocks["pattern"],
-            "mixers": blocks["mixers"],
-            "scan": None,
-        },
-        "cross": "none",
-        "cross_heads": None,
-        "norm": "layer",
-        "norm_position": "pre",
-        "mlp": blocks["mlp"],
-        "mlp_expansion": blocks["mlp_expansion"],
+        **blocks,
+        "decoder": decoder,
         "dropout": 0.3,
         "positions": "learned",  # which row and column a pixel lies in
         "max_length": 64,
-        "pooling": None,
-        "scheduled_sampling": 0.0,
-        "dtype": "float32",
     }
-    config.optimizer = {
-        "learning_rate": 3e-3,
-        "warmup_steps": 50,
-        "final_learning_rate": 0.0,
-        "weight_decay": 0.1,
-        "beta1": 0.9,
-        "beta2": 0.98,
-        "clip_norm": 1.0,
-    }
-    config.train = {
-        "steps": 750,
-        "batch_size": 64,
-        "length": 64,
-        "accumulate": 1,
-        "log_every": 100,
-        "evaluate_every": 250,
-        "truncate": None,
-        "lengths": None,
-        "shortest": None,
-        "curriculum_steps": None,
-    }
+    config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 50, "weight_decay": 0.1}
+    config.train = {"steps": 750, "batch_size": 64, "length": 64}
     return config.lock()

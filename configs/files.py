@@ -13,25 +13,19 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from seqmodels.config import read_arguments
-from seqmodels.errors import ConfigError, nearest
-from seqmodels.presets import preset
+from seqmodels import preset, read_arguments
 
 # By kind: where files are looked for, unless path says where; the task's other settings; the
 # model's.
 _KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "tokens": (
         "tokens.npy",
-        {
-            "vocabulary": None,  # None finds the largest token, which reads the file once
-            "held_out": 0.05,
-            "evaluation_windows": 256,
-        },
+        {"vocabulary": None},  # finds the largest token, which reads the file once
         {"causal": True, "pooling": None},
     ),
     "images": (
         "images",
-        {"colours": "grey", "held_out": 0.1, "splitting": "shares"},  # or colour; whole_files
+        {"colours": "grey"},  # or colour
         {"causal": False, "pooling": "mean", "dropout": 0.1, "positions": "learned"},
     ),
 }
@@ -41,19 +35,20 @@ def get_config(arg: str = "") -> ConfigDict:
     """Arguments: kind=tokens|images, path=FILE.npy or FOLDER, mixer=PRESET (seqmodels/presets.py),
     length=64, layout=sequence|permuted|grid (of images)."""
     arguments = read_arguments(
-        arg, kind="tokens", path="", mixer="gru", length=64, layout="sequence"
+        arg,
+        kind=("tokens", "images"),
+        path="",
+        mixer="gru",
+        length=64,
+        layout=("sequence", "permuted", "grid"),
     )
-    if arguments.kind not in _KINDS:
-        raise ConfigError(
-            f"kind={arguments.kind!r} is not known; {nearest(arguments.kind, _KINDS)}"
-        )
     path, task, model = _KINDS[arguments.kind]
     path = arguments.path or path
     config = ConfigDict()
     config.seed = 0
     if arguments.kind == "tokens":
         if arguments.layout != "sequence":
-            raise ConfigError(f"layout={arguments.layout!r} is for kind=images; leave it out")
+            raise ValueError(f"layout={arguments.layout!r} is for kind=images; leave it out")
         config.task = {"kind": "tokens", "path": path, **task}
     else:
         config.task = {"kind": "images", "folder": path, "layout": arguments.layout, **task}
@@ -61,26 +56,13 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model = preset(arguments.mixer, parameters=400_000, depth=2, **model)
     if arguments.layout == "grid":
         config.model = _on_a_grid(config.model.to_dict())
-    config.optimizer = {
-        "learning_rate": 3e-3,
-        "warmup_steps": 100,
-        "final_learning_rate": 1e-4,
-        "weight_decay": 0.05,
-        "beta1": 0.9,
-        "beta2": 0.98,
-        "clip_norm": 1.0,
-    }
+    config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 100, "final_learning_rate": 1e-4}
     config.train = {
         "steps": 2000,
         "batch_size": 32,
         "length": arguments.length,
-        "accumulate": 1,
         "log_every": 50,
         "evaluate_every": 500,
-        "truncate": None,
-        "lengths": None,
-        "shortest": None,
-        "curriculum_steps": None,
     }
     return config.lock()
 
@@ -89,10 +71,9 @@ def _on_a_grid(model: dict[str, Any]) -> dict[str, Any]:
     """A preset whose mixers work on two axes, or read them row after row where they can't."""
     mixers = {}
     for name, mixer in model["mixers"].items():
-        if "kernel" in mixer:
+        if mixer["kind"] in ("convolution", "neighbourhood_attention"):
             mixers[name] = mixer | {"kernel": (3, 3)}
-        elif mixer["kind"] == "attention" and mixer["window"] is None:
+        elif mixer["kind"] == "attention" and "window" not in mixer:
             mixers[name] = mixer | {"positions": "none"}
-    scanned = len(mixers) < len(model["mixers"])
-    mixers = model["mixers"] | mixers
-    return model | {"mixers": mixers, "scan": "rows" if scanned else None}
+    scanned = {"scan": "rows"} if len(mixers) < len(model["mixers"]) else {}
+    return model | {"mixers": model["mixers"] | mixers} | scanned

@@ -12,9 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from seqmodels.config import read_arguments
-from seqmodels.errors import ConfigError, nearest
-from seqmodels.presets import preset
+from seqmodels import preset, read_arguments
 
 _LENGTH = 64
 # Settings of global attention; "sinusoidal" is added to the embeddings, the others are its own.
@@ -38,19 +36,11 @@ _OTHERS = {"local": "local", "lstm": "lstm", "gru": "gru", "dilated": "tcn"}
 def get_config(arg: str = "") -> ConfigDict:
     """Arguments: mixer=none|sinusoidal|rotary|rotary_linear|rotary_ntk|randomised|relative|alibi
     (global attention with these positions), local, lstm, gru or dilated (a convolution)."""
-    arguments = read_arguments(arg, mixer="rotary")
+    arguments = read_arguments(arg, mixer=("rotary", *_POSITIONS, *_OTHERS))
     name = arguments.mixer
-    if name not in _POSITIONS and name not in _OTHERS:
-        raise ConfigError(f"mixer={name!r} is not known; {nearest(name, _POSITIONS | _OTHERS)}")
     config = ConfigDict()
     config.seed = 0
-    config.task = {
-        "kind": "in_context_recall",
-        "vocabulary": 16,
-        "noise": 0.0,
-        "noise_vocabulary": 0,
-        "evaluation_examples": 1000,
-    }
+    config.task = {"kind": "in_context_recall", "vocabulary": 16, "evaluation_examples": 1000}
     config.model = preset(
         _OTHERS.get(name, "global"),
         parameters=100_000,
@@ -61,25 +51,6 @@ def get_config(arg: str = "") -> ConfigDict:
     )
     if name in _POSITIONS:
         config.model.mixers["global"].update(_POSITIONS[name])
-    config.optimizer = {
-        "learning_rate": 3e-3,
-        "warmup_steps": 200,
-        "final_learning_rate": 0.0,
-        "weight_decay": 0.1,
-        "beta1": 0.9,
-        "beta2": 0.98,
-        "clip_norm": 1.0,
-    }
-    config.train = {
-        "steps": 1500,
-        "batch_size": 64,
-        "length": _LENGTH,
-        "accumulate": 1,
-        "log_every": 100,
-        "evaluate_every": 500,
-        "truncate": None,
-        "lengths": None,
-        "shortest": None,
-        "curriculum_steps": None,
-    }
+    config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 200, "weight_decay": 0.1}
+    config.train = {"steps": 1500, "batch_size": 64, "length": _LENGTH, "evaluate_every": 500}
     return config.lock()

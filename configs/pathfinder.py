@@ -8,8 +8,7 @@ that local ones take several blocks. Not trained to the end yet: an accelerator'
 
 from ml_collections import ConfigDict
 
-from seqmodels.config import read_arguments
-from seqmodels.presets import preset
+from seqmodels import preset, read_arguments
 
 # With 10 the dilated convolutions see 2,047 positions, with 3 the hybrid has each mixer once.
 _DEPTHS = {"local": 6, "global": 4, "transformer": 4, "tcn": 10, "hybrid": 3}
@@ -20,12 +19,7 @@ def get_config(arg: str = "") -> ConfigDict:
     arguments = read_arguments(arg, mixer="gru", side=32)
     config = ConfigDict()
     config.seed = 0
-    config.task = {
-        "kind": "pathfinder",
-        "side": arguments.side,
-        "layout": "sequence",
-        "evaluation_examples": 2000,
-    }
+    config.task = {"kind": "pathfinder", "side": arguments.side}
     config.model = preset(
         arguments.mixer,
         parameters=100_000,
@@ -35,25 +29,11 @@ def get_config(arg: str = "") -> ConfigDict:
         # Where a pixel lies matters, to recurrent networks too.
         positions="sinusoidal",
     )
-    config.optimizer = {
-        "learning_rate": 3e-3,
-        "warmup_steps": 200,
-        "final_learning_rate": 0.0,
-        "weight_decay": 0.05,
-        "beta1": 0.9,
-        "beta2": 0.98,
-        "clip_norm": 1.0,
-    }
+    config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 200}
     config.train = {
         "steps": 20_000,
         "batch_size": 64,
         "length": arguments.side**2,
-        "accumulate": 1,
-        "log_every": 100,
         "evaluate_every": 1000,
-        "truncate": None,
-        "lengths": None,
-        "shortest": None,
-        "curriculum_steps": None,
     }
     return config.lock()

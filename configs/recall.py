@@ -19,9 +19,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from seqmodels.config import read_arguments
-from seqmodels.presets import preset
-from seqmodels.sweeps.points import product
+from seqmodels import preset, product, read_arguments
 
 
 def get_config(arg: str = "") -> ConfigDict:
@@ -31,33 +29,16 @@ def get_config(arg: str = "") -> ConfigDict:
     config.seed = 0
     config.task = {
         "kind": "recall",
-        "vocabulary": 256,
         "pairs": arguments.pairs,
         "power": 0.01,  # Zoology's: queries mostly soon after the pairs
-        "filler": "blank",
-        "evaluation_examples": 1000,
     }
     config.model = preset(arguments.mixer, parameters=100_000, depth=2, causal=True, pooling=None)
-    config.optimizer = {
-        "learning_rate": 3e-3,
-        "warmup_steps": 200,
-        "final_learning_rate": 0.0,
-        "weight_decay": 0.1,
-        "beta1": 0.9,
-        "beta2": 0.98,
-        "clip_norm": 1.0,
-    }
+    config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 200, "weight_decay": 0.1}
     config.train = {
         "steps": 1200,
         "batch_size": 64,
         "length": arguments.length,
-        "accumulate": 1,
-        "log_every": 100,
         "evaluate_every": 500,
-        "truncate": None,
-        "lengths": None,
-        "shortest": None,
-        "curriculum_steps": None,
     }
     return config.lock()
 

@@ -9,7 +9,7 @@ On to a million: --config.lengths=65536,1048576 --config.limits.seconds=1200.
 
 from ml_collections import ConfigDict
 
-from seqmodels.config import read_arguments
+from seqmodels import read_arguments
 
 
 def get_config(arg: str = "") -> ConfigDict:

@@ -15,35 +15,19 @@ first reaches 94: what tells packages apart in some files does not in others. sa
 its loss hardly leaves ln 2 in so many steps.
 """
 
-from typing import Any
-
 from ml_collections import ConfigDict
 
-from seqmodels.config import read_arguments
-from seqmodels.errors import ConfigError, nearest
-from seqmodels.presets import preset
-
-_SETTINGS: dict[str, dict[str, Any]] = {
-    "source_package": {"classes": 10},
-    "same_file": {},
-}
+from seqmodels import preset, read_arguments
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """Arguments: task=source_package|same_file, mixer=PRESET (seqmodels/presets.py), length=256."""
-    arguments = read_arguments(arg, task="source_package", mixer="conv", length=256)
-    if arguments.task not in _SETTINGS:
-        raise ConfigError(
-            f"task={arguments.task!r} is not known; {nearest(arguments.task, _SETTINGS)}"
-        )
+    arguments = read_arguments(arg, task=("source_package", "same_file"), mixer="conv", length=256)
     config = ConfigDict()
     config.seed = 0
     config.task = {
         "kind": arguments.task,
         "files": "stdlib",  # or a folder, or a glob: code/**/*.py
-        **_SETTINGS[arguments.task],
-        "held_out": 0.1,
-        "evaluation_examples": 1000,
         "splitting": "shares",  # or whole_files, as earlier versions split them
     }
     config.model = preset(
@@ -54,25 +38,12 @@ def get_config(arg: str = "") -> ConfigDict:
         pooling="mean",
         dropout=0.1,
     )
-    config.optimizer = {
-        "learning_rate": 3e-3,
-        "warmup_steps": 50,
-        "final_learning_rate": 0.0,
-        "weight_decay": 0.05,
-        "beta1": 0.9,
-        "beta2": 0.98,
-        "clip_norm": 1.0,
-    }
+    config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 50}
     config.train = {
         "steps": 500,
         "batch_size": 64,
         "length": arguments.length,
-        "accumulate": 1,
         "log_every": 50,
         "evaluate_every": 100,
-        "truncate": None,
-        "lengths": None,
-        "shortest": None,
-        "curriculum_steps": None,
     }
     return config.lock()

@@ -11,9 +11,7 @@ Not yet run on the real sets: no times or scores stand here.
 
 from ml_collections import ConfigDict
 
-from seqmodels.config import read_arguments
-from seqmodels.errors import ConfigError, nearest
-from seqmodels.presets import preset
+from seqmodels import preset, read_arguments
 
 # What is read, its layout and length: 1 s of audio has 16,000 samples.
 _SETS = {
@@ -27,9 +25,13 @@ _SETS = {
 def get_config(arg: str = "") -> ConfigDict:
     """Arguments: set=mnist|cifar10|imdb_reviews|speech_commands, mixer=gru (any preset),
     layout=sequence|permuted|grid of images, length=0 (the set's own; of text and audio any)."""
-    arguments = read_arguments(arg, set="mnist", layout="", mixer="", length=0)
-    if arguments.set not in _SETS:
-        raise ConfigError(f"set={arguments.set!r} is not known; {nearest(arguments.set, _SETS)}")
+    arguments = read_arguments(
+        arg,
+        set=("mnist", "cifar10", "imdb_reviews", "speech_commands"),
+        layout="",
+        mixer="",
+        length=0,
+    )
     feature, layout, length = _SETS[arguments.set]
     layout = arguments.layout or layout
     config = ConfigDict()
@@ -44,7 +46,7 @@ def get_config(arg: str = "") -> ConfigDict:
     }
     if layout == "grid":
         if arguments.mixer not in ("", "conv"):
-            raise ConfigError(
+            raise ValueError(
                 f"mixer={arguments.mixer!r} does not go with layout=grid; leave it out, for a "
                 "convolution, or see configs/digits_grid.py for others"
             )
@@ -52,28 +54,9 @@ def get_config(arg: str = "") -> ConfigDict:
             "width": 64,
             "depth": 4,
             "pattern": ("conv",),
-            "mixers": {
-                "conv": {
-                    "kind": "convolution",
-                    "groups": 1,
-                    "gated": False,
-                    "kernel": (3, 3),
-                    "dilation": 1,
-                    "causal": False,
-                    "stride": 1,
-                }
-            },
-            "norm": "layer",
-            "norm_position": "pre",
-            "mlp": "none",
-            "mlp_expansion": None,
+            "mixers": {"conv": {"kind": "convolution", "kernel": (3, 3), "causal": False}},
             "dropout": 0.1,
-            "positions": "none",
-            "max_length": None,
             "pooling": "mean",
-            "dtype": "float32",
-            "patch": None,
-            "scan": None,
         }
     else:
         config.model = preset(
@@ -85,25 +68,11 @@ def get_config(arg: str = "") -> ConfigDict:
             dropout=0.1,
             positions="sinusoidal",  # where a pixel lies matters, to recurrent networks too
         )
-    config.optimizer = {
-        "learning_rate": 2e-3,
-        "warmup_steps": 200,
-        "final_learning_rate": 0.0,
-        "weight_decay": 0.05,
-        "beta1": 0.9,
-        "beta2": 0.98,
-        "clip_norm": 1.0,
-    }
+    config.optimizer = {"learning_rate": 2e-3, "warmup_steps": 200}
     config.train = {
         "steps": 10_000,
         "batch_size": 64,
         "length": arguments.length or length,
-        "accumulate": 1,
-        "log_every": 100,
         "evaluate_every": 1000,
-        "truncate": None,
-        "lengths": None,
-        "shortest": None,
-        "curriculum_steps": None,
     }
     return config.lock()

@@ -1,5 +1,35 @@
 """Sequence models in JAX: which architecture, at which length, at what cost?
 
-Nothing is imported here, so that a part can be used alone and starts fast:
-``from seqmodels.mixers import LSTM``.
+What configs and scripts import stands here, and is imported when it is first asked for, so that a
+part can be used alone and starts fast: ``from seqmodels.mixers import LSTM``.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seqmodels.config import read_arguments
+    from seqmodels.evaluation.runs import load
+    from seqmodels.presets import preset
+    from seqmodels.sweeps.points import Between, chain, product, zipped
+    from seqmodels.training.fit import fit
+
+__all__ = ["Between", "chain", "fit", "load", "preset", "product", "read_arguments", "zipped"]
+
+_MODULES = {
+    "fit": "training.fit",
+    "load": "evaluation.runs",
+    "preset": "presets",
+    "read_arguments": "config",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_MODULES.get(name, 'sweeps.points')}")
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,9 +3,11 @@
 Every annotation uses these letters and no others for these things::
 
     B  batch            L  length (several axes, ``*L``, where the input is a grid)
-    D  model width      H  heads            K  head width
+    D  model width      H  heads            G  heads of keys and values, where fewer
+    K  width of keys    U  width of values  E  inner width of a mixer
     N  state size       W  window           C  chunk or block
     F  MLP width        V  vocabulary       P  labelled positions
+    M  queries          S  source
 
 Shapes are checked at run time in the tests alone (jaxtyping with beartype,
 switched on by ``tests/conftest.py``), so an annotation costs nothing in a run.

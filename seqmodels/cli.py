@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import signal
 import sys
 import traceback
@@ -14,7 +15,7 @@ from ml_collections import ConfigDict
 
 from seqmodels import stopping
 from seqmodels.answering import answered
-from seqmodels.config import load_config, override
+from seqmodels.config import Complete, Loaded, load_config, override
 from seqmodels.config_help import as_flags, describe_config
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.output import Lenient, in_a_line
@@ -109,7 +110,7 @@ def _run_guarded(
                     traceback.print_exception(error.__cause__)
                 more = error.__cause__ is not None and not TRACEBACK.value
                 hint = " (--traceback shows the calls)" if more else ""
-                print(f"{name}: {error}{hint}", file=sys.stderr)
+                print(f"{name}: {_with_flags(str(error))}{hint}", file=sys.stderr)
                 sys.exit(error.exit_code)
             except OSError as error:
                 if TRACEBACK.value:
@@ -139,6 +140,15 @@ def _run_guarded(
         app.run(guarded(lambda argv: main(argv[1:])), flags_parser=guarded(parse))
 
 
+def _with_flags(message: str) -> str:
+    """A message of the library in which settings that are flags of this program stand as those.
+
+    The library names a setting by ``NAME=VALUE``, whoever gave it.
+    """
+    own = "|".join(flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]))
+    return re.sub(rf"(?<![^\s(])({own})(?==)", r"--\1", message) if own else message
+
+
 _NO_BACKEND = ("Unable to initialize backend", "Unknown backend")
 """How JAX begins to say that a platform isn't there."""
 
@@ -166,26 +176,37 @@ def _config_of(arguments: list[str]) -> str | None:
     return None
 
 
+def _complete(config: ConfigDict) -> ConfigDict:
+    from seqmodels.training.resolving import resolved  # it imports all tasks and mixers
+
+    return resolved(config)
+
+
 def read_config(
-    spec: str | None, prepare: Callable[[ConfigDict], None] | None = None
-) -> ConfigDict:
-    """The config named by --config, with the command line's overrides.
+    spec: str | None,
+    prepare: Callable[[ConfigDict], None] | None = None,
+    complete: Complete | None = _complete,
+) -> Loaded:
+    """The config named by --config with every key, and with the command line's overrides.
 
     Args:
       spec: what --config names.
       prepare: changes the config before the overrides, which have the last word.
+      complete: adds the keys that the file leaves out, by default those of a run; None adds none.
     """
     if spec is None:
         raise UserError("--config is missing; name a file, such as --config=configs/digits.py")
-    config = load_config(spec)
-    if prepare is not None:
+    config, origin = load_config(spec)
+    if prepare is not None and complete is not None:
+        config = complete(config)
         prepare(config)
     for key, text in _overrides:
-        override(config, key, text)
+        override(config, key, text, complete)
+    config = complete(config) if complete is not None else config
     if flags.FLAGS.show_config:
         print("\n".join(as_flags(config)))
         sys.exit(0)
-    return config
+    return Loaded(config, origin._replace(overrides=dict(_overrides)))
 
 
 def read_config_flags(spec: str | None) -> tuple[str, list[tuple[str, str]]]:

@@ -47,33 +47,63 @@ class Before(NamedTuple):
     value: Any
 
 
-def load_config(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> ConfigDict:
+class Origin(NamedTuple):
+    """Where a config came from."""
+
+    file: str
+    arguments: dict[str, str]
+    """Of ``get_config``, as they stood behind the file's name."""
+    overrides: dict[str, str]
+    """Keys that were set besides, by dotted path."""
+
+
+class Loaded(NamedTuple):
+    """A config, locked, and where it came from."""
+
+    config: ConfigDict
+    origin: Origin
+
+
+Complete = Callable[[ConfigDict], ConfigDict]
+"""Adds to a config all keys that it leaves out, with their defaults."""
+
+
+def load_config(
+    spec: str, overrides: Iterable[tuple[str, str]] = (), complete: Complete | None = None
+) -> Loaded:
     """Loads ``FILE.py`` or ``FILE.py:ARGUMENTS`` and applies ``(dotted key, text)`` overrides.
 
-    Returns the locked config. Raises :class:`ConfigError` where the file is
-    missing, fails, defines no ``get_config``, refuses its argument, or where an
-    override names no key or has the wrong type.
+    Args:
+      spec: the file and the arguments.
+      overrides: keys to set.
+      complete: tells the keys that may be set beside those of the file; None allows no others.
+
+    Raises:
+      ConfigError: the file is missing, fails, defines no ``get_config``, or refuses its argument;
+        or an override names no key or has the wrong type.
     """
     file, colon, argument = spec.partition(":")
+    overrides = list(overrides)
     config = run_config(file, "get_config", argument if colon else None)
     if isinstance(config, Mapping | FrozenConfigDict) and type(config) is not ConfigDict:
         content = plain(config, "config")
         try:
             config = ConfigDict(content)
         except (ValueError, AttributeError) as error:  # a key with a dot, or like __init__
-            raise ConfigError(f"--config={file}: get_config: {error}") from None
+            raise ConfigError(f"config={file}: get_config: {error}") from None
     if not isinstance(config, ConfigDict):
         raise ConfigError(
-            f"--config={file}: get_config returns {reprlib.repr(config)}; return a ConfigDict "
+            f"config={file}: get_config returns {reprlib.repr(config)}; return a ConfigDict "
             "or a dict"
         )
     _make_plain(config, "config")
     for said in rename_kinds(config):
-        warnings.warn(f"--config={file}: {said}", FutureWarning, stacklevel=2)
+        warnings.warn(f"config={file}: {said}", FutureWarning, stacklevel=2)
     config.lock()
     for key, text in overrides:
-        override(config, key, text)
-    return config
+        override(config, key, text, complete)
+    parts = (part.partition("=") for part in filter(None, argument.split(",")))
+    return Loaded(config, Origin(file, {name: value for name, _, value in parts}, dict(overrides)))
 
 
 def load_sweep(file: str) -> Any:
@@ -119,10 +149,16 @@ def rename_kinds(config: ConfigDict, path: str = "config") -> list[str]:
 def read_arguments(text: str, **defaults: Any) -> Any:
     """Reads a config's argument ``name=value,name=value`` by the types of its defaults.
 
+    Of a tuple one of its values is taken, the first by default.
+
     >>> read_arguments("mixer=lstm,length=512", mixer="rnn", length=64).to_dict()
     {'length': 512, 'mixer': 'lstm'}
+    >>> read_arguments("", task=("recall", "copy")).task
+    'recall'
     """
-    arguments, given = ConfigDict(defaults), set()
+    choices = {name: values for name, values in defaults.items() if isinstance(values, tuple)}
+    arguments = ConfigDict(defaults | {name: values[0] for name, values in choices.items()})
+    given = set()
     for part in filter(None, text.split(",")):
         name, equals, value = part.partition("=")
         if name not in defaults:
@@ -133,10 +169,12 @@ def read_arguments(text: str, **defaults: Any) -> Any:
             raise ConfigError(f"config argument {name!r} stands there twice; leave one out")
         given.add(name)
         override(arguments, name, value)
+        if name in choices and arguments[name] not in choices[name]:
+            raise ConfigError(f"{name}={value!r} is not known; {nearest(value, choices[name])}")
     return arguments
 
 
-def override(config: ConfigDict, key: str, text: str) -> None:
+def override(config: ConfigDict, key: str, text: str, complete: Complete | None = None) -> None:
     """Sets the leaf at a dotted path from text, keeping the type that it has.
 
     A leaf that is None or was given as an optional may take ``None``, a number, a
@@ -144,12 +182,13 @@ def override(config: ConfigDict, key: str, text: str) -> None:
     :func:`construct` has the last word on its type.
     """
     *parents, leaf = key.split(".")
-    section: Any = config
+    whole = config if complete is None or key in flatten(config) else complete(config)
+    section: Any = whole
     for name in (*parents, leaf):
         if not isinstance(section, ConfigDict) or name not in section:
-            known = list(flatten(config))
+            known = list(flatten(whole))
             raise ConfigError(f"config key {key!r} does not exist; {_nearest_key(key, known)}")
-        parent, section = section, section[name]
+        section = section[name]
     if isinstance(section, ConfigDict):
         inside = ", ".join(f"{key}.{name}" for name in section)
         raise ConfigError(f"config key {key!r} is a section; set one of {inside}")
@@ -163,7 +202,10 @@ def override(config: ConfigDict, key: str, text: str) -> None:
     if section is not None and value is not None and type(value) is not type(section):
         wanted = type(section).__name__
         raise ConfigError(f"config key {key}={text}: wants {wanted} (now {section!r})")
-    with parent.ignore_type():
+    parent: Any = config
+    for name in parents:
+        parent = parent[name]
+    with parent.unlocked(), parent.ignore_type():
         parent[leaf] = value
 
 

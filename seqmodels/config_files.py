@@ -30,15 +30,15 @@ def run_config(file: str, function: str, argument: str | None) -> Any:
     Raises:
       ConfigError: the file is missing, is no Python, fails, or has no such function.
     """
-    path = local_path(file, "--config=")
+    path = local_path(file, "config=")
     if not os.path.isfile(path):  # pathlib's raises for a name that is too long
         found = path.parent.glob("*.py") if os.path.isdir(path.parent) else ()
         siblings = [str(other) for other in found if other != path]
-        raise ConfigError(f"--config={file}: no such file; {nearest(str(path), siblings)}")
+        raise ConfigError(f"config={file}: no such file; {nearest(str(path), siblings)}")
     module = _guarded(path, lambda: _module(path))
     found = getattr(module, function, None)
     if not callable(found):
-        raise ConfigError(f"--config={file}: {_lacking(function)}")
+        raise ConfigError(f"config={file}: {_lacking(function)}")
     return _guarded(path, lambda: found(*_arguments(found, path, function, argument)))
 
 
@@ -66,10 +66,10 @@ def _arguments(found: Callable, path: Path, function: str, argument: str | None)
     if len(needed) > most or any(p.kind is p.KEYWORD_ONLY for p in needed):
         names = ", ".join(p.name for p in needed)
         wanted = "takes none" if function == "sweep" else "takes at most one, the text behind ':'"
-        raise ConfigError(f"--config={path}: {function} needs arguments ({names}); it {wanted}")
+        raise ConfigError(f"config={path}: {function} needs arguments ({names}); it {wanted}")
     if argument is not None and not takes:
         raise ConfigError(
-            f"--config={path}:{argument}: {function}() takes no argument; leave out ':{argument}'"
+            f"config={path}:{argument}: {function}() takes no argument; leave out ':{argument}'"
         )
     if argument is None and not needed:
         return ()
@@ -96,7 +96,7 @@ def _guarded(path: Path, call: Callable[[], Any]) -> Any:
             said = error.msg
         elif isinstance(error, OSError) and error.filename == str(path):
             said = error.strerror or said
-        raise ConfigError(f"--config={path}{where}: {name}: {said}".rstrip(": ")) from error
+        raise ConfigError(f"config={path}{where}: {name}: {said}".rstrip(": ")) from error
 
 
 def _line(error: BaseException, path: Path) -> int | None:

@@ -43,6 +43,8 @@ def _arguments(function: ast.FunctionDef) -> list[str]:
 
 
 def _shown(default: ast.expr) -> str:
+    if isinstance(default, ast.Tuple):
+        return _shown(default.elts[0])
     if isinstance(default, ast.Constant) and isinstance(default.value, str):
         return default.value
     return ast.unparse(default)

@@ -12,14 +12,14 @@ def local_path(path: str | os.PathLike[str], name: str = "") -> Path:
 
     Args:
       path: as it was written.
-      name: what stands before it in a message, such as ``--workdir=``, or ``files=`` in a task.
+      name: what stands before it in a message, such as ``workdir=``, or ``files=`` in a task.
 
     Raises:
       ParameterError: nobody has such a home, or it is on another machine, such as ``gs://bucket/x``.
 
-    >>> local_path("gs://bucket/runs", "--out=")
+    >>> local_path("gs://bucket/runs", "out=")
     Traceback (most recent call last):
-    seqmodels.errors.ParameterError: --out=gs://bucket/runs is not on this machine, where files \
+    seqmodels.errors.ParameterError: out=gs://bucket/runs is not on this machine, where files \
 must lie; copy it here, or mount it (gcsfuse mounts gs://) and name the folder
     """
     text = os.fspath(path)

@@ -1,41 +1,16 @@
 """Named architectures of about equal size, for a config's ``model`` section.
 
-Each is a plain dict that a config may change: nothing is decided elsewhere.
+Each is a plain dict that a config may change, with what differs from the model's defaults.
 """
 
 from typing import Any
 
 from seqmodels.errors import ConfigError, nearest
 
-_ATTENTION = {
-    "kind": "attention",
-    "heads": 4,
-    "window": None,
-    "positions": "rotary",
-    "kv_heads": None,
-    "score": "scaled_dot",
-    "qk_norm": False,
-    "rotary_scaling": None,
-    "trained_length": None,
-    "position_range": None,
-    "plain": False,
-}
-_CONVOLUTION = {
-    "kind": "convolution",
-    "kernel": 7,
-    "dilation": 1,
-    "stride": 1,
-    "groups": 1,
-    "gated": False,
-}
-_NEIGHBOURHOOD = {
-    "kind": "neighbourhood_attention",
-    "kernel": 7,
-    "dilation": 1,
-    "stride": 1,
-    "heads": 4,
-}
-_RECURRENT = ("rnn", "lstm", "gru")
+# What could see both sides says that it does; where it must not, that is left out.
+_ATTENTION = {"kind": "attention", "causal": False}
+_CONVOLUTION = {"kind": "convolution", "causal": False}
+_NEIGHBOURHOOD = {"kind": "neighbourhood_attention", "causal": False}
 _Mixers = dict[str, tuple[dict[str, Any], int]]
 
 
@@ -46,15 +21,16 @@ def _near_and_far(mixer: dict[str, Any], squares: int) -> _Mixers:
 
 def _doubling(levels: int) -> _Mixers:
     """Temporal convolutional network (Bai et al. 2018): kernels of 3, dilations 1, 2, 4, ..."""
+    farther = [{"dilation": 2**level} if level else {} for level in range(levels)]
     return {
-        f"dilated{2**level}": (_CONVOLUTION | {"kernel": 3, "dilation": 2**level}, 4)
-        for level in range(levels)
+        f"dilated{2**level}": (_CONVOLUTION | {"kernel": 3} | distance, 4)
+        for level, distance in enumerate(farther)
     }
 
 
 # The mixers in their order, each with the parameters of its block in units of D^2.
 _PRESETS: dict[str, _Mixers] = {
-    "rnn": {"rnn": ({"kind": "rnn", "activation": "tanh"}, 2)},
+    "rnn": {"rnn": ({"kind": "rnn"}, 2)},
     "lstm": {"lstm": ({"kind": "lstm"}, 8)},
     "gru": {"gru": ({"kind": "gru"}, 6)},
     "bidirectional": {"both": ({"kind": "bidirectional", "mixer": {"kind": "gru"}}, 14)},
@@ -94,48 +70,30 @@ def preset(
       depth: the number of blocks; of "hybrid" at least 3, one of each of its mixers.
       causal: whether convolutions and attention see earlier positions only.
       pooling: "mean" or "last" for many-to-one tasks, None for many-to-many.
-      **changes: keys of the section to set otherwise, such as ``dropout=0.1``.
+      **changes: keys of the section to set beside these, such as ``dropout=0.1``.
 
     >>> preset("lstm", parameters=130_000, depth=1, causal=True, pooling=None)["width"]
     128
     """
     if name not in _PRESETS:
         raise ConfigError(f"mixer={name!r} is not a preset; {nearest(name, _PRESETS)}")
-    if name == "bidirectional" and causal:
-        raise ConfigError(
-            "mixer='bidirectional' sees later positions, and this task's outputs may not depend on "
-            "them; take 'gru'"
-        )
     if name == "hybrid":
         depth = max(depth, len(_PRESETS[name]))
     chosen = dict(list(_PRESETS[name].items())[:depth])
     mlp = name in _WITH_MLP
     squares = [squares + _MLP_SQUARES * mlp for _, squares in chosen.values()]
     total = sum(squares[index % len(squares)] for index in range(depth))
-    section = {
+    return {
         "width": max(8, 8 * round((parameters / total) ** 0.5 / 8)),
         "depth": depth,
         "pattern": tuple(chosen),
-        "mixers": {key: _with_causal(mixer, causal) for key, (mixer, _) in chosen.items()},
-        "norm": "layer",
-        "norm_position": "pre",
-        "mlp": "gelu" if mlp else "none",
-        "mlp_expansion": 4.0 if mlp else None,
-        "dropout": 0.0,
-        "positions": "none",
-        "max_length": None,
-        "pooling": pooling,
-        "dtype": "float32",
-        "patch": None,
-        "scan": None,
+        "mixers": {key: _directed(mixer, causal) for key, (mixer, _) in chosen.items()},
+        **({"mlp": "gelu", "mlp_expansion": 4.0} if mlp else {}),
+        **({"pooling": pooling} if pooling is not None else {}),
+        **changes,
     }
-    for key in changes:
-        if key not in section:
-            raise ConfigError(f"preset: model.{key} does not exist; {nearest(key, section)}")
-    return section | changes
 
 
-def _with_causal(mixer: dict[str, Any], causal: bool) -> dict[str, Any]:
-    """A mixer's section, with what it sees where it can see both sides."""
-    has_direction = mixer["kind"] in (*_RECURRENT, "bidirectional")
-    return mixer if has_direction else mixer | {"causal": causal}
+def _directed(mixer: dict[str, Any], causal: bool) -> dict[str, Any]:
+    """A mixer's section, with what it sees."""
+    return {key: value for key, value in mixer.items() if not (causal and key == "causal")}

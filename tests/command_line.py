@@ -21,10 +21,10 @@ from absl import app, flags
 from ml_collections import ConfigDict
 
 from seqmodels import cli
-from seqmodels.config import load_config
 from seqmodels.stopping import SIGNALS
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.experiment import build_experiment
+from seqmodels.training.resolving import load_whole
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import initial_state
 from seqmodels.training.workdir import Workdir
@@ -58,7 +58,7 @@ def tiny_config(**train: int) -> ConfigDict:
     overrides = [flag.removeprefix("--config.").split("=") for flag in TINY]
     overrides += [[f"train.{key}", str(value)] for key, value in train.items()]
     spec = CONFIG.removeprefix("--config=")
-    return load_config(f"{ROOT}/{spec}", [(key, text) for key, text in overrides])
+    return load_whole(f"{ROOT}/{spec}", [(key, text) for key, text in overrides]).config
 
 
 def train_command(workdir: Path, *more: str) -> list[str]:

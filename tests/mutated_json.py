@@ -30,6 +30,7 @@ from seqmodels.scaling.child import Ending
 from seqmodels.sweeps.run import SweepOptions, _Sweep, run_sweep
 from seqmodels.training import fit as training
 from seqmodels.training.interruption import RunInterruptedError
+from seqmodels.training.resolving import load_whole
 from tests.command_line import ROOT
 
 Reader = Callable[[Path, Callable[[str], None]], None]
@@ -119,7 +120,7 @@ def _places(content: Any) -> Iterator[tuple[Any, Any]]:
 
 def train(folder: Path, say: Callable[[str], None]) -> None:
     """train.py up to the first step; the config is the folder's own, from before."""
-    config = load_config(f"{ROOT}/configs/copy.py:mixer=gru,length=12", _SETTINGS)
+    config = load_whole(f"{ROOT}/configs/copy.py:mixer=gru,length=12", _SETTINGS).config
     stop = RunInterruptedError("stopped", 15)
     with (
         mock.patch.object(training._Run, "_loop", side_effect=stop),
@@ -193,7 +194,7 @@ def scale(folder: Path, say: Callable[[str], None]) -> None:
         return Ending({}, "failed", "not measured")
 
     with mock.patch.object(scaling, "run_child", not_measured):
-        scaling.scale(load_config(file, settings), file, str(folder))
+        scaling.scale(load_config(file, settings).config, file, str(folder))
 
 
 RUN: dict[str, tuple[Reader, ...]] = {

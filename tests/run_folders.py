@@ -11,7 +11,8 @@ from ml_collections import ConfigDict
 
 from seqmodels.evaluation import lengths_run
 from seqmodels.evaluation import splits as evaluation
-from seqmodels.evaluation.runs import LoadedRun, load_run
+from seqmodels.evaluation.runs import LoadedRun
+from seqmodels.evaluation.runs import load as load_run
 from seqmodels.generation import run as generation
 from seqmodels.pictures import run as pictures
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
@@ -24,7 +25,7 @@ from tests.test_configs import load, reduced
 STEP = 2
 
 load_once = cache(load_run)
-"""As load_run, of folders that nothing changes."""
+"""As load, of folders that nothing changes."""
 
 
 def loaded(folder: str) -> LoadedRun:
@@ -89,4 +90,4 @@ def run(tmp_path_factory):
 def loads_once(monkeypatch):
     """Tests of one run share its model, and so its programs."""
     for module in (evaluation, generation, lengths_run, pictures):
-        monkeypatch.setattr(module, "load_run", load_once)
+        monkeypatch.setattr(module, "load", load_once)

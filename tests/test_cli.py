@@ -3,14 +3,17 @@
 import errno
 import inspect
 import json
+import re
+import runpy
 import signal
 
 import jax
 import pytest
-from ml_collections import ConfigDict
+from absl import flags
 
 from seqmodels import cli
 from seqmodels.config import to_dict
+from seqmodels.errors import UserError
 from seqmodels.generation import run as generation
 from seqmodels.stopping import SIGNALS
 from tests.command_line import CONFIG, ROOT, TINY, call, tiny_config
@@ -70,7 +73,7 @@ MISTAKES = {
     ),
     "key that the new mixer never reads": (
         ["--config=configs/copy.py:mixer=local", "--config.model.mixers.local.kind=gru"],
-        "model.mixers.local.causal=True is never read by GRU; known: none",
+        "model.mixers.local.window=16 is never read by GRU; known: none",
     ),
     "key of another task": (
         [CONFIG, "--config.task.kind=recall"],
@@ -183,6 +186,67 @@ def test_a_mistake_in_an_evaluation_costs_one_line(tmp_path, arguments, message)
     assert list(tmp_path.iterdir()) == []
 
 
+ASKED = {"generate": "5", "prompt": "x", "lengths": "64", "pictures": "true"}
+"""What evaluate.py can be asked to do, each by a flag."""
+OTHERS = {
+    "split": "test",
+    "devices": "1",
+    "examples": "2",
+    "stream": "8",
+    "threshold": "0.5",
+    "temperature": "1.0",
+    "top_k": "2",
+    "top_p": "0.5",
+    "beams": "2",
+    "seed": "1",
+}
+WRITES = {"generate", "prompt", "temperature", "top_k", "top_p", "beams", "seed"}
+SCORES = {"lengths", "split", "examples", "stream", "threshold", "devices"}
+TAKES = {"generate": WRITES, "prompt": WRITES, "lengths": SCORES, "pictures": {"pictures"}}
+
+
+@pytest.fixture
+def evaluation():
+    """What evaluate.py defines; its flags are gone afterwards."""
+    before = set(flags.FLAGS)
+    yield runpy.run_path(str(ROOT / "evaluate.py"), run_name="evaluate")
+    for name in set(flags.FLAGS) - before:
+        delattr(flags.FLAGS, name)
+    flags.FLAGS.unparse_flags()
+
+
+@pytest.mark.parametrize("other", [*ASKED, *OTHERS])
+@pytest.mark.parametrize("asked", [*ASKED, None])
+def test_a_flag_that_its_mode_does_not_read_is_refused(evaluation, asked, other):
+    values = ASKED | OTHERS
+    given = [f"--{name}={values[name]}" for name in {asked, other} - {None}]
+    flags.FLAGS(["evaluate.py", *given])
+    reads = TAKES[asked] if asked else {*ASKED, "split", "devices"}
+    if other == asked or other in reads:
+        cli.require_read(evaluation["READ"])
+    else:
+        with pytest.raises(UserError, match=f"--{other}"):
+            cli.require_read(evaluation["READ"])
+
+
+COMMANDS = ("cli.py", "config_help.py", "tasks/prepared/freeze.py")
+WRITE_COMMANDS = {
+    "secrets.py": "shows a command line",
+    "errors.py": "shows what a command prints",
+    "sweeps/orders.py": "starts train.py",
+    "sweeps/worker.py": "starts train.py",
+    "training/environment.py": "starts git",
+}
+
+
+def test_flags_are_known_to_commands_alone():
+    """The library names a setting as NAME=VALUE, and the command says which flag that is."""
+    folder = ROOT / "seqmodels"
+    for file in folder.rglob("*.py"):
+        if str(file.relative_to(folder)) not in {*COMMANDS, *WRITE_COMMANDS}:
+            assert re.findall(r"(?<![\w-])--[a-z][\w-]*", file.read_text()) == [], file
+
+
 @pytest.mark.parametrize("script", sorted(path.name for path in ROOT.glob("*.py")))
 def test_help(script):
     code, output, errors = call(script, "--help")
@@ -209,7 +273,7 @@ def test_flags_reach_what_they_are_for(monkeypatch):
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_before_anything_runs(tmp_path, monkeypatch, number):
     before = signal.signal(number, signal.default_int_handler)  # nohup would have it ignored
-    monkeypatch.setattr(cli, "load_config", lambda *_: signal.raise_signal(number) or ConfigDict())
+    monkeypatch.setattr(cli, "load_config", lambda *_: signal.raise_signal(number))
     found = call("train.py", CONFIG, f"--workdir={tmp_path}")
     signal.signal(number, before)
     assert found == (128 + number, "", "train.py: stopped\n")
@@ -237,7 +301,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path, number):
 def test_a_platform_that_is_not_there(tmp_path, monkeypatch):
     said = "Unable to initialize backend 'cuda': it is not in the list of known backends: ['cpu']"
 
-    def missing(*_):
+    def missing(*_, **__):
         raise RuntimeError(f"{said}\nmore")
 
     monkeypatch.setattr("seqmodels.training.fit.fit", missing)

@@ -52,14 +52,14 @@ def refusal(function, *arguments, **keywords) -> str:
 
 
 def test_load_reads_arguments_and_overrides(file):
-    config = load_config(f"{file}:mixer=gru,length=7", [("length", "9")])
+    config = load_config(f"{file}:mixer=gru,length=7", [("length", "9")]).config
     assert to_dict(config) == {"mixer": "gru", "length": 9}
     assert config.is_locked
 
 
 def test_load_refuses_a_file_that_is_not_there(tmp_path, file):
     missing = tmp_path / "digit.py"
-    expected = f"--config={missing}: no such file; did you mean {file!r}? (known: {file})"
+    expected = f"config={missing}: no such file; did you mean {file!r}? (known: {file})"
     assert refusal(load_config, str(missing)) == expected
     assert "no such file" in refusal(load_config, "")
     for name in ("x" * 5000, f"{'x' * 5000}/y.py", f"{'x/' * 3000}y.py"):
@@ -70,7 +70,7 @@ def test_load_refuses_a_file_that_is_not_there(tmp_path, file):
 def test_load_refuses_a_file_without_get_config(tmp_path):
     (tmp_path / "empty.py").touch()
     message = refusal(load_config, str(tmp_path / "empty.py"))
-    assert message == f"--config={tmp_path / 'empty.py'}: defines no get_config(arg)"
+    assert message == f"config={tmp_path / 'empty.py'}: defines no get_config(arg)"
 
 
 def test_arguments_take_the_type_of_their_defaults():

@@ -38,7 +38,7 @@ LOADED = {
 
 @pytest.mark.parametrize("form", LOADED)
 def test_forms_that_load(form, tmp_path):
-    config = load_config(written(tmp_path, LOADED[form], "copy.py"))
+    config = load_config(written(tmp_path, LOADED[form], "copy.py")).config
     assert to_dict(config) == {"a": 1}
     assert type(config.a) is int
     assert config.is_locked
@@ -55,7 +55,7 @@ def test_numbers_of_numpy_become_pythons(tmp_path):
         "    return ConfigDict({'list': [np.int8(3), (np.int64(4),)], 'array': np.arange(2),\n"
         "                       'part': ConfigDict(inner)})\n"
     )
-    config = load_config(written(tmp_path, text))
+    config = load_config(written(tmp_path, text)).config
     assert (config.list, config.array) == ((3, (4,)), (0, 1))
     types = {key: type(value) for key, value in config.part.items()}
     assert types == {"rate": float, "flag": bool, "word": str}
@@ -122,7 +122,7 @@ def test_what_fails_is_one_line_with_the_file_and_the_line(case, tmp_path):
     assert expected in message
     assert "\n" not in message
     if ", line " in expected:
-        assert message.startswith(f"--config={file}{expected}")
+        assert message.startswith(f"config={file}{expected}")
         assert caught.value.__cause__ is not None
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from seqmodels.config import construct_kind, flatten, load_config, load_sweep, read_arguments
+from seqmodels.config import construct_kind, flatten, load_sweep, read_arguments
 from seqmodels.errors import ConfigError
 from seqmodels.presets import PRESETS
 from seqmodels.sweeps.plan import make_plan
 from seqmodels.training import experiment as experiments
 from seqmodels.training.experiment import build_experiment
+from seqmodels.training.resolving import load_whole
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import initial_state, jit_train_step
 from tests.model_costs import assert_counted
@@ -82,7 +83,7 @@ def tasks_are_made_once(monkeypatch):
 
 
 def load(file: str, mixer: str | None = None) -> ConfigDict:
-    return with_sets(load_config(str(ROOT / file) + (f":mixer={mixer}" if mixer else "")))
+    return with_sets(load_whole(str(ROOT / file) + (f":mixer={mixer}" if mixer else "")).config)
 
 
 def with_sets(config: ConfigDict) -> ConfigDict:
@@ -133,14 +134,14 @@ def test_there_are_configs():
 
 
 def test_only_what_has_no_task_is_tested_elsewhere():
-    without = {file for file in ALL_FILES if "task" not in load_config(str(ROOT / file))}
+    without = {file for file in ALL_FILES if "task" not in load_whole(str(ROOT / file)).config}
     assert without == NOT_TRAINED
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_choice_describes_something_else(file):
     words = MIXER_WORDS.get(file, PRESETS)
-    described = {str(load_config(f"{ROOT / file}:mixer={word}").to_dict()) for word in words}
+    described = {str(load_whole(f"{ROOT / file}:mixer={word}").config.to_dict()) for word in words}
     assert len(described) == len(words)
 
 
@@ -154,10 +155,10 @@ def test_every_number_that_is_asked_for_is_heeded(file, monkeypatch):
         return read_arguments(text, **given)
 
     monkeypatch.setattr("seqmodels.config.read_arguments", note)
-    plain = flatten(load_config(str(ROOT / file)))
+    plain = flatten(load_whole(str(ROOT / file)).config)
     numbers = {name: value for name, value in defaults.items() if isinstance(value, int)}
     for name, value in numbers.items():
-        assert flatten(load_config(f"{ROOT / file}:{name}={value + 1}")) != plain, name
+        assert flatten(load_whole(f"{ROOT / file}:{name}={value + 1}").config) != plain, name
 
 
 @pytest.mark.parametrize(
@@ -181,26 +182,26 @@ def test_every_number_that_is_asked_for_is_heeded(file, monkeypatch):
 def test_every_task_of_a_config_builds(file, task):
     spec = f"task={task}" if file not in ("set", "pathfinder") else task.split(",")[1]
     few = [("task.files", str(ROOT / "seqmodels/tasks"))] if task == "same_file" else []
-    build_experiment(load_config(str(ROOT / f"configs/{file}.py:{spec}"), few))
+    build_experiment(load_whole(str(ROOT / f"configs/{file}.py:{spec}"), few).config)
 
 
 @pytest.mark.parametrize("layout", ["sequence", "permuted", "grid"])
 @pytest.mark.parametrize("mixer", PRESETS)
 def test_every_preset_reads_images_of_ones_own(mixer, layout):
     spec = f"kind=images,length=32,layout={layout},mixer={mixer}"
-    build_experiment(load_config(str(ROOT / f"configs/files.py:{spec}")))
+    build_experiment(load_whole(str(ROOT / f"configs/files.py:{spec}")).config)
 
 
 @pytest.mark.parametrize("layout", ["sequence", "permuted", "grid"])
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_every_layout_of_images_builds(name, layout):
     spec = f"set={name},layout={layout}"
-    build_experiment(with_sets(load_config(str(ROOT / f"configs/tfds.py:{spec}"))))
+    build_experiment(with_sets(load_whole(str(ROOT / f"configs/tfds.py:{spec}")).config))
 
 
 @pytest.mark.parametrize("spec", ["set=imdb_reviews", "set=speech_commands,mixer=tcn"])
 def test_every_other_set_builds(spec):
-    build_experiment(with_sets(load_config(str(ROOT / f"configs/tfds.py:{spec},length=64"))))
+    build_experiment(with_sets(load_whole(str(ROOT / f"configs/tfds.py:{spec},length=64")).config))
 
 
 # The seeds of each config that has a sweep.

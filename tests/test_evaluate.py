@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from seqmodels.config import load_config
 from seqmodels.evaluation.splits import evaluate_run
 from seqmodels.generation.run import generate_run
 from seqmodels.training.fit import fit
+from seqmodels.training.resolving import load_whole
 from tests.command_line import ROOT, call, finish, read_json, start
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def trained(tmp_path_factory) -> Path:
         "train.evaluate_every": 2,
     }
     spec = f"{ROOT}/configs/text.py:mixer=gru,length=16"
-    config = load_config(spec, [(key, str(value)) for key, value in overrides.items()])
+    config = load_whole(spec, [(key, str(value)) for key, value in overrides.items()]).config
     fit(config, folder / "run")
     return folder / "run"
 

@@ -9,7 +9,7 @@ from flax import nnx
 from seqmodels.layers import linears
 from seqmodels.mixers import CrossAttention
 from seqmodels.model import build_model
-from seqmodels.parameters import declared, parameter
+from seqmodels.parameters import AXES, declared, parameter
 from seqmodels.tasks.base import TaskSpec
 from tests.mixers.variants import CASES, WIDTH, make
 
@@ -28,7 +28,10 @@ def modules():
 
 
 def check(parameters, shapes):
-    """Each axis has a name, each letter one size, and biases and their like alone don't decay."""
+    """Each axis has a name, each letter one size, and biases and their like alone don't decay.
+
+    Returns the sizes.
+    """
     sizes = {"D": WIDTH}
     leaves = jax.tree_util.tree_leaves_with_path(parameters)
     for (path, said), shape in zip(leaves, jax.tree.leaves(shapes), strict=True):
@@ -36,11 +39,23 @@ def check(parameters, shapes):
         assert said.rate == 1
         for letter, size in zip(said.letters, shape.shape, strict=True):
             assert letter not in SIZED or sizes.setdefault(letter, size) == size, path
+    return sizes
 
 
 def test_mixers_say_what_their_axes_are_and_what_decays():
     for module in modules():
-        check(declared(module), nnx.to_pure_dict(nnx.state(module)))
+        sizes = check(declared(module), nnx.to_pure_dict(nnx.state(module)))
+        if getattr(module, "has_state", False):
+            check_state(module, sizes)
+
+
+def check_state(module, sizes):
+    """The axes of a state are those of the parameters, but that keys may carry their places too."""
+    state = jax.eval_shape(lambda: module.initial_state(3, 9))
+    for letters, leaf in zip(*map(jax.tree.leaves, (module.state_letters, state)), strict=True):
+        for letter, size in zip(letters.split(), leaf.shape, strict=True):
+            assert letter in AXES | {"B"}
+            assert letter not in "DHGU" or sizes.get(letter, size) == size, (module, letters)
 
 
 @pytest.mark.parametrize("shape", ["many-to-many", "sequence-to-sequence"])

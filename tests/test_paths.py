@@ -6,7 +6,7 @@ import pytest
 
 from seqmodels.config import construct_kind, load_config
 from seqmodels.errors import UserError
-from seqmodels.evaluation.runs import load_run
+from seqmodels.evaluation.runs import load
 from seqmodels.paths import local_path
 from seqmodels.report.writing import write_report
 from seqmodels.sweeps.run import SweepOptions, run_sweep
@@ -20,7 +20,7 @@ from tests.command_line import ROOT, call, tiny_config
 NAMED = {"set": "mnist", "input": "image", "target": "label"}
 GIVEN = {
     "fit": lambda path: Workdir(path).config(),
-    "evaluation": lambda path: load_run(path, "best"),
+    "evaluation": lambda path: load(path, "best"),
     "a sweep": lambda path: run_sweep(
         f"{ROOT}/configs/digits.py", [], path, ROOT / "train.py", SweepOptions(workers=1)
     ),
@@ -86,7 +86,7 @@ def test_a_home_is_found(tmp_path, monkeypatch):
 
 def test_flags_know_the_home(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(fitting, "fit", lambda config, workdir, *_: asked.append(Workdir(workdir)))
+    monkeypatch.setattr(fitting, "fit", lambda config, workdir, **_: asked.append(Workdir(workdir)))
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "copy.py").write_text((ROOT / "configs/copy.py").read_text())
     assert call("train.py", "--config=~/copy.py:length=30", "--workdir=~/run") == (0, "", "")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seqmodels.config import load_config
 from seqmodels.training.experiment import build_experiment
+from seqmodels.training.resolving import load_whole
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -41,7 +41,7 @@ def test_train_commands_name_configs_that_build():
             for a in command
             if a.startswith("--config.")
         ]
-        build_experiment(load_config(str(ROOT / spec), overrides))
+        build_experiment(load_whole(str(ROOT / spec), overrides).config)
 
 
 def test_every_row_of_the_architectures_builds():
@@ -51,7 +51,7 @@ def test_every_row_of_the_architectures_builds():
         spec, *flags = shlex.split(row)
         assert all(flag.startswith("--config.") for flag in flags)
         overrides = [tuple(flag.removeprefix("--config.").split("=", 1)) for flag in flags]
-        build_experiment(load_config(str(ROOT / spec), overrides))
+        build_experiment(load_whole(str(ROOT / spec), overrides).config)
 
 
 def test_make_targets_exist():

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqmodels.config import load_config
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.evaluation.lengths import Asked, _check, read_lengths
 from seqmodels.evaluation.runs import LoadedRun
@@ -19,6 +18,7 @@ from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import Batch, TaskSpec
 from seqmodels.training import experiment, memory
 from seqmodels.training.experiment import Experiment, build_experiment
+from seqmodels.training.resolving import load_whole
 from seqmodels.training.sharding import make_mesh, run_mesh
 from seqmodels.training.workdir import Workdir
 from tests.command_line import ROOT, tiny_config
@@ -51,7 +51,7 @@ def nothing_is_drawn(monkeypatch):
 )
 @pytest.mark.usefixtures("nothing_is_drawn")
 def test_batches_and_splits_beyond_the_machine(file, key, value, least):
-    config = load_config(f"{ROOT}/configs/{file}.py", [(key, str(value))])
+    config = load_whole(f"{ROOT}/configs/{file}.py", [(key, str(value))]).config
     with pytest.raises(ConfigError) as caught:
         build_experiment(config)
     message = str(caught.value)
@@ -63,7 +63,7 @@ def test_batches_and_splits_beyond_the_machine(file, key, value, least):
 
 
 def test_a_model_beyond_the_machine(monkeypatch):
-    config = load_config(f"{ROOT}/configs/copy.py", [("model.width", "100000")])
+    config = load_whole(f"{ROOT}/configs/copy.py", [("model.width", "100000")]).config
     with pytest.raises(ConfigError) as caught:
         run_mesh(build_experiment(config), 1)
     assert str(caught.value).startswith("model.width=100000, model.depth=")
@@ -104,7 +104,7 @@ def test_what_does_not_fit_in_memory_while_it_is_built_is_one_line(monkeypatch):
 
     monkeypatch.setattr(experiment, "construct_kind", full)
     with pytest.raises(ConfigError, match=r"more than the \d+ GiB .* \(Unable to allocate 745"):
-        build_experiment(load_config(f"{ROOT}/configs/copy.py"))
+        build_experiment(load_whole(f"{ROOT}/configs/copy.py").config)
 
 
 def test_the_machine_has_as_much_as_its_container(monkeypatch, tmp_path):
@@ -130,8 +130,10 @@ def test_too_many_lengths(text):
 
 @pytest.mark.parametrize("chunk", [None, 64])
 def test_a_length_to_evaluate_beyond_the_machine(chunk):
-    run = loaded(build_experiment(load_config(f"{ROOT}/configs/memory.py:mixer=gru")))
-    message = "--lengths: 1,000,000,000 positions: the inputs of a batch take at least 238 GiB"
+    run = loaded(build_experiment(load_whole(f"{ROOT}/configs/memory.py:mixer=gru").config))
+    message = (
+        "lengths=1000000000: 1,000,000,000 positions: the inputs of a batch take at least 238 GiB"
+    )
     with pytest.raises(UserError, match=message):
         _check(run, Asked("test", (10**9,), chunk=chunk))
 

@@ -4,13 +4,14 @@ import shlex
 
 import pytest
 
-from seqmodels.config import construct, load_config
+from seqmodels.config import construct
 from seqmodels.config_help import as_flags, describe_config
 from seqmodels.errors import ConfigError
 from seqmodels.smoke import STEPS, shorten
 from seqmodels.training import fit as fitting
-from seqmodels.training.experiment import _train_settings
+from seqmodels.training.experiment import TrainSettings
 from seqmodels.training.optimizer import make_optimizer
+from seqmodels.training.resolving import load_whole
 from tests.command_line import CONFIG, ROOT, call
 
 FILES = sorted(str(file) for file in ROOT.glob("configs/*.py") if file.stem != "scaling")
@@ -18,14 +19,14 @@ FILES = sorted(str(file) for file in ROOT.glob("configs/*.py") if file.stem != "
 
 def check(config):
     """Refuses what training would of steps, lengths and the schedule."""
-    settings = construct(_train_settings, config.train, "train")
+    settings = construct(TrainSettings, config.train, "train")
     construct(make_optimizer, config.optimizer, "optimizer", steps=settings.steps, parameters={})
     return settings
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_any_config_takes_a_few_steps(file):
-    config = load_config(file)
+    config = load_whole(file).config
     with config.unlocked(), config.ignore_type():
         config.train.lengths, config.train.shortest = "curriculum", 1
         config.train.truncate = None
@@ -40,7 +41,7 @@ def test_any_config_takes_a_few_steps(file):
 def test_smoke_needs_no_folder(monkeypatch, workdir):
     asked = {}
 
-    def note(config, workdir, *_):
+    def note(config, workdir, **_):
         asked.update(steps=config.train.steps, seed=config.seed, workdir=workdir)
 
     monkeypatch.setattr(fitting, "fit", note)
@@ -60,7 +61,7 @@ def test_smoke_needs_no_folder(monkeypatch, workdir):
     ],
 )
 def test_fewer_steps_than_another_key_needs_say_what_to_set(key, value, advice):
-    config = load_config(f"{ROOT}/configs/recall.py")
+    config = load_whole(f"{ROOT}/configs/recall.py").config
     with config.ignore_type():
         config.train.steps = 60
         if "curriculum" in key:
@@ -77,18 +78,18 @@ def test_every_config_tells_its_arguments(file):
     said = describe_config(file)
     line = next(line for line in said.splitlines() if line.startswith("Arguments and their"))
     spec = line.partition("--config=")[2]
-    assert as_flags(load_config(spec)) == as_flags(load_config(file))
+    assert as_flags(load_whole(spec).config) == as_flags(load_whole(file).config)
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_config_that_is_shown_is_made_again_by_what_is_shown(file):
-    config = load_config(file)
+    config = load_whole(file).config
     words = shlex.split(" ".join(as_flags(config)))
     overrides = [word.removeprefix("--config.").split("=", 1) for word in words]
     with config.ignore_type():
         config.seed = 77
-    again = load_config(file, [(key, text) for key, text in overrides])
-    assert as_flags(again) == as_flags(load_config(file))
+    again = load_whole(file, [(key, text) for key, text in overrides]).config
+    assert as_flags(again) == as_flags(load_whole(file).config)
 
 
 @pytest.mark.parametrize("script", ["train.py", "sweep.py"])

@@ -96,7 +96,7 @@ def test_a_run_says_what_it_costs_and_how_far_it_is(finished):
 def test_the_same_command_again_changes_nothing(finished):
     workdir = finished[0]
     before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
-    message = f"{workdir} is finished (results.json); choose another --workdir to train again\n"
+    message = f"{workdir} is finished (results.json); choose another folder to train again\n"
     assert call(*command(workdir)) == (0, message, "")
     assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*")} == before
 

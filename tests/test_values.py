@@ -13,7 +13,7 @@ from seqmodels.config import construct, override
 from seqmodels.errors import ConfigError, ParameterError, require_seed
 from seqmodels.mixers import MIXERS
 from seqmodels.tasks import TASKS
-from seqmodels.training.experiment import _train_settings, build_experiment
+from seqmodels.training.experiment import TrainSettings, build_experiment
 from seqmodels.training.optimizer import make_optimizer
 from seqmodels.values import fits, plain, require_finite
 from tests.command_line import tiny_config
@@ -66,7 +66,7 @@ def float_settings() -> list[tuple[Any, str]]:
     import typing
 
     found = []
-    for function in (*TASKS.values(), *MIXERS.values(), make_optimizer, _train_settings):
+    for function in (*TASKS.values(), *MIXERS.values(), make_optimizer, TrainSettings):
         target = function.__init__ if isinstance(function, type) else function
         for name, hint in typing.get_type_hints(target).items():
             if name != "return" and fits(0.5, hint) and hint is not Any:
@@ -139,7 +139,7 @@ def test_seeds_are_checked_alike(seed):
 
     with pytest.raises(ParameterError, match=f"seed={seed} is not at least 0 and below 2"):
         require_seed(seed)
-    with pytest.raises(UserError, match=f"^--seed={seed} is not at least 0 and below 2"):
+    with pytest.raises(UserError, match=f"^seed={seed} is not at least 0 and below 2"):
         generate_run("no-such-run", "best", 1, seed=seed)
 
 

@@ -76,7 +76,7 @@ def read_lengths(text: str) -> tuple[int, ...]:
         return tuple(sorted({*numbers, *_continued(numbers[:place], numbers[place])}))
     except ValueError:
         raise UserError(
-            f"--lengths={text!r} is not a list of lengths of at least 1; write 64,128,256, or "
+            f"lengths={text!r} is not a list of lengths of at least 1; write 64,128,256, or "
             "64,128,...,4096, where two numbers before the dots say how to go on"
         ) from None
 
@@ -105,7 +105,7 @@ def _continued(before: list[int], last: int) -> list[int]:
             ways = [first, second, second * factor], [first, second, second + step]
             shown = " or ".join(_written(way, last) for way in ways)
             raise UserError(
-                f"--lengths: {first},{second},...,{last} goes on by the factor {factor} and by the "
+                f"lengths={first},{second},...,{last} goes on by the factor {factor} and by the "
                 f"step {step}; write {shown}"
             )
     if grows:
@@ -114,7 +114,7 @@ def _continued(before: list[int], last: int) -> list[int]:
         raise ValueError
     if count > MOST_LENGTHS:
         raise UserError(
-            f"--lengths: {first},{second},...,{last} goes on by {step}, to {count:,} "
+            f"lengths={first},{second},...,{last} goes on by {step}, to {count:,} "
             f"lengths; at most {MOST_LENGTHS:,} are taken: double them, as in 64,128,...,4096"
         )
     return list(range(second, last + 1, step))
@@ -163,14 +163,14 @@ def _check(run: LoadedRun, asked: Asked) -> None:
             vectors = asked.chunk or length
             require_model_memory(model, run.mesh, max(rows, run.mesh.size), vectors)
             if task.examples(asked.split, length) is None:
-                raise UserError(f"--split={asked.split}: its examples are endless; use another")
+                raise UserError(f"split={asked.split}: its examples are endless; use another")
             batch = task.batch(asked.split, 0, 1, length)
             if asked.chunk is None:
                 jax.eval_shape(model.apply, run.params, pad(batch, _bucket(run, asked, length)))
             else:
                 jax.eval_shape(partial(model.start, batch=1, room=length), run.params)
         except UserError as error:
-            raise type(error)(f"--lengths: {error}") from None
+            raise type(error)(f"lengths={','.join(map(str, asked.lengths))}: {error}") from None
 
 
 def _bucket(run: LoadedRun, asked: Asked, length: int) -> Batch:

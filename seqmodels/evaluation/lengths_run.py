@@ -1,4 +1,4 @@
-"""evaluate.py --lengths: scores by length as lines, tables, a picture and JSON."""
+"""Scores by length as lines, tables, a picture and JSON."""
 
 import time
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from seqmodels.evaluation.lengths import (
     evaluate_lengths,
     read_lengths,
 )
-from seqmodels.evaluation.runs import LoadedRun, keep, load_run
+from seqmodels.evaluation.runs import LoadedRun, keep, load
 from seqmodels.output import decoration
 from seqmodels.tasks.base import SPLITS
 from seqmodels.tasks.chance import WORDS
@@ -50,9 +50,9 @@ def lengths_run(
       devices: how many share a batch; None for as many as training chooses.
     """
     if len(splits) != 1 or splits[0] not in SPLITS:
-        raise UserError(f"--split={','.join(splits)}: --lengths takes one of {', '.join(SPLITS)}")
+        raise UserError(f"split={','.join(splits)}: lengths take one of {', '.join(SPLITS)}")
     asked = Asked(splits[0], read_lengths(lengths), examples, chunk)
-    run = load_run(workdir, checkpoint, devices)
+    run = load(workdir, checkpoint, devices)
     spec, trained = run.experiment.task.spec, run.experiment.train.length
     if threshold is None and spec.higher_is_better:
         threshold = 0.9

@@ -32,12 +32,14 @@ class LoadedRun(NamedTuple):
     """In what the data differ from those that the run began with; None where they are its own."""
 
 
-def load_run(folder: str | Path, which: str, devices: int | None = None) -> LoadedRun:
-    """Loads a checkpoint of a run; changes nothing in its folder.
+def load(
+    folder: str | Path, checkpoint: str | int = "best", devices: int | None = None
+) -> LoadedRun:
+    """Loads a trained run: its parameters, model and task; changes nothing in its folder.
 
     Args:
       folder: the run's folder.
-      which: "best", "latest" or a step.
+      checkpoint: "best", "latest" or a step.
       devices: how many share a batch; None for as many as training chooses.
 
     Raises:
@@ -61,7 +63,8 @@ def load_run(folder: str | Path, which: str, devices: int | None = None) -> Load
         lambda: initial_state(experiment.model, experiment.optimizer, experiment.seed),
         replicated(mesh),
     )
-    step, state = checkpoints.restore(_which(which), like, experiment.model.parameters)
+    parameters = experiment.model.parameters
+    step, state = checkpoints.restore(_which(str(checkpoint)), like, parameters)
     checkpoints.close()
     return LoadedRun(
         workdir, experiment, step, state.params, mesh, _other_data(workdir, experiment)
@@ -80,7 +83,7 @@ def _other_data(workdir: Workdir, experiment: Experiment) -> str | None:
     now = gather_facts(experiment, versions())
     if differing := other_files(then, now):
         raise UserError(
-            f"--workdir={workdir.path} was trained on other files than there are now: {differing}; "
+            f"workdir={workdir.path} was trained on other files than there are now: {differing}; "
             "bring back what it was trained on"
         )
     if differing := other_batches(then, now):
@@ -114,14 +117,14 @@ def _require_run(workdir: Workdir) -> None:
         below.sort(key=lambda run: not (run / "results.json").exists())  # finished ones first
         if kind is not None or below:
             what = f"a {kind}" if kind is not None else "no run of its own"
-            instead = f", such as --workdir={below[0]}" if below else ""
+            instead = f", such as workdir={below[0]}" if below else ""
             raise UserError(
-                f"--workdir={folder} holds {what}; name one of the {len(below)} runs in it"
+                f"workdir={folder} holds {what}; name one of the {len(below)} runs in it"
                 f"{instead}, or compare them all: report.py {folder}"
             )
     elif not workdir.checkpoints.is_dir() or not any(workdir.checkpoints.iterdir()):
         raise UserError(
-            f"--workdir={folder} holds a run that has saved nothing yet; train on first, by the "
+            f"workdir={folder} holds a run that has saved nothing yet; train on first, by the "
             "command that began it (environment.json)"
         )
 
@@ -130,7 +133,7 @@ def _which(text: str) -> Which:
     if text == "best" or text == "latest":
         return text
     if not (text.isdecimal() and len(text) < 20):
-        raise UserError(f"--checkpoint={text!r} is not 'best', 'latest' or a step")
+        raise UserError(f"checkpoint={text!r} is not 'best', 'latest' or a step")
     return int(text)
 
 

@@ -120,7 +120,7 @@ def require_streaming(model: Model) -> None:
     """Raises UserError where scores in chunks would not be those of whole sequences."""
     if not model.facts.streams:
         raise UserError(
-            "--stream carries a state from chunk to chunk; that takes causal mixers on a sequence, "
+            "stream=N carries a state from chunk to chunk; that takes causal mixers on a sequence, "
             "scores at each position or at the last (model.pooling='last'), and a task that reads: "
             "leave it out"
         )
@@ -139,7 +139,7 @@ def _lengths(batch: Batch) -> Int[np.ndarray, "B"]:
     mask = np.asarray(batch.mask)
     lengths = mask.sum(axis=1, dtype=np.int32)
     if (mask != (np.arange(mask.shape[1])[None] < lengths[:, None])).any():
-        raise UserError("--stream reads sequences that are padded at their end; leave it out")
+        raise UserError("stream=N reads sequences that are padded at their end; leave it out")
     return lengths
 
 

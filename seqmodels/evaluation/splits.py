@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from seqmodels.errors import UserError
-from seqmodels.evaluation.runs import keep, load_run
+from seqmodels.evaluation.runs import keep, load
 from seqmodels.tasks.base import SPLITS, Split
 from seqmodels.tasks.chance import WORDS, levels
 from seqmodels.terminal import print_table
@@ -33,13 +33,13 @@ def evaluate_run(
     unknown = [name for name in names if name not in SPLITS]
     if unknown or not splits:
         wrong = unknown[0] if unknown else ""
-        raise UserError(f"--split={wrong!r} is not one of {', '.join(SPLITS)}")
-    run = load_run(workdir, checkpoint, devices)
+        raise UserError(f"split={wrong!r} is not one of {', '.join(SPLITS)}")
+    run = load(workdir, checkpoint, devices)
     run.workdir.read("evaluations.json")  # what can't be read is said before it takes time
     experiment, settings = run.experiment, run.experiment.train
     for split in splits:
         if experiment.task.examples(split, settings.length) is None:
-            raise UserError(f"--split={split}: its examples are endless; use validation or test")
+            raise UserError(f"split={split}: its examples are endless; use validation or test")
     step = jit_evaluation_step(experiment.model, experiment.task, run.mesh)
     scores: dict[Split, dict[str, float]] = {
         split: evaluate(

@@ -8,7 +8,7 @@ import numpy as np
 
 from seqmodels.arrays import AnyArray, Array, Int, Key, Params, State
 from seqmodels.errors import ConfigError, ParameterError, UserError, require_seed
-from seqmodels.evaluation.runs import LoadedRun, keep, load_run
+from seqmodels.evaluation.runs import LoadedRun, keep, load
 from seqmodels.generation.decoding import Sampling, beam_search, begin, decode
 from seqmodels.json_files import write_whole
 from seqmodels.model import Model
@@ -98,14 +98,14 @@ def generate_run(
       seed: another seed writes another sample.
     """
     if count < 1:
-        raise UserError(f"--generate={count} is below 1")
+        raise UserError(f"generate={count} is below 1")
     if temperature is not None and temperature < 0:
-        raise UserError(f"--temperature={temperature} is below 0")
+        raise UserError(f"temperature={temperature} is below 0")
     try:
         require_seed(seed)
     except ParameterError as error:
-        raise UserError(f"--{error}") from None
-    run = load_run(workdir, checkpoint, devices=1)
+        raise UserError(str(error)) from None
+    run = load(workdir, checkpoint, devices=1)
     task, key = run.experiment.task, jax.random.key(seed)
     by_default = 0.7 if isinstance(task, Text) and beams is None else 0.0
     chosen = by_default if temperature is None else temperature
@@ -117,14 +117,14 @@ def generate_run(
             text = _answer(run, task, count, prompt, choice, key)
         else:
             raise UserError(
-                f"--generate writes with models of text and of tasks that write a sequence; the "
+                f"generate={count} takes a model of text or of a task that writes a sequence; the "
                 f"run in {workdir} does neither"
             )
     except ConfigError as error:
-        what = "" if prompt is None else f" after --prompt={prompt[:40]!r}"
-        raise UserError(f"--generate={count}{what}: {error}") from None
+        what = "" if prompt is None else f" after prompt={prompt[:40]!r}"
+        raise UserError(f"generate={count}{what}: {error}") from None
     except ParameterError as error:
-        raise UserError(f"--{error}") from None
+        raise UserError(str(error)) from None
     file = run.workdir.path / "sample.txt"
     keep(lambda: write_whole(file, text + "\n"))
     print(text)
@@ -196,4 +196,4 @@ def _read(task: WritingTask, prompt: str) -> Int[np.ndarray, "*L"]:
     try:
         return task.read_source(prompt)
     except ParameterError as error:
-        raise UserError(f"--prompt={prompt!r}: {error}") from None
+        raise UserError(f"prompt={prompt!r}: {error}") from None

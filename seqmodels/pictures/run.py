@@ -11,7 +11,7 @@ from seqmodels.drawing import literal, new_figure, save
 from seqmodels.errors import UserError
 from seqmodels.evaluation.length_picture import draw_lengths
 from seqmodels.evaluation.lengths import Asked, LengthScores, evaluate_lengths
-from seqmodels.evaluation.runs import LoadedRun, load_run
+from seqmodels.evaluation.runs import LoadedRun, load
 from seqmodels.generation.decoding import Sampling
 from seqmodels.generation.run import write_for
 from seqmodels.pictures.attention_maps import Map, attention_maps
@@ -44,7 +44,7 @@ def draw_pictures(workdir: str, checkpoint: str) -> list[Path]:
     Returns:
       The files.
     """
-    run = load_run(workdir, checkpoint, devices=1)
+    run = load(workdir, checkpoint, devices=1)
     folder = run.workdir.path / "pictures"
     try:
         folder.mkdir(exist_ok=True)

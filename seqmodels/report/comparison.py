@@ -1,7 +1,6 @@
 """Runs that answer one question: a sweep's, or those of one task. Seeds are put together."""
 
 import json
-import re
 import statistics
 from typing import NamedTuple
 
@@ -10,24 +9,9 @@ from seqmodels.report.reading import Content, Found, StoredRun, Sweep, as_dict
 from seqmodels.report.table import Link
 from seqmodels.report.values import Number, number, readable, slug
 
-SCORES = {
-    "adding": "squared_error",
-    "compression": "exact_match",
-    "copy_string": "exact_match",
-    "dates": "exact_match",
-    "digits_from_class": "bits_per_pixel",
-    "duplicate": "exact_match",
-    "odds_first": "exact_match",
-    "reverse": "exact_match",
-    "sort": "exact_match",
-    "stack_manipulation": "exact_match",
-    "text": "bits_per_byte",
-    "tfds_pairs": "exact_match",
-    "tokens": "loss",
-}
-"""Of runs that state none: the metric of their task, where it isn't accuracy."""
+SCORES = ("exact_match", "bits_per_byte", "bits_per_pixel", "squared_error", "accuracy", "loss")
+"""Of runs that state none, the first of these that they have measured."""
 HIGHER_IS_BETTER = ("exact_match", "accuracy")
-KNOWN = (*HIGHER_IS_BETTER, "bits_per_byte", "bits_per_pixel", "squared_error", "loss")
 
 
 class Spread(NamedTuple):
@@ -109,21 +93,16 @@ def score_of(run: StoredRun) -> tuple[str, bool]:
     score, better = run.facts.get("score"), run.facts.get("higher_is_better")
     if isinstance(score, str) and isinstance(better, bool):
         return score, better
-    # An earlier version's run: by its task, of which nothing is built or read, else by its metrics.
     metrics = {name for event in run.events for name in event if event["split"] != "train"}
-    likely = SCORES.get(task_kind(run), "accuracy")
-    score = next((name for name in (likely, *KNOWN) if name in metrics), likely)
+    score = next((name for name in SCORES if name in metrics), "accuracy")
     return score, score in HIGHER_IS_BETTER
 
 
 def mixer_of(run: StoredRun) -> str:
-    """The mixer that a run's command asked for, else those of its config's pattern."""
-    arguments = run.trial.get("arguments")
-    if isinstance(arguments, dict) and "mixer" in arguments:
-        return readable(str(arguments["mixer"]))
-    asked = re.search(r"--config=\S+[:,]mixer=([^,\s'\"]+)", str(run.environment.get("command")))
-    if asked:
-        return asked[1]
+    """The mixer that was asked for, else those of the config's pattern."""
+    for arguments in (run.trial.get("arguments"), run.origin.get("arguments")):
+        if isinstance(arguments, dict) and "mixer" in arguments:
+            return readable(str(arguments["mixer"]))
     model = run.config.get("model")
     pattern = model.get("pattern") if isinstance(model, dict) else None
     names = pattern if isinstance(pattern, list) else []

@@ -75,8 +75,7 @@ class ComparisonFigures:
         return Figure(
             self._name("beyond", "training"),
             f"{self.what.capitalize()} at lengths beyond training's",
-            "One trained model each, scored by evaluate.py --lengths; bars are 95% intervals over "
-            "examples.",
+            "One trained model each, scored by length; bars are 95% intervals over examples.",
             Axis("length", "count", log=True),
             Axis(self.what),
             with_levels(series, held),

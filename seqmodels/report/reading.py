@@ -5,13 +5,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
-from seqmodels.errors import UserError
+from seqmodels.config import to_dict
+from seqmodels.errors import ConfigError, UserError
 from seqmodels.json_files import UnreadableError, convert, read_json
 from seqmodels.report.values import number, readable
 from seqmodels.scaling.files import read_scaling
 from seqmodels.sweeps.files import GroupFile, SweepFile
 from seqmodels.sweeps.trials import Name, PointFile, Trial
 from seqmodels.training.environment import starts, versions
+from seqmodels.training.resolving import resolved
 from seqmodels.training.run_files import read_event_lines, read_run_file
 
 Content = dict[str, Any]
@@ -35,6 +37,11 @@ class StoredRun(NamedTuple):
     """``finished``, or what it is otherwise; and whether another version made it."""
     facts: Content
     """What it noted of its task when it began; empty where it didn't."""
+
+    @property
+    def origin(self) -> Content:
+        """Where its config came from, as it noted it; empty where it didn't."""
+        return as_dict(self.facts.get("origin"))
 
     @property
     def name(self) -> str:
@@ -163,7 +170,7 @@ def _read_or_skip(read: Callable[[], Content | None], skip: Skip) -> Content:
 
 def _read_run(folder: Path, now: Content, trial: Content, skip: Skip) -> StoredRun:
     results = read_run_file(folder, "results.json")
-    config = read_run_file(folder, "config.json") or {}
+    config = _read_config(folder)
     environment, lengths, facts = (
         _read_or_skip(lambda name=name: read_run_file(folder, name), skip)
         for name in ("environment.json", "lengths.json", "facts.json")
@@ -174,6 +181,15 @@ def _read_run(folder: Path, now: Content, trial: Content, skip: Skip) -> StoredR
     other = _other_version(environment, now)
     states = (state, *([other] if other else []))
     return StoredRun(folder, config, environment, events, results, lengths, trial, states, facts)
+
+
+def _read_config(folder: Path) -> Content:
+    """A run's config with every key, so that those of other versions can be held against it."""
+    stored = read_run_file(folder, "config.json")
+    try:
+        return {} if stored is None else to_dict(resolved(stored, stored))
+    except ConfigError as error:
+        raise UnreadableError(f"{folder / 'config.json'} holds no config: {error}") from None
 
 
 def _read_events(folder: Path, skip: Skip) -> list[Content]:

@@ -1,10 +1,9 @@
 """How a number was made: command, config, overrides, seed, versions and machine."""
 
 import json
-import shlex
 from typing import Any
 
-from seqmodels.report.reading import Scaling, StoredRun
+from seqmodels.report.reading import Scaling, StoredRun, as_dict
 from seqmodels.report.table import Recipe
 from seqmodels.report.values import readable
 
@@ -12,16 +11,15 @@ from seqmodels.report.values import readable
 def run_recipe(run: StoredRun) -> Recipe:
     """All that it takes to make a run again, and what made it."""
     environment, trial = run.environment, run.trial
-    file, asked = _asked(environment.get("command"))
-    arguments = trial.get("arguments")
-    overrides = trial.get("overrides")
+    arguments, overrides = trial.get("arguments"), trial.get("overrides")
+    asked = {} if trial else run.origin
     lines = [
         ("Folder", readable(run.folder)),
         ("State", "\n".join(run.state)),
         ("Command", environment.get("command")),
-        ("Config file", file),
-        ("Arguments", _lines(arguments) if isinstance(arguments, dict) else None),
-        ("Overrides", _lines(overrides) if isinstance(overrides, dict) else "\n".join(asked)),
+        ("Config file", run.origin.get("file")),
+        ("Arguments", _lines(as_dict(arguments or asked.get("arguments")))),
+        ("Overrides", _lines(as_dict(overrides or asked.get("overrides")))),
         ("Seed", run.config.get("seed")),
         ("Versions", _versions(environment)),
         ("Commit", environment.get("commit")),
@@ -45,16 +43,6 @@ def scaling_recipe(scaling: Scaling) -> Recipe:
         ("Config", json.dumps(scaling.config, indent=2) if scaling.config else None),
     ]
     return [(heading, readable(str(text))) for heading, text in lines if text not in (None, "")]
-
-
-def _asked(command: Any) -> tuple[str | None, list[str]]:
-    """The config that a command names, and the keys that it sets."""
-    try:
-        words = shlex.split(command) if isinstance(command, str) else []
-    except ValueError:
-        words = []
-    files = [w.removeprefix("--config=") for w in words if w.startswith("--config=")]
-    return (files[0] if files else None), [w[9:] for w in words if w.startswith("--config.")]
 
 
 def _versions(environment: dict[str, Any]) -> str:

@@ -38,14 +38,14 @@ def write_report(folders: Sequence[str], out: str) -> Path:
     """
     if not folders or "" in folders:  # as of a variable of the shell that is not set
         raise UserError("no folder is named; name those of runs or sweeps: report.py runs/ sweeps/")
-    target = local_path(out, "--out=")
+    target = local_path(out, "out=")
     found = find([str(local_path(folder)) for folder in folders], _warn)
     sections = report_sections(found)
     try:
         page = _write(target, sections, found)
     except OSError as error:
         raise UserError(
-            f"--out={out} can't be written ({error.strerror}); choose another folder"
+            f"out={out} can't be written ({error.strerror}); choose another folder"
         ) from None
     print(f"{overview(found)}\n{page}")
     return page

@@ -10,15 +10,12 @@ from jax.sharding import Mesh
 
 from seqmodels.arrays import Array, Int, Params, State
 from seqmodels.model import Cost, Model, build_model
-from seqmodels.presets import PRESETS, preset
+from seqmodels.presets import preset
 from seqmodels.tasks.base import Batch, Split, generator
 from seqmodels.tasks.files.text import Text
 from seqmodels.training.optimizer import Optimizer, make_optimizer
 from seqmodels.training.sharding import by_row, replicated, traced_under
 from seqmodels.training.step import initial_state, jit_train_step, make_train_step
-
-SCALED = (*(name for name in PRESETS if name != "bidirectional"), "plain")
-"""The presets of causal models, and ``plain``: ``global`` with all scores at once in memory."""
 
 
 class RandomBytes:
@@ -101,7 +98,10 @@ def language_model(section: dict[str, Any], length: int, rows: int) -> LanguageM
 
 
 def model_section(mixer: str, width: int, depth: int, dtype: str) -> dict[str, Any]:
-    """The ``model`` section of one of SCALED, causal, with a score at each position."""
+    """The ``model`` section of a preset, causal, with a score at each position.
+
+    ``plain`` is ``global`` with all scores at once in memory.
+    """
     section = preset(
         "global" if mixer == "plain" else mixer,
         parameters=1,

@@ -6,37 +6,55 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seqmodels.config import load_config
-from seqmodels.errors import UserError, nearest
+from seqmodels.errors import ConfigError, UserError, nearest
 from seqmodels.json_files import UnreadableError
 from seqmodels.scaling.child import end_with_parent, run_child, tell
 from seqmodels.scaling.programs import model_section
 from seqmodels.scaling.settings import Settings
+from seqmodels.tasks import TASKS
 from seqmodels.tasks.chance import WORDS
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.fit import fit
 from seqmodels.training.workdir import Workdir
 
-QUALITY_TASKS = {
-    "recall": "recall.py:",
-    **{
-        name: f"memory.py:task={name},"
-        for name in ("needle", "induction", "selective_copy", "delayed_copy", "in_context_recall")
-    },
-}
-"""Tasks with an answer at every position that can be asked at any length, and their configs."""
 
+def require_tasks(names: Sequence[str], settings: Settings) -> None:
+    """Refuses a task that the smallest cell can't be trained on.
 
-def require_tasks(names: Sequence[str]) -> None:
-    """Refuses a task that is not one of QUALITY_TASKS."""
+    That takes answers at all positions, or at some of them, and any length.
+    """
     for name in names:
-        if name not in QUALITY_TASKS:
-            raise UserError(f"--quality: {name!r} is not known; {nearest(name, QUALITY_TASKS)}")
+        if name not in TASKS:
+            raise UserError(f"quality={name!r} is not known; {nearest(name, TASKS)}")
+        try:
+            build_experiment(_config(settings, name, settings.mixers[0], settings.lengths[0]))
+        except ConfigError as error:
+            raise UserError(f"quality={name} can't be trained on here: {error}") from None
+
+
+def _config(settings: Settings, task: str, mixer: str, length: int) -> dict[str, Any]:
+    """What a cell is trained by."""
+    budget = settings.quality
+    return {
+        "seed": 0,
+        "task": {"kind": task, "evaluation_examples": budget.examples},
+        "model": model_section(mixer, settings.width, settings.depth, settings.dtype),
+        "optimizer": {
+            "learning_rate": budget.learning_rate,
+            "warmup_steps": budget.steps // 10,
+        },
+        "train": {
+            "steps": budget.steps,
+            "batch_size": budget.batch_size,
+            "length": length,
+            "log_every": max(1, budget.steps // 10),
+            "evaluate_every": max(1, budget.steps // 5),
+        },
+    }
 
 
 def measure_quality(
     settings: Settings,
-    config_file: str,
     folder: Path,
     tasks: Sequence[str],
     cells: dict[tuple[str, int], dict[str, Any]],
@@ -48,9 +66,8 @@ def measure_quality(
 
     Args:
       settings: the scaling's.
-      config_file: its config, beside which the tasks' configs lie.
       folder: the scaling's.
-      tasks: names of QUALITY_TASKS.
+      tasks: their kinds.
       cells: the measured cells by mixer and length.
 
     Returns:
@@ -60,17 +77,12 @@ def measure_quality(
     budget = settings.quality
     entries = []
     for task in tasks:
-        file = Path(config_file.partition(":")[0]).with_name(QUALITY_TASKS[task])
         for (mixer, length), cell in cells.items():
             if length > budget.longest or mixer == "plain":  # which is global, computed otherwise
                 continue
             run = folder / "quality" / f"{task}-{mixer}-{length}"
-            request = {
-                "spec": f"{file}mixer={mixer},length={length}",
-                "model": [mixer, settings.width, settings.depth, settings.dtype],
-                "workdir": str(run),
-                **{name: getattr(budget, name) for name in BUDGET},
-            }
+            config = _config(settings, task, mixer, length)
+            request = {"config": config, "workdir": str(run)}
             ending = run_child(__name__, request, settings.limits.memory_gib, budget.seconds)
             # Where the child was refused, what lies there is of another budget.
             refused = ending.found.get("reason")
@@ -79,9 +91,6 @@ def measure_quality(
             entries.append(entry)
             print(f"{task} at {length:,}, {mixer}: {_shown(entry)}", flush=True)
     return entries
-
-
-BUDGET = ("steps", "batch_size", "learning_rate", "examples")
 
 
 def _results(run: Path, score: Any) -> dict[str, Any] | None:
@@ -124,21 +133,7 @@ def _shown(entry: dict[str, Any]) -> str:
 
 def train(request: dict[str, Any]) -> None:
     """Trains one cell in this process."""
-    config: Any = load_config(request["spec"])
-    steps = request["steps"]
-    with config.unlocked():
-        config.model = model_section(*request["model"])
-    config.task.evaluation_examples = request["examples"]
-    config.optimizer.learning_rate = request["learning_rate"]
-    config.optimizer.warmup_steps = min(config.optimizer.warmup_steps, steps // 10)
-    config.train.update(
-        {
-            "steps": steps,
-            "batch_size": request["batch_size"],
-            "log_every": max(1, steps // 10),
-            "evaluate_every": max(1, steps // 5),
-        }
-    )
+    config = request["config"]
     tell(score=build_experiment(config).task.spec.score)
     fit(config, request["workdir"])
 

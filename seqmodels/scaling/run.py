@@ -60,7 +60,7 @@ def scale(
       workdir: the folder.
       target: a machine to compile for instead, such as ``tpu:v5e:4x4``.
       within: limits, "gib" and "seconds", to find the longest sequence for.
-      tasks: what to train each cell on, by their names in :data:`QUALITY_TASKS`.
+      tasks: the kinds of those to train each cell on.
 
     Returns:
       The content of ``scaling.json``.
@@ -69,9 +69,9 @@ def scale(
         require_target(target)
         jax.config.update("jax_platforms", "cpu")  # the extra's own looks for its device, and waits
     settings = read_settings(config)
-    require_tasks(tasks)
+    require_tasks(tasks, settings)
     require_utf8(workdir)
-    folder = local_path(workdir, "--workdir=")
+    folder = local_path(workdir, "workdir=")
     with held_folder(folder):
         return _scale(settings, config, config_file, folder, target, within or {}, tasks)
 
@@ -93,7 +93,7 @@ def _scale(
     try:
         table.fill()
         if tasks:
-            results["quality"] = measure_quality(settings, config_file, folder, tasks, table.cells)
+            results["quality"] = measure_quality(settings, folder, tasks, table.cells)
     finally:  # what is done is kept, also after Ctrl-C
         results.setdefault("quality", _stored_quality(folder))
         results["cells"] = list(table.cells.values())
@@ -115,11 +115,11 @@ def _results(config_file: str, target: str | None) -> dict[str, Any]:
 
 
 def _stored_quality(folder: Path) -> list[Any]:
-    """What was trained before; it is trained or read again with --quality."""
+    """What was trained before; it is trained or read again where its tasks are asked for."""
     try:
         stored = read_scaling(folder, lambda error: _warn(f"{error}; it is left out"))
     except UnreadableError as error:
-        _warn(f"{error}; it is written anew, without scores: --quality finds them again")
+        _warn(f"{error}; it is written anew, without scores: quality=TASK finds them again")
         return []
     return stored["quality"] if stored is not None else []
 
@@ -137,22 +137,22 @@ def _open(folder: Path, config: ConfigDict, target: str | None) -> None:
         raise UnreadableError(f"{error}; put back a copy of it, or choose another folder") from None
     if stored is None:
         if any(folder.glob("[!.]*")) and list(folder.glob("[!.]*")) != [folder / "cells"]:
-            raise UserError(f"--workdir={folder} holds something else; choose another folder")
+            raise UserError(f"workdir={folder} holds something else; choose another folder")
         if any(folder.glob("cells/*")):
             raise UserError(
-                f"--workdir={folder} holds cells and no config.json that says of what; choose "
+                f"workdir={folder} holds cells and no config.json that says of what; choose "
                 "another folder"
             )
     else:
         if "mixers" not in stored:
-            raise UserError(f"--workdir={folder} holds a run, not a scaling; choose another folder")
+            raise UserError(f"workdir={folder} holds a run, not a scaling; choose another folder")
         kept = [
             {key: value for key, value in each.items() if key not in FREE}
             for each in (stored, plain)
         ]
         if differing := differing_keys(*kept):
             raise UserError(
-                f"--workdir={folder} holds another scaling: {'; '.join(differing)}. "
+                f"workdir={folder} holds another scaling: {'; '.join(differing)}. "
                 "Choose another folder, or the same config"
             )
     try:
@@ -162,7 +162,7 @@ def _open(folder: Path, config: ConfigDict, target: str | None) -> None:
         write_json(folder / "config.json", plain)
     except OSError as error:
         raise UserError(
-            f"--workdir={folder} can't be written ({error.strerror}); choose another folder"
+            f"workdir={folder} can't be written ({error.strerror}); choose another folder"
         ) from None
 
 
@@ -235,7 +235,8 @@ class _Table:
             "previous": max(shorter, key=lambda cell: cell["length"], default=None),
         }
         environment = ENVIRONMENT if self.target is not None else None
-        ending = run_child(CELL, request, *settings.limits, environment)
+        limits = settings.limits
+        ending = run_child(CELL, request, limits.memory_gib, limits.seconds, environment)
         cell = EMPTY | {"mixer": mixer, "length": length} | ending.found
         if ending.status is not None:
             cell |= {"status": ending.status, "reason": ending.reason}

@@ -1,20 +1,36 @@
 """The keys of a scaling config, checked before anything is measured."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from ml_collections import ConfigDict
 
 from seqmodels.config import Section, construct
 from seqmodels.errors import ConfigError, nearest, require
-from seqmodels.scaling.programs import SCALED, language_model, model_section
+from seqmodels.presets import PRESETS
+from seqmodels.scaling.programs import language_model, model_section
 
 
-class Limits(NamedTuple):
-    """Of one cell."""
+def _require_positive(settings: Any) -> None:
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        require(value > 0, f"{field.name}={value} is not above 0")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one cell; the keys of a config's ``limits`` section."""
 
     memory_gib: float
     seconds: float
 
+    def __post_init__(self):
+        _require_positive(self)
 
-class Quality(NamedTuple):
+
+@dataclass(frozen=True)
+class Quality:
     """What a cell is trained for; the keys of a config's ``quality`` section."""
 
     steps: int
@@ -24,92 +40,63 @@ class Quality(NamedTuple):
     longest: int
     seconds: float
 
+    def __post_init__(self):
+        _require_positive(self)
 
-class Settings(NamedTuple):
+
+@dataclass(frozen=True)
+class Settings:
     """The keys of a scaling config."""
 
     mixers: tuple[str, ...]
+    """Presets, or ``plain`` (:func:`~seqmodels.scaling.programs.model_section`)."""
     lengths: tuple[int, ...]
     width: int
     depth: int
-    dtype: str
+    dtype: Literal["float32", "bfloat16"]
     batch_size: int
     repeats: int
     from_length: int
     limits: Limits
     quality: Quality
 
+    def __post_init__(self):
+        require(len(self.mixers) > 0, f"mixers=() names none; known: {', '.join(PRESETS)}")
+        require(len(self.lengths) > 0, "lengths=() names none; such as (256, 512, 1024)")
+        for name in ("mixers", "lengths"):
+            values = getattr(self, name)
+            require(len(set(values)) == len(values), f"{name}={values} names one twice")
+        shortest = min(self.lengths)
+        require(shortest >= 1, f"lengths={self.lengths}: {shortest} is below 1")
+        for name in ("width", "depth", "batch_size", "repeats", "from_length"):
+            value = getattr(self, name)
+            require(value >= 1, f"{name}={value} is below 1")
+        names = (*PRESETS, "plain")
+        for mixer in self.mixers:
+            require(mixer in names, f"mixers: {mixer!r} can't be scaled; {nearest(mixer, names)}")
+            try:
+                section = model_section(mixer, self.width, self.depth, self.dtype)
+                language_model(section, max(self.lengths), self.batch_size)
+            except ConfigError as error:
+                raise ConfigError(
+                    f"config: {mixer} of width={self.width} and depth={self.depth}: {error}"
+                ) from None
+
+
+_SECTIONS = {"limits": Limits, "quality": Quality}
+
 
 def read_settings(config: Section) -> Settings:
-    """Checks every key of a scaling config.
+    """Checks every key of a scaling config; its lengths are put in order.
 
     Raises:
       ConfigError: one line that names the key, its value and what is allowed.
     """
-    return construct(_settings, config, "config")
-
-
-def _settings(
-    mixers: tuple[str, ...],
-    lengths: tuple[int, ...],
-    width: int,
-    depth: int,
-    dtype: str,
-    batch_size: int,
-    repeats: int,
-    from_length: int,
-    limits: Section,
-    quality: Section,
-) -> Settings:
-    require(len(mixers) > 0, f"mixers=() names none; known: {', '.join(SCALED)}")
-    for mixer in mixers:
-        require(mixer in SCALED, f"mixers: {mixer!r} can't be scaled; {nearest(mixer, SCALED)}")
-    require(len(lengths) > 0, "lengths=() names none; such as (256, 512, 1024)")
-    for name, values in (("mixers", mixers), ("lengths", lengths)):
-        require(len(set(values)) == len(values), f"{name}={values} names one twice")
-    require(min(lengths) >= 1, f"lengths={lengths}: {min(lengths)} is below 1")
-    sizes = {
-        "width": width,
-        "depth": depth,
-        "batch_size": batch_size,
-        "repeats": repeats,
-        "from_length": from_length,
+    rest: dict[str, Any] = dict(config.items())
+    found = {
+        name: construct(kind, rest.pop(name), name)
+        for name, kind in _SECTIONS.items()
+        if isinstance(rest.get(name), Mapping | ConfigDict)
     }
-    for name, value in sizes.items():
-        require(value >= 1, f"{name}={value} is below 1")
-    dtypes = ("float32", "bfloat16")
-    require(dtype in dtypes, f"dtype={dtype!r} is not one of {', '.join(dtypes)}")
-    for mixer in mixers:
-        try:
-            language_model(model_section(mixer, width, depth, dtype), max(lengths), batch_size)
-        except ConfigError as error:
-            raise ConfigError(
-                f"config: {mixer} of width={width} and depth={depth}: {error}"
-            ) from None
-    return Settings(
-        tuple(mixers),
-        tuple(sorted(lengths)),
-        width,
-        depth,
-        dtype,
-        batch_size,
-        repeats,
-        from_length,
-        construct(_limits, limits, "limits"),
-        construct(_quality, quality, "quality"),
-    )
-
-
-def _limits(memory_gib: float, seconds: float) -> Limits:
-    require(memory_gib > 0, f"memory_gib={memory_gib} is not above 0")
-    require(seconds > 0, f"seconds={seconds} is not above 0")
-    return Limits(memory_gib, seconds)
-
-
-def _quality(
-    steps: int, batch_size: int, learning_rate: float, examples: int, longest: int, seconds: float
-) -> Quality:
-    settings = Quality(steps, batch_size, learning_rate, examples, longest, seconds)
-    for name, value in settings._asdict().items():
-        require(value > 0, f"{name}={value} is not above 0")
-    return settings
+    settings = construct(Settings, rest, "config", **found)
+    return replace(settings, lengths=tuple(sorted(settings.lengths)))

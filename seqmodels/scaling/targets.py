@@ -138,7 +138,7 @@ class Target(NamedTuple):
         except Exception as error:  # whatever the plugin raises
             line = str(error).splitlines()[0][:160]
             raise UserError(
-                f"--target: {self.name} has no topology {self.topology!r} ({line}); "
+                f"target=tpu:{self.name}:{self.topology} is no topology that there is ({line}); "
                 f"try {self.machine.default}"
             ) from None
 
@@ -162,18 +162,17 @@ def read_target(text: str) -> Target:
     parts = text.split(":")
     example = "such as tpu:v5e:4x4 or gpu:h100:8"
     if len(parts) != 3 or parts[0] not in ("tpu", "gpu"):
-        raise UserError(f"--target={text!r} is not FAMILY:NAME:TOPOLOGY, {example}")
+        raise UserError(f"target={text!r} is not FAMILY:NAME:TOPOLOGY, {example}")
     family, name, topology = parts
     known = [name for name, machine in MACHINES.items() if machine.family == family]
     if name not in known:
-        raise UserError(f"--target={text!r}: no {family} {name!r}; {nearest(name, known)}")
+        raise UserError(f"target={text!r}: no {family} {name!r}; {nearest(name, known)}")
     sides = topology.split("x")
     if not all(re.fullmatch("[1-9][0-9]{0,5}", side) for side in sides) or (
         family == "gpu" and len(sides) > 1
     ):
         raise UserError(
-            f"--target={text!r}: {topology!r} is no topology of {name}; "
-            f"try {MACHINES[name].default}"
+            f"target={text!r}: {topology!r} is no topology of {name}; try {MACHINES[name].default}"
         )
     return Target(name, topology)
 
@@ -188,7 +187,8 @@ def require_target(text: str) -> None:
     module, extra = ("libtpu", "tpu") if family == "tpu" else ("jax_cuda13_plugin", "cuda")
     if importlib.util.find_spec(module) is None:
         raise UserError(
-            f"--target: compiling for {target.name} needs {module}; pip install -e '.[{extra}]'"
+            f"target={text}: compiling for {target.name} needs {module}; "
+            f"pip install -e '.[{extra}]'"
         )
     ending = run_child(
         __name__, {"target": text}, memory_gib=8, seconds=300, environment=ENVIRONMENT

@@ -83,7 +83,7 @@ class LocalWorkers:
             if self._deaths > DEATHS:
                 raise UserError(
                     f"{self._deaths} workers have been killed, the last by signal {-code}; is "
-                    "there enough memory? Try fewer --workers"
+                    "there enough memory? Try fewer workers"
                 )
             self._workers[number] = self._start(number)
         return bool(self._workers)

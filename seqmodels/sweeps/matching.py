@@ -39,7 +39,7 @@ class Match(NamedTuple):
 
 
 def read_match(by: str | None, target: float | None) -> Match | None:
-    """The match that --match and --target ask for.
+    """The match that is asked for.
 
     Raises:
       UserError: one of them stands alone, or is none that there is.
@@ -47,9 +47,9 @@ def read_match(by: str | None, target: float | None) -> Match | None:
     if by is None and target is None:
         return None
     if by not in MEASURES:
-        raise UserError(f"--match={by} with --target={target:g}; {nearest(str(by), MEASURES)}")
+        raise UserError(f"match={by} with target={target:g}; {nearest(str(by), MEASURES)}")
     if target is None or target <= 0:
-        raise UserError(f"--match={by} takes --target=NUMBER above 0: the {by} of every model")
+        raise UserError(f"match={by} takes target=NUMBER above 0: the {by} of every model")
     return Match(by, target)  # type: ignore[arg-type]
 
 
@@ -132,7 +132,7 @@ def common_targets(models: Sequence[tuple[Experiment, ConfigDict]], match: Match
     above = [f"{target:.12g}" for target in met if target > match.target][:1]
     if not met:
         return f"no target near it is met by all of the {len(models)} models; match fewer of them"
-    return f"all models meet --target={' or --target='.join(below + above)}"
+    return f"all models meet target={' or target='.join(below + above)}"
 
 
 def _short(value: float) -> float:

@@ -61,6 +61,6 @@ def storage_place(orders: Orders) -> Path | str:
     if found is None:
         raise UserError(
             f"the storage's URL is not in this job's environment ({STORAGE}); let jobs have that "
-            "of who submits them (--export=ALL), or take the password out of --storage (~/.pgpass)"
+            "of who submits them (--export=ALL), or take the password out of the URL (~/.pgpass)"
         )
     return found

@@ -28,6 +28,7 @@ from seqmodels.sweeps.matching import (
 from seqmodels.sweeps.points import Between, Point, require_points, split
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.optimizer import make_optimizer
+from seqmodels.training.resolving import resolved
 
 WIDTH = "model.width"
 """What a match sets."""
@@ -75,8 +76,8 @@ def make_plan(
     file, _, argument = spec.partition(":")
     if (trials is None) != (search == "grid"):
         raise UserError(
-            f"--search={search} takes --trials=N, the settings to try of each group; "
-            "--search=grid, which tries all, takes none"
+            f"search={search} takes trials=N, the settings to try of each group; "
+            "search=grid, which tries all, takes none"
         )
     points = require_points(load_sweep(file), file)
     by_arguments: dict[str, list[Point]] = {}
@@ -86,7 +87,7 @@ def make_plan(
     for own in by_arguments.values():
         arguments = _shared(file, argument) | split(own[0])[0]
         if twice := _shared(file, argument).keys() & split(own[0])[0].keys():
-            raise ConfigError(f"--config={file}:{argument}: sweep() sets {min(twice)!r} itself")
+            raise ConfigError(f"config={file}:{argument}: sweep() sets {min(twice)!r} itself")
         width = (widths or {}).get(argument_text(arguments))
         builder = _Builder(file, arguments, dict(common), match, width)
         groups.append(builder.group(own))
@@ -105,7 +106,7 @@ def make_plan(
             if isinstance(name[1], Between):
                 raise ConfigError(
                     f"{file}: {name[0]} of {group.text or 'the sweep'} is a range; "
-                    "take --search=random or tpe, with --trials=N"
+                    "take search=random or tpe, with trials=N"
                 )
     # The first setting of every group, then the second: an early look compares all.
     rounds = itertools.zip_longest(*([g.runs(s) for s in g.settings] for g in groups))
@@ -177,7 +178,7 @@ class _Builder:
         shown = argument_text(values | seed)
         name = f"{self._spec} with {shown}" if shown else self._spec
         if self._match is not None and (WIDTH in values or WIDTH in self._common):
-            raise ConfigError(f"{name}: --match chooses {WIDTH}; don't set it")
+            raise ConfigError(f"{name}: match=SIZE chooses {WIDTH}; don't set it")
         ranges = {key: value for key, value in values.items() if isinstance(value, Between)}
         fixed: dict[str, Any] = {}
         sizes = []
@@ -201,15 +202,15 @@ class _Builder:
         return Setting(values, fixed, sizes[0])
 
     def _config(self, values: dict[str, Any]) -> ConfigDict:
-        config = load_config(self._spec, override_texts(values))
+        config, _ = load_config(self._spec, override_texts(values), resolved)
         for key, text in self._common.items():
-            override(config, key, text)
+            override(config, key, text, resolved)
         return config
 
     def _require_fractions(self, ranges: dict[str, Between]) -> None:
         """Refuses a range of what takes whole numbers alone: others are drawn from it."""
         if ranges:
-            now = flatten(load_config(self._spec))
+            now = flatten(resolved(load_config(self._spec).config))
             for key, (low, high) in ranges.items():
                 if type(now.get(key)) is int:
                     middle = math.sqrt(low * high)

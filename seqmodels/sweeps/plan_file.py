@@ -15,6 +15,7 @@ from seqmodels.sweeps.groups import HASHED, Run, argument_text, override_texts
 from seqmodels.sweeps.matching import TOLERANCE
 from seqmodels.sweeps.plan import WIDTH, Plan
 from seqmodels.sweeps.trials import Trial, point_of, run_of
+from seqmodels.training.resolving import resolved
 from seqmodels.training.run_files import read_run_file
 
 OWN = ("trials", "slurm", "sweep.sqlite3*", "workers.txt", "summary.json", "summary.csv", ".*")
@@ -28,7 +29,7 @@ def require_sweep_folder(folder: Path) -> None:
     own = {path for pattern in OWN for path in folder.glob(pattern)}
     if set(folder.glob("*")) - own:
         holds = "a run" if (folder / "config.json").exists() else "other files"
-        raise UserError(f"--workdir={folder} holds {holds} and no sweep; choose another folder")
+        raise UserError(f"workdir={folder} holds {holds} and no sweep; choose another folder")
 
 
 def first_widths(stored: SweepFile | None) -> dict[str, int]:
@@ -76,7 +77,7 @@ def store_plan(plan: Plan, folder: Path, widths: dict[str, int]) -> str:
         old = {"config": stored["config"], "common": stored["common"], "search": stored["search"]}
         if differing := differing_keys({**old, "match": kept}, to_dict(described)):
             raise UserError(
-                f"--workdir={folder} holds another sweep: {'; '.join(differing)}. Choose another "
+                f"workdir={folder} holds another sweep: {'; '.join(differing)}. Choose another "
                 "folder, or the same command"
             )
     _require_same_configs(plan.runs, folder, plan.config)
@@ -138,11 +139,12 @@ def _require_same_configs(runs: list[Run], folder: Path, spec: str) -> None:
             print(f"warning: {error}; nothing is held against it", file=sys.stderr, flush=True)
             continue
         if stored is not None:
-            config = load_config(
-                f"{file}:{argument_text(run.arguments)}", override_texts(run.overrides)
+            config, _ = load_config(
+                f"{file}:{argument_text(run.arguments)}", override_texts(run.overrides), resolved
             )
-            if differing := differing_keys(stored, to_dict(config)):
+            before, now = resolved(stored, stored), resolved(config, stored)
+            if differing := differing_keys(to_dict(before), to_dict(now)):
                 raise UserError(
-                    f"--workdir={folder} holds a sweep of another version of {file}: run "
+                    f"workdir={folder} holds a sweep of another version of {file}: run "
                     f"{run.name} has {'; '.join(differing)}. Choose another folder"
                 )

@@ -1,7 +1,7 @@
 """The points of a sweep, made of products, zips and chains.
 
 ``sweep()`` in a config file returns a list of points. A point is a dict of names and values. A
-dotted name, or ``seed``, is a key of the config, set as ``--config.NAME=VALUE`` sets it; any other
+dotted name, or ``seed``, is a key of the config, set as an override sets it; any other
 name is an argument of ``get_config``. **Arguments are what a sweep compares, keys are what it
 tunes, and over seeds it repeats.**
 """
@@ -23,7 +23,7 @@ Values = Mapping[str, Any]
 
 class Between(NamedTuple):
     """Numbers with fractions to be searched in [low, high], in their logarithm; takes
-    --search=random or tpe, and a key that leaves the model's size alone.
+    search=random or tpe, and a key that leaves the model's size alone.
     """
 
     low: float

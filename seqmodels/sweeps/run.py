@@ -74,7 +74,7 @@ def run_sweep(
     """
     match = read_match(options.match, options.target)
     stored, widths = None, {}
-    folder = local_path(workdir, "--workdir=").absolute()
+    folder = local_path(workdir, "workdir=").absolute()
     if not options.dry_run:
         require_utf8(workdir)
         require_sweep_folder(folder)
@@ -87,14 +87,14 @@ def run_sweep(
     if options.dry_run:
         print_plan(plan.groups, plan.runs, options.trials)
         total = sum(_expected(plan, index) for index in range(len(plan.groups)))
-        print(f"{total} runs; none was begun (--dry-run)")
+        print(f"{total} runs; none was begun")
         return
     if options.slurm is not None:
         require_slurm(options.slurm)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--workdir={workdir} can't be made ({error.strerror})") from None
+        raise UserError(f"workdir={workdir} can't be made ({error.strerror})") from None
     with Interruption() as interruption:
         place = options.storage or folder / "sweep.sqlite3"
         with folder_lock(folder):  # before there is a database beside it

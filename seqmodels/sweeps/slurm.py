@@ -86,10 +86,10 @@ def require_slurm(partition: str, cluster: str = "slurm") -> Any:
         submitit: Any = importlib.import_module("submitit")
     except ImportError:
         raise UserError(
-            f"--slurm={partition} needs submitit; pip install 'seqmodels[slurm]'"
+            f"slurm={partition} needs submitit; pip install 'seqmodels[slurm]'"
         ) from None
     if cluster == "slurm" and submitit.SlurmExecutor.affinity() < 1:
-        raise UserError(f"--slurm={partition}: there is no SLURM here (no srun on the PATH)")
+        raise UserError(f"slurm={partition}: there is no SLURM here (no srun on the PATH)")
     return submitit
 
 

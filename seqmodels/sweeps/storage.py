@@ -103,11 +103,11 @@ class PatientStorage:
                 return self.ask(create)
         except ImportError as error:
             raise UserError(
-                f"--storage={self._shown} needs a driver that is not installed ({error}); for "
+                f"storage={self._shown} needs a driver that is not installed ({error}); for "
                 "PostgreSQL: pip install 'seqmodels[postgresql]'"
             ) from None
         except (RuntimeError, TypeError) as error:  # another Optuna's tables; what no driver knows
-            raise UserError(f"--storage={self._shown} can't be used: {self._line(error)}") from None
+            raise UserError(f"storage={self._shown} can't be used: {self._line(error)}") from None
 
     def ask[T](self, question: Callable[[], T]) -> T:
         """The answer to a question, asked again for as long as patience lasts."""
@@ -117,18 +117,18 @@ class PatientStorage:
                 return question()
             except (ArgumentError, NoSuchModuleError) as error:
                 why = f"can't be used: {self._line(error)}"
-                raise UserError(f"--storage={self._shown} {why}") from None
+                raise UserError(f"storage={self._shown} {why}") from None
             except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
                 now = self._unanswered = time.monotonic()
                 said = self._line(error)
                 if _is_damaged(error):
                     raise UserError(
-                        f"--storage={self._shown} is damaged ({said}); delete the file to go "
+                        f"storage={self._shown} is damaged ({said}); delete the file to go "
                         "on: the folders know what has finished"
                     ) from None
                 if now - begun + wait > self._patience:
                     self.lost = StorageLostError(
-                        f"--storage={self._shown} has not answered for {self._patience:.0f} s "
+                        f"storage={self._shown} has not answered for {self._patience:.0f} s "
                         f"({said}); no run is lost: start the same command when it is back"
                     )
                     raise self.lost from None
@@ -203,6 +203,6 @@ def _read_url(place: Path | str) -> sqlalchemy.engine.URL:
     except (SQLAlchemyError, ValueError):
         # Not what was found wrong, which may be a part of a password.
         raise UserError(
-            f"--storage={shown_place(place)} is no URL of a database, such as "
+            f"storage={shown_place(place)} is no URL of a database, such as "
             "postgresql://USER:PASSWORD@HOST/NAME, with %XX for what is special in a password"
         ) from None

@@ -238,7 +238,7 @@ def folder_lock(sweep: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
             raise UserError(
-                f"--workdir={sweep} can't be written, or has no locks ({error.strerror}); choose "
+                f"workdir={sweep} can't be written, or has no locks ({error.strerror}); choose "
                 "another folder"
             ) from None
         yield

@@ -4,124 +4,58 @@ A new task is a class that follows :class:`seqmodels.tasks.base.Task`, and a lin
 """
 
 from seqmodels.tasks.base import TASKS
-from seqmodels.tasks.files.images import Images
-from seqmodels.tasks.files.same_file import SameFile
-from seqmodels.tasks.files.source_package import SourcePackage
-from seqmodels.tasks.files.text import Text
-from seqmodels.tasks.files.tokens import Tokens
-from seqmodels.tasks.generated.arithmetic import ModularArithmetic, ModularArithmeticBrackets
-from seqmodels.tasks.generated.copy import Copy
-from seqmodels.tasks.generated.dates import Dates
-from seqmodels.tasks.generated.in_context import FuzzyRecall, InContextRecall, Memorisation
-from seqmodels.tasks.generated.languages import (
-    CycleNavigation,
-    EvenPairs,
-    Parity,
-    WordProblem,
+from seqmodels.tasks.files import images, same_file, source_package, text, tokens
+from seqmodels.tasks.generated import (
+    arithmetic,
+    copy,
+    dates,
+    in_context,
+    languages,
+    listops,
+    memory,
+    pathfinder,
+    recall,
+    sets,
+    transduction,
 )
-from seqmodels.tasks.generated.listops import ListOps
-from seqmodels.tasks.generated.memory import (
-    Adding,
-    DelayedCopy,
-    InductionHeads,
-    Needle,
-    SelectiveCopy,
-)
-from seqmodels.tasks.generated.pathfinder import Pathfinder
-from seqmodels.tasks.generated.recall import Recall
-from seqmodels.tasks.generated.sets import Set
-from seqmodels.tasks.generated.transduction import (
-    Compression,
-    CopyString,
-    Duplicate,
-    OddsFirst,
-    Reverse,
-    Sort,
-    StackManipulation,
-)
-from seqmodels.tasks.prepared.digits import Digits
-from seqmodels.tasks.prepared.digits_from_class import DigitsFromClass
-from seqmodels.tasks.prepared.frozen import Frozen
-from seqmodels.tasks.prepared.named_pairs import NamedPairs
-from seqmodels.tasks.prepared.named_sets import NamedSet
+from seqmodels.tasks.prepared import digits, digits_from_class, frozen, named_pairs, named_sets
 
 TASKS |= {
-    "adding": Adding,
-    "compression": Compression,
-    "copy": Copy,
-    "copy_string": CopyString,
-    "cycle_navigation": CycleNavigation,
-    "dates": Dates,
-    "delayed_copy": DelayedCopy,
-    "digits": Digits,
-    "digits_from_class": DigitsFromClass,
-    "duplicate": Duplicate,
-    "even_pairs": EvenPairs,
-    "frozen": Frozen,
-    "fuzzy_recall": FuzzyRecall,
-    "images": Images,
-    "in_context_recall": InContextRecall,
-    "induction": InductionHeads,
-    "listops": ListOps,
-    "memorisation": Memorisation,
-    "modular_arithmetic": ModularArithmetic,
-    "modular_arithmetic_brackets": ModularArithmeticBrackets,
-    "needle": Needle,
-    "odds_first": OddsFirst,
-    "parity": Parity,
-    "pathfinder": Pathfinder,
-    "recall": Recall,
-    "reverse": Reverse,
-    "same_file": SameFile,
-    "selective_copy": SelectiveCopy,
-    "set": Set,
-    "sort": Sort,
-    "source_package": SourcePackage,
-    "stack_manipulation": StackManipulation,
-    "text": Text,
-    "tokens": Tokens,
-    "tfds": NamedSet,
-    "tfds_pairs": NamedPairs,
-    "word_problem": WordProblem,
+    "adding": memory.Adding,
+    "compression": transduction.Compression,
+    "copy": copy.Copy,
+    "copy_string": transduction.CopyString,
+    "cycle_navigation": languages.CycleNavigation,
+    "dates": dates.Dates,
+    "delayed_copy": memory.DelayedCopy,
+    "digits": digits.Digits,
+    "digits_from_class": digits_from_class.DigitsFromClass,
+    "duplicate": transduction.Duplicate,
+    "even_pairs": languages.EvenPairs,
+    "frozen": frozen.Frozen,
+    "fuzzy_recall": in_context.FuzzyRecall,
+    "images": images.Images,
+    "in_context_recall": in_context.InContextRecall,
+    "induction": memory.InductionHeads,
+    "listops": listops.ListOps,
+    "memorisation": in_context.Memorisation,
+    "modular_arithmetic": arithmetic.ModularArithmetic,
+    "modular_arithmetic_brackets": arithmetic.ModularArithmeticBrackets,
+    "needle": memory.Needle,
+    "odds_first": transduction.OddsFirst,
+    "parity": languages.Parity,
+    "pathfinder": pathfinder.Pathfinder,
+    "recall": recall.Recall,
+    "reverse": transduction.Reverse,
+    "same_file": same_file.SameFile,
+    "selective_copy": memory.SelectiveCopy,
+    "set": sets.Set,
+    "sort": transduction.Sort,
+    "source_package": source_package.SourcePackage,
+    "stack_manipulation": transduction.StackManipulation,
+    "text": text.Text,
+    "tokens": tokens.Tokens,
+    "tfds": named_sets.NamedSet,
+    "tfds_pairs": named_pairs.NamedPairs,
+    "word_problem": languages.WordProblem,
 }
-
-__all__ = [
-    "TASKS",
-    "Adding",
-    "Compression",
-    "Copy",
-    "CopyString",
-    "CycleNavigation",
-    "Dates",
-    "DelayedCopy",
-    "Digits",
-    "DigitsFromClass",
-    "Duplicate",
-    "EvenPairs",
-    "Frozen",
-    "FuzzyRecall",
-    "Images",
-    "InContextRecall",
-    "InductionHeads",
-    "ListOps",
-    "Memorisation",
-    "ModularArithmetic",
-    "ModularArithmeticBrackets",
-    "NamedPairs",
-    "NamedSet",
-    "Needle",
-    "OddsFirst",
-    "Parity",
-    "Pathfinder",
-    "Recall",
-    "Reverse",
-    "SameFile",
-    "SelectiveCopy",
-    "Set",
-    "Sort",
-    "SourcePackage",
-    "StackManipulation",
-    "Text",
-    "Tokens",
-    "WordProblem",
-]

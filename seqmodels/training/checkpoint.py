@@ -80,7 +80,7 @@ class Checkpoints:
                 self._delete_left_over()
             except OSError as error:
                 raise CheckpointError(
-                    f"{self.folder} can't be written ({error.strerror}); choose another --workdir"
+                    f"{self.folder} can't be written ({error.strerror}); choose another folder"
                 ) from None
             self._plain_folder()
             self._writer = Writer()
@@ -216,7 +216,7 @@ class Checkpoints:
         if not steps and self._damaged:
             raise CheckpointError(
                 f"none of the checkpoints in {self.folder} can be read; they are left as they are: "
-                "put back a copy of one, or train anew in another --workdir"
+                "put back a copy of one, or train anew in another folder"
             )
         if not steps:
             raise CheckpointError(f"{self.folder} holds no checkpoint; train first")

@@ -1,6 +1,7 @@
 """From a config to the task, the model and the optimizer that it describes."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import jax
@@ -26,7 +27,8 @@ MOST = 2**24
 """What the settings of a task and of a model count is below it, but for evaluation's examples."""
 
 
-class TrainSettings(NamedTuple):
+@dataclass(frozen=True)
+class TrainSettings:
     """How a run goes; the keys of a config's ``train`` section."""
 
     steps: int
@@ -35,11 +37,11 @@ class TrainSettings(NamedTuple):
     """Sequences an update, over all devices and micro-batches."""
     length: int
     """Positions a sequence; of several lengths the greatest, and the one that is evaluated."""
-    accumulate: int
+    accumulate: int = 1
     """Micro-batches that an update's gradients are summed over."""
-    log_every: int
+    log_every: int = 100
     """Steps between two lines of metrics."""
-    evaluate_every: int
+    evaluate_every: int = 250
     """Steps between two validations, each followed by a checkpoint."""
     truncate: int | None = None
     """Positions after which the gradient through time is cut; None never cuts it."""
@@ -50,6 +52,50 @@ class TrainSettings(NamedTuple):
     """The smallest length that is drawn; None where none is."""
     curriculum_steps: int | None = None
     """Steps until ``lengths="curriculum"`` draws up to ``length``; None for others."""
+
+    def __post_init__(self):
+        for name in (field.name for field in fields(self)):
+            value = getattr(self, name)
+            require(not isinstance(value, int) or value >= 1, f"{name}={value} is below 1")
+        steps, batch_size, accumulate = self.steps, self.batch_size, self.accumulate
+        require(steps < 2**31, f"steps={steps} is not below 2**31: steps are counted in 32 bits")
+        require(
+            batch_size % accumulate == 0,
+            f"batch_size={batch_size} can't be shared equally among {accumulate} micro-batches; "
+            f"choose a multiple of {accumulate}",
+        )
+        drawn, until = f"lengths={self.lengths!r}", self.curriculum_steps
+        require_with(self.shortest, self.lengths is not None, "shortest", drawn)
+        require_with(until, self.lengths == "curriculum", "curriculum_steps", drawn)
+        require(
+            until is None or until <= steps,
+            f"curriculum_steps={until} is above steps={steps}: the greatest length would never be "
+            f"reached; set train.curriculum_steps={steps} or lower",
+        )
+        require(
+            self.truncate is None or self.lengths is None,
+            f"{drawn} can't be cut into segments of truncate={self.truncate}; set one of them to "
+            "None",
+        )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The keys of a config."""
+
+    task: Section
+    """``{"kind": a key of TASKS, **settings}``."""
+    model: Section
+    """As in :func:`~seqmodels.model.build_model`."""
+    optimizer: Section
+    """As in :func:`~seqmodels.training.optimizer.make_optimizer`."""
+    train: Section
+    """As in :class:`TrainSettings`."""
+    seed: int = 0
+    """Of the initial parameters, of dropout and of what is drawn."""
+
+    def __post_init__(self):
+        require_seed(self.seed)
 
 
 class Experiment(NamedTuple):
@@ -75,7 +121,7 @@ def build_experiment(config: Section) -> Experiment:
       ConfigError: one line that names the key, its value and what is allowed.
     """
     try:
-        return construct(_build, config, "config")
+        return _build(construct(Settings, config, "config"))
     except MemoryError as error:
         raise ConfigError(
             f"config: it takes more than the {machine_bytes() / GIB:,.0f} GiB that this machine "
@@ -83,15 +129,9 @@ def build_experiment(config: Section) -> Experiment:
         ) from None
 
 
-def _build(
-    seed: int,
-    task: Section,
-    model: Section,
-    optimizer: Section,
-    train: Section,
-) -> Experiment:
-    require_seed(seed)
-    settings = construct(_train_settings, train, "train")
+def _build(config: Settings) -> Experiment:
+    seed, task, model = config.seed, config.task, config.model
+    settings = construct(TrainSettings, config.train, "train")
     for section, path in ((task, "task"), (model, "model")):
         _require_countable(section, path)
     the_task = construct_kind(TASKS, task, "task", seed=seed)
@@ -128,7 +168,7 @@ def _build(
         the_model,
         construct(
             make_optimizer,
-            optimizer,
+            config.optimizer,
             "optimizer",
             steps=settings.steps,
             parameters=the_model.parameters,
@@ -181,50 +221,3 @@ def _require_truncatable(truncate: int, length: int, task: Task, model: Model) -
     else:
         return
     raise ConfigError(f"train.truncate={truncate} {why}; set it to None to train whole")
-
-
-def _train_settings(
-    steps: int,
-    batch_size: int,
-    length: int,
-    accumulate: int,
-    log_every: int,
-    evaluate_every: int,
-    truncate: int | None = None,
-    lengths: Kind | None = None,
-    shortest: int | None = None,
-    curriculum_steps: int | None = None,
-) -> TrainSettings:
-    settings = TrainSettings(
-        steps,
-        batch_size,
-        length,
-        accumulate,
-        log_every,
-        evaluate_every,
-        truncate,
-        lengths,
-        shortest,
-        curriculum_steps,
-    )
-    for name, value in settings._asdict().items():
-        require(not isinstance(value, int) or value >= 1, f"{name}={value} is below 1")
-    require(steps < 2**31, f"steps={steps} is not below 2**31: steps are counted in 32 bits")
-    require(
-        batch_size % accumulate == 0,
-        f"batch_size={batch_size} can't be shared equally among {accumulate} micro-batches; "
-        f"choose a multiple of {accumulate}",
-    )
-    drawn = f"lengths={lengths!r}"
-    require_with(shortest, lengths is not None, "shortest", drawn)
-    require_with(curriculum_steps, lengths == "curriculum", "curriculum_steps", drawn)
-    require(
-        curriculum_steps is None or curriculum_steps <= steps,
-        f"curriculum_steps={curriculum_steps} is above steps={steps}: "
-        f"the greatest length would never be reached; set train.curriculum_steps={steps} or lower",
-    )
-    require(
-        truncate is None or lengths is None,
-        f"{drawn} can't be cut into segments of truncate={truncate}; set one of them to None",
-    )
-    return settings

@@ -1,95 +1,36 @@
-"""What a run notes of its task and data when it begins, and each later start holds against it.
+"""What a run notes of itself when it begins, and each later start holds its data against.
 
-``facts.json`` is written once. It has how the task is scored; where its files lay, and the size and
-digest of each; digests of its first training and validation batch; and the versions that drew them.
+``facts.json`` is written once. It has where the config came from; how the task is scored, and what
+guessing scores; where its files lay, and the size and digest of each; digests of its first training
+and validation batch; and the versions that drew them.
 """
 
 import hashlib
-import inspect
 from collections.abc import Mapping
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
-from seqmodels.config import Before, Section, rename_kinds
-from seqmodels.errors import ConfigError
-from seqmodels.tasks import TASKS
-from seqmodels.tasks.base import Batch
-from seqmodels.tasks.files.finding import is_there
+from seqmodels.config import Origin
+from seqmodels.errors import ConfigError, UserError
+from seqmodels.tasks.base import SPLITS, Batch
+from seqmodels.tasks.chance import levels
 from seqmodels.tasks.reading import FileRecord, ReadingTask, record_file
+from seqmodels.training.environment import versions
 from seqmodels.training.experiment import Experiment
+from seqmodels.training.processes import say
 from seqmodels.training.run_files import Facts
+from seqmodels.training.workdir import Workdir
 
 FACTS = "facts.json"
 
 
-def as_begun(config: Section, stored: Section | None) -> ConfigDict:
-    """A config in which each key of the task stands that came later, as the run began.
-
-    Where a folder's config lacks the key, an earlier version began its run, and the key has the
-    value that leaves that run as it was (:class:`~seqmodels.config.Before`), whatever a config file
-    of today says; else a key that isn't there has its default.
-
-    Args:
-      config: the config; it stays as it is.
-      stored: that of the folder, if it has one.
-    """
-    whole = _copy(config)
-    rename_kinds(whole)
-    task: Any = whole.get("task")
-    if not isinstance(task, ConfigDict) or str(task.get("kind")) not in TASKS:
-        return whole.lock()  # refused when the task is built
-    constructor = TASKS[str(task.kind)].__init__
-    for name, hint in get_type_hints(constructor, include_extras=True).items():
-        before = [extra for extra in get_args(hint) if isinstance(extra, Before)]
-        if get_origin(hint) is not Annotated or not before:
-            continue
-        with whole.unlocked():
-            if stored is not None and name not in _task(stored):
-                task[name] = before[0].value
-            elif name not in task:
-                task[name] = inspect.signature(constructor).parameters[name].default
-    return whole.lock()
-
-
-def located(
-    config: ConfigDict, stored: Section | None, facts: Mapping[str, Any] | None
-) -> ConfigDict:
-    """A config whose task reads its files where the run read them, from whatever folder.
-
-    What isn't there any more is looked for as the config says it, from here.
-
-    Args:
-      config: the config; it stays as it is.
-      stored: that of the run's folder; a setting that it has otherwise is left as it is.
-      facts: what the run noted.
-    """
-    places = (facts or {}).get("places", {})
-    before, now = _task(stored or {}), _task(config)
-    found: Any = _copy(config)
-    for name, place in places.items():
-        if now and before.get(name) == now.get(name) and is_there(place):
-            with found.unlocked(), found.ignore_type():
-                found.task[name] = place
-    return found.lock()
-
-
-def _copy(config: Any) -> ConfigDict:
-    return ConfigDict(config).copy_and_resolve_references()
-
-
-def _task(stored: Section) -> dict[str, Any]:
-    task: Any = stored.get("task")
-    return dict(task.items()) if isinstance(task, Mapping | ConfigDict) else {}
-
-
-def gather_facts(experiment: Experiment, versions: Mapping[str, Any]) -> Facts:
+def gather_facts(experiment: Experiment, by: Mapping[str, Any]) -> Facts:
     """What is to be noted of a run that begins; draws two batches and reads the task's files.
 
     Args:
       experiment: what is about to be trained or scored.
-      versions: as :func:`seqmodels.training.environment.versions` gives them.
+      by: as :func:`seqmodels.training.environment.versions` gives them.
 
     Raises:
       ConfigError: a file can't be read.
@@ -99,14 +40,14 @@ def gather_facts(experiment: Experiment, versions: Mapping[str, Any]) -> Facts:
         "train": experiment.lengths.batch(0).batch,
         "validation": task.batch("validation", 0, train.batch_size, train.length),
     }
-    packages = versions["packages"]
+    packages = by["packages"]
     facts = Facts(
         score=task.spec.score,
         higher_is_better=task.spec.higher_is_better,
         batches={split: digest(batch) for split, batch in batches.items()},
         drawn_by={
             "seqmodels": packages["seqmodels"],
-            "commit": versions["commit"],
+            "commit": by["commit"],
             "numpy": packages["numpy"],
         },
     )
@@ -114,6 +55,32 @@ def gather_facts(experiment: Experiment, versions: Mapping[str, Any]) -> Facts:
         facts["places"] = task.places
         facts["files"] = _records(task)
     return facts
+
+
+def keep_facts(experiment: Experiment, run: Workdir, origin: Origin | None) -> None:
+    """Notes what a run is of when it begins, and refuses others when it goes on."""
+    if isinstance(experiment.task, ReadingTask):
+        held = experiment.task.holds()
+        say("data: " + "; ".join(f"{split} {held[split]}" for split in SPLITS))
+    then = run.facts()
+    now: Any = gather_facts(experiment, versions())
+    if then is None:
+        if run.is_continued and run.checkpoints.is_dir():  # else nothing was trained on
+            say(
+                f"{run.path} says nothing of the data that it began with, as an earlier version "
+                "made it; what this version reads and draws is noted from here on"
+            )
+        now |= levels(experiment.task, "test", experiment.train.length)
+        if origin is not None:
+            now["origin"] = origin._asdict()
+        run.write(FACTS, now)
+        return
+    differing = other_files(then, now) or other_batches(then, now)
+    if differing:
+        raise UserError(
+            f"workdir={run.path} began with other data than there are now: {differing}; bring "
+            "back what it began with, or choose another folder"
+        )
 
 
 def _records(task: ReadingTask) -> dict[str, tuple[int, str]]:

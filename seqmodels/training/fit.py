@@ -5,22 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 
-from seqmodels.errors import UserError
+from seqmodels.config import Origin, Section
 from seqmodels.model import count_parameters
 from seqmodels.output import decoration
-from seqmodels.tasks.base import SPLITS
 from seqmodels.tasks.chance import levels
 from seqmodels.tasks.lengths import StepBatch
-from seqmodels.tasks.reading import ReadingTask
 from seqmodels.training.batches import Batches
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.curve import draw_learning_curve
 from seqmodels.training.endings import end_unless_finite, ending, whereabouts
-from seqmodels.training.environment import command, versions
+from seqmodels.training.environment import command
 from seqmodels.training.experiment import Experiment, build_experiment
-from seqmodels.training.facts import FACTS, gather_facts, other_batches, other_files
+from seqmodels.training.facts import keep_facts
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.metrics import Mean, MetricWriter
 from seqmodels.training.moments import Moment, Observer
@@ -41,11 +38,13 @@ from seqmodels.training.workdir import Workdir
 
 
 def fit(
-    config: ConfigDict,
+    config: Section,
     workdir: str | Path,
+    *,
     profile_steps: int = 0,
     devices: int | None = None,
     observers: Sequence[Observer] = (),
+    origin: Origin | None = None,
 ) -> dict[str, Any]:
     """Trains a config's model in a folder, or continues where the folder's run stopped.
 
@@ -58,11 +57,12 @@ def fit(
     by another number of processes: the batches stay the same.
 
     Args:
-      config: what to train.
+      config: what to train, as a config file describes it.
       workdir: the run's folder.
       profile_steps: how many steps to trace, into ``profile`` in that folder.
       devices: how many devices share a batch; chosen by :func:`run_mesh` if None.
       observers: are told of each moment of the run (:mod:`seqmodels.training.moments`).
+      origin: where the config came from, to be noted.
 
     Returns:
       The content of ``results.json``: the checkpoint that validates best, scored on
@@ -78,37 +78,15 @@ def fit(
         experiment = build_experiment(run.located(config))
         mesh = run_mesh(experiment, devices)
         with run.held():
-            run.open_for(config)
+            run.open_for(config, {"devices": mesh.size})
             results = run.scored(experiment.task.spec.score)
             if results is not None:
                 finished = f"{run.path} is finished (results.json)"
-                say(f"{finished}; choose another --workdir to train again")
+                say(f"{finished}; choose another folder to train again")
                 return results
-            _keep_facts(experiment, run)
+            keep_facts(experiment, run, origin)
             with Interruption() as interruption:
                 return _Run(experiment, run, mesh, interruption, profile_steps, observers).run()
-
-
-def _keep_facts(experiment: Experiment, run: Workdir) -> None:
-    """Notes what the run's data are when it begins, and refuses others when it goes on."""
-    if isinstance(experiment.task, ReadingTask):
-        held = experiment.task.holds()
-        say("data: " + "; ".join(f"{split} {held[split]}" for split in SPLITS))
-    then, now = run.facts(), gather_facts(experiment, versions())
-    if then is None:
-        if run.is_continued and run.checkpoints.is_dir():  # else nothing was trained on
-            say(
-                f"{run.path} says nothing of the data that it began with, as an earlier version "
-                "made it; what this version reads and draws is noted from here on"
-            )
-        run.write(FACTS, dict(now))
-        return
-    differing = other_files(then, now) or other_batches(then, now)
-    if differing:
-        raise UserError(
-            f"--workdir={run.path} began with other data than there are now: {differing}; bring "
-            "back what it began with, or choose another folder"
-        )
 
 
 class _Run:

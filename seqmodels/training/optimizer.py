@@ -22,12 +22,12 @@ class Optimizer(NamedTuple):
 
 def make_optimizer(
     learning_rate: float,
-    warmup_steps: int,
-    final_learning_rate: float,
-    weight_decay: float,
-    beta1: float,
-    beta2: float,
-    clip_norm: float | None,
+    warmup_steps: int = 0,
+    final_learning_rate: float = 0.0,
+    weight_decay: float = 0.05,
+    beta1: float = 0.9,
+    beta2: float = 0.98,
+    clip_norm: float | None = 1.0,
     *,
     steps: int,
     parameters: PyTree[About],

@@ -42,23 +42,23 @@ def join_processes(processes: str | None, process: int | None, coordinator: str 
     Raises:
       UserError: flags that don't fit together, or no cluster to be found.
     """
-    given = {"--process": process, "--coordinator": coordinator}
+    given = {"process": process, "coordinator": coordinator}
     missing = [name for name, value in given.items() if value is None]
     if processes is None or processes == "auto":
         for name in set(given) - set(missing):
-            raise UserError(f"{name}={given[name]} is never read with --processes={processes}")
+            raise UserError(f"{name}={given[name]} is never read with processes={processes}")
         if processes is None:
             return
     else:
         if missing:
-            raise UserError(f"{missing[0]} is missing; --processes={processes} needs it")
+            raise UserError(f"{missing[0]}=... is missing; processes={processes} needs it")
         assert process is not None
         if not re.fullmatch("[1-9][0-9]{0,5}", processes):
-            raise UserError(f"--processes={processes} is neither a number from 1 nor auto")
+            raise UserError(f"processes={processes} is neither a number from 1 nor auto")
         if not 0 <= process < int(processes):
-            raise UserError(f"--process={process} is not from 0 to {int(processes) - 1}")
+            raise UserError(f"process={process} is not from 0 to {int(processes) - 1}")
         if not re.fullmatch(r".+:\d+", coordinator or ""):
-            raise UserError(f"--coordinator={coordinator} is not HOST:PORT")
+            raise UserError(f"coordinator={coordinator} is not HOST:PORT")
     if process is not None and coordinator is not None:
         call_roll(int(processes), process, coordinator, float(JOIN_SECONDS))
     _leave_out_what_jax_says_of_the_others()
@@ -75,7 +75,7 @@ def join_processes(processes: str | None, process: int | None, coordinator: str 
             jax.distributed.initialize(coordinator, int(processes), process, **times)
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"--processes={processes}: the processes can't join ({reason})") from None
+        raise UserError(f"processes={processes}: the processes can't join ({reason})") from None
 
 
 def _leave_out_what_jax_says_of_the_others() -> None:

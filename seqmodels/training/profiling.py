@@ -43,9 +43,9 @@ class StepTrace:
         self.recording = False
         if steps and self.first >= end:
             warn(
-                f"--profile={steps} traces nothing: the first {WARM_UP} steps of a process are "
+                f"profile={steps} traces nothing: the first {WARM_UP} steps of a process are "
                 f"left out, and this one has {end - first} to do; train for more steps, or anew "
-                "in another --workdir"
+                "in another folder"
             )
 
     def before(self, step: int) -> None:

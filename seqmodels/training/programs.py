@@ -78,7 +78,7 @@ def _describe(mesh: Mesh) -> str:
         return f"1 {platform} device"
     processes = jax.process_count()
     of = f" of {processes} processes" if processes > 1 else ""
-    return f"{mesh.size} {platform} devices{of} that share the batch (--devices)"
+    return f"{mesh.size} {platform} devices{of} that share the batch"
 
 
 def _step_memory(compiled: Any) -> int:

@@ -33,7 +33,7 @@ def call_roll(count: int, process: int, coordinator: str, seconds: float) -> Non
     """
     host, _, port = coordinator.rpartition(":")
     if not 0 < int(port) < 2**16:
-        raise UserError(f"--coordinator={coordinator}: {port} is no port; those are 1 to 65535")
+        raise UserError(f"coordinator={coordinator}: {port} is no port; those are 1 to 65535")
     deadline = time.monotonic() + seconds
     if process == 0:
         _call(count, int(port), deadline, seconds)
@@ -42,8 +42,8 @@ def call_roll(count: int, process: int, coordinator: str, seconds: float) -> Non
         if reply != GO:
             raise UserError(
                 reply
-                or f"--coordinator={coordinator}: process 0 does not answer there (for "
-                f"{seconds:.0f} s); start it with --process=0 and the same --coordinator"
+                or f"coordinator={coordinator}: process 0 does not answer there (for "
+                f"{seconds:.0f} s); start it with process=0 and the same coordinator"
             )
 
 
@@ -55,8 +55,8 @@ def _call(count: int, port: int, deadline: float, seconds: float) -> None:
         server = socket.create_server(("", port), family=family, dualstack_ipv6=both)
     except OSError as error:
         raise UserError(
-            f"--coordinator: port {port} can't be had on this machine ({error.strerror}); choose "
-            "another"
+            f"coordinator=HOST:{port}: that port can't be had on this machine ({error.strerror}); "
+            "choose another"
         ) from None
     with server, contextlib.ExitStack() as connections:
         while len(present) < count - 1:
@@ -67,7 +67,7 @@ def _call(count: int, port: int, deadline: float, seconds: float) -> None:
                 break
             number = _read_number(connection, count)
             if number in present:
-                _tell(connection, f"--process={number} is there twice; each has its own")
+                _tell(connection, f"process={number} is there twice; each has its own")
             elif number is not None:
                 present[number] = connection
         missing = [number for number in range(1, count) if number not in present]
@@ -75,7 +75,7 @@ def _call(count: int, port: int, deadline: float, seconds: float) -> None:
         who = f"process {listed} has" if len(missing) == 1 else f"processes {listed} have"
         refusal = (
             f"{who} not joined within {seconds:.0f} s; start all {count} with the same "
-            "--coordinator, each with its --process"
+            "coordinator, each with its own process=NUMBER"
         )
         for connection in present.values():
             _tell(connection, refusal if missing else GO)
@@ -105,7 +105,7 @@ def _read_number(connection: socket.socket, count: int) -> int | None:
         said = re.fullmatch(rb"process (\d{1,9}) of (\d{1,9})\n", lines.readline(64))
         if said and int(said[2]) == count and 0 < int(said[1]) < count:
             return int(said[1])
-        _tell(connection, f"process 0 has --processes={count}; give each the same number")
+        _tell(connection, f"process 0 has processes={count}; give each the same number")
     return None
 
 

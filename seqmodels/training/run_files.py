@@ -21,6 +21,10 @@ Scores = dict[str, float]
 """Metrics by name; one that nothing was counted for is NaN."""
 
 
+DECIDED = "decided"
+"""Of ``config.json`` what the run decided by itself (devices); no part of the config."""
+
+
 class _Kind(TypedDict):
     kind: str
 
@@ -81,12 +85,23 @@ class Environment(Start, total=False):
     """What checkouts had beyond their commits, by its SHA-256, as ``git diff`` says it."""
 
 
+class OriginFile(TypedDict):
+    """Where a run's config came from (:class:`seqmodels.config.Origin`)."""
+
+    file: str
+    arguments: dict[str, str]
+    overrides: dict[str, str]
+
+
 class Facts(TypedDict):
     """``facts.json``: what a run noted of its task and data when it began."""
 
     score: str
     """The metric by which the task is judged, on validation."""
     higher_is_better: bool
+    chance: NotRequired[float]
+    shown_chance: NotRequired[float]
+    origin: NotRequired[OriginFile]
     places: NotRequired[dict[str, str]]
     """By setting of the task, the absolute path that it stood for."""
     files: NotRequired[dict[str, tuple[Count, str]]]

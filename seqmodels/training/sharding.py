@@ -42,10 +42,10 @@ def run_mesh(experiment: Experiment, devices: int | None = None) -> Mesh:
     if devices is None:
         devices = _chosen(experiment, available)
     elif not 1 <= devices <= available:
-        raise UserError(f"--devices={devices} is not from 1 to the {available} there are")
+        raise UserError(f"devices={devices} is not from 1 to the {available} there are")
     elif devices % processes:
         raise UserError(
-            f"--devices={devices} can't be shared equally among {processes} processes; "
+            f"devices={devices} can't be shared equally among {processes} processes; "
             f"choose a multiple of {processes}"
         )
     settings = experiment.train
@@ -54,7 +54,7 @@ def run_mesh(experiment: Experiment, devices: int | None = None) -> Mesh:
         raise UserError(
             f"train.batch_size={settings.batch_size} can't be shared equally among "
             f"{settings.accumulate} micro-batches on {devices} devices; choose a multiple of "
-            f"{parts}, or other --devices"
+            f"{parts}, or another number of devices"
         )
     mesh = make_mesh(devices)
     _require_memory(experiment, mesh)

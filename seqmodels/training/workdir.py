@@ -7,20 +7,21 @@ finished. Nothing else than this folder is needed to evaluate, resume or report.
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from seqmodels.config import differing_keys, to_dict
-from seqmodels.errors import UserError
+from seqmodels.config import Section, differing_keys, to_dict
+from seqmodels.errors import ConfigError, UserError
 from seqmodels.json_files import UnreadableError, read_json, write_json
 from seqmodels.locks import UNKNOWN, HeldError, held
 from seqmodels.paths import local_path
 from seqmodels.training.environment import starts, with_start
 from seqmodels.training.processes import is_first, largest, say
-from seqmodels.training.run_files import SCHEMAS, read_run_file
+from seqmodels.training.resolving import located, resolved
+from seqmodels.training.run_files import DECIDED, SCHEMAS, read_run_file
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -41,7 +42,7 @@ class Workdir:
 
     def __init__(self, path: str | Path):
         require_utf8(path)
-        self.path = local_path(path, "--workdir=")
+        self.path = local_path(path, "workdir=")
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
         self.is_older = False
@@ -53,28 +54,34 @@ class Workdir:
         """As :func:`held_folder`."""
         return held_folder(self.path)
 
-    def open_for(self, config: ConfigDict) -> None:
-        """Makes the folder for a config's run, or checks that it holds that very run."""
+    def open_for(self, config: Section, decided: Mapping[str, Any] | None = None) -> None:
+        """Makes the folder for a config's run, or checks that it holds that very run.
+
+        Args:
+          config: what is to run; a new folder has it with every key.
+          decided: what the run decides by itself as it begins; a folder with another stays as it
+            is.
+        """
         stored = self.read("config.json")
         self.is_continued = stored is not None
-        plain = to_dict(self._as_begun(config, stored))
+        plain = to_dict(self._resolved(config, stored))
         if stored is not None:
-            differing = differing_keys(to_dict(self._as_begun(stored, stored)), plain)
+            differing = differing_keys(to_dict(self._resolved(stored, stored)), plain)
             if differing:
                 raise UserError(
-                    f"--workdir={self.path} holds a run of another config: "
+                    f"workdir={self.path} holds a run of another config: "
                     f"{'; '.join(differing)}. Choose another folder, or the same config"
                 )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if stored is None:
-                self.write("config.json", plain)
+                self.write("config.json", {**plain, DECIDED: dict(decided or {})})
             if self.results() is None:
                 self.is_older = stored is not None and self._mathematics() < MATHEMATICS
                 self._add_start()
         except OSError as error:
             raise UserError(
-                f"--workdir={self.path} can't be written ({error.strerror}); choose another folder"
+                f"workdir={self.path} can't be written ({error.strerror}); choose another folder"
             ) from None
 
     def _mathematics(self) -> int:
@@ -94,26 +101,22 @@ class Workdir:
         """
         stored = self.read("config.json")
         if stored is None:
-            raise UserError(f"--workdir={self.path} holds no run (no config.json); train first")
-        return self._as_begun(stored, stored)
+            raise UserError(f"workdir={self.path} holds no run (no config.json); train first")
+        return self._resolved(stored, stored)
 
-    def located(self, config: ConfigDict) -> ConfigDict:
+    def located(self, config: Section) -> ConfigDict:
         """The config of this run as its task is built: what it read is read where it lay then."""
-        from seqmodels.training.facts import located  # it imports all tasks
-
         stored = self.read("config.json")
-        return located(self._as_begun(config, stored), stored, self.facts())
+        return located(self._resolved(config, stored), stored, self.facts())
 
     def facts(self) -> dict[str, Any] | None:
         """What the run noted of its task and data; None where it didn't."""
         return self.read("facts.json")
 
-    def _as_begun(self, config: Any, stored: dict[str, Any] | None) -> ConfigDict:
-        from seqmodels.training.facts import as_begun  # it imports all tasks
-
+    def _resolved(self, config: Section, stored: Section | None) -> ConfigDict:
         try:
-            return as_begun(config, stored)
-        except (ValueError, AttributeError) as error:  # a key with a dot, or a name of its own
+            return resolved(config, stored)
+        except ConfigError as error:
             raise UserError(f"{self.path / 'config.json'} holds no config: {error}") from None
 
     def results(self) -> dict[str, Any] | None:
@@ -180,7 +183,7 @@ def held_folder(folder: Path) -> Iterator[None]:
             elif error.errno not in READ_ONLY:  # where a finished run can still be read
                 refusal = f"can't be written ({error.strerror}); choose another folder"
         if largest(refusal is not None):
-            raise UserError(f"--workdir={folder} {refusal or 'was refused to the first process'}")
+            raise UserError(f"workdir={folder} {refusal or 'was refused to the first process'}")
         yield
 
 
@@ -189,13 +192,13 @@ def require_utf8(workdir: str | Path) -> None:
 
     >>> require_utf8("runs/caf\\udce9")
     Traceback (most recent call last):
-    seqmodels.errors.UserError: --workdir='runs/caf\\udce9' lies in a folder whose name is not in \
+    seqmodels.errors.UserError: workdir='runs/caf\\udce9' lies in a folder whose name is not in \
 UTF-8; rename it, or choose another
     """
     try:
         os.fspath(Path(workdir).absolute()).encode()
     except UnicodeEncodeError:
         raise UserError(
-            f"--workdir={os.fspath(workdir)!r} lies in a folder whose name is not in UTF-8; "
+            f"workdir={os.fspath(workdir)!r} lies in a folder whose name is not in UTF-8; "
             "rename it, or choose another"
         ) from None

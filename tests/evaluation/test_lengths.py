@@ -17,7 +17,7 @@ from seqmodels.evaluation.lengths import (
     read_lengths,
 )
 from seqmodels.evaluation.lengths_run import lengths_run
-from seqmodels.evaluation.runs import load_run
+from seqmodels.evaluation.runs import load
 from seqmodels.evaluation.scoring import chunked_scorer, whole_scorer
 from seqmodels.evaluation.splits import evaluate_run
 from seqmodels.tasks.buckets import pad
@@ -200,7 +200,7 @@ def test_what_is_printed_and_kept(run, capsys):
     ((_, splits),) = stored.items()
     assert list(splits["test"]) == ["16", "32", "64"]
     assert splits["test"]["16"]["metrics"]["accuracy"]["examples"] == 5
-    task = load_run(folder, "best", devices=1).experiment.task
+    task = load(folder, "best", devices=1).experiment.task
     held = {name: splits["test"]["16"][name] for name in ("chance", "shown_chance")}
     assert held == levels(task, "test", 16)
     assert (Path(folder) / "pictures/by-length.png").stat().st_size > 0
@@ -210,12 +210,12 @@ def test_what_is_printed_and_kept(run, capsys):
 @pytest.mark.parametrize(
     ("file", "mixer", "arguments", "message"),
     [
-        ("recall", "gru", {"lengths": "4,32"}, "--lengths: length=4 can't be made by the task"),
-        ("digits", "conv", {"lengths": "64,128"}, "--lengths: length=128 can't be made"),
-        ("digits_grid", "conv", {"lengths": "64"}, "--lengths: length=64"),
-        ("digits", "conv", {"lengths": "64", "chunk": 8}, "--stream carries a state"),
+        ("recall", "gru", {"lengths": "4,32"}, "lengths=4,32: length=4 can't be made by the task"),
+        ("digits", "conv", {"lengths": "64,128"}, "lengths=64,128: length=128 can't be made"),
+        ("digits_grid", "conv", {"lengths": "64"}, "lengths=64: length=64"),
+        ("digits", "conv", {"lengths": "64", "chunk": 8}, "stream=N carries a state"),
         ("recall", "gru", {"lengths": "32", "splits": ["train"]}, "its examples are endless"),
-        ("recall", "gru", {"lengths": "32", "splits": ["tset"]}, "--split=tset"),
+        ("recall", "gru", {"lengths": "32", "splits": ["tset"]}, "split=tset"),
     ],
 )
 def test_what_can_not_be_scored_is_refused_before_anything_is(run, file, mixer, arguments, message):

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 from seqmodels.errors import UserError
-from seqmodels.evaluation.runs import keep, load_run
+from seqmodels.evaluation.runs import keep, load
 from tests.report.folders import run_folder, scaling_folder, sweep_folder
 
 
 def refused(folder):
     with pytest.raises(UserError) as caught:
-        load_run(folder, "best")
+        load(folder, "best")
     message = str(caught.value)
-    assert message.startswith(f"--workdir={folder} holds ")
+    assert message.startswith(f"workdir={folder} holds ")
     assert "\n" not in message
-    return message.removeprefix(f"--workdir={folder} holds ")
+    return message.removeprefix(f"workdir={folder} holds ")
 
 
 def test_a_sweep_names_its_runs(tmp_path):
@@ -24,7 +24,7 @@ def test_a_sweep_names_its_runs(tmp_path):
     trials = sorted((folder / "trials").iterdir())
     for trial in trials:
         (trial / "checkpoints").mkdir()
-    told = f"a sweep; name one of the 4 runs in it, such as --workdir={trials[1]}, or compare them"
+    told = f"a sweep; name one of the 4 runs in it, such as workdir={trials[1]}, or compare them"
     assert refused(folder) == f"{told} all: report.py {folder}"
     assert refused(tmp_path / "sweep" / "trials").startswith("no run of its own; name one of the 4")
 
@@ -35,7 +35,7 @@ def test_a_scaling_and_a_folder_of_runs_name_what_lies_in_them(tmp_path):
     assert refused(folder).startswith("a scaling; name one of the 0 runs in it, or compare")
     run = run_folder(tmp_path / "runs" / "a")
     (run / "checkpoints").mkdir()
-    assert f"one of the 1 runs in it, such as --workdir={run}, or" in refused(tmp_path / "runs")
+    assert f"one of the 1 runs in it, such as workdir={run}, or" in refused(tmp_path / "runs")
     assert refused(tmp_path / "nowhere") == "no run (no config.json); train first"
 
 

@@ -93,12 +93,12 @@ def test_a_digit_is_written_for_its_name(run):
 @pytest.mark.parametrize(
     ("file", "flags", "message"),
     [
-        ("reverse", {"prompt": "3 x"}, "--prompt='3 x': ['x'] is no symbol; write 0 to 9"),
-        ("reverse", {"top_k": 3}, "--top_k=3 is never read with temperature=0"),
-        ("reverse", {"top_p": 0.0, "temperature": 1.0}, "--top_p=0.0 is not above 0"),
-        ("reverse", {"beams": 0}, "--beams=0 is below 1"),
-        ("reverse", {"beams": 2, "temperature": 1.0}, "--beams=2 takes the best sequence"),
-        ("digits_grid", {}, "--generate writes with models of text and of tasks that write"),
+        ("reverse", {"prompt": "3 x"}, "prompt='3 x': ['x'] is no symbol; write 0 to 9"),
+        ("reverse", {"top_k": 3}, "top_k=3 is never read with temperature=0"),
+        ("reverse", {"top_p": 0.0, "temperature": 1.0}, "top_p=0.0 is not above 0"),
+        ("reverse", {"beams": 0}, "beams=0 is below 1"),
+        ("reverse", {"beams": 2, "temperature": 1.0}, "beams=2 takes the best sequence"),
+        ("digits_grid", {}, "generate=2 takes a model of text or of a task that writes"),
     ],
 )
 def test_a_mistake_in_generation(run, file, flags, message):

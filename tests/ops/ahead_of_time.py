@@ -25,9 +25,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
-from seqmodels.config import load_config
 from seqmodels.ops.attention.dot_product import attention
 from seqmodels.training.experiment import build_experiment
+from seqmodels.training.resolving import load_whole
 from seqmodels.training.sharding import by_row, replicated, traced_under
 from seqmodels.training.step import initial_state, jit_evaluation_step, jit_train_step
 
@@ -79,7 +79,7 @@ def attention_gradients(mesh: Mesh, length: int, mask: bool = False, **settings:
 
 def step(mesh: Mesh, mixer: str, window: int | None, evaluation: bool) -> Any:
     """The step of training or of evaluation of configs/recall.py in bfloat16, lowered."""
-    config = load_config(f"configs/recall.py:mixer={mixer},length=1024")
+    config = load_whole(f"configs/recall.py:mixer={mixer},length=1024").config
     config.update({"model": {"dtype": "bfloat16"}, "train": {"batch_size": 16}})
     if window is not None:
         config.update({"model": {"mixers": {"local": {"window": window}}}})

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from seqmodels.config import to_dict
 from seqmodels.errors import UserError
 from seqmodels.report import reading
-from seqmodels.report.comparison import comparisons, score_of
+from seqmodels.report.comparison import comparisons, mixer_of, score_of
 from seqmodels.report.reading import find
+from seqmodels.report.recipes import run_recipe
 from seqmodels.report.writing import report_sections
 from seqmodels.training.environment import versions
+from seqmodels.training.resolving import resolved
 from tests.report.folders import (
     run_folder,
     scaling_folder,
@@ -320,6 +323,35 @@ def test_a_score_is_what_the_run_noted(tmp_path, monkeypatch):
     runs = {run.name: run for run in find([str(tmp_path)], pytest.fail).runs}
     assert score_of(runs["a"]) == ("own", False)
     assert score_of(runs["b"]) == ("accuracy", True)
+
+
+def test_a_mixer_is_what_was_asked_for(tmp_path):
+    """As the run noted it; of one that didn't nothing is read from its command."""
+    origin = {"file": "x.py", "arguments": {"mixer": "transformer"}, "overrides": {"seed": "1"}}
+    noted = {"score": "accuracy", "higher_is_better": True, "batches": {}, "drawn_by": {}}
+    for name in ("a", "b"):
+        run_folder(tmp_path / name, "global")
+    write_json(tmp_path / "a" / "facts.json", noted | {"origin": origin})
+    a, b = find([str(tmp_path)], pytest.fail).runs
+    assert (mixer_of(a), mixer_of(b)) == ("transformer", "global")
+    told = dict(run_recipe(a))
+    assert (told["Config file"], told["Arguments"], told["Overrides"]) == (
+        ("x.py", "mixer = transformer", "seed = 1")
+    )
+    assert not {"Config file", "Arguments", "Overrides"} & dict(run_recipe(b)).keys()
+
+
+def test_a_config_that_leaves_out_defaults_is_the_one_that_states_them(tmp_path):
+    """Runs of earlier versions are grouped with those whose config.json has every key."""
+    for seed in (0, 1):
+        folder = run_folder(tmp_path / str(seed), seed=seed)
+    config = json.loads((folder / "config.json").read_text())
+    whole = to_dict(resolved(config)) | {"decided": {"devices": 2}}
+    assert len(whole["model"]) > len(config["model"])
+    write_json(folder / "config.json", whole)
+    (one,) = comparisons(find([str(tmp_path)], pytest.fail))
+    (group,) = one.groups
+    assert (group.label, group.seeds) == ("gru", 2)
 
 
 def test_a_size_that_an_earlier_version_gave_to_all_settings_is_not_told(tmp_path):

@@ -205,5 +205,5 @@ def test_a_report_over_an_older_one(tmp_path):
 def test_an_out_folder_that_is_a_file_is_refused(tmp_path):
     run_folder(tmp_path / "runs" / "a")
     (tmp_path / "report").touch()
-    with pytest.raises(UserError, match=r"--out=.*report can't be written \(.*\); choose another"):
+    with pytest.raises(UserError, match=r"out=.*report can't be written \(.*\); choose another"):
         write_report([str(tmp_path / "runs")], str(tmp_path / "report"))

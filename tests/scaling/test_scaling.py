@@ -31,7 +31,7 @@ FAKE = "tests.scaling.fake_cell"
 def config(**changes):
     small = {"width": 8, "lengths": "256,512,1024,2048", "from_length": 256}
     overrides = small | {name.replace("__", "."): value for name, value in changes.items()}
-    return load_config(FILE, [(key, str(value)) for key, value in overrides.items()])
+    return load_config(FILE, [(key, str(value)) for key, value in overrides.items()]).config
 
 
 class Clock:
@@ -217,7 +217,7 @@ def test_other_folders_are_refused_in_one_line(fake, tmp_path):
         ({"mixers": "rnn,lstn"}, "config.mixers: 'lstn' can't be scaled; did you mean 'lstm'?"),
         ({"lengths": "a,b"}, "config.lengths=('a', 'b')"),
         ({"width": 10, "mixers": "rnn,global"}, "global of width=10"),
-        ({"dtype": "float16"}, "config.dtype='float16' is not one of float32, bfloat16"),
+        ({"dtype": "float16"}, "config.dtype='float16': Settings wants one of 'float32', "),
         ({"repeats": 0}, "config.repeats=0 is below 1"),
         ({"limits__seconds": 0.0}, "limits.seconds=0.0 is not above 0"),
     ],
@@ -255,7 +255,7 @@ def test_unknown_targets_and_tasks_are_refused(fake, tmp_path):
         with pytest.raises(UserError) as caught:
             scale(config(), FILE, str(tmp_path / "a"), target)
         assert message in str(caught.value)
-    with pytest.raises(UserError, match="--quality: 'needel' is not known; did you mean 'needle'"):
+    with pytest.raises(UserError, match="quality='needel' is not known; did you mean 'needle'"):
         scale(config(), FILE, str(tmp_path / "a"), tasks=("needel",))
     assert not (tmp_path / "a").exists()
 
@@ -361,7 +361,7 @@ def test_a_table_is_measured_refused_and_trained(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(scaling, "run_child", child_here)
     monkeypatch.setattr(quality, "run_child", child_here)
-    more = load_config(FILE, list((small | {"mixers": "gru,plain"}).items()))
+    more = load_config(FILE, list((small | {"mixers": "gru,plain"}).items())).config
     stored = scale(more, FILE, str(tmp_path), tasks=("needle",))
     assert stored["cells"][0] == measured
     refused = stored["cells"][1]
@@ -383,6 +383,6 @@ def test_a_missing_extra_is_named_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError) as caught:
         scale(config(), FILE, str(tmp_path / "a"), "tpu:v5e:4x4")
-    message = "--target: compiling for v5e needs libtpu; pip install -e '.[tpu]'"
+    message = "target=tpu:v5e:4x4: compiling for v5e needs libtpu; pip install -e '.[tpu]'"
     assert (caught.value.exit_code, str(caught.value)) == (2, message)
     assert not (tmp_path / "a").exists()

@@ -69,6 +69,6 @@ def test_a_topology_that_does_not_exist(tmp_path):
     command = ["scaling.py", *flags, f"--workdir={tmp_path}", "--target=tpu:v5e:5x7"]
     code, _, errors = finish(start(command, tmp_path / "cache"))
     assert code == 2
-    assert errors.startswith("scaling.py: --target: v5e has no topology '5x7' (")
+    assert errors.startswith("scaling.py: --target=tpu:v5e:5x7 is no topology that there is (")
     assert errors.endswith("); try 4x4\n")
     assert errors.count("\n") == 1

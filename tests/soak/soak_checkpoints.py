@@ -13,11 +13,11 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from seqmodels.config import load_config
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.checksums import checksums
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.fit import fit
+from seqmodels.training.resolving import load_whole
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import initial_state
 
@@ -43,7 +43,7 @@ def table():
 @pytest.mark.parametrize("spec", CONFIGS)
 def test_no_flipped_bit_loads_silently(spec, table, tmp_path):
     root = Path(__file__).parents[2]
-    config = load_config(f"{root}/configs/{spec}", [(k, str(v)) for k, v in SHORT.items()])
+    config = load_whole(f"{root}/configs/{spec}", [(k, str(v)) for k, v in SHORT.items()]).config
     fit(config, tmp_path / "run", devices=1)
     experiment = build_experiment(config)
     like = abstract_state(

@@ -24,12 +24,13 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from seqmodels.config import flatten, load_config
+from seqmodels.config import flatten
 from seqmodels.errors import UserError
 from seqmodels.model import count_parameters
 from seqmodels.training import memory
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.programs import Programs
+from seqmodels.training.resolving import load_whole
 from seqmodels.training.sharding import make_mesh, put_batch, replicated, run_mesh
 from seqmodels.training.step import initial_state, jit_evaluation_step
 from tests.test_configs import FILES, MIXER_WORDS, PRESETS, ROOT, reduced, shallow, with_sets
@@ -116,7 +117,7 @@ class Corpus:
     def __init__(self):
         self.configs: dict[str, dict[str, Any]] = {}
         for spec in specs():
-            config = shallow(reduced(with_sets(load_config(f"{ROOT}/{spec}"))))
+            config = shallow(reduced(with_sets(load_whole(f"{ROOT}/{spec}").config)))
             self.configs[spec] = config.to_dict()
         self.leaves: dict[str, list[Any]] = {}
         self.sections: dict[str, list[Any]] = {}

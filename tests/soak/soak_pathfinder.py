@@ -8,7 +8,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from seqmodels.tasks import Pathfinder
+from seqmodels.tasks.generated.pathfinder import Pathfinder
 from tests.tasks.pictures import find_circles, flooded, joined
 
 EXAMPLES, ALLOWED = 3000, 0.55

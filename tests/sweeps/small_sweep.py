@@ -25,12 +25,12 @@ from tests.command_line import read_json
 ROOT = Path(__file__).parents[2]
 
 CONFIG = f"""
+from seqmodels import Between, chain, product, zipped
 from seqmodels.config import load_config
-from seqmodels.sweeps.points import Between, chain, product, zipped
 
 def get_config(arg=""):
     given = ",".join(filter(None, ["length=20", arg]))
-    return load_config({str(ROOT / "configs/copy.py")!r} + ":" + given)
+    return load_config({str(ROOT / "configs/copy.py")!r} + ":" + given).config
 
 def sweep():
     return SWEEP

@@ -5,12 +5,12 @@ from unittest.mock import patch
 
 import pytest
 
-from seqmodels.config import load_config
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.model import build_model, count_parameters
 from seqmodels.sweeps import matching
 from seqmodels.sweeps.matching import Match, Size, match_width, read_match
 from seqmodels.training.experiment import build_experiment
+from seqmodels.training.resolving import load_whole
 
 RECALL = str(Path(__file__).parents[2] / "configs/recall.py")
 SIZES = {}
@@ -43,7 +43,7 @@ def builds_once():
 
 
 def load(mixer: str):
-    config = load_config(f"{RECALL}:mixer={mixer}")
+    config = load_whole(f"{RECALL}:mixer={mixer}").config
     return config, build_experiment(config)
 
 
@@ -107,7 +107,7 @@ def test_of_all_widths_that_meet_the_target_the_nearest_counts(monkeypatch):
 
 
 def test_a_model_without_a_state_can_not_be_matched_by_it():
-    config = load_config(str(Path(RECALL).with_name("digits.py")) + ":mixer=conv")
+    config = load_whole(str(Path(RECALL).with_name("digits.py")) + ":mixer=conv").config
     with pytest.raises(ConfigError, match="no width brings it to state=1,000"):
         match_width(build_experiment(config), config, Match("state", 1000.0), "mixer=conv")
 
@@ -115,7 +115,7 @@ def test_a_model_without_a_state_can_not_be_matched_by_it():
 @pytest.mark.parametrize(
     ("by", "target", "message"),
     [
-        ("parameters", None, "--match=parameters takes --target=NUMBER above 0"),
+        ("parameters", None, "match=parameters takes target=NUMBER above 0"),
         ("state", 0.0, "above 0"),
         (None, 5.0, "known: flops, parameters, state"),
         ("parameter", 5.0, "did you mean 'parameters'"),

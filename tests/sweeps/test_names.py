@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from seqmodels.config import load_config
 from seqmodels.errors import ConfigError
 from seqmodels.sweeps import matching
 from seqmodels.sweeps import plan as sweep_plan
@@ -16,6 +15,7 @@ from seqmodels.sweeps.plan import Plan, make_plan
 from seqmodels.sweeps.plan_file import has_bare_names
 from seqmodels.sweeps.run import SweepOptions, run_sweep
 from seqmodels.training.experiment import build_experiment
+from seqmodels.training.resolving import load_whole
 from tests.command_line import ROOT
 
 SIZE = {"parameters": 1, "flops": 1.0, "state_bytes": 1}
@@ -67,7 +67,7 @@ def test_a_sweep_goes_on_under_the_names_that_it_has(tmp_path, monkeypatch, is_o
 
 def test_a_target_that_one_model_misses_names_those_that_all_meet(monkeypatch):
     """The first model takes multiples of 8 as its width, the second any above 10."""
-    config = load_config(f"{ROOT}/configs/copy.py:mixer=rnn")
+    config = load_whole(f"{ROOT}/configs/copy.py:mixer=rnn").config
     other = config.copy_and_resolve_references()
     tables = {
         id(config): lambda width: float(width * width) if width % 8 == 0 else None,
@@ -77,7 +77,7 @@ def test_a_target_that_one_model_misses_names_those_that_all_meet(monkeypatch):
     experiment = build_experiment(config)
     for target in (1100.0, 7200.0, 100_000.0):
         told = common_targets([(experiment, config), (experiment, other)], Match("flops", target))
-        named = [float(text) for text in re.findall(r"--target=([\d.e+]+)", told)]
+        named = [float(text) for text in re.findall(r"target=([\d.e+]+)", told)]
         assert 1 <= len(named) <= 2
         for found in named:
             for size in tables.values():

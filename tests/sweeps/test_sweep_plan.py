@@ -6,7 +6,6 @@ from unittest.mock import patch
 
 import pytest
 
-from seqmodels.config import load_config
 from seqmodels.errors import ConfigError
 from seqmodels.sweeps import plan as sweep_plan
 from seqmodels.sweeps.display import print_plan
@@ -16,6 +15,7 @@ from seqmodels.sweeps.matching import Match, measure
 from seqmodels.sweeps.plan import make_plan
 from seqmodels.sweeps.plan_file import first_widths, store_plan
 from seqmodels.training.experiment import build_experiment
+from seqmodels.training.resolving import load_whole
 from tests.sweeps.small_sweep import SmallSweep
 
 RATE = "optimizer.learning_rate"
@@ -45,7 +45,7 @@ def plan_of(folder, points, match=None, search="grid", widths=None):
 def test_a_size_is_that_of_its_run(tmp_path, arguments, key, values):
     plan = plan_of(tmp_path, f"product({{{arguments}}}, {{'{key}': {values}}})")
     spec = f"{tmp_path}/small.py:{argument_text(plan.runs[1].arguments)}"
-    own = build_experiment(load_config(spec, override_texts(plan.runs[1].overrides)))
+    own = build_experiment(load_whole(spec, override_texts(plan.runs[1].overrides)).config)
     assert plan.runs[1].size == measure(own)._asdict()
     assert plan.runs[1].size != plan.runs[0].size
 
@@ -155,5 +155,5 @@ def test_a_range_that_fails_in_trials_is_refused(tmp_path, point, message):
 
 def test_a_match_allows_no_width_of_a_point(tmp_path):
     points = "chain([{'model.depth': 1}], [{'model.width': 8}])"
-    with pytest.raises(ConfigError, match=r"--match chooses model\.width; don't set it"):
+    with pytest.raises(ConfigError, match=r"match=SIZE chooses model\.width; don't set it"):
         plan_of(tmp_path, points, Match("parameters", 30e3))

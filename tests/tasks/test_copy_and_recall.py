@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from seqmodels.tasks import Copy, Recall
+from seqmodels.tasks.generated.copy import Copy
+from seqmodels.tasks.generated.recall import Recall
 
 
 def test_copy_asks_for_the_pattern_that_it_showed():

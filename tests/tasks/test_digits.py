@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 from sklearn.datasets import load_digits
 
-from seqmodels.tasks import Digits
 from seqmodels.tasks.base import SPLITS
+from seqmodels.tasks.prepared.digits import Digits
 
 
 def unchanged_digits(**changes):

@@ -5,9 +5,12 @@ import PIL.Image
 import pytest
 
 from seqmodels.errors import ParameterError
-from seqmodels.tasks import Images, SameFile, SourcePackage, Text
 from seqmodels.tasks.base import SPLITS
+from seqmodels.tasks.files.images import Images
+from seqmodels.tasks.files.same_file import SameFile
+from seqmodels.tasks.files.source_package import SourcePackage
 from seqmodels.tasks.files.splits import said_splits, split_files, split_whole_files
+from seqmodels.tasks.files.text import Text
 
 WIKITEXT = {"wiki.train.tokens": 10_797, "wiki.valid.tokens": 1_121, "wiki.test.tokens": 1_256}
 """In thousands of bytes."""

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import ParameterError, UserError
-from seqmodels.tasks import Frozen
 from seqmodels.tasks.base import SPLITS, SlicedTask, WritingTask
 from seqmodels.tasks.prepared import freezing
+from seqmodels.tasks.prepared.frozen import Frozen
 from tests.command_line import ROOT
 from tests.tasks.test_tasks import make, same
 
@@ -148,8 +148,8 @@ def test_nothing_half_written_is_left(failing, error, raised, message, tmp_path,
 @pytest.mark.parametrize(
     ("examples", "length", "message"),
     [
-        ({}, 24, "--examples lacks train, which is endless; add train=NUMBER"),
-        ({"train": 1, "test": 30}, 24, "--examples=test=30 is more than the 21 that the task has"),
+        ({}, 24, "examples=train=NUMBER is missing: train is endless"),
+        ({"train": 1, "test": 30}, 24, "examples=test=30 is more than the 21 that the task has"),
         ({"train": 1}, 7, "--length=7 can't be made by the task recall: "),
     ],
 )

@@ -6,8 +6,8 @@ import PIL.Image
 import pytest
 
 from seqmodels.errors import ConfigError, ParameterError
-from seqmodels.tasks import Images
 from seqmodels.tasks.base import SPLITS
+from seqmodels.tasks.files.images import Images
 
 WIDTH, HEIGHT = 5, 3
 PIXELS = WIDTH * HEIGHT

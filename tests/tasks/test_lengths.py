@@ -9,12 +9,12 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
-from seqmodels.config import load_config
 from seqmodels.errors import ConfigError, ParameterError
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.lengths import Lengths
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.fit import fit
+from seqmodels.training.resolving import load_whole
 from tests.command_line import ROOT, assert_same_end, end_of, events, tiny_config
 
 KINDS = ("uniform", "powers", "curriculum")
@@ -145,7 +145,7 @@ def test_refused(train, message):
     ],
 )
 def test_tasks_of_one_length(file, message):
-    of = load_config(f"{ROOT}/configs/{file}.py").unlock()
+    of = load_whole(f"{ROOT}/configs/{file}.py").config.unlock()
     with of.train.ignore_type():
         of.train.update({"lengths": "uniform", "shortest": 8})
     with pytest.raises(ConfigError) as caught:

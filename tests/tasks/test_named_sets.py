@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import ConfigError, ParameterError
-from seqmodels.tasks import TASKS, NamedPairs, NamedSet
+from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import SPLITS
 from seqmodels.tasks.prepared import records
+from seqmodels.tasks.prepared.named_pairs import NamedPairs
 from seqmodels.tasks.prepared.named_rows import ONE_IN
+from seqmodels.tasks.prepared.named_sets import NamedSet
 from tests.tasks.small_sets import pixels, png, small_sets, write_set
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from seqmodels.tasks import Pathfinder
-from seqmodels.tasks.generated.pathfinder import DRAWINGS
+from seqmodels.tasks.generated.pathfinder import DRAWINGS, Pathfinder
 from seqmodels.tasks.generated.pathfinder_paths import lay_out
 from tests.tasks.pictures import find_circles, flooded, joined, reached
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import ConfigError, ParameterError
-from seqmodels.tasks import SameFile, SourcePackage
 from seqmodels.tasks.base import SPLITS
+from seqmodels.tasks.files.same_file import SameFile
+from seqmodels.tasks.files.source_package import SourcePackage
 from seqmodels.tasks.files.stretches import own_places
 
 PER_FOLDER = 12

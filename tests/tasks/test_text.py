@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import ConfigError, ParameterError
-from seqmodels.tasks import Text
 from seqmodels.tasks.base import SPLITS
+from seqmodels.tasks.files.text import Text
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import ConfigError, ParameterError
-from seqmodels.tasks import Tokens
 from seqmodels.tasks.base import SPLITS
+from seqmodels.tasks.files.tokens import Tokens
 
 
 @pytest.fixture

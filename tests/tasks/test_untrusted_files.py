@@ -14,8 +14,11 @@ import PIL.Image
 import pytest
 
 from seqmodels.errors import ConfigError, ParameterError
-from seqmodels.tasks import TASKS, Images, NamedSet, Tokens
+from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import SPLITS
+from seqmodels.tasks.files.images import Images
+from seqmodels.tasks.files.tokens import Tokens
+from seqmodels.tasks.prepared.named_sets import NamedSet
 from seqmodels.tasks.prepared.records import Records
 from tests.tasks.small_sets import small_sets, write_set
 

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import ParameterError
-from seqmodels.tasks import Dates, Digits, DigitsFromClass, Reverse, Set
 from seqmodels.tasks.base import SPLITS, Batch
+from seqmodels.tasks.generated.dates import Dates
+from seqmodels.tasks.generated.sets import Set
+from seqmodels.tasks.generated.transduction import Reverse
+from seqmodels.tasks.prepared.digits import Digits
+from seqmodels.tasks.prepared.digits_from_class import DigitsFromClass
 from tests.tasks.test_tasks import make
 
 WRITTEN = {

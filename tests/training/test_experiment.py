@@ -5,7 +5,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from seqmodels.errors import ConfigError
-from seqmodels.tasks import Text
+from seqmodels.tasks.files.text import Text
 from seqmodels.training.experiment import build_experiment
 
 ATTENTION = {"kind": "attention", "heads": 4, "window": 16, "causal": True, "positions": "rotary"}
@@ -81,7 +81,7 @@ def test_what_is_allowed(key, value):
         ("train.steps", 0, " is below 1"),
         ("train.length", -1, " is below 1"),
         ("train.length", 63, " can't be made by the task digits: an image has 64 places"),
-        ("train.length", "64", ": train_settings wants int"),
+        ("train.length", "64", ": TrainSettings wants int"),
         ("model.width", 0, " is below 1"),
         ("model.depth", -1, " is below 1"),
         ("model.pattern", (), " names no mixer"),
@@ -123,8 +123,8 @@ def test_what_is_refused_by_itself(key, value, rest):
     [
         ("seed", -1, "config.seed=-1 is not at least 0 and below 2**32"),
         ("seed", 2**32, "config.seed=4294967296 is not at least 0 and below 2**32"),
-        ("sweep", 1, "config.sweep=1 is never read by build; "),
-        ("model", 1, "config.model=1: build wants "),
+        ("sweep", 1, "config.sweep=1 is never read by Settings; "),
+        ("model", 1, "config.model=1: Settings wants "),
         (
             "task",
             {},
@@ -143,7 +143,7 @@ def test_what_is_refused_together_with_other_keys(key, value, message):
 
 def test_a_section_that_is_missing():
     config = ConfigDict({key: EXPERIMENT[key] for key in EXPERIMENT if key != "train"})
-    assert refusal(config) == "config.train is missing; build needs it"
+    assert refusal(config) == "config.train is missing; Settings needs it"
 
 
 def test_a_text_whose_test_split_is_too_short(monkeypatch):

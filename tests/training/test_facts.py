@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from seqmodels.config import construct_kind, load_config
+from seqmodels.config import Origin, construct_kind
 from seqmodels.errors import UserError
 from seqmodels.evaluation import runs
 from seqmodels.evaluation import splits as evaluation
 from seqmodels.evaluation.runs import LoadedRun
-from seqmodels.tasks import TASKS, Copy
+from seqmodels.tasks import TASKS
+from seqmodels.tasks.generated.copy import Copy
 from seqmodels.tasks.lengths import Lengths
 from seqmodels.tasks.reading import HASHED_WHOLE, ReadingTask, record_file
-from seqmodels.training import fit
 from seqmodels.training.experiment import Experiment, TrainSettings
-from seqmodels.training.facts import as_begun, digest
+from seqmodels.training.facts import digest, keep_facts
+from seqmodels.training.resolving import load_whole, resolved
 from seqmodels.training.sharding import make_mesh
 from seqmodels.training.workdir import Workdir
 from tests.command_line import ROOT, tiny_config
@@ -32,7 +33,7 @@ def text(tmp_path, monkeypatch) -> ConfigDict:
         (tmp_path / f"{number}.txt").write_text(f"line {number} of many\n" * 30)
     monkeypatch.chdir(tmp_path)
     settings = {"task.files": "*.txt", "train.batch_size": "4", "model.width": "8"}
-    return load_config(f"{ROOT}/configs/text.py:mixer=gru,length=16", settings.items())
+    return load_whole(f"{ROOT}/configs/text.py:mixer=gru,length=16", settings.items()).config
 
 
 def with_data(config) -> Experiment:
@@ -43,12 +44,12 @@ def with_data(config) -> Experiment:
     return Experiment._make([config.seed, task, None, None, train, lengths])
 
 
-def begin(config, folder) -> Workdir:
+def begin(config, folder, origin=None) -> Workdir:
     """What fit does before it trains."""
     run = Workdir(folder)
     experiment = with_data(run.located(config))
     run.open_for(config)
-    fit._keep_facts(experiment, run)
+    keep_facts(experiment, run, origin)
     return run
 
 
@@ -66,11 +67,13 @@ def refusal(function, *arguments) -> str:
 
 
 def test_what_is_noted_of_a_generated_task(tmp_path, capsys):
-    begin(tiny_config(), tmp_path)
+    origin = Origin("copy.py", {"mixer": "gru"}, {"seed": "1"})
+    begin(tiny_config(), tmp_path, origin)
     assert capsys.readouterr().out == ""
     facts = json.loads((tmp_path / "facts.json").read_text())
-    assert facts.keys() == {"score", "higher_is_better", "batches", "drawn_by"}
-    assert (facts["score"], facts["higher_is_better"]) == ("accuracy", True)
+    assert facts.keys() == {"score", "higher_is_better", "chance", "batches", "drawn_by", "origin"}
+    assert (facts["score"], facts["higher_is_better"], facts["chance"]) == ("accuracy", True, 1 / 8)
+    assert Origin(**facts["origin"]) == origin
     assert facts["batches"].keys() == {"train", "validation"}
     assert facts["drawn_by"]["numpy"] == np.__version__
     begin(tiny_config(), tmp_path)
@@ -106,7 +109,7 @@ def test_other_draws_are_refused_in_training_and_marked_in_evaluation(
     monkeypatch.setattr(Copy, "draw", otherwise)
     message = refusal(begin, tiny_config(), tmp_path)
     assert message.startswith(
-        f"--workdir={tmp_path} began with other data than there are now: another first {split} "
+        f"workdir={tmp_path} began with other data than there are now: another first {split} "
         "batch: by seqmodels "
     )
     assert message.count(f"numpy {np.__version__}") == 2
@@ -126,7 +129,7 @@ def test_scores_on_other_data_are_marked(tmp_path, monkeypatch, capsys):
     run = Workdir(tmp_path)
     run.open_for(config)
     loaded = LoadedRun(run, with_data(config), 3, {}, make_mesh(1), "another first batch")
-    monkeypatch.setattr(evaluation, "load_run", lambda *arguments: loaded)
+    monkeypatch.setattr(evaluation, "load", lambda *arguments: loaded)
     monkeypatch.setattr(evaluation, "jit_evaluation_step", lambda *arguments: None)
     monkeypatch.setattr(evaluation, "evaluate", lambda *arguments: {"accuracy": 0.5})
     assert evaluation.evaluate_run(str(tmp_path), "best", ["test"]) == {"test": {"accuracy": 0.5}}
@@ -222,9 +225,9 @@ def test_other_files_are_refused(text, tmp_path, change, said):
     begin(text, tmp_path / "run")
     change(tmp_path / "3.txt")
     training = refusal(begin, text, tmp_path / "run")
-    assert training.startswith(f"--workdir={tmp_path}/run began with other data than there are now")
+    assert training.startswith(f"workdir={tmp_path}/run began with other data than there are now")
     scoring = refusal(evaluated, tmp_path / "run")
-    assert scoring.startswith(f"--workdir={tmp_path}/run was trained on other files than there are")
+    assert scoring.startswith(f"workdir={tmp_path}/run was trained on other files than there are")
     assert said in training
     assert said in scoring
 
@@ -253,15 +256,15 @@ def test_older_folders_keep_their_splits(kind):
     What a config file says by default is no wish to split them otherwise.
     """
     new = ConfigDict({"seed": 0, "task": {"kind": kind, "files": "x"}})
-    assert as_begun(new, None).task.splitting == "shares"
+    assert resolved(new, None).task.splitting == "shares"
     assert "splitting" not in new.task
-    older, stated = new.to_dict(), as_begun(new, None).to_dict()
-    assert as_begun(new, older).task.splitting == "whole_files"
-    assert as_begun(new, stated).task.splitting == "shares"
+    older, stated = new.to_dict(), resolved(new, None).to_dict()
+    assert resolved(new, older).task.splitting == "whole_files"
+    assert resolved(new, stated).task.splitting == "shares"
     for asked in ("shares", "whole_files"):
         said = ConfigDict({"seed": 0, "task": {"kind": kind, "splitting": asked}})
-        assert as_begun(said, older).task.splitting == "whole_files"
-        assert as_begun(said, stated).task.splitting == as_begun(said, None).task.splitting == asked
+        assert resolved(said, older).task.splitting == "whole_files"
+        assert resolved(said, stated).task.splitting == resolved(said, None).task.splitting == asked
 
 
 def test_an_older_run_goes_on_with_its_splits(text, tmp_path):

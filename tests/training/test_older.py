@@ -63,7 +63,7 @@ def test_a_kind_goes_on_under_another_name(tmp_path):
         "    return config\n"
     )
     with pytest.warns(FutureWarning, match="kind='local_attention' is now called 'neighbourhood_"):
-        config = load_config(str(tmp_path / "named.py"))
+        config = load_config(str(tmp_path / "named.py")).config
     assert config.model.mixers.near.kind == "neighbourhood_attention"
     run = Workdir(tmp_path / "run")
     run.open_for(config)

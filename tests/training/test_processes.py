@@ -135,15 +135,15 @@ def test_a_run_goes_on_with_one_process_and_then_with_two(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("2", None, "a:1"), "--process is missing; --processes=2 needs it"),
-        (("2", 1, None), "--coordinator is missing; --processes=2 needs it"),
-        (("two", 0, "a:1"), "--processes=two is neither a number from 1 nor auto"),
-        (("0", 0, "a:1"), "--processes=0 is neither a number from 1 nor auto"),
-        (("²", 0, "a:1"), "--processes=² is neither a number from 1 nor auto"),
-        (("2", 2, "a:1"), "--process=2 is not from 0 to 1"),
-        (("2", 1, "a"), "--coordinator=a is not HOST:PORT"),
-        ((None, 1, None), "--process=1 is never read with --processes=None"),
-        (("auto", None, "a:1"), "--coordinator=a:1 is never read with --processes=auto"),
+        (("2", None, "a:1"), "process=... is missing; processes=2 needs it"),
+        (("2", 1, None), "coordinator=... is missing; processes=2 needs it"),
+        (("two", 0, "a:1"), "processes=two is neither a number from 1 nor auto"),
+        (("0", 0, "a:1"), "processes=0 is neither a number from 1 nor auto"),
+        (("²", 0, "a:1"), "processes=² is neither a number from 1 nor auto"),
+        (("2", 2, "a:1"), "process=2 is not from 0 to 1"),
+        (("2", 1, "a"), "coordinator=a is not HOST:PORT"),
+        ((None, 1, None), "process=1 is never read with processes=None"),
+        (("auto", None, "a:1"), "coordinator=a:1 is never read with processes=auto"),
     ],
 )
 def test_refused(flags, message):

@@ -51,7 +51,7 @@ def test_traces_steps_and_says_how_to_open_them(tmp_path, capsys):
     (folder / "results.json").unlink()
     train(folder, 5)
     shown = capsys.readouterr().out
-    assert "warning: --profile=5 traces nothing: the first 2 steps of a process are" in shown
+    assert "warning: profile=5 traces nothing: the first 2 steps of a process are" in shown
     assert "this one has 0 to do" in shown
 
 

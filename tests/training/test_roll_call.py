@@ -45,34 +45,34 @@ def test_all_go_on_once_all_are_there_and_the_port_is_free(port):
 
 def test_each_says_who_is_missing(port):
     said = (
-        "processes 1, 3 have not joined within 0 s; start all 4 with the same --coordinator, each "
-        "with its --process"
+        "processes 1, 3 have not joined within 0 s; start all 4 with the same coordinator, each "
+        "with its own process=NUMBER"
     )
     assert meet(port, (0, 4, 0.2), (2, 4, 60.0)) == [said, said]
 
 
 def test_process_0_is_missing(port):
     assert meet(port, (1, 2, 0.0)) == [
-        f"--coordinator=localhost:{port}: process 0 does not answer there (for 0 s); start it with "
-        "--process=0 and the same --coordinator"
+        f"coordinator=localhost:{port}: process 0 does not answer there (for 0 s); start it with "
+        "process=0 and the same coordinator"
     ]
 
 
 def test_what_does_not_fit_together_is_said(port):
     first, other = meet(port, (0, 2, 0.2), (1, 3, 60.0))
-    assert other == "process 0 has --processes=2; give each the same number"
+    assert other == "process 0 has processes=2; give each the same number"
     assert first.startswith("process 1 has not joined within ")
     found = meet(port, (0, 3, 0.2), (1, 3, 60.0), (1, 3, 60.0))
-    assert sorted(found[1:])[0] == "--process=1 is there twice; each has its own"
+    assert sorted(found[1:])[1] == "process=1 is there twice; each has its own"
     assert found[0].startswith("process 2 has not joined within ")
 
 
 def test_a_port_that_is_taken(port):
     with socket.create_server(("", port)):
         (said,) = meet(port, (0, 2, 60.0))
-    assert said.startswith(f"--coordinator: port {port} can't be had on this machine (")
+    assert said.startswith(f"coordinator=HOST:{port}: that port can't be had on this machine (")
     for wrong in (0, 99999):
-        expected = f"--coordinator=localhost:{wrong}: {wrong} is no port; those are 1 to 65535"
+        expected = f"coordinator=localhost:{wrong}: {wrong} is no port; those are 1 to 65535"
         assert meet(wrong, (0, 2, 60.0), (1, 2, 60.0)) == [expected] * 2
 
 

@@ -3,9 +3,9 @@
 import jax
 import pytest
 
-from seqmodels.config import load_config
 from seqmodels.errors import UserError
 from seqmodels.training.experiment import Experiment, build_experiment
+from seqmodels.training.resolving import load_whole
 from seqmodels.training.sharding import run_mesh
 from tests.command_line import ROOT
 
@@ -13,7 +13,7 @@ from tests.command_line import ROOT
 def experiment(mixer: str, batch_size: int, accumulate: int = 1) -> Experiment:
     settings = {"train.batch_size": batch_size, "train.accumulate": accumulate}
     overrides = [(key, str(value)) for key, value in settings.items()]
-    return build_experiment(load_config(f"{ROOT}/configs/digits.py:mixer={mixer}", overrides))
+    return build_experiment(load_whole(f"{ROOT}/configs/digits.py:mixer={mixer}", overrides).config)
 
 
 @pytest.mark.parametrize(
@@ -63,22 +63,22 @@ def test_processes_have_equally_many_devices(two_processes, batch_size, devices,
 
 
 def test_devices_that_processes_can_not_share(two_processes):
-    with pytest.raises(UserError, match=r"^--devices=3 can't be shared equally among 2 processes"):
+    with pytest.raises(UserError, match=r"^devices=3 can't be shared equally among 2 processes"):
         run_mesh(experiment("gru", 24), 3)
-    with pytest.raises(UserError, match=r"^--devices=8 is not from 1 to the 6 there are"):
+    with pytest.raises(UserError, match=r"^devices=8 is not from 1 to the 6 there are"):
         run_mesh(experiment("gru", 24), 8)
 
 
 @pytest.mark.parametrize(
     ("accumulate", "devices", "message"),
     [
-        (1, 9, "--devices=9 is not from 1 to the 8 there are"),
+        (1, 9, "devices=9 is not from 1 to the 8 there are"),
         (1, 3, "train.batch_size=64 can't be shared equally among 1 micro-batches on 3 devices; "),
         (
             32,
             4,
             "train.batch_size=64 can't be shared equally among 32 micro-batches on 4 devices; "
-            "choose a multiple of 128, or other --devices$",
+            "choose a multiple of 128, or another number of devices$",
         ),
     ],
 )

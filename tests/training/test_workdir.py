@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from ml_collections import ConfigDict
 
+from seqmodels.config import to_dict
 from seqmodels.errors import UserError
 from seqmodels.training.environment import starts
+from seqmodels.training.resolving import resolved
 from seqmodels.training.workdir import Workdir
 
 
@@ -46,7 +48,7 @@ def test_a_new_folder_gets_config_and_environment(tmp_path):
     run = Workdir(tmp_path / "a/b")
     run.open_for(config())
     stored = json.loads((run.path / "config.json").read_text())
-    assert stored == config().to_dict() | {"model": {"width": 8, "pattern": ["a", "b"]}}
+    assert stored == to_dict(resolved(config())) | {"decided": {}}
     content = run.read("environment.json")
     assert content is not None
     (environment,) = starts(content)
@@ -67,7 +69,7 @@ def test_one_process_trains_in_a_folder_at_a_time(tmp_path):
                 pass
 
         message = refusal(take)
-        assert message.startswith(f"--workdir={run.path} is in use by process {os.getpid()} on ")
+        assert message.startswith(f"workdir={run.path} is in use by process {os.getpid()} on ")
         assert message.endswith("; wait, stop it, or choose another folder")
         assert other.config().seed == 0, "it may be read"
     assert sorted(file.name for file in run.path.iterdir()) == ["config.json", "environment.json"]
@@ -97,7 +99,7 @@ def test_a_full_disk_refuses_the_folder(tmp_path, monkeypatch):
 
     monkeypatch.setattr("seqmodels.locks.os.open", full)
     assert refusal(take) == (
-        f"--workdir={tmp_path} can't be written (No space left on device); choose another folder"
+        f"workdir={tmp_path} can't be written (No space left on device); choose another folder"
     )
 
 
@@ -114,7 +116,7 @@ def test_another_config_may_not(tmp_path):
     before = (tmp_path / "config.json").read_bytes()
     message = refusal(Workdir(tmp_path).open_for, config(seed=1, extra=2))
     assert message == (
-        f"--workdir={tmp_path} holds a run of another config: "
+        f"workdir={tmp_path} holds a run of another config: "
         "extra=absent, now 2; seed=0, now 1. Choose another folder, or the same config"
     )
     assert (tmp_path / "config.json").read_bytes() == before
@@ -134,14 +136,14 @@ def test_a_finished_run_stays_as_it_is(tmp_path):
 def test_a_folder_that_can_not_be_written(tmp_path, place):
     (tmp_path / "file").write_text("precious")
     message = refusal(Workdir(tmp_path / place).open_for, config())
-    assert message.startswith(f"--workdir={tmp_path / place} can't be written (")
+    assert message.startswith(f"workdir={tmp_path / place} can't be written (")
     assert message.endswith("); choose another folder")
     assert (tmp_path / "file").read_text() == "precious"
 
 
 def test_no_run_lies_there(tmp_path):
     message = refusal(Workdir(tmp_path / "nowhere").config)
-    assert message == f"--workdir={tmp_path}/nowhere holds no run (no config.json); train first"
+    assert message == f"workdir={tmp_path}/nowhere holds no run (no config.json); train first"
 
 
 GOOD = {

@@ -27,7 +27,7 @@ EXAMPLES = flags.DEFINE_list(
 
 def main() -> None:
     """Freezes."""
-    config = cli.read_config(CONFIG.value)
+    config, _ = cli.read_config(CONFIG.value)
     out = cli.require_flag(OUT)
     from seqmodels.tasks.prepared.freezing import freeze, read_examples  # imports take seconds
 

@@ -46,9 +46,9 @@ def freeze(
     Raises:
       UserError: the folder exists or can't be written, or the task has not so many examples.
     """
-    out = local_path(out, "--out=")
+    out = local_path(out, "out=")
     if out.exists():
-        raise UserError(f"--out={out} exists; choose a new folder, or delete it first")
+        raise UserError(f"out={out} exists; choose a new folder, or delete it first")
     plain = to_dict(config)
     task: Task = construct_kind(TASKS, plain["task"], "task", seed=plain["seed"])
     batch_size = plain["train"]["batch_size"]
@@ -79,7 +79,7 @@ def freeze(
         partial.rename(out)
     except OSError as error:
         reason = error.strerror or str(error).splitlines()[0]
-        raise UserError(f"--out={out} can't be written ({reason}); nothing is left of it") from None
+        raise UserError(f"out={out} can't be written ({reason}); nothing is left of it") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -94,9 +94,9 @@ def read_examples(text: list[str]) -> dict[str, int]:
     for part in text:
         split, _, number = part.partition("=")
         if split not in SPLITS:
-            raise UserError(f"--examples={part!r}: {split!r} is no split; {nearest(split, SPLITS)}")
+            raise UserError(f"examples={part!r}: {split!r} is no split; {nearest(split, SPLITS)}")
         if not re.fullmatch("[1-9][0-9]{0,17}", number):
-            raise UserError(f"--examples={part!r}: write {split}=NUMBER, of at least 1")
+            raise UserError(f"examples={part!r}: write {split}=NUMBER, of at least 1")
         counts[split] = int(number)
     return counts
 
@@ -105,9 +105,9 @@ def _count(task: Task, split: Split, length: int, examples: dict[str, int]) -> i
     held = task.examples(split, length)
     wanted = examples.get(split, held)
     if wanted is None:
-        raise UserError(f"--examples lacks {split}, which is endless; add {split}=NUMBER")
+        raise UserError(f"examples={split}=NUMBER is missing: {split} is endless")
     if split != "train" and held is not None and wanted > held:
-        raise UserError(f"--examples={split}={wanted} is more than the {held} that the task has")
+        raise UserError(f"examples={split}={wanted} is more than the {held} that the task has")
     return wanted
 
 

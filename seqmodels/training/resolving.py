@@ -1,0 +1,150 @@
+"""A config with every key of its schema: what it leaves out has its default.
+
+The schema of a section is the signature of what it makes.
+"""
+
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import is_dataclass
+from functools import cache
+from typing import Any, get_args, get_type_hints
+
+from ml_collections import ConfigDict
+
+from seqmodels.config import Before, Loaded, Section, load_config, rename_kinds
+from seqmodels.encoder_decoder import EncoderDecoderSettings
+from seqmodels.errors import ConfigError
+from seqmodels.mixers import MIXERS
+from seqmodels.model import SequenceSettings
+from seqmodels.stack import StackSettings
+from seqmodels.tasks import TASKS
+from seqmodels.tasks.files.finding import is_there
+from seqmodels.training.experiment import Settings, TrainSettings
+from seqmodels.training.optimizer import make_optimizer
+from seqmodels.training.run_files import DECIDED
+
+
+def resolved(config: Section, stored: Section | None = None) -> ConfigDict:
+    """A config in which each key stands, without what a run decided by itself.
+
+    What is no part of a config stays as it is.
+
+    Args:
+      config: the config; it stays as it is.
+      stored: that of the folder of its run, if it has one. A key that it lacks came with a later
+        version than the one that began the run, and has the value that leaves the run as it was
+        (:class:`~seqmodels.config.Before`), whatever a config file of today says.
+
+    Raises:
+      ConfigError: a key that no config can have.
+    """
+    try:
+        given: Any = config
+        whole = ConfigDict(given).copy_and_resolve_references()
+    except (ValueError, AttributeError) as error:  # a key with a dot, or a name of its own
+        raise ConfigError(str(error)) from None
+    with whole.unlocked(), whole.ignore_type():
+        rename_kinds(whole)
+        if DECIDED in whole:
+            del whole[DECIDED]
+        _fill(Settings, whole, stored)
+        _fill_kind(TASKS, *_part("task", whole, stored), given=("seed",))
+        _fill(make_optimizer, *_part("optimizer", whole, stored))
+        _fill(TrainSettings, *_part("train", whole, stored))
+        _fill_model(*_part("model", whole, stored))
+    return whole.lock()
+
+
+def load_whole(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> Loaded:
+    """As :func:`~seqmodels.config.load_config`, with every key; each of them may be set."""
+    config, origin = load_config(spec, overrides, resolved)
+    return Loaded(resolved(config), origin)
+
+
+def located(
+    config: ConfigDict, stored: Section | None, facts: Mapping[str, Any] | None
+) -> ConfigDict:
+    """A config whose task reads its files where the run read them, from whatever folder.
+
+    What isn't there any more is looked for as the config says it, from here.
+
+    Args:
+      config: the config; it stays as it is.
+      stored: that of the run's folder; a setting that it has otherwise is left as it is.
+      facts: what the run noted.
+    """
+    places = (facts or {}).get("places", {})
+    before, now = _task(stored or {}), _task(config)
+    found: Any = config.copy_and_resolve_references()
+    for name, place in places.items():
+        if now and before.get(name) == now.get(name) and is_there(place):
+            with found.unlocked(), found.ignore_type():
+                found.task[name] = place
+    return found.lock()
+
+
+def _task(stored: Section) -> dict[str, Any]:
+    task: Any = stored.get("task")
+    return dict(task.items()) if isinstance(task, Mapping | ConfigDict) else {}
+
+
+def _part(name: str, config: Any, stored: Any) -> tuple[Any, Any]:
+    """A section of two configs; of the second one ``{}`` where it has none, None without it."""
+    found = stored.get(name) if isinstance(stored, Mapping | ConfigDict) else None
+    old = found if isinstance(found, Mapping | ConfigDict) or stored is None else {}
+    return config.get(name) if isinstance(config, ConfigDict) else None, old
+
+
+def _fill_model(model: Any, stored: Any) -> None:
+    if not isinstance(model, ConfigDict):
+        return
+    _fill(EncoderDecoderSettings if "decoder" in model else SequenceSettings, model, stored)
+    stacks = [_part(name, model, stored) for name in ("encoder", "decoder")]
+    for stack, old in stacks:
+        _fill(StackSettings, stack, old)
+    for stack, old in ((model, stored), *stacks):
+        mixers, before = _part("mixers", stack, old)
+        for name in mixers if isinstance(mixers, ConfigDict) else ():
+            _fill_mixer(*_part(name, mixers, before))
+
+
+def _fill_mixer(mixer: Any, stored: Any) -> None:
+    """A mixer, and what is a mixer among its settings."""
+    _fill_kind(MIXERS, mixer, stored, given=("width",))
+    for name in list(mixer) if isinstance(mixer, ConfigDict) else ():
+        if isinstance(mixer[name], ConfigDict):
+            _fill_mixer(*_part(name, mixer, stored))
+
+
+def _fill_kind(
+    table: Mapping[str, Callable[..., Any]], section: Any, stored: Any, given: Collection[str]
+) -> None:
+    kind: Any = section.get("kind") if isinstance(section, ConfigDict) else None
+    if isinstance(kind, str) and kind in table:
+        _fill(table[kind], section, stored, given)
+
+
+def _fill(
+    function: Callable[..., Any], section: Any, stored: Any, given: Collection[str] = ()
+) -> None:
+    """Adds to a section the keys that what it makes has besides those that code gives to it."""
+    for name, default, before in _defaults(function) if isinstance(section, ConfigDict) else ():
+        if name in given:
+            continue
+        if before is not None and stored is not None and name not in stored:
+            section[name] = before.value
+        elif name not in section:
+            section[name] = default
+
+
+@cache
+def _defaults(function: Callable[..., Any]) -> list[tuple[str, Any, Before | None]]:
+    """Of each setting that a config may leave out the name, the default, and what it was before."""
+    target = function.__init__ if inspect.isclass(function) else function
+    hints = get_type_hints(target, include_extras=True)
+    return [
+        (name, p.default, next((e for e in get_args(hints[name]) if isinstance(e, Before)), None))
+        for name, p in inspect.signature(target).parameters.items()
+        if (p.kind is not p.KEYWORD_ONLY or is_dataclass(function))  # others are given by code
+        and p.default is not p.empty
+    ]
