@@ -170,7 +170,7 @@ def test_what_is_longer_than_learned_positions_is_refused_wherever_it_is_read():
     with pytest.raises(ConfigError, match=message):
         scored.start(params, 1, 7)
     run = loaded(build_experiment(tiny_config())._replace(model=scored))._replace(params=params)
-    with pytest.raises(ConfigError, match="--lengths: " + message):
+    with pytest.raises(ConfigError, match="lengths=7: " + message):
         _check(run, Asked("test", (7,), chunk=4))
     with pytest.raises(ConfigError, match=message):
         generate(scored, params, jnp.asarray(tokens[:, :3]), 4, Sampling(), jax.random.key(0))
