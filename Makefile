@@ -16,10 +16,10 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 # Runs of a sweep that go on at once, each on a core of its own.
 SWEEP_WORKERS ?= 2
 
-.PHONY: help setup train compare test test-fast soak mutants bench lint format lock clean
+.PHONY: help setup train compare test test-fast soak mutants bench bench-check lint format lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Make or update .venv from requirements.lock (the other targets do this first)
 	@sh tools/setup.sh
@@ -49,6 +49,9 @@ bench: setup ## Time every layer against PyTorch and measure memory, into docs/p
 	$(BIN)/python benchmarks/layers.py --torch=.venv-torch/bin/python \
 		--out=docs/performance --document=docs/performance.md $(ARGS)
 	$(BIN)/python benchmarks/memory.py --out=docs/performance --document=docs/performance.md
+
+bench-check: setup ## Hold every layer's time to that of a commit: make bench-check BEFORE=COMMIT
+	$(BIN)/python benchmarks/check.py --before=$(BEFORE) $(ARGS)
 
 lint: setup ## Check style, format and types
 	$(BIN)/ruff check

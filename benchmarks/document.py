@@ -1,5 +1,6 @@
-"""Puts a measured table into a document, between two comments that name it."""
+"""Puts what was measured into a document: a table between two comments that name it, or a line."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from seqmodels.errors import UserError
@@ -17,3 +18,27 @@ def replace_table(document: str, name: str, text: str) -> None:
     if not found:
         raise UserError(f"{document} has no lines {begin.strip()} and {end}")
     file.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def set_line(document: str, order: Sequence[str], begin: str, line: str) -> None:
+    """Puts a line in the place of the one that begins so, else after those that come before it.
+
+    Args:
+      document: the Markdown file.
+      order: how the lines of its list or table begin, in their order.
+      begin: one of them.
+      line: what stands there then.
+    """
+    lines = Path(document).read_text().splitlines()
+    places = {
+        other: place
+        for place, text in enumerate(lines)
+        for other in order
+        if text.startswith(other)
+    }
+    if begin in places:
+        lines[places[begin]] = line
+    else:
+        before = [places[other] for other in order[: order.index(begin)] if other in places]
+        lines.insert(max(before, default=min(places.values()) - 1) + 1, line)
+    Path(document).write_text("\n".join(lines) + "\n")

@@ -24,12 +24,11 @@ from flax import nnx
 
 from seqmodels import cli
 from seqmodels.errors import UserError, nearest
-from seqmodels.mixers import MIXERS as KINDS
-from seqmodels.scaling.programs import MIXERS as NAMES
-from seqmodels.scaling.programs import language_model, model_section
+from seqmodels.mixers import MIXERS
+from seqmodels.scaling.programs import SCALED, language_model, model_section
 from seqmodels.training.startup import return_large_memory, start_jax
 
-MIXERS = flags.DEFINE_list("mixers", ["lstm", "conv", "local", "global"], "presets to measure")
+PRESETS = flags.DEFINE_list("mixers", ["lstm", "conv", "local", "global"], "presets to measure")
 LENGTHS = flags.DEFINE_list(
     "lengths", ["8192", "16384", "32768", "65536", "1048576"], "sequence lengths"
 )
@@ -49,7 +48,7 @@ def cell(name: str, length: int) -> dict:
     """Measures one cell in this process."""
     section = model_section(name, WIDTH, DEPTH, "float32")
     settings = dict(next(iter(section["mixers"].values())))
-    mixer = KINDS[settings.pop("kind")](WIDTH, **settings, rngs=nnx.Rngs(0))
+    mixer = MIXERS[settings.pop("kind")](WIDTH, **settings, rngs=nnx.Rngs(0))
     graph, state = nnx.split(mixer, nnx.Param)
     x = jax.ShapeDtypeStruct((1, length, WIDTH), jnp.float32)
 
@@ -110,9 +109,9 @@ def main() -> None:
         print(json.dumps(cell(name, int(length))))
         return
     rows = []
-    for name in MIXERS.value:
-        if name not in NAMES:
-            raise UserError(f"--mixers: {name!r} is not a preset; {nearest(name, NAMES)}")
+    for name in PRESETS.value:
+        if name not in SCALED:
+            raise UserError(f"--mixers: {name!r} is not a preset; {nearest(name, SCALED)}")
         for length in map(int, LENGTHS.value):
             if name in ("global", "transformer") and length > QUADRATIC_LENGTH.value:
                 continue

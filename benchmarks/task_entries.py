@@ -1,10 +1,11 @@
-"""What docs/tasks.md says of each task, beyond what the task itself says: an entry for each kind.
+"""What docs/tasks.md says of a task beyond what the task itself says.
 
-A new task gets a line here; then python benchmarks/tasks.py makes the tables and the figure.
+Of one that has no entry it says the first line of its docstring, and shows its default settings.
 """
 
 from typing import Any, NamedTuple
 
+from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import Task
 from seqmodels.tasks.chance import levels
 
@@ -193,3 +194,9 @@ ENTRIES: dict[str, Entry] = {
         measured=(({}, 64), ({"group": "s3"}, 64), ({}, 512)),
     ),
 }  # fmt: skip
+
+
+def entry_of(kind: str) -> Entry:
+    """What is said of a task."""
+    first = (TASKS[kind].__doc__ or kind).strip().partition("\n")[0]
+    return ENTRIES.get(kind) or Entry(first[0].lower() + first[1:].rstrip("."), "–", {}, 64)

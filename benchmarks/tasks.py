@@ -6,7 +6,7 @@ The cost is the median over rounds of 8 batches of 64 training examples, in micr
 core's time an example; of a task that keeps what it has read also the cost of the first 8. What is
 said of a task stands in benchmarks/task_entries.py; the files that some read are made for the
 moment by benchmarks/task_files.py.
---only=recall,needle measures some alone and prints them.
+--only=recall,needle measures some alone, and replaces or adds their lines alone.
 """
 
 import statistics
@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 from absl import flags
-from document import replace_table
-from task_entries import ENTRIES, Entry, chance_cell
+from document import replace_table, set_line
+from task_entries import Entry, chance_cell, entry_of
 from task_files import FILES
 from task_panels import OF_BYTES, draw_panels
 
@@ -125,21 +125,26 @@ def written_example(kind: str, entry: Entry) -> str:
 
 def main() -> None:
     """Measures, and writes what is asked for."""
-    for kind in [*TASKS, *ONLY.value]:
-        if kind not in ENTRIES:
-            hint = "give it a line in benchmarks/task_entries.py"
-            raise UserError(f"{kind}: no entry; {hint if kind in TASKS else nearest(kind, TASKS)}")
-    if ONLY.value and DOCUMENT.value:
-        raise UserError("--only with --document: the table takes all tasks; leave one out")
+    for kind in ONLY.value:
+        if kind not in TASKS:
+            raise UserError(f"--only: {kind!r} is no task; {nearest(kind, TASKS)}")
     if IMAGE.value:
-        draw_panels(
-            IMAGE.value, {kind: (ENTRIES[kind], *example(kind, ENTRIES[kind])) for kind in TASKS}
-        )
-    lines = []
+        entries = {kind: entry_of(kind) for kind in TASKS}
+        panels = {kind: (entry, *example(kind, entry)) for kind, entry in entries.items()}
+        draw_panels(IMAGE.value, panels)
+    lines: dict[str, str] = {}
     for kind in ONLY.value or TASKS:
-        lines.append(row(kind, ENTRIES[kind]))
-        print(lines[-1], flush=True)
+        lines[kind] = row(kind, entry_of(kind))
+        print(lines[kind], flush=True)
     if not DOCUMENT.value:
+        return
+    examples = {kind: f"- **{kind}**: {written_example(kind, entry_of(kind))}" for kind in lines}
+    if ONLY.value:
+        for kind in lines:
+            order = [f"| `{other}` |" for other in TASKS]
+            set_line(DOCUMENT.value, order, f"| `{kind}` |", lines[kind])
+            order = [f"- **{other}**:" for other in TASKS]
+            set_line(DOCUMENT.value, order, f"- **{kind}**:", examples[kind])
         return
     machine = describe_machine()
     said = (
@@ -149,9 +154,8 @@ def main() -> None:
         "| kind | shape | inputs | what it tests | chance | source | µs per example |",
         "|---|---|---|---|---|---|---|",
     ]
-    replace_table(DOCUMENT.value, "tasks", "\n".join([said, "", *head, *lines]) + "\n")
-    examples = [f"- **{kind}**: {written_example(kind, ENTRIES[kind])}" for kind in TASKS]
-    replace_table(DOCUMENT.value, "examples", "\n".join(examples) + "\n")
+    replace_table(DOCUMENT.value, "tasks", "\n".join([said, "", *head, *lines.values()]) + "\n")
+    replace_table(DOCUMENT.value, "examples", "\n".join(examples.values()) + "\n")
 
 
 if __name__ == "__main__":

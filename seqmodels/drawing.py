@@ -12,6 +12,8 @@ Number = float | int
 
 MOST = 8
 """Marks of an axis."""
+BLUE, ORANGE = "#0072B2", "#D55E00"
+"""Of Okabe and Ito, which colour-blind readers can tell apart."""
 
 
 def log_ticks(values: Iterable[Number], base: int = 10, unit: int = 1) -> list[Number]:
@@ -131,5 +133,7 @@ def save(figure: Any, path: Path) -> None:
             warnings.filterwarnings("ignore", message="Glyph .* missing")
             figure.savefig(temporary, format="png")
         temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)

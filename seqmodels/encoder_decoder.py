@@ -1,6 +1,7 @@
 """Models that write a sequence: from one input, or from a source sequence."""
 
 import math
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
@@ -8,14 +9,38 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import AnyArray, Array, Bool, Float, Int, Key, State
-from seqmodels.block import NormPosition
 from seqmodels.config import Section, construct
-from seqmodels.errors import require, require_with
-from seqmodels.layers import Embedding, Linear, MLPKind, NormKind, PositionKind
+from seqmodels.errors import require, require_with, under
+from seqmodels.layers import Embedding, Linear
 from seqmodels.mixers import Cost, CrossAttention
 from seqmodels.ops.attention.additive import Score
-from seqmodels.stack import Stack, pool
+from seqmodels.stack import ModelSettings, Stack, StackSettings, pool
 from seqmodels.tasks.base import Batch, TaskSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderDecoderSettings(ModelSettings):
+    """A config's ``model`` section for tasks that write a sequence."""
+
+    decoder: Section
+    """Its blocks, of causal mixers (:class:`~seqmodels.stack.StackSettings`)."""
+    encoder: Section | None = None
+    """The same of any mixers; None for one-to-many."""
+    cross: Score | Literal["none"] = "none"
+    """How the decoder attends to the source."""
+    cross_heads: int | None = None
+    """Heads of that; None without it."""
+    scheduled_sampling: float = 0.0
+    """The share of true tokens that training replaces by tokens drawn from the model's own scores,
+    of a first pass over the true ones (Bengio et al. 2015; Mihaylova and Martins 2019)."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        require_with(self.cross_heads, self.cross != "none", "cross_heads", f"cross={self.cross!r}")
+        require(
+            0 <= self.scheduled_sampling <= 1,
+            f"scheduled_sampling={self.scheduled_sampling} is not within 0 and 1",
+        )
 
 
 class EncoderDecoder(nnx.Module):
@@ -29,55 +54,17 @@ class EncoderDecoder(nnx.Module):
     summary is the embedded input, without an encoder.
 
     The decoder reads the token before each position: a begin token first, then in training
-    the true ones (teacher forcing). Its arguments are the keys of a config's ``model``
-    section.
+    the true ones (teacher forcing).
 
     Args:
-      width: the model width D, of encoder and decoder.
-      decoder: ``{"depth", "pattern", "mixers"}`` of causal mixers, as in
-        :class:`~seqmodels.model.SequenceModel`.
-      encoder: the same of any mixers; None for one-to-many.
-      cross: how the decoder attends to the source: "scaled_dot", "dot", "additive" or
-        "none".
-      cross_heads: its heads; None without it.
-      norm: "layer" or "rms".
-      norm_position: "pre" or "post".
-      mlp: "gelu", "gated" or "none".
-      mlp_expansion: the MLP's width as a multiple of D; None without an MLP.
-      dropout: the share of features dropped after each mixer, attention and MLP, in training.
-      positions: what is added to the embeddings: "none", "learned" or "sinusoidal".
-      max_length: the longest sequence, read or written, that learned positions serve.
-      pooling: how the source is summarised, by the "mean" of all positions or by the "last";
-        None for no summary.
-      scheduled_sampling: the share of true tokens that training replaces by tokens drawn from
-        the model's own scores, of a first pass over the true ones (Bengio et al. 2015;
-        Mihaylova and Martins 2019).
-      dtype: the dtype of computation; parameters are always float32.
+      settings: the config's section.
       spec: what the task needs of a model.
       rngs: the source of the initial weights.
     """
 
-    def __init__(
-        self,
-        width: int,
-        decoder: Section,
-        encoder: Section | None = None,
-        cross: Score | Literal["none"] = "none",
-        cross_heads: int | None = None,
-        norm: NormKind = "layer",
-        norm_position: NormPosition = "pre",
-        mlp: MLPKind = "none",
-        mlp_expansion: float | None = None,
-        dropout: float = 0.0,
-        positions: PositionKind = "none",
-        max_length: int | None = None,
-        pooling: Literal["mean", "last"] | None = None,
-        scheduled_sampling: float = 0.0,
-        dtype: Literal["float32", "bfloat16"] = "float32",
-        *,
-        spec: TaskSpec,
-        rngs: nnx.Rngs,
-    ):
+    def __init__(self, settings: EncoderDecoderSettings, *, spec: TaskSpec, rngs: nnx.Rngs):
+        width, encoder, cross = settings.width, settings.encoder, settings.cross
+        pooling, max_length = settings.pooling, settings.max_length
         reads, attends = spec.shape == "sequence-to-sequence", cross != "none"
         require(
             (encoder is not None) == reads,
@@ -88,7 +75,6 @@ class EncoderDecoder(nnx.Module):
             reads or not attends,
             f"cross={cross!r}: a {spec.shape} task has no source to attend to; set it to 'none'",
         )
-        require_with(cross_heads, attends, "cross_heads", f"cross={cross!r}")
         if not reads:
             require_with(pooling, False, "pooling", f"a {spec.shape} task")
         require(
@@ -96,53 +82,41 @@ class EncoderDecoder(nnx.Module):
             "pooling=None with cross='none': the decoder learns nothing of its source; "
             "set pooling to 'last' or 'mean', or cross to 'scaled_dot' or 'additive'",
         )
-        require(
-            0 <= scheduled_sampling <= 1,
-            f"scheduled_sampling={scheduled_sampling} is not within 0 and 1",
-        )
         self.width = width
         self.pooling: Literal["mean", "last"] | None = pooling
         self.outputs = spec.outputs
         self.rank = spec.rank
-        self.scheduled_sampling = scheduled_sampling
-        shared: dict[str, Any] = {
-            "width": width,
-            "norm": norm,
-            "norm_position": norm_position,
-            "mlp": mlp,
-            "mlp_expansion": mlp_expansion,
-            "dropout": dropout,
-            "rngs": rngs,
-        }
-        kind = jnp.dtype(dtype)
+        self.scheduled_sampling = settings.scheduled_sampling
+        kind = jnp.dtype(settings.dtype)
         self.embedding = Embedding(
             spec.inputs,
             spec.input_size,
             width,
-            positions if reads else "none",
+            settings.positions if reads else "none",
             max_length if reads else None,
             kind,
             rank=spec.rank,
             rngs=rngs,
         )
-        self.encoder = None if encoder is None else construct(
-            Stack, encoder, "model.encoder", rank=spec.rank, strides=True, causal=False,
-            cross=None, prefix="model.encoder", **shared,
-        )  # fmt: skip
+        reading: dict[str, Any] = {"rank": spec.rank, "strides": True, "rngs": rngs}
+        self.encoder = (
+            None if encoder is None else _stack(encoder, "model.encoder", settings, **reading)
+        )
         # The tokens that may be written, and the begin token.
         self.written = Embedding(
-            "tokens", spec.outputs + 1, width, positions, max_length, kind, rngs=rngs
+            "tokens", spec.outputs + 1, width, settings.positions, max_length, kind, rngs=rngs
         )
         make_cross = None
         if cross != "none":
-            assert cross_heads is not None
-            make_cross = lambda: CrossAttention(width, cross_heads, cross, rngs=rngs)  # noqa: E731
-        self.decoder = construct(
-            Stack, decoder, "model.decoder", rank=1, strides=False, causal=True,
-            cross=make_cross, prefix="model.decoder", **shared,
-        )  # fmt: skip
+            make_cross = lambda: CrossAttention(  # noqa: E731
+                width, settings.cross_heads or 1, cross, rngs=rngs
+            )
+        self.decoder = _stack(
+            settings.decoder, "model.decoder", settings, causal=True, cross=make_cross, rngs=rngs
+        )
         self.attends = attends
-        self.head = Linear(width, spec.outputs, rngs=rngs)
+        tied = settings.tied_embeddings
+        self.head = None if tied else Linear({"D": width}, {"V": spec.outputs}, rngs=rngs)
 
     @property
     def causal(self) -> bool:
@@ -252,4 +226,12 @@ class EncoderDecoder(nnx.Module):
         return x if summary is None else x + summary[:, None]
 
     def _score(self, x: Float[Array, "B L D"]) -> Float[Array, "B L V"]:
-        return self.head(self.decoder.normalise(x))
+        x = self.decoder.normalise(x)
+        return self.written.scores(x, self.outputs) if self.head is None else self.head(x)
+
+
+def _stack(section: Section, path: str, model: EncoderDecoderSettings, **given: Any) -> Stack:
+    """The blocks of one side; what they can't use is refused by the section's path."""
+    settings = construct(StackSettings, section, path)
+    with under(path):
+        return Stack(settings, model, model.width, prefix=path, **given)

@@ -5,7 +5,8 @@ Everything raised here reaches the terminal as one line without a traceback
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from seqmodels.secrets import without_secrets
@@ -73,6 +74,21 @@ def require(condition: bool, message: str) -> None:
     """Raises :class:`ParameterError` with the message unless the condition holds."""
     if not condition:
         raise ParameterError(message)
+
+
+@contextmanager
+def under(path: str) -> Iterator[None]:
+    """Puts a config's path in front of what a constructor refuses, where the path is known.
+
+    >>> with under("model"):
+    ...     require(False, "width=0 is below 1")
+    Traceback (most recent call last):
+    seqmodels.errors.ConfigError: model.width=0 is below 1
+    """
+    try:
+        yield
+    except ParameterError as error:
+        raise ConfigError(f"{path}.{error}") from None
 
 
 def require_seed(seed: int) -> None:

@@ -1,7 +1,8 @@
 """The layers around a mixer: projections, norms, MLPs, embeddings and dropout."""
 
 import math
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,42 +14,94 @@ from seqmodels.errors import ConfigError, require, require_with
 from seqmodels.ops.grids import patches
 from seqmodels.ops.linear import embed, linear
 from seqmodels.ops.positions import sinusoidal
+from seqmodels.parameters import About, Whole, parameter
 
-NormKind = Literal["layer", "rms"]
+NormKind = Literal["layer", "rms", "none"]
 MLPKind = Literal["gelu", "gated", "none"]
 PositionKind = Literal["none", "learned", "sinusoidal"]
+Axes = dict[str, int]
+"""Names of axes (:data:`seqmodels.parameters.AXES`) and their sizes."""
 WIDEST = 2**20
 """Features of a model at most."""
 
 
 class Linear(nnx.Module):
-    """``x @ weights + bias``, with truncated-normal weights of variance 1 / inputs."""
+    """``x @ weights + bias`` over the last axes of x, with truncated-normal weights.
 
-    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
-        initial = nnx.initializers.lecun_normal()
-        self.weights = nnx.Param(initial(rngs.params(), (inputs, outputs)))
-        self.bias = nnx.Param(jnp.zeros((outputs,)))
+    ``Linear({"H": 4, "K": 8}, {"D": 32}, rngs=rngs)`` makes [*B, D] of [*B, H, K].
 
-    def __call__(self, x: Float[AnyArray, "*B D"]) -> Float[Array, "*B F"]:
-        """Projects the last axis."""
-        return linear(x, self.weights[...], self.bias[...])
+    Args:
+      inputs: the axes that are projected, and their sizes; the weights' variance is 1 / their
+        product.
+      outputs: those that they become.
+      rngs: the source of the initial weights.
+      whole: the weights and the biases that these are cut from, where :func:`linears` has drawn
+        them; None draws them.
+    """
+
+    def __init__(
+        self,
+        inputs: Axes,
+        outputs: Axes,
+        *,
+        rngs: nnx.Rngs,
+        whole: tuple[Whole, Whole] | None = None,
+    ):
+        weights, bias = whole or _draw(inputs, math.prod(outputs.values()), rngs)
+        shape = (*inputs.values(), *outputs.values())
+        self.weights = weights.cut(shape, (*inputs, *outputs), decays=True)
+        self.bias = bias.cut(shape[len(inputs) :], (*outputs,), decays=False)
+
+    def __call__(self, x: Float[AnyArray, "..."]) -> Float[Array, "..."]:
+        """Projects the last axes, as many as there are inputs."""
+        weights, bias = self.weights[...], self.bias[...]
+        kept = x.shape[: x.ndim - (weights.ndim - bias.ndim)]
+        flat = weights.reshape(-1, math.prod(bias.shape))
+        y = linear(x.reshape(*kept, flat.shape[0]), flat, bias.reshape(-1))
+        return y.reshape(*kept, *bias.shape)
+
+
+def linears(inputs: Axes, several: Sequence[Axes], was: str, *, rngs: nnx.Rngs) -> list[Linear]:
+    """Projections of the same axes to several others, drawn as one, whose name once was ``was``."""
+    whole = _draw(inputs, sum(math.prod(o.values()) for o in several), rngs, f"{was}/")
+    return [Linear(inputs, outputs, rngs=rngs, whole=whole) for outputs in several]
+
+
+def _draw(inputs: Axes, outputs: int, rngs: nnx.Rngs, prefix: str = "") -> tuple[Whole, Whole]:
+    """Weights and biases of so many outputs."""
+    weights = nnx.initializers.lecun_normal()(rngs.params(), (math.prod(inputs.values()), outputs))
+    return Whole(weights, f"{prefix}weights"), Whole(jnp.zeros((outputs,)), f"{prefix}bias")
 
 
 class Norm(nnx.Module):
-    """Layer normalisation (Ba et al. 2016) or RMS normalisation (Zhang and Sennrich 2019).
+    """Layer normalisation (Ba et al. 2016), RMS normalisation (Zhang and Sennrich 2019), or none.
 
     Statistics are taken in float32; the result has the dtype of x. The variance is the mean of
     ``(x - mean)^2``, and the mean is taken twice, since the first one's rounding is as large as a
     deviation where the mean is a million deviations.
+
+    Args:
+      width: the features that are normalised together.
+      kind: which.
+      letter: what their axis is.
+      rngs: the source of the initial weights.
     """
 
-    def __init__(self, width: int, kind: NormKind, *, rngs: nnx.Rngs):
+    def __init__(self, width: int, kind: NormKind, letter: str = "D", *, rngs: nnx.Rngs):
         self.centred = kind == "layer"
-        norm = {"layer": nnx.LayerNorm, "rms": nnx.RMSNorm}[kind]
-        self.norm = norm(width, use_fast_variance=False, rngs=rngs)
+        norm = None
+        said: Any = {"about": About((letter,), decays=False)}
+        exact: Any = {"use_fast_variance": False, "scale_metadata": said}
+        if kind == "layer":
+            norm = nnx.LayerNorm(width, **exact, bias_metadata=said, rngs=rngs)
+        elif kind == "rms":
+            norm = nnx.RMSNorm(width, **exact, rngs=rngs)
+        self.norm = norm
 
     def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
         """Normalises the last axis."""
+        if self.norm is None:
+            return x
         exact = x.astype(jnp.float32)
         if self.centred:
             exact = exact - jnp.mean(exact, axis=-1, keepdims=True)
@@ -63,17 +116,16 @@ class MLP(nnx.Module):
     """
 
     def __init__(self, width: int, hidden: int, kind: MLPKind, *, rngs: nnx.Rngs):
-        self.gated = kind == "gated"
-        self.inputs = Linear(width, hidden * (2 if self.gated else 1), rngs=rngs)
-        self.outputs = Linear(hidden, width, rngs=rngs)
+        axes = [{"F": hidden}] * (2 if kind == "gated" else 1)
+        *gate, self.inputs = linears({"D": width}, axes, "inputs", rngs=rngs)
+        self.gate = gate[0] if gate else None
+        self.outputs = Linear({"F": hidden}, {"D": width}, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
         """Maps each position by itself."""
-        hidden = self.inputs(x)
-        if self.gated:
-            gate, value = jnp.split(hidden, 2, axis=-1)
-            return self.outputs(nnx.gelu(gate) * value)
-        return self.outputs(nnx.gelu(hidden))
+        if self.gate is not None:
+            return self.outputs(nnx.gelu(self.gate(x)) * self.inputs(x))
+        return self.outputs(nnx.gelu(self.inputs(x)))
 
 
 class Embedding(nnx.Module):
@@ -127,12 +179,13 @@ class Embedding(nnx.Module):
         self.dtype = dtype
         self.patch = patch
         if kind == "tokens":
-            self.table = nnx.Param(nnx.initializers.normal(1.0)(rngs.params(), (size, width)))
+            table = nnx.initializers.normal(1.0)(rngs.params(), (size, width))
+            self.table = parameter(table, "VD", decays=True)
         else:
-            self.features = Linear(size * patch**rank, width, rngs=rngs)
+            self.features = Linear({"features": size * patch**rank}, {"D": width}, rngs=rngs)
         if positions == "learned":
-            shape = (max_length, width)
-            self.learned = nnx.Param(nnx.initializers.normal(0.1)(rngs.params(), shape))
+            vectors = nnx.initializers.normal(0.1)(rngs.params(), (max_length, width))
+            self.learned = parameter(vectors, ("positions", "D"), decays=True)
 
     def __call__(
         self, inputs: AnyArray, positions: Int[Array, "B L"] | None = None
@@ -165,6 +218,14 @@ class Embedding(nnx.Module):
             shapes = [(1, *axes, share)] * len(axes)
             x = x + jnp.concatenate(list(map(jnp.broadcast_to, along, shapes)), axis=-1)
         return x.astype(self.dtype)
+
+    def scores(self, x: Float[Array, "*B D"], count: int) -> Float[Array, "*B V"]:
+        """``x . e_v / sqrt(D)`` for the first tokens v, whose vectors e_v the table has.
+
+        So a head is tied to the table (Press and Wolf 2017); scaled as in Raffel et al. 2020, so
+        that scores begin with the variance that those of another head have.
+        """
+        return linear(x, self.table[...][:count].T / math.sqrt(self.width))
 
     def check_length(self, length: int) -> None:
         """Raises ConfigError where learned positions end before a number of positions."""

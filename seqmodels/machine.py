@@ -1,17 +1,17 @@
 """What the machine is, for the head of a table."""
 
-import os
 import platform
 from pathlib import Path
 
 import jax
+import psutil
 
 from seqmodels.training.startup import cores
 
 
 def describe_machine() -> dict[str, str | int]:
     """Processor, cores, memory and versions."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = psutil.virtual_memory().total
     return {
         "processor": _processor(),
         "cores": cores(),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -9,66 +10,40 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import AnyArray, Array, Float, Int, Key, Params, State
-from seqmodels.block import NormPosition
 from seqmodels.config import Section, construct
-from seqmodels.encoder_decoder import EncoderDecoder
-from seqmodels.errors import ConfigError, require, require_with
-from seqmodels.layers import Embedding, Linear, MLPKind, NormKind, PositionKind
+from seqmodels.encoder_decoder import EncoderDecoder, EncoderDecoderSettings
+from seqmodels.errors import ConfigError, require, require_with, under
+from seqmodels.layers import Embedding, Linear
 from seqmodels.mixers import Cost
-from seqmodels.ops.grids import ScanOrder
-from seqmodels.stack import Stack, pool
+from seqmodels.parameters import declared
+from seqmodels.stack import ModelSettings, Stack, StackSettings, pool
 from seqmodels.tasks.base import Batch, TaskSpec
 
 
-class SequenceModel(Stack):
-    """Embedding, ``depth`` blocks, norm and head: for many-to-one and many-to-many tasks.
+@dataclass(frozen=True, kw_only=True)
+class SequenceSettings(StackSettings, ModelSettings):
+    """A config's ``model`` section for many-to-one and many-to-many tasks."""
 
-    Its arguments are the keys of a config's ``model`` section.
+    patch: int | None = None
+    """How many positions of each axis of a grid of features become one (Dosovitskiy et al. 2021);
+    None keeps them."""
+
+    def __post_init__(self):
+        ModelSettings.__post_init__(self)
+        StackSettings.__post_init__(self)
+
+
+class SequenceModel(Stack):
+    """Embedding, blocks, norm and head: for many-to-one and many-to-many tasks.
 
     Args:
-      width: the model width D.
-      depth: the number of blocks.
-      pattern: names of mixers, tiled over the depth: ("local", "local", "global").
-      mixers: for each name in the pattern, ``{"kind": a key of MIXERS, **settings}``.
-      norm: "layer" or "rms".
-      norm_position: "pre" or "post".
-      mlp: "gelu", "gated" or "none".
-      mlp_expansion: the MLP's width as a multiple of D; None without an MLP.
-      dropout: the share of features dropped after each mixer and MLP, in training.
-      positions: what is added to the embeddings: "none", "learned" or "sinusoidal".
-      max_length: the longest sequence that learned positions serve; None otherwise.
-      pooling: how many-to-one tasks summarise a sequence, by the "mean" of all
-        positions or by the "last"; None for many-to-many.
-      dtype: the dtype of computation; parameters are always float32.
-      patch: how many positions of each axis of a grid of features become one (Dosovitskiy et al.
-        2021); None keeps them.
-      scan: the order, "rows" or "columns", in which mixers on one axis read a grid; None
-        where all mixers work on the task's axes.
+      settings: the config's section.
       spec: what the task needs of a model.
       rngs: the source of the initial weights.
     """
 
-    def __init__(
-        self,
-        width: int,
-        depth: int,
-        pattern: tuple[str, ...],
-        mixers: Section,
-        norm: NormKind = "layer",
-        norm_position: NormPosition = "pre",
-        mlp: MLPKind = "none",
-        mlp_expansion: float | None = None,
-        dropout: float = 0.0,
-        positions: PositionKind = "none",
-        max_length: int | None = None,
-        pooling: Literal["mean", "last"] | None = None,
-        dtype: Literal["float32", "bfloat16"] = "float32",
-        patch: int | None = None,
-        scan: ScanOrder | None = None,
-        *,
-        spec: TaskSpec,
-        rngs: nnx.Rngs,
-    ):
+    def __init__(self, settings: SequenceSettings, *, spec: TaskSpec, rngs: nnx.Rngs):
+        pooling, patch = settings.pooling, settings.patch
         pools = spec.shape == "many-to-one"
         require_with(pooling, pools, "pooling", f"a {spec.shape} task")
         require(
@@ -77,38 +52,37 @@ class SequenceModel(Stack):
             f"many-to-one task, and at least 1: this is a {spec.shape} task on {spec.inputs}; "
             "set it to None",
         )
-        self.width = width
+        tied = settings.tied_embeddings
+        require(
+            not tied or (spec.inputs == "tokens" and spec.input_size == spec.outputs),
+            "tied_embeddings=True scores the tokens that are read; this task reads "
+            f"{spec.input_size} {spec.inputs} and scores {spec.outputs}: set it to False",
+        )
+        self.width = settings.width
         self.pooling: Literal["mean", "last"] | None = pooling
         self.outputs = spec.outputs
         self.patch = patch or 1
         self.embedding = Embedding(
             spec.inputs,
             spec.input_size,
-            width,
-            positions,
-            max_length,
-            jnp.dtype(dtype),
+            settings.width,
+            settings.positions,
+            settings.max_length,
+            jnp.dtype(settings.dtype),
             self.patch,
             spec.rank,
             rngs=rngs,
         )
         super().__init__(
-            width,
-            depth,
-            pattern,
-            mixers,
-            norm,
-            norm_position,
-            mlp,
-            mlp_expansion,
-            dropout,
-            scan,
+            settings,
+            settings,
+            settings.width,
             rank=spec.rank,
             causal=spec.causal,
             strides=pools,
             rngs=rngs,
         )
-        self.head = Linear(width, spec.outputs, rngs=rngs)
+        self.head = None if tied else Linear({"D": settings.width}, {"V": spec.outputs}, rngs=rngs)
 
     def __call__(self, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, "B *P V"]:
         """Scores for whole sequences, at the labelled positions."""
@@ -172,7 +146,8 @@ class SequenceModel(Stack):
         return head + self.stack_cost(length // self.patch**self.rank)
 
     def _score(self, x: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
-        return self.head(self.normalise(x))
+        x = self.normalise(x)
+        return self.embedding.scores(x, self.outputs) if self.head is None else self.head(x)
 
     def check_length(self, length: int) -> None:
         """Raises ConfigError where learned positions end before a length."""
@@ -202,6 +177,9 @@ class Model(NamedTuple):
     """Whether its outputs are a sequence of their own, written token by token."""
     streams: bool
     """Whether extend, chunk by chunk, gives apply's scores: at each position, or at the last."""
+    parameters: dict[str, Any]
+    """The tree of parameters, with what each says of itself
+    (:class:`~seqmodels.parameters.About`)."""
 
 
 class Reading(NamedTuple):
@@ -225,8 +203,8 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
     Nothing is allocated or compiled until ``init`` is called.
 
     Args:
-      config: the section; its keys are the arguments of :class:`SequenceModel`, or, for tasks
-        that write a sequence, of :class:`~seqmodels.encoder_decoder.EncoderDecoder`.
+      config: the section; its keys are those of :class:`SequenceSettings`, or, for tasks that
+        write a sequence, of :class:`~seqmodels.encoder_decoder.EncoderDecoderSettings`.
       spec: what the task needs of a model.
       length: the longest sequence that it must serve.
 
@@ -234,10 +212,14 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
       ConfigError: a key that nothing reads, or a value that can't be used.
     """
     writes = spec.shape in ("one-to-many", "sequence-to-sequence")
-    kind = EncoderDecoder if writes else SequenceModel
+    kind, schema = SequenceModel, SequenceSettings
+    if writes:
+        kind, schema = EncoderDecoder, EncoderDecoderSettings
+    settings = construct(schema, config, "model")
 
     def create(key: Key[Array, ""]) -> SequenceModel | EncoderDecoder:
-        return construct(kind, config, "model", spec=spec, rngs=nnx.Rngs(params=key))
+        with under("model"):
+            return kind(settings, spec=spec, rngs=nnx.Rngs(params=key))
 
     # Anything in the module but parameters would make this split raise.
     abstract = nnx.eval_shape(lambda: create(jax.random.key(0)))
@@ -275,6 +257,7 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
         Reading(read, depth, abstract.width, abstract.read_axes, abstract.reading_stack.causal),
         writes,
         isinstance(abstract, SequenceModel) and abstract.streams,
+        declared(abstract),
     )
 
 

@@ -1,4 +1,4 @@
-"""Paths as users write them: ``~`` is their home, and only this machine's are served."""
+"""Paths: as users write them, of which only this machine's are served, and of this package."""
 
 import os
 import re
@@ -39,3 +39,12 @@ must lie; copy it here, or mount it (gcsfuse mounts gs://) and name the folder
             f"{name}{text}: no home is known for {user}; write the whole path, or ./~"
         )
     return Path(expanded)
+
+
+def search_path() -> dict[str, str]:
+    """The variable by which a child's Python finds this very package, installed or not.
+
+    With ``-P`` it looks there before the folder that it was started in.
+    """
+    ours = str(Path(__file__).parents[1])
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))}

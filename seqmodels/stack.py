@@ -1,60 +1,121 @@
 """Stacks of blocks: what every model is made of."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
-from seqmodels.block import Block, Mask, NormPosition
+from seqmodels.block import Block, BlockSettings, Mask
 from seqmodels.config import Section, construct_kind
-from seqmodels.errors import ConfigError, nearest, require, require_with
-from seqmodels.layers import MLPKind, Norm, NormKind
+from seqmodels.errors import ConfigError, nearest, require, require_with, under
+from seqmodels.layers import Norm, PositionKind
 from seqmodels.mixers import MIXERS, Cost, CrossAttention, Mixer
 from seqmodels.ops.grids import ScanOrder
 
 DEEPEST = 256
 """Blocks of a stack at most: building them takes time for each, and compiling them far more."""
-WIDEST_MLP = 2**24
-"""Features of an MLP at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackSettings:
+    """Which blocks: keys of a config's ``model``, or of its ``encoder`` and ``decoder``."""
+
+    depth: int
+    """How many."""
+    pattern: tuple[str, ...]
+    """Names of mixers, tiled over the depth: ("local", "local", "global")."""
+    mixers: Section
+    """For each name in the pattern, ``{"kind": a key of MIXERS, **settings}``."""
+    blocks: Section | None = None
+    """For names in the pattern, what their blocks have otherwise than the model
+    (:class:`~seqmodels.block.BlockSettings`); None for no differences."""
+    scan: ScanOrder | None = None
+    """The order, "rows" or "columns", in which mixers on one axis read a grid; None where all
+    mixers work on the task's axes."""
+
+    def __post_init__(self):
+        depth, pattern = self.depth, self.pattern
+        require(depth >= 1, f"depth={depth} is below 1")
+        require(
+            depth <= DEEPEST,
+            f"depth={depth} is above {DEEPEST}: each block is compiled by itself, which takes "
+            "minutes for hundreds; lower it",
+        )
+        require(len(pattern) > 0, "pattern=() names no mixer")
+        for name in pattern:
+            known = nearest(name, self.mixers)
+            require(
+                name in self.mixers, f"pattern={pattern!r}: no mixer {name!r} in mixers; {known}"
+            )
+        for section, named in (("mixers", self.mixers), ("blocks", self.blocks or {})):
+            for name in named:
+                require(
+                    name in pattern[:depth],
+                    f"{section}.{name} is never read: pattern={pattern!r} does not reach it in "
+                    f"{depth} blocks",
+                )
+
+    def by_name(self, shared: BlockSettings, width: int, path: str) -> dict[str, BlockSettings]:
+        """Those of the blocks of each name, of width D; ``path`` is this section's, for messages.
+
+        Raises:
+          ConfigError: of those that the model shares or that a name changes, what can't be used.
+        """
+        changes: Any = self.blocks or {}
+        made = {}
+        for name in self.pattern:
+            changed = name in changes
+            where = f"{path}.blocks.{name}" if changed else "model"
+            made[name] = shared.changed(changes[name] if changed else {}, where)
+            with under(where):
+                made[name].mlp_width(width)
+        return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(BlockSettings):
+    """What every config's ``model`` section has beside the settings of its blocks."""
+
+    width: int
+    """The model width D."""
+    positions: PositionKind = "none"
+    """What is added to the embeddings."""
+    max_length: int | None = None
+    """The longest sequence, read or written, that learned positions serve; None otherwise."""
+    pooling: Literal["mean", "last"] | None = None
+    """How a sequence is summarised, by the mean of all positions or by the last; None for no
+    summary."""
+    tied_embeddings: bool = False
+    """Whether the table of the tokens that are read is also that of the scores
+    (:meth:`~seqmodels.layers.Embedding.scores`)."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """That of computation; parameters are always float32."""
 
 
 class Stack(nnx.Module):
-    """``depth`` blocks and, with pre-norm, a last norm.
+    """The blocks and, where the norm comes before, a last norm.
 
     Args:
+      settings: which blocks.
+      shared: what stands around their mixers, but for what ``settings.blocks`` changes.
       width: the model width D.
-      depth: the number of blocks.
-      pattern: names of mixers, tiled over the depth.
-      mixers: for each name in the pattern, ``{"kind": a key of MIXERS, **settings}``.
-      norm: "layer" or "rms".
-      norm_position: "pre" or "post".
-      mlp: "gelu", "gated" or "none".
-      mlp_expansion: the MLP's width as a multiple of D; None without an MLP.
-      dropout: the share of features dropped after each mixer and MLP, in training.
-      scan: the order in which mixers on one axis read a grid; None refuses them there.
       rank: how many axes the positions have.
       causal: whether outputs may depend on earlier positions alone.
       strides: whether mixers may shorten the sequence.
       cross: makes the cross-attention of a block, for a decoder.
-      prefix: the config path of what holds ``mixers``, for messages.
+      prefix: the config path of ``settings``, for messages.
       rngs: the source of the initial weights.
     """
 
     def __init__(
         self,
+        settings: StackSettings,
+        shared: BlockSettings,
         width: int,
-        depth: int,
-        pattern: tuple[str, ...],
-        mixers: Section,
-        norm: NormKind,
-        norm_position: NormPosition,
-        mlp: MLPKind,
-        mlp_expansion: float | None,
-        dropout: float,
-        scan: ScanOrder | None = None,
         *,
         rank: int = 1,
         causal: bool = False,
@@ -63,46 +124,19 @@ class Stack(nnx.Module):
         prefix: str = "model",
         rngs: nnx.Rngs,
     ):
-        require(depth >= 1, f"depth={depth} is below 1")
-        require(
-            depth <= DEEPEST,
-            f"depth={depth} is above {DEEPEST}: each block is compiled by itself, which takes "
-            "minutes for hundreds; lower it",
-        )
-        require(0 <= dropout < 1, f"dropout={dropout} is not at least 0 and below 1")
-        require(len(pattern) > 0, "pattern=() names no mixer")
-        for name in pattern:
-            known = nearest(name, mixers)
-            require(name in mixers, f"pattern={pattern!r}: no mixer {name!r} in mixers; {known}")
-        for name in mixers:
-            require(
-                name in pattern[:depth],
-                f"mixers.{name} is never read: pattern={pattern!r} does not reach it in {depth} "
-                "blocks",
-            )
-        has_mlp = mlp != "none"
-        require_with(mlp_expansion, has_mlp, "mlp_expansion", f"mlp={mlp!r}")
-        mlp_width = round(width * mlp_expansion) if mlp_expansion is not None else 0
-        require(
-            not has_mlp or mlp_width >= 1, f"mlp_expansion={mlp_expansion} leaves the MLP no width"
-        )
-        require(
-            mlp_width <= WIDEST_MLP,
-            f"mlp_expansion={mlp_expansion} makes an MLP of more than {WIDEST_MLP:,} features; "
-            "lower it",
-        )
         self.rank = rank
+        by_name = settings.by_name(shared, width, prefix)
         blocks, scanned = [], False
-        settings: Any = mixers
-        for index in range(depth):
-            name = pattern[index % len(pattern)]
+        mixers: Any = settings.mixers
+        for index in range(settings.depth):
+            name = settings.pattern[index % len(settings.pattern)]
             where = f"{prefix}.mixers.{name}"
-            mixer = construct_kind(MIXERS, settings[name], where, width=width, rngs=rngs)
-            scans = mixer.rank == 1 and rank > 1 and scan is not None
+            mixer = construct_kind(MIXERS, mixers[name], where, width=width, rngs=rngs)
+            scans = mixer.rank == 1 and rank > 1 and settings.scan is not None
             scanned |= scans
             _require_rank(mixer, rank, scans, where)
             if causal and not mixer.causal:
-                raise ConfigError(_not_causal(settings[name], where))
+                raise ConfigError(_not_causal(mixers[name], where))
             if mixer.stride > 1 and not strides:
                 raise ConfigError(
                     f"{where}.stride={mixer.stride} leaves fewer outputs than positions; only "
@@ -112,21 +146,21 @@ class Stack(nnx.Module):
                 Block(
                     mixer,
                     width,
-                    norm,
-                    norm_position,
-                    mlp,
-                    mlp_width,
-                    dropout,
+                    by_name[name],
                     cross=cross() if cross is not None else None,
-                    scan=scan if scans else None,
+                    scan=settings.scan if scans else None,
                     rngs=rngs,
                 )
             )
         require_with(
-            scan, scanned, "scan", "mixers that work on the task's axes", wanted_if_missing=False
+            settings.scan,
+            scanned,
+            "scan",
+            "mixers that work on the task's axes",
+            wanted_if_missing=False,
         )
         self.blocks = nnx.List(blocks)
-        self.norm = Norm(width, norm, rngs=rngs) if norm_position == "pre" else None
+        self.norm = Norm(width, shared.norm, rngs=rngs) if shared.norm_position == "pre" else None
 
     @property
     def causal(self) -> bool:

@@ -1,6 +1,5 @@
 """Every file in configs/: complete, wholly read, and able to train."""
 
-import inspect
 import math
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,11 @@ import pytest
 from ml_collections import ConfigDict
 
 from seqmodels.config import construct_kind, flatten, load_config, load_sweep, read_arguments
-from seqmodels.encoder_decoder import EncoderDecoder
 from seqmodels.errors import ConfigError
-from seqmodels.mixers import MIXERS
-from seqmodels.model import SequenceModel
 from seqmodels.presets import PRESETS
-from seqmodels.stack import Stack
 from seqmodels.sweeps.plan import make_plan
-from seqmodels.tasks import TASKS
 from seqmodels.training import experiment as experiments
-from seqmodels.training.experiment import TrainSettings, build_experiment
-from seqmodels.training.optimizer import make_optimizer
+from seqmodels.training.experiment import build_experiment
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import initial_state, jit_train_step
 from tests.tasks.small_sets import small_sets
@@ -166,30 +159,6 @@ def test_every_number_that_is_asked_for_is_heeded(file, monkeypatch):
         assert flatten(load_config(f"{ROOT / file}:{name}={value + 1}")) != plain, name
 
 
-# What an encoder-decoder gives to both of its stacks.
-STACK_GIVEN = {"width", "norm", "norm_position", "mlp", "mlp_expansion", "dropout", "rngs"} | {
-    "rank", "causal", "strides", "cross", "prefix"
-}  # fmt: skip
-
-
-def constructors(config: ConfigDict):
-    """Each section, what it constructs, and the arguments that code gives to that."""
-    yield config.task, TASKS[config.task.kind], {"seed"}
-    stacks = [config.model]
-    if "decoder" in config.model:
-        yield config.model, EncoderDecoder, {"spec", "rngs"}
-        stacks = [s for s in (config.model.encoder, config.model.decoder) if s is not None]
-        for stack in stacks:
-            yield stack, Stack, STACK_GIVEN
-    else:
-        yield config.model, SequenceModel, {"spec", "rngs"}
-    yield config.optimizer, make_optimizer, {"steps"}
-    yield config.train, TrainSettings, set()
-    for stack in stacks:
-        for mixer in stack.mixers.values():
-            yield mixer, MIXERS[mixer.kind], {"width", "rngs"}
-
-
 @pytest.mark.parametrize(
     ("file", "task"),
     [
@@ -259,15 +228,8 @@ def test_every_point_of_a_sweep_builds(file):
 
 
 @every_choice
-def test_every_choice_builds_and_is_complete(file, mixer):
-    """Nothing is left to a default: each parameter of what a section constructs stands there."""
-    config = load(file, mixer)
-    build_experiment(config)
-    for section, constructor, given in constructors(config):
-        # Flax hides a class's own signature.
-        is_module = inspect.isclass(constructor) and constructor is not TrainSettings
-        signature = inspect.signature(constructor.__init__ if is_module else constructor)
-        assert set(section) - {"kind"} == set(signature.parameters) - {"self"} - given, constructor
+def test_every_choice_builds(file, mixer):
+    build_experiment(load(file, mixer))
 
 
 @every_file

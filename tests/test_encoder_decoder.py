@@ -185,14 +185,32 @@ def test_scheduled_sampling_replaces_tokens_in_training_alone():
     small = {"encoder": stack("gru", depth=1), "decoder": stack("gru", depth=1)}
     sampling, plain = build(scheduled_sampling=0.5, **small), build(**small)
     params, batch, key = draw_parameters(plain), batch_of(), jax.random.key(1)
-    run = {m: jax.jit(m.apply) for m in (sampling, plain)}
-    np.testing.assert_allclose(
-        run[sampling](params, batch), run[plain](params, batch), rtol=1e-5, atol=1e-6
-    )
-    trained = np.asarray(run[sampling](params, batch, key))
-    forced = np.asarray(run[plain](params, batch, key))
+    sample, force = jax.jit(sampling.apply), jax.jit(plain.apply)
+    np.testing.assert_allclose(sample(params, batch), force(params, batch), rtol=1e-5, atol=1e-6)
+    trained, forced = (np.asarray(apply(params, batch, key)) for apply in (sample, force))
     np.testing.assert_allclose(trained[:, 0], forced[:, 0], rtol=1e-5, atol=1e-6)  # begin stays
     assert np.abs(trained[:, 1:] - forced[:, 1:]).max() > 1e-3
+
+
+def test_blocks_of_each_side_have_settings_of_their_own():
+    wide = {"one": {"mlp": "gelu", "mlp_expansion": 2.0}}
+    model = build(mlp="gelu", mlp_expansion=3.0, decoder=GRU | {"blocks": wide})
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    for side, features in (("encoder", 24), ("decoder", 16)):
+        for block in shapes[side]["blocks"].values():
+            assert block["mlp"]["inputs"]["bias"].shape == (features,)
+
+
+def test_the_table_of_the_written_tokens_may_score_them():
+    """A last block without norm and residual, whose mixer gives nothing, leaves an MLP's bias."""
+    model = build(tied_embeddings=True, norm="none", residual=False, mlp="gelu", mlp_expansion=1.0)
+    params, apply, _, _ = functions(model)
+    assert "head" not in params
+    outputs = params["decoder"]["blocks"][1]["mlp"]["outputs"]
+    outputs["weights"] = np.zeros_like(outputs["weights"])
+    expected = params["written"]["table"][:6] @ outputs["bias"] / np.sqrt(8)
+    scores = apply(params, batch_of())
+    np.testing.assert_allclose(scores, np.broadcast_to(expected, (3, 6, 6)), rtol=1e-5, atol=1e-6)
 
 
 REFUSED = {
@@ -217,6 +235,16 @@ REFUSED = {
         "model.decoder.mixers.one.kind='convolution' sees later inputs",
     ),
     "unknown-key": (SPEC, {"decoder": GRU | {"dept": 1}}, "model.decoder.dept=1 is never read"),
+    "block": (
+        SPEC,
+        {"decoder": GRU | {"blocks": {"one": {"mlp": "gelu"}}}},
+        "model.decoder.blocks.one.mlp_expansion=None; mlp='gelu' needs it",
+    ),
+    "shared": (
+        SPEC,
+        {"mlp": "gelu", "mlp_expansion": 0.01},
+        "model.mlp_expansion=0.01 leaves the MLP no width",
+    ),
     "sampling": (SPEC, {"scheduled_sampling": 2.0}, "model.scheduled_sampling=2.0 is not within"),
 }
 

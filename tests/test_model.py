@@ -41,6 +41,8 @@ def batch(inputs: np.ndarray, **fields) -> Batch:
 
 
 def numpy_norm(x, params, kind):
+    if kind == "none":
+        return x
     centred = x - x.mean(-1, keepdims=True) if kind == "layer" else x
     scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6)
     return scaled * params["norm"]["scale"] + params["norm"].get("bias", 0)
@@ -63,29 +65,36 @@ def numpy_mixer(x, params, mlp):
 def numpy_mlp(x, params, mlp):
     hidden = numpy_linear(x, params["inputs"])
     if mlp == "gated":
-        gate, value = np.split(hidden, 2, axis=-1)
-        return numpy_linear(numpy_gelu(gate) * value, params["outputs"])
-    return numpy_linear(numpy_gelu(hidden), params["outputs"])
+        hidden = numpy_gelu(numpy_linear(x, params["gate"])) * hidden
+    else:
+        hidden = numpy_gelu(hidden)
+    return numpy_linear(hidden, params["outputs"])
 
 
-def numpy_model(params, inputs, norm, norm_position, mlp, positions):
+def numpy_model(params, inputs, **config):
     """The scores of a model whose mixers are POINTWISE, written down once more."""
+    plain = {"norm": "layer", "norm_position": "pre", "mlp": "none", "positions": "none"}
+    config = plain | {"residual": True, "blocks": {}} | config
+    positions = config["positions"]
     x = params["embedding"]["table"][inputs]
     if positions == "learned":
         x = x + params["embedding"]["learned"][: inputs.shape[1]]
     if positions == "sinusoidal":
         angles = np.arange(inputs.shape[1])[:, None] * 10_000.0 ** (-np.arange(4) / 4)
         x = x + np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-    for block in params["blocks"].values():
+    for index, block in params["blocks"].items():
+        own = config | config["blocks"].get(config["pattern"][index % len(config["pattern"])], {})
+        norm, mlp, pre = own["norm"], own["mlp"], own["norm_position"] == "pre"
         for name in ("mixer", "mlp") if mlp != "none" else ("mixer",):
             layer = numpy_mixer if name == "mixer" else numpy_mlp
-            p, p_norm = block[name], block[f"{name}_norm"]
-            if norm_position == "pre":
-                x = x + layer(numpy_norm(x, p_norm, norm), p, mlp)
-            else:
-                x = numpy_norm(x + layer(x, p, mlp), p_norm, norm)
-    if norm_position == "pre":
-        x = numpy_norm(x, params["norm"], norm)
+            p, p_norm = block[name], block.get(f"{name}_norm")
+            y = layer(numpy_norm(x, p_norm, norm) if pre else x, p, mlp)
+            y = x + y if own["residual"] else y
+            x = y if pre else numpy_norm(y, p_norm, norm)
+    if config["norm_position"] == "pre":
+        x = numpy_norm(x, params.get("norm"), config["norm"])
+    if config.get("tied_embeddings"):
+        return x @ params["embedding"]["table"].T / math.sqrt(x.shape[-1])
     return numpy_linear(x, params["head"])
 
 
@@ -112,8 +121,20 @@ def test_scores_are_what_the_equations_say(norm, norm_position, mlp, positions):
     inputs = tokens(2, 7)
     scores = apply(params, batch(inputs))
     assert scores.shape == (2, 7, 5)
-    expected = numpy_model(params, inputs, norm, norm_position, mlp, positions)
-    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scores, numpy_model(params, inputs, **config), rtol=1e-4, atol=1e-5)
+
+
+def test_blocks_of_a_name_have_settings_of_their_own():
+    """Norms or none, residual connections or none, an MLP or none; and the head is the table."""
+    config = section(depth=4, pattern=("plain", "wide", "bare"), norm="rms", tied_embeddings=True)
+    config["mixers"] = dict.fromkeys(config["pattern"], POINTWISE)
+    wide = {"norm": "layer", "norm_position": "post", "mlp": "gated", "mlp_expansion": 1.5}
+    config["blocks"] = {"wide": wide, "bare": {"norm": "none", "residual": False}}
+    _, params, apply = build(config, MANY_TO_MANY._replace(outputs=VOCABULARY))
+    assert "head" not in params
+    inputs = tokens(2, 7)
+    expected = numpy_model(params, inputs, **config)
+    np.testing.assert_allclose(apply(params, batch(inputs)), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("pooling", [None, "mean"])
@@ -143,7 +164,7 @@ def test_features_are_projected():
     features = np.random.default_rng(0).normal(size=(2, 7, 3)).astype(np.float32)
     projected = numpy_linear(features, params["embedding"]["features"])
     known = params | {"embedding": {"table": projected.reshape(14, 8)}}
-    expected = numpy_model(known, np.arange(14).reshape(2, 7), "layer", "pre", "none", "none")
+    expected = numpy_model(known, np.arange(14).reshape(2, 7), **section())
     np.testing.assert_allclose(apply(params, batch(features)), expected, rtol=1e-4, atol=1e-5)
 
 

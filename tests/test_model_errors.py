@@ -8,6 +8,7 @@ from seqmodels.tasks.base import TaskSpec
 
 MANY_TO_MANY = TaskSpec("many-to-many", "tokens", 11, 11, True, "loss", False)
 MANY_TO_ONE = MANY_TO_MANY._replace(shape="many-to-one")
+FEATURES = MANY_TO_MANY._replace(inputs="features")
 
 
 def section(**changes):
@@ -83,13 +84,22 @@ ERRORS = {
         one(kind="convolution", dilation=0),
         "model.mixers.mixer.dilation=0 is below 1",
     ),
+    "activation": (
+        one(kind="convolution", activation="relu", gated=True),
+        "model.mixers.mixer.activation='relu' is never read with gated=True; leave it 'gelu'",
+    ),
+    "unknown-activation": (
+        one(kind="convolution", activation="tanh"),
+        "model.mixers.mixer.activation='tanh': Convolution wants one of 'gelu', 'relu', 'silu', "
+        "'none'",
+    ),
     "causal-task": (
         one(kind="convolution", causal=False),
         "model.mixers.mixer.causal=False: the task's outputs may depend on earlier inputs "
         "alone; set it to True",
     ),
     "width": ({"width": -8}, "model.width=-8 is below 1"),
-    "width-type": ({"width": 8.5}, "model.width=8.5: SequenceModel wants int"),
+    "width-type": ({"width": 8.5}, "model.width=8.5: SequenceSettings wants int"),
     "depth": ({"depth": 0}, "model.depth=0 is below 1"),
     "dropout": ({"dropout": 1.0}, "model.dropout=1.0 is not at least 0 and below 1"),
     "mlp-expansion-unread": (
@@ -103,6 +113,36 @@ ERRORS = {
     "mlp-expansion-small": (
         {"mlp": "gelu", "mlp_expansion": 0.01},
         "model.mlp_expansion=0.01 leaves the MLP no width",
+    ),
+    "mlp-expansion-large": (
+        {"mlp": "gelu", "mlp_expansion": 1e30, "blocks": {"mixer": {"norm": "rms"}}},
+        "model.blocks.mixer.mlp_expansion=1e+30 makes an MLP of more than 16,777,216 features; "
+        "lower it",
+    ),
+    "block-not-in-pattern": (
+        {"blocks": {"mixr": {"mlp": "none"}}},
+        "model.blocks.mixr is never read: pattern=('mixer',) does not reach it in 2 blocks",
+    ),
+    "block-key": (
+        {"blocks": {"mixer": {"width": 4}}},
+        "model.blocks.mixer.width=4 is never read by BlockSettings; known: dropout, mlp, "
+        "mlp_expansion, norm, norm_position, residual",
+    ),
+    "block-choice": (
+        {"blocks": {"mixer": {"mlp": "relu"}}},
+        "model.blocks.mixer.mlp='relu': BlockSettings wants one of 'gelu', 'gated', 'none'",
+    ),
+    "block-inherits": (
+        {"mlp": "gelu", "mlp_expansion": 2.0, "blocks": {"mixer": {"mlp": "none"}}},
+        "model.blocks.mixer.mlp_expansion=2.0 is never read with mlp='none'; leave it None",
+    ),
+    "block-dropout": (
+        {"blocks": {"mixer": {"dropout": 1}}},
+        "model.blocks.mixer.dropout=1.0 is not at least 0 and below 1",
+    ),
+    "block-no-section": (
+        {"blocks": {"mixer": "gelu"}},
+        "model.blocks.mixer='gelu' is not a section of a block's settings",
     ),
     "max-length-unread": (
         {"max_length": 10},
@@ -122,11 +162,24 @@ ERRORS = {
     ),
     "key": (
         {"dropuot": 0.1},
-        "model.dropuot=0.1 is never read by SequenceModel; did you mean 'dropout'? "
-        "(known: depth, dropout, dtype, max_length, mixers, mlp, mlp_expansion, norm, "
-        "norm_position, patch, pattern, pooling, positions, scan, width)",
+        "model.dropuot=0.1 is never read by SequenceSettings; did you mean 'dropout'? "
+        "(known: blocks, depth, dropout, dtype, max_length, mixers, mlp, mlp_expansion, norm, "
+        "norm_position, patch, pattern, pooling, positions, residual, scan, tied_embeddings, "
+        "width)",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("spec", "read"),
+    [(MANY_TO_MANY._replace(outputs=10), "11 tokens and scores 10"), (FEATURES, "11 features and")],
+)
+def test_only_tokens_that_are_scored_can_share_a_table(spec, read):
+    build_model(section(tied_embeddings=True), MANY_TO_MANY)
+    with pytest.raises(ConfigError) as raised:
+        build_model(section(tied_embeddings=True), spec)
+    assert str(raised.value).startswith("model.tied_embeddings=True scores the tokens that are")
+    assert f"this task reads {read}" in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -146,7 +199,7 @@ def test_names_a_key_that_is_missing():
     del config["width"]
     with pytest.raises(ConfigError) as raised:
         build_model(config, MANY_TO_MANY)
-    assert str(raised.value) == "model.width is missing; SequenceModel needs it"
+    assert str(raised.value) == "model.width is missing; SequenceSettings needs it"
 
 
 def test_many_to_one_needs_pooling():

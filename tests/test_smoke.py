@@ -19,7 +19,7 @@ FILES = sorted(str(file) for file in ROOT.glob("configs/*.py") if file.stem != "
 def check(config):
     """Refuses what training would of steps, lengths and the schedule."""
     settings = construct(_train_settings, config.train, "train")
-    construct(make_optimizer, config.optimizer, "optimizer", steps=settings.steps)
+    construct(make_optimizer, config.optimizer, "optimizer", steps=settings.steps, parameters={})
     return settings
 
 

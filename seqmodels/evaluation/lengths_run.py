@@ -7,6 +7,7 @@ from typing import Any
 
 from seqmodels.errors import UserError
 from seqmodels.evaluation.intervals import Score
+from seqmodels.evaluation.length_picture import draw_lengths
 from seqmodels.evaluation.lengths import (
     Asked,
     LengthScores,
@@ -16,7 +17,6 @@ from seqmodels.evaluation.lengths import (
 )
 from seqmodels.evaluation.runs import LoadedRun, keep, load_run
 from seqmodels.output import decoration
-from seqmodels.pictures.run import draw_lengths
 from seqmodels.tasks.base import SPLITS
 from seqmodels.tasks.chance import WORDS
 from seqmodels.terminal import print_table

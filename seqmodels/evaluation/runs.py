@@ -61,7 +61,7 @@ def load_run(folder: str | Path, which: str, devices: int | None = None) -> Load
         lambda: initial_state(experiment.model, experiment.optimizer, experiment.seed),
         replicated(mesh),
     )
-    step, state = checkpoints.restore(_which(which), like)
+    step, state = checkpoints.restore(_which(which), like, experiment.model.parameters)
     checkpoints.close()
     return LoadedRun(
         workdir, experiment, step, state.params, mesh, _other_data(workdir, experiment)

@@ -4,14 +4,14 @@ A new mixer is a class that follows :class:`seqmodels.mixers.base.Mixer`, and a 
 """
 
 from seqmodels.mixers.attention import Attention
-from seqmodels.mixers.base import Cost, Mixer
+from seqmodels.mixers.base import MIXERS, Cost, Mixer
 from seqmodels.mixers.bidirectional import Bidirectional
 from seqmodels.mixers.convolution import Convolution
 from seqmodels.mixers.cross_attention import CrossAttention
 from seqmodels.mixers.local_attention import LocalAttention
 from seqmodels.mixers.rnn import GRU, LSTM, RNN
 
-MIXERS = {
+MIXERS |= {
     "rnn": RNN,
     "lstm": LSTM,
     "gru": GRU,

@@ -8,7 +8,7 @@ from flax import nnx
 
 from seqmodels.arrays import Array, Bool, Float, Int, Key, State
 from seqmodels.errors import require, require_with
-from seqmodels.layers import Linear, Norm
+from seqmodels.layers import Linear, Norm, linears
 from seqmodels.mixers.base import Cost
 from seqmodels.mixers.recording import record_attention
 from seqmodels.ops.attention.additive import (
@@ -26,6 +26,7 @@ from seqmodels.ops.positions import (
     scaled_frequencies,
     spread_positions,
 )
+from seqmodels.parameters import parameter
 
 
 class Attention(nnx.Module):
@@ -121,19 +122,19 @@ class Attention(nnx.Module):
         self.head_width = width // heads
         self.score: Score = score
         self.plain = plain
-        projected = (heads + 2 * self.kv_heads) * self.head_width
-        self.inputs = Linear(width, projected, rngs=rngs)
-        self.outputs = Linear(width, width, rngs=rngs)
-        K = self.head_width
-        self.norms = nnx.List([Norm(K, "rms", rngs=rngs) for _ in range(2 if qk_norm else 0)])
+        H, G, K = heads, self.kv_heads, self.head_width
+        several = [{"H": H, "K": K}, {"G": G, "K": K}, {"G": G, "U": K}]
+        self.queries, self.keys, self.values = linears({"D": width}, several, "inputs", rngs=rngs)
+        self.outputs = Linear({"H": H, "U": K}, {"D": width}, rngs=rngs)
+        self.norms = nnx.List([Norm(K, "rms", "K", rngs=rngs) for _ in range(2 if qk_norm else 0)])
         if positions == "relative":
             initial = nnx.initializers.lecun_normal(batch_axis=0)
-            self.offsets = nnx.Param(initial(rngs.params(), (heads, K, K)))
-            self.content_bias = nnx.Param(jnp.zeros((heads, K)))
-            self.offset_bias = nnx.Param(jnp.zeros((heads, K)))
+            self.offsets = parameter(initial(rngs.params(), (heads, K, K)), "HKK", decays=True)
+            self.content_bias = parameter(jnp.zeros((heads, K)), "HK", decays=False)
+            self.offset_bias = parameter(jnp.zeros((heads, K)), "HK", decays=False)
         if score == "additive":
             normal = nnx.initializers.normal(1.0)
-            self.vector = nnx.Param(normal(rngs.params(), (heads, K)))
+            self.vector = parameter(normal(rngs.params(), (heads, K)), "HK", decays=False)
 
     def __call__(
         self,
@@ -155,7 +156,7 @@ class Attention(nnx.Module):
         query, keys, values = self._project(x, positions, rows)
         record_attention("self", lambda: self._weights(query, keys, mask))
         mixed = self._attend(query, keys, values, self.causal, self.window, mask)
-        return self.outputs(mixed.reshape(shape))
+        return self.outputs(mixed).reshape(shape)
 
     def initial_state(self, batch_size: int, max_length: int) -> State:
         """Room for the keys and values still to be seen: max_length, or W - 1 of a window."""
@@ -180,7 +181,7 @@ class Attention(nnx.Module):
         extend = self._extend_global if self.window is None else self._extend_local
         mixed, kept = extend(query, keys, values, places, cache)
         kept["length"] = cache["length"] + x.shape[1]
-        return self.outputs(mixed.reshape(x.shape)), kept
+        return self.outputs(mixed), kept
 
     def _extend_global(self, query, keys, values, places, cache):
         rows = jnp.arange(query.shape[0])[:, None]
@@ -212,9 +213,7 @@ class Attention(nnx.Module):
     def _project(
         self, x: Float[Array, "B L D"], positions: Int[Array, "B L"], rows: Int[Array, "B"]
     ) -> list[Float[Array, "B L H K"]]:
-        projected = self.inputs(x).reshape(*x.shape[:2], -1, self.head_width)
-        places = [self.heads, self.heads + self.kv_heads]
-        query, keys, values = jnp.split(projected, places, axis=2)
+        query, keys, values = self.queries(x), self.keys(x), self.values(x)
         if self.norms:
             query, keys = self.norms[0](query), self.norms[1](keys)
         if self.positions == "rotary":

@@ -1,6 +1,6 @@
 """What a mixer is: the only part in which the models differ."""
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
 
@@ -61,3 +61,7 @@ class Mixer(Protocol):
     def cost(self, length: int) -> Cost:
         """The forward cost of one sequence."""
         ...
+
+
+MIXERS: dict[str, type[Any]] = {}
+"""The mixers by kind. :mod:`seqmodels.mixers` names them; what holds another reads it here."""

@@ -8,7 +8,7 @@ from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
 from seqmodels.config import Section, construct_kind
 from seqmodels.errors import ConfigError, ParameterError, require
 from seqmodels.layers import Linear
-from seqmodels.mixers.base import Cost, Mixer
+from seqmodels.mixers.base import MIXERS, Cost, Mixer
 from seqmodels.mixers.recording import flipped_attention
 
 
@@ -36,7 +36,7 @@ class Bidirectional(nnx.Module):
             f"mixer.kind={dict(mixer.items())['kind']!r} has no direction; it takes a causal "
             "mixer on one axis, such as 'lstm'",
         )
-        self.outputs = Linear(2 * width, width, rngs=rngs)
+        self.outputs = Linear({"directions": 2, "D": width}, {"D": width}, rngs=rngs)
 
     def __call__(
         self,
@@ -50,7 +50,7 @@ class Bidirectional(nnx.Module):
         ahead = self.forward(x, mask, keys[0])
         with flipped_attention():
             back = jnp.flip(self.backward(jnp.flip(x, 1), reversed_mask, keys[1]), 1)
-        return self.outputs(jnp.concatenate([ahead, back], axis=-1))
+        return self.outputs(jnp.stack([ahead, back], axis=-2))
 
     def initial_state(self, batch_size: int, max_length: int) -> State:
         """Nothing: an output depends on what comes later."""
@@ -68,8 +68,6 @@ class Bidirectional(nnx.Module):
 
 
 def _construct(mixer: Section, width: int, rngs: nnx.Rngs) -> Mixer:
-    from seqmodels.mixers import MIXERS  # here, because it holds this class
-
     try:
         return construct_kind(MIXERS, mixer, "mixer", width=width, rngs=rngs)
     except ConfigError as error:

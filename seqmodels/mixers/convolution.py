@@ -1,5 +1,7 @@
 """Convolution along a sequence or a grid: parallel, with a view that grows by depth."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -10,12 +12,16 @@ from seqmodels.layers import Linear
 from seqmodels.mixers.base import Cost
 from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.ops.convolution import convolution, depthwise_convolution
+from seqmodels.parameters import Whole
+
+Activation = Literal["gelu", "relu", "silu", "none"]
+_ACTIVATIONS = {"gelu": nnx.gelu, "relu": jax.nn.relu, "silu": jax.nn.silu, "none": lambda x: x}
 
 
 class Convolution(ExtentMixer):
-    """``y = W_o gelu(b + sum_i W_i x_{t - i * dilation})``: a convolution and a projection.
+    """``y = W_o f(b + sum_i W_i x_{t - i * dilation})``: a convolution and a projection.
 
-    The activation and the output projection make it a whole layer by itself, also
+    The activation f and the output projection make it a whole layer by itself, also
     in a model without MLPs. Positions beyond the ends count as zeros, and so do masked
     ones.
 
@@ -32,6 +38,7 @@ class Convolution(ExtentMixer):
         depthwise-separable, as the projection mixes features (Chollet 2017).
       gated: whether a gate takes the activation's place, ``a * sigmoid(b)`` with a second
         convolution b (Dauphin et al. 2017).
+      activation: f; "none" leaves it out.
       rngs: the source of the initial weights.
     """
 
@@ -44,6 +51,7 @@ class Convolution(ExtentMixer):
         stride: int = 1,
         groups: int | None = 1,
         gated: bool = False,
+        activation: Activation = "gelu",
         *,
         rngs: nnx.Rngs,
     ):
@@ -52,14 +60,25 @@ class Convolution(ExtentMixer):
             groups is None or (groups >= 1 and width % groups == 0),
             f"groups={groups} does not divide the width {width}; None is each feature by itself",
         )
+        require(
+            not gated or activation == "gelu",
+            f"activation={activation!r} is never read with gated=True; leave it 'gelu'",
+        )
+        self.activation: Activation = activation
         self.groups = groups
         self.gated = gated
-        outputs = 2 * width if gated else width
         scale = nnx.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
-        shape = (*self.extent.kernel, width // (groups or width), outputs)
-        self.weights = nnx.Param(scale(rngs.params(), shape))
-        self.bias = nnx.Param(jnp.zeros((outputs,)))
-        self.outputs = Linear(width, width, rngs=rngs)
+        shape = (*self.extent.kernel, width // (groups or width), width)
+        drawn = scale(rngs.params(), (*shape[:-1], width * (2 if gated else 1)))
+        weights = Whole(drawn, "weights")
+        bias = Whole(jnp.zeros(drawn.shape[-1:]), "bias")
+        letters = ("kernel",) * self.rank + ("D" if groups == 1 else "group", "D")
+        self.weights = weights.cut(shape, letters, decays=True)
+        self.bias = bias.cut((width,), "D", decays=False)
+        if gated:
+            self.gate_weights = weights.cut(shape, letters, decays=True)
+            self.gate_bias = bias.cut((width,), "D", decays=False)
+        self.outputs = Linear({"D": width}, {"D": width}, rngs=rngs)
 
     def __call__(
         self,
@@ -84,30 +103,41 @@ class Convolution(ExtentMixer):
         return self._apply(seen), seen[:, x.shape[1] :].astype(jnp.float32)
 
     def _apply(self, padded: Float[Array, "B *N D"]) -> Float[Array, "B *M D"]:
-        hidden = self._convolve(padded)
-        bias = self.bias[...].astype(hidden.dtype)
-        hidden = hidden + bias.reshape((1,) * (hidden.ndim - 1) + bias.shape)
-        if self.gated:
-            value, gate = jnp.split(hidden, 2, axis=-1)
-            return self.outputs(value * jax.nn.sigmoid(gate))
-        return self.outputs(nnx.gelu(hidden))
+        if not self.gated:
+            (hidden,) = self._convolve(padded, [self.weights[...]], [self.bias[...]])
+            return self.outputs(_ACTIVATIONS[self.activation](hidden))
+        kernels = [self.weights[...], self.gate_weights[...]]
+        value, gate = self._convolve(padded, kernels, [self.bias[...], self.gate_bias[...]])
+        return self.outputs(value * jax.nn.sigmoid(gate))
 
-    def _convolve(self, padded: Float[Array, "B *N D"]) -> Float[Array, "B *M F"]:
-        weights, extent = self.weights[...], self.extent
-        if self.groups is not None:
-            return convolution(padded, weights, extent.dilation, extent.stride, self.groups)
-        # One group of a feature makes one output, or two where a gate needs them.
-        parts = jnp.split(weights[..., 0, :], 2 if self.gated else 1, axis=-1)
-        made = [
-            depthwise_convolution(padded, part, extent.dilation, extent.stride) for part in parts
+    def _convolve(
+        self,
+        padded: Float[Array, "B *N D"],
+        kernels: list[Float[Array, "*K G D"]],
+        biases: list[Float[Array, "D"]],
+    ) -> list[Float[Array, "B *M D"]]:
+        """By each kernel, with its bias; in groups all outputs are cut as one."""
+        extent = self.extent
+        if self.groups is None:
+            made = [
+                depthwise_convolution(padded, kernel[..., 0, :], extent.dilation, extent.stride)
+                for kernel in kernels
+            ]
+        else:
+            joined = jnp.concatenate(kernels, axis=-1)
+            both = convolution(padded, joined, extent.dilation, extent.stride, self.groups)
+            made = jnp.split(both, len(kernels), axis=-1)
+        return [
+            y + bias.astype(y.dtype).reshape((1,) * (y.ndim - 1) + bias.shape)
+            for y, bias in zip(made, biases, strict=True)
         ]
-        return jnp.concatenate(made, axis=-1)
 
     def cost(self, length: int) -> Cost:
         """Products of the kernel and of the projection at each output; all of them at once."""
         inputs = self.width // self.groups if self.groups is not None else 0
         made = self.made(length)
-        products = self.volume * inputs * self.weights.shape[-1] + self.width**2
+        outputs = self.width * (2 if self.gated else 1)
+        products = self.volume * inputs * outputs + self.width**2
         return Cost(
             flops=made * 2 * products,
             state_bytes=self.extent.reach()[0] * self.width * 4 if self.causal else 0,

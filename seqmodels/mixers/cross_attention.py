@@ -8,11 +8,12 @@ from flax import nnx
 
 from seqmodels.arrays import AnyArray, Array, Bool, Float
 from seqmodels.errors import require
-from seqmodels.layers import Linear
+from seqmodels.layers import Linear, linears
 from seqmodels.mixers.base import Cost
 from seqmodels.mixers.recording import record_attention
 from seqmodels.ops.attention.additive import Score, additive_attention, additive_weights
 from seqmodels.ops.attention.dot_product import attention, attention_weights
+from seqmodels.parameters import parameter
 
 
 class Source(NamedTuple):
@@ -41,21 +42,22 @@ class CrossAttention(nnx.Module):
         self.width = width
         self.heads = heads
         self.score: Score = score
-        self.queries = Linear(width, width, rngs=rngs)
-        self.source = Linear(width, 2 * width, rngs=rngs)
-        self.outputs = Linear(width, width, rngs=rngs)
+        D, H, K = width, heads, width // heads
+        self.queries = Linear({"D": D}, {"H": H, "K": K}, rngs=rngs)
+        several = [{"H": H, "K": K}, {"H": H, "U": K}]
+        self.keys, self.values = linears({"D": D}, several, "source", rngs=rngs)
+        self.outputs = Linear({"H": H, "U": K}, {"D": D}, rngs=rngs)
         if score == "additive":
-            shape = (heads, width // heads)
-            self.vector = nnx.Param(nnx.initializers.normal(1.0)(rngs.params(), shape))
+            vector = nnx.initializers.normal(1.0)(rngs.params(), (H, K))
+            self.vector = parameter(vector, "HK", decays=False)
 
     def project(self, source: Float[Array, "B L D"], mask: Bool[AnyArray, "B L"] | None) -> Source:
         """Keys and values of a source; masked positions are seen by none."""
-        projected = self.source(source).reshape(*source.shape[:2], 2, self.heads, -1)
-        return Source(projected[:, :, 0], projected[:, :, 1], mask)
+        return Source(self.keys(source), self.values(source), mask)
 
     def __call__(self, x: Float[Array, "B M D"], source: Source) -> Float[Array, "B M D"]:
         """Attends from each position to the source."""
-        query = self.queries(x).reshape(*x.shape[:2], self.heads, -1)
+        query = self.queries(x)
         keys, values, mask = source
         keys, values = keys.astype(x.dtype), values.astype(x.dtype)
         mask = None if mask is None else jnp.asarray(mask)
@@ -68,7 +70,7 @@ class CrossAttention(nnx.Module):
             weights = partial(attention_weights, query, keys, causal=False, mask=mask, scale=scale)
             mixed = attention(query, keys, values, causal=False, mask=mask, scale=scale)
         record_attention("cross", weights)
-        return self.outputs(mixed.reshape(x.shape))
+        return self.outputs(mixed)
 
     def cost(self, length: int, source_length: int) -> Cost:
         """Two projections of each sequence; scores and sums over every pair of positions."""

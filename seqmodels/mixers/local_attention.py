@@ -7,11 +7,12 @@ from flax import nnx
 
 from seqmodels.arrays import Array, Bool, Float, Key, State
 from seqmodels.errors import require
-from seqmodels.layers import Linear
+from seqmodels.layers import Linear, linears
 from seqmodels.mixers.base import Cost
 from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.ops.attention.neighbourhood import Neighbourhood, neighbourhood_attention
 from seqmodels.ops.positions import sinusoidal
+from seqmodels.parameters import Whole
 
 MOST_KEYS = 2**16
 """Keys of a query at most: each offset has a vector of its own."""
@@ -58,10 +59,15 @@ class LocalAttention(ExtentMixer):
         require(heads >= 1, f"heads={heads} is below 1")
         require(width % heads == 0, f"heads={heads} does not divide the width {width}")
         self.heads = heads
-        self.inputs = Linear(width, 3 * width, rngs=rngs)
-        self.outputs = Linear(width, width, rngs=rngs)
-        initial = nnx.initializers.lecun_normal()
-        self.offsets = nnx.Param(initial(rngs.params(), (self._features.shape[1], width)))
+        D, H, K = width, heads, width // heads
+        several = [{"H": H, "K": K}, {"H": H, "K": K}, {"H": H, "U": K}]
+        self.queries, self.keys, self.values = linears({"D": D}, several, "inputs", rngs=rngs)
+        self.outputs = Linear({"H": H, "U": K}, {"D": D}, rngs=rngs)
+        features = self._features.shape[1]
+        offsets = nnx.initializers.lecun_normal()(rngs.params(), (features, width))
+        self.offsets = Whole(offsets, "offsets").cut(
+            (features, H, K), ("features", "H", "K"), decays=True
+        )
 
     @property
     def _features(self) -> Float[Array, "O F"]:
@@ -78,7 +84,7 @@ class LocalAttention(ExtentMixer):
     ) -> Float[Array, "B *M D"]:
         """Attends within whole sequences or grids."""
         del key
-        query, keys, values = self._project(x)
+        query, keys, values = self.queries(x), self.keys(x), self.values(x)
         query = query[(slice(None), *(slice(None, None, self.stride),) * self.rank)]
         return self._attend(query, keys, values, mask, self.extent.edges())
 
@@ -96,7 +102,7 @@ class LocalAttention(ExtentMixer):
     def extend(self, x: Float[Array, "B L D"], state: State) -> tuple[Float[Array, "B L D"], State]:
         """Attends from a chunk to what the state keeps and to the chunk itself."""
         cache: dict[str, Any] = state
-        query, keys, values = self._project(x)
+        query, keys, values = self.queries(x), self.keys(x), self.values(x)
         reach, length = self.extent.reach()[0], x.shape[1]
         keys, values = (
             jnp.concatenate([cache[name].astype(new.dtype), new], axis=1)
@@ -109,17 +115,14 @@ class LocalAttention(ExtentMixer):
         state = {"keys": kept(keys), "values": kept(values), "length": cache["length"] + length}
         return mixed, state
 
-    def _project(self, x: Float[Array, "B *L D"]) -> list[Float[Array, "B *L H K"]]:
-        projected = self.inputs(x).reshape(*x.shape[:-1], 3, self.heads, -1)
-        return [projected[..., i, :, :] for i in range(3)]
-
     def _attend(self, query, keys, values, mask, edges) -> Float[Array, "B *M D"]:
-        relative = self._features @ self.offsets[...]  # [O, D]
-        relative = relative.reshape(-1, self.heads, self.width // self.heads)
+        offsets = self.offsets[...]
+        relative = self._features @ offsets.reshape(offsets.shape[0], self.width)  # [O, D]
+        relative = relative.reshape(-1, *offsets.shape[1:])  # [O, H, K]
         around = Neighbourhood(self.extent.kernel, self.extent.dilation, edges, self.stride)
         mask = None if mask is None else jnp.asarray(mask)
         mixed = neighbourhood_attention(query, keys, values, relative, mask, around)
-        return self.outputs(mixed.reshape(*mixed.shape[:-2], self.width))
+        return self.outputs(mixed)
 
     def cost(self, length: int) -> Cost:
         """Four projections; scores and sums over the kernel at each output.

@@ -9,6 +9,7 @@ from seqmodels.arrays import Array, Bool, Float, Key, State
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Cost
 from seqmodels.ops import recurrence
+from seqmodels.parameters import Whole, parameter
 
 
 class _Recurrent(nnx.Module):
@@ -22,10 +23,12 @@ class _Recurrent(nnx.Module):
 
     def __init__(self, width: int, rngs: nnx.Rngs):
         self.width = width
-        self.inputs = Linear(width, self.gates * width, rngs=rngs)
+        self.inputs = Linear({"D": width}, {"gates": self.gates, "D": width}, rngs=rngs)
         orthogonal = nnx.initializers.orthogonal()
         blocks = [orthogonal(rngs.params(), (width, width)) for _ in range(self.gates)]
-        self.weights = nnx.Param(jnp.concatenate(blocks, axis=1))
+        self.weights = Whole(jnp.concatenate(blocks, axis=1), "weights").cut(
+            (width, self.gates, width), ("D", "gates", "D"), decays=True
+        )
 
     def __call__(
         self,
@@ -35,7 +38,7 @@ class _Recurrent(nnx.Module):
     ) -> Float[Array, "B L D"]:
         """Runs from the zero state; where mask is False the state is carried unchanged."""
         del key
-        return self._run(self.inputs(x), self.initial_state(x.shape[0], 0), mask)[0]
+        return self._run(self._project(x), self.initial_state(x.shape[0], 0), mask)[0]
 
     def initial_state(self, batch_size: int, max_length: int) -> State:
         """Zeros, in float32; any number of positions may follow."""
@@ -45,7 +48,16 @@ class _Recurrent(nnx.Module):
 
     def extend(self, x: Float[Array, "B L D"], state: State) -> tuple[Float[Array, "B L D"], State]:
         """Runs from a given state."""
-        return self._run(self.inputs(x), state, None)
+        return self._run(self._project(x), state, None)
+
+    def _project(self, x: Float[Array, "B L D"]) -> Float[Array, "B L G"]:
+        """Every gate's part of the inputs, side by side, as the operations take them."""
+        return self.inputs(x).reshape(*x.shape[:2], -1)
+
+    @property
+    def _recurrent(self) -> Float[Array, "D G"]:
+        """The recurrent weights, gates side by side."""
+        return self.weights[...].reshape(self.width, -1)
 
     def _run(
         self, projected: Float[Array, "B L G"], state: State, mask: Bool[Array, "B L"] | None
@@ -77,7 +89,7 @@ class RNN(_Recurrent):
         self.activation: Literal["tanh", "relu"] = activation
 
     def _run(self, projected, state, mask):
-        return recurrence.simple_rnn(projected, self.weights[...], state, mask, self.activation)
+        return recurrence.simple_rnn(projected, self._recurrent, state, mask, self.activation)
 
 
 class LSTM(_Recurrent):
@@ -97,11 +109,10 @@ class LSTM(_Recurrent):
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):
         super().__init__(width, rngs)
-        bias = self.inputs.bias[...].at[width : 2 * width].set(1.0)
-        self.inputs.bias = nnx.Param(bias)
+        self.inputs.bias[...] = self.inputs.bias[...].at[1].set(1.0)
 
     def _run(self, projected, state, mask):
-        return recurrence.lstm(projected, self.weights[...], state, mask)
+        return recurrence.lstm(projected, self._recurrent, state, mask)
 
 
 class GRU(_Recurrent):
@@ -119,7 +130,7 @@ class GRU(_Recurrent):
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):
         super().__init__(width, rngs)
-        self.bias = nnx.Param(jnp.zeros((width,)))
+        self.bias = parameter(jnp.zeros((width,)), "D", decays=False)
 
     def _run(self, projected, state, mask):
-        return recurrence.gru(projected, self.weights[...], self.bias[...], state, mask)
+        return recurrence.gru(projected, self._recurrent, self.bias[...], state, mask)

@@ -9,7 +9,7 @@ import numpy as np
 from seqmodels.arrays import Float
 from seqmodels.drawing import literal, new_figure, save
 from seqmodels.errors import UserError
-from seqmodels.evaluation.intervals import SHARES
+from seqmodels.evaluation.length_picture import draw_lengths
 from seqmodels.evaluation.lengths import Asked, LengthScores, evaluate_lengths
 from seqmodels.evaluation.runs import LoadedRun, load_run
 from seqmodels.generation.decoding import Sampling
@@ -17,7 +17,6 @@ from seqmodels.generation.run import Choice, write_for
 from seqmodels.pictures.attention_maps import Map, attention_maps
 from seqmodels.pictures.receptive_field import receptive_field
 from seqmodels.tasks.base import Batch
-from seqmodels.tasks.chance import WORDS
 
 SAMPLES = 8
 """Written digits a class."""
@@ -29,7 +28,6 @@ LARGEST_MAP = 256
 """Positions beyond which a map's pixels can't be told apart."""
 NAMED = 40
 """Up to so many tokens are named along an axis of a map."""
-BLUE, ORANGE = "#0072B2", "#D55E00"  # of Okabe and Ito, as in the learning curve
 
 
 def draw_pictures(workdir: str, checkpoint: str) -> list[Path]:
@@ -151,38 +149,6 @@ def scores_by_length(run: LoadedRun) -> dict[int, LengthScores]:
     spaced = np.linspace(1, BEYOND * trained, POINTS)
     lengths = tuple(sorted({round(n) for n in spaced} | {trained}))
     return dict(evaluate_lengths(run, Asked("test", lengths)))
-
-
-def draw_lengths(run: LoadedRun, scores: dict[int, LengthScores]) -> Path:
-    """Draws a task's score against the length, with its interval, into the run's folder."""
-    spec, trained = run.experiment.task.spec, run.experiment.train.length
-    name = spec.score.replace("_", " ")
-    figure = new_figure(6.0, 3.2, f"{run.workdir.path.name}: {name} by length")
-    axes = figure.subplots()
-    lengths = list(scores)
-    found = [scores[length].metrics[spec.score] for length in lengths]
-    axes.fill_between(
-        lengths, [s.low for s in found], [s.high for s in found], color=BLUE, alpha=0.2
-    )
-    axes.plot(lengths, [s.mean for s in found], color=BLUE, marker="o", ms=4)
-    for level, dash in zip(scores[lengths[0]].levels, (":", "-."), strict=False):
-        held = [scores[length].levels[level] for length in lengths]
-        axes.plot(lengths, held, color="gray", linestyle=dash, lw=1, label=WORDS[level])
-    axes.axvline(trained, color=ORANGE, linestyle="--", label=f"longest in training: {trained:,}")
-    axes.set_xlabel("length")
-    axes.set_ylabel(f"{name}, 95% interval")
-    if max(lengths) >= 16 * min(lengths) and max(lengths) > POINTS * BEYOND * 10:
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    if spec.score in SHARES:
-        axes.set_ylim(-0.03, 1.03)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    folder = run.workdir.path / "pictures"
-    folder.mkdir(exist_ok=True)
-    path = folder / "by-length.png"
-    save(figure, path)
-    return path
 
 
 def _draw_written_digits(run: LoadedRun, path: Path) -> Path:

@@ -20,7 +20,7 @@ _SILENT = ("seed", "train.log_every")
 """Keys that change nothing that is compared."""
 
 
-class Setting(NamedTuple):
+class Conditions(NamedTuple):
     """What a group is held to, in words."""
 
     text: str
@@ -62,7 +62,7 @@ def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def held(arguments: Sequence[Content], leaves: Sequence[Content]) -> list[Content]:
+def held_to(arguments: Sequence[Content], leaves: Sequence[Content]) -> list[Content]:
     """What each group is held to: names and values, the length first.
 
     Args:
@@ -94,10 +94,10 @@ def _called(key: str, others: Sequence[str]) -> str:
     return last if sum(o.rsplit(".", 1)[-1] == last for o in others) == 1 else key
 
 
-def settings(
+def conditions(
     points: Sequence[Content], lengths: Sequence[int | None], leaves: Sequence[Content]
-) -> list[Setting]:
-    """The settings of groups, from what each is held to (:func:`held`)."""
+) -> list[Conditions]:
+    """The settings of groups, from what each is held to (:func:`held_to`)."""
     budget = {k.removeprefix("train.") for found in leaves for k in found if k.startswith("train.")}
     shares = {
         name: share
@@ -107,7 +107,7 @@ def settings(
     }
     along = ", ".join(f"{readable(name)} = {share:g} × length" for name, share in shares.items())
     return [
-        Setting(
+        Conditions(
             words(point, list(point)),
             words(point, [name for name in point if name not in {"length", *shares}]),
             along,

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from seqmodels.drawing import distinct_texts, log_ticks
-from seqmodels.report.figure import Axis, Figure, Point, Series, hover, legend
+from seqmodels.report.figure import Axis, Figure, Mark, Series, hover, legend
 from seqmodels.report.values import Number, shown
 
 
@@ -92,7 +92,7 @@ def _traces(figure: Figure, series: Series, name: str) -> list[dict[str, Any]]:
     return [trace]
 
 
-def _band(trace: dict[str, Any], points: list[Point]) -> dict[str, Any]:
+def _band(trace: dict[str, Any], points: list[Mark]) -> dict[str, Any]:
     return {
         "type": "scatter",
         "x": [p.x for p in points] + [p.x for p in reversed(points)],

@@ -5,8 +5,8 @@ import re
 import statistics
 from typing import NamedTuple
 
-from seqmodels.report.alike import Setting, held, labels, leaves_of, settings, words
-from seqmodels.report.reading import Content, Found, Run, Sweep, as_dict
+from seqmodels.report.alike import Conditions, conditions, held_to, labels, leaves_of, words
+from seqmodels.report.reading import Content, Found, StoredRun, Sweep, as_dict
 from seqmodels.report.table import Link
 from seqmodels.report.values import Number, number, readable, slug
 
@@ -48,12 +48,12 @@ class Spread(NamedTuple):
         return max(self.values) if len(self.values) > 1 else None
 
 
-class Group(NamedTuple):
+class Contender(NamedTuple):
     """What differs in nothing but the seed."""
 
     label: str
     """The mixer, and what else tells it from the others."""
-    setting: Setting
+    setting: Conditions
     """What the comparison holds the same for several labels, such as ``length 64``."""
     length: int | None
     parameters: Number | None
@@ -67,7 +67,7 @@ class Group(NamedTuple):
     trials: int
     seconds: Number | None
     """Of training a run, on average."""
-    runs: list[Run]
+    runs: list[StoredRun]
 
 
 class Comparison(NamedTuple):
@@ -79,12 +79,12 @@ class Comparison(NamedTuple):
     kind: str
     score: str
     higher_is_better: bool
-    groups: list[Group]
-    runs: list[Run]
+    groups: list[Contender]
+    runs: list[StoredRun]
     origin: list[tuple[str, str]]
     """Headings and texts: where it comes from."""
 
-    def anchor(self, run: Run) -> str:
+    def anchor(self, run: StoredRun) -> str:
         """The anchor of a run's row on the page."""
         return f"{self.name}-run-{self.runs.index(run)}"
 
@@ -92,19 +92,19 @@ class Comparison(NamedTuple):
 def comparisons(found: Found) -> list[Comparison]:
     """One for each sweep, and one for the other runs of each task."""
     made = [_of_sweep(sweep, place) for place, sweep in enumerate(found.sweeps)]
-    by_task: dict[str, list[Run]] = {}
+    by_task: dict[str, list[StoredRun]] = {}
     for run in found.runs:
         by_task.setdefault(task_kind(run), []).append(run)
     return made + [_of_runs(task, runs) for task, runs in by_task.items()]
 
 
-def task_kind(run: Run) -> str:
+def task_kind(run: StoredRun) -> str:
     """The kind of a run's task."""
     task = run.config.get("task")
     return str(task.get("kind")) if isinstance(task, dict) else "unknown task"
 
 
-def score_of(run: Run) -> tuple[str, bool]:
+def score_of(run: StoredRun) -> tuple[str, bool]:
     """The metric by which a run's task is judged, and whether more of it is better."""
     score, better = run.facts.get("score"), run.facts.get("higher_is_better")
     if isinstance(score, str) and isinstance(better, bool):
@@ -116,7 +116,7 @@ def score_of(run: Run) -> tuple[str, bool]:
     return score, score in HIGHER_IS_BETTER
 
 
-def mixer_of(run: Run) -> str:
+def mixer_of(run: StoredRun) -> str:
     """The mixer that a run's command asked for, else those of its config's pattern."""
     arguments = run.trial.get("arguments")
     if isinstance(arguments, dict) and "mixer" in arguments:
@@ -130,7 +130,7 @@ def mixer_of(run: Run) -> str:
     return readable("+".join(dict.fromkeys(str(name) for name in names))) or "unknown"
 
 
-def train_length(run: Run) -> int | None:
+def train_length(run: StoredRun) -> int | None:
     """The length that a run was trained and scored at."""
     train = run.config.get("train")
     length = train.get("length") if isinstance(train, dict) else None
@@ -143,12 +143,12 @@ def _of_sweep(sweep: Sweep, place: int) -> Comparison:
     arguments = [row["arguments"] for row in rows]
     chosen = [_chosen_runs(sweep, row) for row in rows]
     leaves = [next((leaves_of(r.config) for r in runs if r.config), {}) for runs in chosen]
-    points = held(arguments, leaves)
+    points = held_to(arguments, leaves)
     lengths = [_swept_length(*pair) for pair in zip(arguments, chosen, strict=True)]
     groups = [
         _swept_group(row, runs, length, setting, point)
         for row, runs, length, setting, point in zip(
-            rows, chosen, lengths, settings(points, lengths, leaves), points, strict=True
+            rows, chosen, lengths, conditions(points, lengths, leaves), points, strict=True
         )
     ]
     title = readable(sweep.folder.resolve().name)
@@ -177,7 +177,7 @@ def _matched(match: Content) -> str | None:
     return f"{match['by']}, {match['target']:,.12g} {whose}, within {match['tolerance']:.0%}"
 
 
-def _chosen_runs(sweep: Sweep, row: Content) -> list[Run]:
+def _chosen_runs(sweep: Sweep, row: Content) -> list[StoredRun]:
     """The runs of a row of the summary: those of its arguments and of what was chosen."""
     return [
         run
@@ -187,14 +187,14 @@ def _chosen_runs(sweep: Sweep, row: Content) -> list[Run]:
     ]
 
 
-def _swept_length(arguments: Content, runs: list[Run]) -> int | None:
+def _swept_length(arguments: Content, runs: list[StoredRun]) -> int | None:
     length = number(arguments.get("length")) or (train_length(runs[0]) if runs else None)
     return int(length) if length is not None else None
 
 
 def _swept_group(
-    row: Content, runs: list[Run], length: int | None, setting: Setting, point: Content
-) -> Group:
+    row: Content, runs: list[StoredRun], length: int | None, setting: Conditions, point: Content
+) -> Contender:
     mixer = row["arguments"].get("mixer")
     parameters = row["parameters"]
     size = next((run.trial["size"] for run in runs), {})
@@ -202,9 +202,9 @@ def _swept_group(
     if own is not None and own not in (parameters, number(size.get("parameters"))):
         # An earlier version wrote down the size of the group's first setting for all.
         parameters, size = own, {}
-    return Group(
+    return Contender(
         readable(str(mixer)) if mixer is not None else words(point, list(point)) or "all",
-        setting if mixer is not None else Setting("", "", ""),
+        setting if mixer is not None else Conditions("", "", ""),
         length,
         parameters,
         number(size.get("flops")),
@@ -224,9 +224,9 @@ def _spread(content: Content) -> Spread:
     return Spread(number(content["mean"]), number(content["deviation"]), found)
 
 
-def _of_runs(task: str, runs: list[Run]) -> Comparison:
+def _of_runs(task: str, runs: list[StoredRun]) -> Comparison:
     score, higher_is_better = score_of(runs[0])
-    by_config: dict[str, list[Run]] = {}
+    by_config: dict[str, list[StoredRun]] = {}
     for run in runs:
         key = json.dumps(leaves_of(run.config), sort_keys=True)
         by_config.setdefault(key, []).append(run)
@@ -234,14 +234,14 @@ def _of_runs(task: str, runs: list[Run]) -> Comparison:
     leaves = [leaves_of(members[0].config) for members in together]
     lengths = [train_length(members[0]) for members in together]
     mixers = [mixer_of(members[0]) for members in together]
-    points = held([{} for _ in together], leaves)
+    points = held_to([{} for _ in together], leaves)
     groups = [
         _group_of_runs(members, label, score, length, setting)
         for members, label, length, setting in zip(
             together,
             labels(mixers, lengths, leaves),
             lengths,
-            settings(points, lengths, leaves),
+            conditions(points, lengths, leaves),
             strict=True,
         )
     ]
@@ -258,12 +258,12 @@ def _of_runs(task: str, runs: list[Run]) -> Comparison:
 
 
 def _group_of_runs(
-    runs: list[Run], label: str, score: str, length: int | None, setting: Setting
-) -> Group:
+    runs: list[StoredRun], label: str, score: str, length: int | None, setting: Conditions
+) -> Contender:
     results = [run.results for run in runs if run.results is not None]
     parameters = [number(one.get("parameters")) for one in results]
     seconds = [s for one in results if (s := number(one.get("seconds"))) is not None]
-    return Group(
+    return Contender(
         label,
         setting,
         length,
@@ -287,7 +287,7 @@ def _spread_of(results: list[Content], split: str, score: str) -> Spread:
     return Spread(mean, statistics.stdev(values) if len(values) > 1 else None, values)
 
 
-def links(comparison: Comparison, runs: list[Run]) -> tuple[Link, ...]:
+def links(comparison: Comparison, runs: list[StoredRun]) -> tuple[Link, ...]:
     """Links to the rows of some runs."""
     return tuple(
         Link(
@@ -298,6 +298,6 @@ def links(comparison: Comparison, runs: list[Run]) -> tuple[Link, ...]:
     )
 
 
-def seed_of(run: Run) -> Number | None:
+def seed_of(run: StoredRun) -> Number | None:
     """The seed of a run, also of a trial that has not begun."""
     return number(run.config.get("seed", as_dict(run.trial.get("overrides")).get("seed")))

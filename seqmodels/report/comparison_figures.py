@@ -1,14 +1,13 @@
 """The figures of a comparison: score by length, score by cost, learning curves."""
 
 import statistics
-from collections.abc import Callable
 from typing import Any
 
 from seqmodels.report.alike import words
-from seqmodels.report.comparison import Comparison, Group, links
-from seqmodels.report.figure import Axis, Figure, Point, Series, pareto
+from seqmodels.report.comparison import Comparison, Contender, links
+from seqmodels.report.figure import Axis, Figure, Mark, Series, pareto
 from seqmodels.report.levels import results_of, stored_levels, with_levels
-from seqmodels.report.reading import Run, as_dict
+from seqmodels.report.reading import StoredRun, as_dict
 from seqmodels.report.styles import GREY, Styles
 from seqmodels.report.values import Number, number, slug
 
@@ -32,7 +31,7 @@ class ComparisonFigures:
                 figures.append(self._by_length(own, line))
         return figures
 
-    def _by_length(self, groups: list[Group], line: str) -> Figure:
+    def _by_length(self, groups: list[Contender], line: str) -> Figure:
         along = f", with {groups[0].setting.along}" if groups[0].setting.along else ""
         series = []
         for label in dict.fromkeys(group.label for group in groups):
@@ -84,15 +83,15 @@ class ComparisonFigures:
             wide=True,
         )
 
-    def cost(self, groups: list[Group], key: str, title: str, kind: Any) -> Figure | None:
+    def cost(self, groups: list[Contender], key: str, title: str, kind: Any) -> Figure | None:
         """Test score against a cost."""
-        cost: Callable[[Group], Number | None] = lambda group: getattr(group, key)  # noqa: E731
-        drawn = [g for g in groups if g.test.mean is not None and (cost(g) or 0) > 0]
+        costs = [(g, getattr(g, key)) for g in groups if g.test.mean is not None]
+        drawn = [(g, cost) for g, cost in costs if (cost or 0) > 0]
         if len(drawn) < 2:
             return None
         series = [
-            Series(g.label, self.styles[g.label], [self._point(g, cost(g), "")], "points")
-            for g in drawn
+            Series(g.label, self.styles[g.label], [self._point(g, cost, "")], "points")
+            for g, cost in drawn
         ]
         series = with_front(series, self.comparison.higher_is_better)
         setting = groups[0].setting.text
@@ -106,7 +105,7 @@ class ComparisonFigures:
             series,
         )
 
-    def curves(self, groups: list[Group], split: str) -> Figure | None:
+    def curves(self, groups: list[Contender], split: str) -> Figure | None:
         """Learning curves: validation score or training loss by step."""
         metric = self.comparison.score if split == "validation" else "loss"
         series = []
@@ -135,12 +134,12 @@ class ComparisonFigures:
             series,
         )
 
-    def _point(self, group: Group, x: Any, note: str) -> Point:
+    def _point(self, group: Contender, x: Any, note: str) -> Mark:
         spread = group.test
         assert spread.mean is not None
         seeds = f"{group.seeds} seed{'s' * (group.seeds != 1)}"
         told = ", ".join(filter(None, [note, words(group.chosen, list(group.chosen), "="), seeds]))
-        return Point(
+        return Mark(
             x, spread.mean, spread.low, spread.high, told, links(self.comparison, group.runs)
         )
 
@@ -166,7 +165,7 @@ def _at(title: str, setting: str) -> str:
     return f"{title}, {setting}" if setting else title
 
 
-def _curve(runs: list[Run], split: str, metric: str) -> list[Point]:
+def _curve(runs: list[StoredRun], split: str, metric: str) -> list[Mark]:
     """By step, the mean over the runs that reached it, and their range."""
     by_step: dict[int, list[Number]] = {}
     for run in runs:
@@ -175,7 +174,7 @@ def _curve(runs: list[Run], split: str, metric: str) -> list[Point]:
             if event.get("split") == split and value is not None:
                 by_step.setdefault(event["step"], []).append(value)
     return [
-        Point(
+        Mark(
             step,
             statistics.fmean(values),
             min(values) if len(values) > 1 else None,
@@ -185,7 +184,7 @@ def _curve(runs: list[Run], split: str, metric: str) -> list[Point]:
     ]
 
 
-def _stored_lengths(run: Run, score: str) -> tuple[str, list[Point]]:
+def _stored_lengths(run: StoredRun, score: str) -> tuple[str, list[Mark]]:
     """A split, the test where it was scored, and its scores by length at the last step."""
     steps = [step for step in run.lengths if step.isdigit()]
     splits = as_dict(run.lengths[max(steps, key=int)]) if steps else {}
@@ -196,5 +195,5 @@ def _stored_lengths(run: Run, score: str) -> tuple[str, list[Point]]:
         mean = number(found.get("mean"))
         if mean is not None and length.isdigit():
             low, high = number(found.get("low")), number(found.get("high"))
-            points.append(Point(int(length), mean, low, high, split))
+            points.append(Mark(int(length), mean, low, high, split))
     return split, sorted(points, key=lambda point: point.x)

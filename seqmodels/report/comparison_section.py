@@ -5,7 +5,7 @@ from typing import Any
 
 from seqmodels.report.comparison import (
     Comparison,
-    Group,
+    Contender,
     links,
     mixer_of,
     seed_of,
@@ -80,12 +80,12 @@ def _results(comparison: Comparison, what: str) -> Table:
     )
 
 
-def _best_first(comparison: Comparison) -> list[Group]:
+def _best_first(comparison: Comparison) -> list[Contender]:
     """By setting, and within it by test score."""
     settings = list(dict.fromkeys(group.setting for group in comparison.groups))
     sign = -1 if comparison.higher_is_better else 1
 
-    def place(group: Group) -> tuple[int, bool, float | int]:
+    def place(group: Contender) -> tuple[int, bool, float | int]:
         mean = group.test.mean
         return settings.index(group.setting), mean is None, sign * (mean or 0)
 

@@ -15,7 +15,7 @@ class Axis(NamedTuple):
     log: bool = False
 
 
-class Point(NamedTuple):
+class Mark(NamedTuple):
     """A value at x, with the ends of its range, a remark and the runs that it comes from."""
 
     x: Number
@@ -36,7 +36,7 @@ class Series(NamedTuple):
 
     name: str
     style: Style
-    points: list[Point]
+    points: list[Mark]
     form: Literal["line", "points", "curve", "fit", "front", "level"] = "line"
 
     @property
@@ -93,7 +93,7 @@ def legend(figure: Figure) -> list[str]:
     return [made[series.name] for series in figure.series]
 
 
-def hover(figure: Figure, series: Series, point: Point) -> list[str]:
+def hover(figure: Figure, series: Series, point: Mark) -> list[str]:
     """What is said of a point that is pointed at, by lines; the first is its name."""
     y = shown(point.y, figure.y.kind)
     if point.low is not None and point.high is not None and point.low != point.high:
@@ -102,15 +102,15 @@ def hover(figure: Figure, series: Series, point: Point) -> list[str]:
     return [*lines, f"{figure.y.title}: {y}", *([point.note] if point.note else [])]
 
 
-def pareto(points: list[Point], higher_is_better: bool) -> list[Point]:
+def pareto(points: list[Mark], higher_is_better: bool) -> list[Mark]:
     """The points that no other beats: none as cheap (x) or cheaper has as good a y or better.
 
-    >>> found = pareto([Point(1, 0.5), Point(2, 0.4), Point(3, 0.9)], higher_is_better=True)
+    >>> found = pareto([Mark(1, 0.5), Mark(2, 0.4), Mark(3, 0.9)], higher_is_better=True)
     >>> [point.x for point in found]
     [1, 3]
     """
     sign = 1 if higher_is_better else -1
-    front: list[Point] = []
+    front: list[Mark] = []
     for point in sorted(points, key=lambda p: (p.x, -sign * p.y)):
         if not front or sign * point.y > sign * front[-1].y:
             front.append(point)

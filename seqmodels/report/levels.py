@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from seqmodels.report.figure import Point, Series
-from seqmodels.report.reading import Content, Run, as_dict
+from seqmodels.report.figure import Mark, Series
+from seqmodels.report.reading import Content, StoredRun, as_dict
 from seqmodels.report.styles import GREY, Style
 from seqmodels.report.values import Number, number
 from seqmodels.tasks.chance import WORDS
@@ -34,18 +34,18 @@ def with_levels(
                 places.setdefault(place, set()).add(level)
     lines = list(series)
     for name, places in found.items():
-        points = [Point(x, min(y)) for x, y in sorted(places.items()) if len(y) == 1]
+        points = [Mark(x, min(y)) for x, y in sorted(places.items()) if len(y) == 1]
         if points:
             lines.append(Series(WORDS[name], STYLES[name], points, "level"))
     return lines
 
 
-def results_of(runs: Iterable[Run]) -> list[Content]:
+def results_of(runs: Iterable[StoredRun]) -> list[Content]:
     """What the finished ones of some runs have written."""
     return [run.results for run in runs if run.results is not None]
 
 
-def stored_levels(run: Run, split: str) -> list[tuple[Number, Content]]:
+def stored_levels(run: StoredRun, split: str) -> list[tuple[Number, Content]]:
     """By length, what lengths.json states beside the scores of a split's last step."""
     steps = [step for step in run.lengths if step.isdigit()]
     splits = as_dict(run.lengths[max(steps, key=int)]) if steps else {}

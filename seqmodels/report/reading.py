@@ -10,7 +10,7 @@ from seqmodels.json_files import UnreadableError, convert, read_json
 from seqmodels.report.values import number, readable
 from seqmodels.scaling.files import read_scaling
 from seqmodels.sweeps.files import GroupFile, SweepFile
-from seqmodels.sweeps.trials import Name, Point, Trial
+from seqmodels.sweeps.trials import Name, PointFile, Trial
 from seqmodels.training.environment import starts, versions
 from seqmodels.training.run_files import read_event_lines, read_run_file
 
@@ -18,7 +18,7 @@ Content = dict[str, Any]
 """A JSON object."""
 
 
-class Run(NamedTuple):
+class StoredRun(NamedTuple):
     """A run's folder, or a trial of a sweep that may have no folder yet."""
 
     folder: Path
@@ -53,7 +53,7 @@ class Sweep(NamedTuple):
     folder: Path
     content: Content
     summary: list[Content]
-    trials: list[Run]
+    trials: list[StoredRun]
 
 
 class Scaling(NamedTuple):
@@ -67,7 +67,7 @@ class Scaling(NamedTuple):
 class Found(NamedTuple):
     """All that lies in some folders, and a line for each thing that had to be left out."""
 
-    runs: list[Run]
+    runs: list[StoredRun]
     sweeps: list[Sweep]
     scalings: list[Scaling]
     skipped: list[str]
@@ -161,7 +161,7 @@ def _read_or_skip(read: Callable[[], Content | None], skip: Skip) -> Content:
         return {}
 
 
-def _read_run(folder: Path, now: Content, trial: Content, skip: Skip) -> Run:
+def _read_run(folder: Path, now: Content, trial: Content, skip: Skip) -> StoredRun:
     results = read_run_file(folder, "results.json")
     config = read_run_file(folder, "config.json") or {}
     environment, lengths, facts = (
@@ -173,7 +173,7 @@ def _read_run(folder: Path, now: Content, trial: Content, skip: Skip) -> Run:
     state = _state(config, events, results, trial)
     other = _other_version(environment, now)
     states = (state, *([other] if other else []))
-    return Run(folder, config, environment, events, results, lengths, trial, states, facts)
+    return StoredRun(folder, config, environment, events, results, lengths, trial, states, facts)
 
 
 def _read_events(folder: Path, skip: Skip) -> list[Content]:
@@ -238,7 +238,7 @@ def _read_sweep(folder: Path, now: Content, skip: Skip) -> Sweep:
         try:
             name = convert(point, _Named, f"{file}: a point")["name"]
             trial = Trial(folder, name)
-            told = trial.read() or convert(point, Point, f"{file}: a point")
+            told = trial.read() or convert(point, PointFile, f"{file}: a point")
             trials.append(_read_run(trial.folder, now, dict(told), skip))
         except UnreadableError as error:
             skip(f"{error}; the trial is left out")

@@ -4,12 +4,12 @@ import json
 import shlex
 from typing import Any
 
-from seqmodels.report.reading import Run, Scaling
+from seqmodels.report.reading import Scaling, StoredRun
 from seqmodels.report.table import Recipe
 from seqmodels.report.values import readable
 
 
-def run_recipe(run: Run) -> Recipe:
+def run_recipe(run: StoredRun) -> Recipe:
     """All that it takes to make a run again, and what made it."""
     environment, trial = run.environment, run.trial
     file, asked = _asked(environment.get("command"))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from seqmodels.report.comparison_figures import with_front
-from seqmodels.report.figure import Axis, Figure, Point, Series
+from seqmodels.report.figure import Axis, Figure, Mark, Series
 from seqmodels.report.levels import with_levels
 from seqmodels.report.reading import Content, Scaling
 from seqmodels.report.recipes import scaling_recipe
@@ -80,7 +80,7 @@ def _against_length(name: str, content: Content, quantity: str, styles: Styles) 
             if cell["mixer"] == mixer and value is not None and value > 0 and cell["length"] > 0:
                 # A logarithm has no place for a range that reaches 0.
                 low = low if low is not None and low > 0 else None
-                points.append(Point(cell["length"], value, low, high if low else None))
+                points.append(Mark(cell["length"], value, low, high if low else None))
         if not points:
             continue
         points.sort(key=lambda point: point.x)
@@ -111,14 +111,14 @@ def _against_length(name: str, content: Content, quantity: str, styles: Styles) 
     )
 
 
-def _fitted(fit: Content, points: list[Point]) -> list[Point]:
+def _fitted(fit: Content, points: list[Mark]) -> list[Mark]:
     """Two points of ``coefficient · L^exponent``, over the lengths that were fitted."""
     exponent, coefficient = number(fit.get("exponent")), number(fit.get("coefficient"))
     first = number(fit.get("from_length")) or points[0].x
     lengths = [max(first, points[0].x), points[-1].x]
     if exponent is None or coefficient is None or coefficient <= 0 or lengths[0] >= lengths[1]:
         return []
-    return [Point(length, coefficient * length**exponent) for length in lengths]
+    return [Mark(length, coefficient * length**exponent) for length in lengths]
 
 
 def _quality(name: str, content: Content, styles: Styles) -> list[Figure]:
@@ -191,6 +191,6 @@ def _style(styles: Styles, mixer: str) -> Style:
     return styles[readable(mixer)]
 
 
-def _quality_point(entry: Content, x: Number) -> Point:
+def _quality_point(entry: Content, x: Number) -> Mark:
     low, high = number(entry.get("low")), number(entry.get("high"))
-    return Point(x, entry["mean"], low, high)
+    return Mark(x, entry["mean"], low, high)

@@ -16,7 +16,7 @@ import jax
 from seqmodels.errors import UserError
 from seqmodels.flops import matmul_flops
 from seqmodels.model import count_parameters
-from seqmodels.scaling.child import end_with_parent, peak_bytes, say
+from seqmodels.scaling.child import end_with_parent, peak_bytes, tell
 from seqmodels.scaling.programs import LanguageModel, language_model, model_section
 from seqmodels.scaling.targets import Target, read_target, roofline_seconds
 from seqmodels.training.sharding import by_row, make_mesh, replicated
@@ -65,7 +65,7 @@ def cell(request: CellRequest) -> None:
     section = model_section(request.mixer, request.width, request.depth, request.dtype)
     of = language_model(section, request.length, request.batch_size * devices)
     cost = of.model.cost(request.length)
-    say(
+    tell(
         batch_size=of.rows,
         parameters=count_parameters(of.model),
         sequential_depth=cost.sequential_depth,
@@ -74,7 +74,7 @@ def cell(request: CellRequest) -> None:
     state = jax.eval_shape(of.state)
     step_flops = matmul_flops(of.step(), state, of.batch())
     forward_flops = matmul_flops(of.model.apply, state.params, of.batch(), None)
-    say(forward_flops=forward_flops, step_flops=step_flops)
+    tell(forward_flops=forward_flops, step_flops=step_flops)
     if target is not None:
         _compile_for(target, of, step_flops, request.dtype)
     else:
@@ -117,9 +117,10 @@ def _compile(jitted: Any, *arguments: Any) -> tuple[Any, float, int, int]:
 
 def _compile_for(target: Target, of: LanguageModel, step_flops: int, dtype: str) -> None:
     mesh = target.mesh()
-    place = lambda tree, where: jax.tree.map(  # noqa: E731
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), tree
-    )
+
+    def place(tree: Any, where: Any) -> Any:
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), tree)
+
     state = place(jax.eval_shape(of.state), replicated(mesh))
     batch = place(of.batch(), by_row(mesh))
     try:
@@ -127,7 +128,7 @@ def _compile_for(target: Target, of: LanguageModel, step_flops: int, dtype: str)
     except jax.errors.JaxRuntimeError as error:
         raise StoppedError("does not fit", _out_of_memory(error)) from None
     flops = step_flops / mesh.size
-    say(
+    tell(
         compile_seconds=seconds,
         temporary_bytes=temporary,
         argument_bytes=argument,
@@ -137,7 +138,7 @@ def _compile_for(target: Target, of: LanguageModel, step_flops: int, dtype: str)
     )
     memory = target.machine.memory_bytes
     _require_memory(temporary + argument, memory, "and a device has")
-    say(status="compiled", reason=None)
+    tell(status="compiled", reason=None)
 
 
 def _out_of_memory(error: Exception) -> str:
@@ -159,7 +160,7 @@ def _measure(request: CellRequest, of: LanguageModel) -> None:
     batch = jax.device_put(of.batch(), rows)
     shapes = jax.eval_shape(of.state)
     step, seconds, temporary, argument = _compile(of.jit_step(mesh), shapes, batch)
-    say(compile_seconds=seconds, temporary_bytes=temporary, argument_bytes=argument)
+    tell(compile_seconds=seconds, temporary_bytes=temporary, argument_bytes=argument)
     _require_memory(temporary + argument, limit, "the limit is")
     _require_time(request, of)
     forward, _, temporary_forward, argument_forward = _compile(
@@ -174,17 +175,17 @@ def _measure(request: CellRequest, of: LanguageModel) -> None:
         state, report = step(state, batch)
         jax.block_until_ready((state, report))
 
-    say(step_seconds=_seconds(train, request.repeats))
+    tell(step_seconds=_seconds(train, request.repeats))
     params = state.params
-    say(
+    tell(
         forward_seconds=_seconds(
             lambda: jax.block_until_ready(forward(params, batch)), request.repeats
         )
     )
-    say(decode_seconds=_decode_seconds(of, params, batch.inputs, mesh, request.repeats))
+    tell(decode_seconds=_decode_seconds(of, params, batch.inputs, mesh, request.repeats))
     on_device = mesh.devices.flat[0].memory_stats()  # None on CPU
     peak = on_device["peak_bytes_in_use"] if on_device else peak_bytes()
-    say(peak_bytes=peak, status="measured", reason=None)
+    tell(peak_bytes=peak, status="measured", reason=None)
 
 
 def _seconds(call: Callable[[], Any], repeats: int) -> dict[str, float]:
@@ -241,11 +242,11 @@ def main(text: str) -> None:
     try:
         cell(request)
     except StoppedError as stopped:
-        say(status=stopped.status, reason=stopped.reason)
+        tell(status=stopped.status, reason=stopped.reason)
     except UserError as error:
-        say(status="failed", reason=str(error))
+        tell(status="failed", reason=str(error))
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        say(status="does not fit", reason=_out_of_memory(error))
+        tell(status="does not fit", reason=_out_of_memory(error))
 
 
 if __name__ == "__main__":

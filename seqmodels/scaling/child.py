@@ -1,6 +1,6 @@
 """A process of its own under limits of memory and time: whatever becomes of it is a result.
 
-The child prints JSON objects, a line each (:func:`say`), and their union is what it found. The
+The child prints JSON objects, a line each (:func:`tell`), and their union is what it found. The
 parent looks at its resident memory and at the clock, and kills it above a limit.
 """
 
@@ -14,10 +14,12 @@ import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
+
 from seqmodels.json_files import UnreadableError, parse_json
+from seqmodels.paths import search_path
 
 LOOK_EVERY = 0.05
 GIB = 2**30
@@ -85,15 +87,6 @@ def run_child(
         return Ending(found, "failed", _failure(process.returncode, errors.read()))
 
 
-def search_path() -> dict[str, str]:
-    """The variable by which a child's Python finds this very package, installed or not.
-
-    With ``-P`` it looks there before the folder that it was started in.
-    """
-    ours = str(Path(__file__).parents[2])
-    return {"PYTHONPATH": os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))}
-
-
 def _watch(process: subprocess.Popen, memory_gib: float, seconds: float) -> tuple[str, str] | None:
     """Waits for the end; the status and the reason if a limit was exceeded."""
     start = time.monotonic()
@@ -126,19 +119,13 @@ def _failure(code: int, errors: str) -> str:
 
 def resident_bytes(pid: int) -> int:
     """A process's resident memory; 0 if it is gone."""
-    file = Path(f"/proc/{pid}/statm")
     try:
-        if file.parent.parent.joinpath("self").exists():
-            return int(file.read_text("utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        ps = subprocess.run(
-            ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False
-        )
-        return 1024 * int(ps.stdout or 0)
-    except (OSError, ValueError, IndexError):
+        return psutil.Process(pid).memory_info().rss
+    except psutil.Error:
         return 0
 
 
-def say(**found: Any) -> None:
+def tell(**found: Any) -> None:
     """Adds to what this child has found."""
     print(json.dumps(found), flush=True)
 

@@ -3,18 +3,17 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.optimize import nnls
+from scipy.special import stdtrit
+from scipy.stats import linregress
 
 Points = Mapping[int, int | float]
 """Length to cost; all above 0."""
 Range = tuple[int | float, int | float]
 """The lowest and the highest."""
-
-# Student's t that holds 95% on both sides, by degrees of freedom from 1 (Fisher and Yates).
-T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160)
-
 
 WIDEST = 0.5
 """Of the 95% interval of an exponent that is stated: a wider one doesn't tell L from L^1.5."""
@@ -60,13 +59,11 @@ def fit_power_law(points: Points, from_length: int) -> PowerLaw | None:
     if n < 3:
         return None
     x, y = np.log(np.array(used, np.float64)).T
-    spread = ((x - x.mean()) ** 2).sum()
-    slope = ((x - x.mean()) * (y - y.mean())).sum() / spread
-    residuals = y - y.mean() - slope * (x - x.mean())
-    error = math.sqrt((residuals**2).sum() / (n - 2) / spread)
-    margin = T95[min(n - 2, len(T95)) - 1] * error
-    coefficient = math.exp(y.mean() - slope * x.mean())
-    slope = round(float(slope), 12)  # of a perfect power law the exponent, and not 0.9999999999
+    line: Any = linregress(x, y)
+    error = line.stderr if np.ptp(y) > 0 else 0.0  # of equal costs it isn't known there
+    margin = float(stdtrit(n - 2, 0.975) * error)
+    slope = round(float(line.slope), 12)  # of a perfect law the exponent, and not 0.9999999999
+    coefficient = math.exp(line.intercept)
     span = used[-1][0] / used[0][0]
     return PowerLaw(slope, slope - margin, slope + margin, coefficient, n, span)
 
@@ -95,12 +92,7 @@ def fit_two_parts(points: Points, from_length: int) -> TwoParts | None:
     lengths, costs = np.array(used, np.float64).T
     scale = lengths.max()
     columns = np.stack([lengths / scale / costs, (lengths / scale) ** 2 / costs], axis=1)
-    ones = np.ones(len(used))
-    found = np.linalg.lstsq(columns, ones, rcond=None)[0]
-    if found.min() < 0:  # the best with both at least 0 has one of them alone
-        alone = [column @ ones / (column @ column) for column in columns.T]
-        errors = [((ones - a * c) ** 2).sum() for a, c in zip(alone, columns.T, strict=True)]
-        found = np.where(np.arange(2) == np.argmin(errors), alone, 0.0)
+    found, _ = nnls(columns, np.ones(len(used)))
     linear, quadratic = found / np.array([scale, scale**2])
     return TwoParts(round(float(linear), 15), float(quadratic))
 

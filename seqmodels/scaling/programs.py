@@ -17,7 +17,7 @@ from seqmodels.training.optimizer import Optimizer, make_optimizer
 from seqmodels.training.sharding import by_row, replicated, traced_under
 from seqmodels.training.step import initial_state, jit_train_step, make_train_step
 
-MIXERS = (*(name for name in PRESETS if name != "bidirectional"), "plain")
+SCALED = (*(name for name in PRESETS if name != "bidirectional"), "plain")
 """The presets of causal models, and ``plain``: ``global`` with all scores at once in memory."""
 
 
@@ -89,12 +89,15 @@ class LanguageModel(NamedTuple):
 
 def language_model(section: dict[str, Any], length: int, rows: int) -> LanguageModel:
     """The model of a config's ``model`` section on bytes, trained with clipping and AdamW."""
-    optimizer = make_optimizer(1e-3, 10, 0.0, 0.01, 0.9, 0.999, 1.0, steps=10**6)
-    return LanguageModel(build_model(section, Text.spec, length), optimizer, rows, length)
+    model = build_model(section, Text.spec, length)
+    optimizer = make_optimizer(
+        1e-3, 10, 0.0, 0.01, 0.9, 0.999, 1.0, steps=10**6, parameters=model.parameters
+    )
+    return LanguageModel(model, optimizer, rows, length)
 
 
 def model_section(mixer: str, width: int, depth: int, dtype: str) -> dict[str, Any]:
-    """The ``model`` section of one of MIXERS, causal, with a score at each position."""
+    """The ``model`` section of one of SCALED, causal, with a score at each position."""
     section = preset(
         "global" if mixer == "plain" else mixer,
         parameters=1,

@@ -9,7 +9,7 @@ from typing import Any
 from seqmodels.config import load_config
 from seqmodels.errors import UserError, nearest
 from seqmodels.json_files import UnreadableError
-from seqmodels.scaling.child import end_with_parent, run_child, say
+from seqmodels.scaling.child import end_with_parent, run_child, tell
 from seqmodels.scaling.programs import model_section
 from seqmodels.scaling.settings import Settings
 from seqmodels.tasks.chance import WORDS
@@ -139,7 +139,7 @@ def train(request: dict[str, Any]) -> None:
             "evaluate_every": max(1, steps // 5),
         }
     )
-    say(score=build_experiment(config).task.spec.score)
+    tell(score=build_experiment(config).task.spec.score)
     fit(config, request["workdir"])
 
 
@@ -149,7 +149,7 @@ def main(text: str) -> None:
     try:
         train(json.loads(text))
     except UserError as error:
-        say(reason=str(error))
+        tell(reason=str(error))
         sys.exit(error.exit_code)
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from seqmodels.config import Section, construct
 from seqmodels.errors import ConfigError, nearest, require
-from seqmodels.scaling.programs import MIXERS, language_model, model_section
+from seqmodels.scaling.programs import SCALED, language_model, model_section
 
 
 class Limits(NamedTuple):
@@ -61,9 +61,9 @@ def _settings(
     limits: Section,
     quality: Section,
 ) -> Settings:
-    require(len(mixers) > 0, f"mixers=() names none; known: {', '.join(MIXERS)}")
+    require(len(mixers) > 0, f"mixers=() names none; known: {', '.join(SCALED)}")
     for mixer in mixers:
-        require(mixer in MIXERS, f"mixers: {mixer!r} can't be scaled; {nearest(mixer, MIXERS)}")
+        require(mixer in SCALED, f"mixers: {mixer!r} can't be scaled; {nearest(mixer, SCALED)}")
     require(len(lengths) > 0, "lengths=() names none; such as (256, 512, 1024)")
     for name, values in (("mixers", mixers), ("lengths", lengths)):
         require(len(set(values)) == len(values), f"{name}={values} names one twice")

@@ -11,7 +11,7 @@ import sys
 from typing import Any, Literal, NamedTuple
 
 from seqmodels.errors import UserError, nearest
-from seqmodels.scaling.child import end_with_parent, run_child, say
+from seqmodels.scaling.child import end_with_parent, run_child, tell
 
 GB, TB, GIB = 10**9, 10**12, 2**30
 
@@ -211,9 +211,9 @@ def main(request: str) -> None:
     """Says how many devices a target has, or why it has none."""
     end_with_parent()
     try:
-        say(devices=len(read_target(json.loads(request)["target"]).devices()))
+        tell(devices=len(read_target(json.loads(request)["target"]).devices()))
     except UserError as error:
-        say(reason=str(error))
+        tell(reason=str(error))
 
 
 if __name__ == "__main__":

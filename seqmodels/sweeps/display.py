@@ -109,7 +109,7 @@ class SweepDisplay:
         what = f"{trial['state']}: {trial['reason']}" if trial["reason"] else trial["state"]
         if trial["name"] in self._scores:
             what = f"validation {self._score} {format_value(self._scores[trial['name']])}"
-        return f"{ended}  {describe(trial)}  {what}  {self._left()}"
+        return f"{ended}  {point_text(trial)}  {what}  {self._left()}"
 
     def _table(self) -> Table:
         title = (
@@ -138,7 +138,7 @@ class SweepDisplay:
 def print_plan(groups: list[Group], runs: list[Run], trials: int | None) -> None:
     """Lists the runs of a sweep with their sizes."""
     for run in runs:
-        print(f"{run.name}  {describe(run._asdict())}  {_size(run.size)}")
+        print(f"{run.name}  {point_text(run._asdict())}  {_size(run.size)}")
     for group in groups if trials is not None else ():
         seeds = f"{len(group.seeds)} seed{'s' if len(group.seeds) > 1 else ''}"
         settings = f"{trials} settings, each with {seeds}"
@@ -146,10 +146,10 @@ def print_plan(groups: list[Group], runs: list[Run], trials: int | None) -> None
         print(f"{group.text}  {settings}  {'; or '.join(sizes)}")
 
 
-def describe(point: Mapping[str, Any]) -> str:
+def point_text(point: Mapping[str, Any]) -> str:
     """What a run is, in a line: its arguments and overrides.
 
-    >>> describe({"arguments": {"mixer": "rnn"}, "overrides": {"seed": 0}})
+    >>> point_text({"arguments": {"mixer": "rnn"}, "overrides": {"seed": 0}})
     'mixer=rnn seed=0'
     """
     parts = [argument_text(point["arguments"]), argument_text(point["overrides"])]

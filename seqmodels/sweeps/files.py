@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 from seqmodels.json_files import UnreadableError, convert, read_json
-from seqmodels.sweeps.trials import Count, Point
+from seqmodels.sweeps.trials import Count, PointFile
 
 Measure = Literal["parameters", "flops", "state"]
 """What models are matched in: parameters, forward FLOPs of a sequence, or bytes of state."""
@@ -38,10 +38,10 @@ class SweepFile(TypedDict):
     score: str
     higher_is_better: bool
     points: list[Any]
-    """Of each run a :class:`~seqmodels.sweeps.trials.Point`."""
+    """Of each run a :class:`~seqmodels.sweeps.trials.PointFile`."""
 
 
-class Spread(TypedDict):
+class SpreadFile(TypedDict):
     """A score over seeds."""
 
     mean: float | None
@@ -55,8 +55,8 @@ class GroupFile(TypedDict):
     arguments: dict[str, Any]
     parameters: Count | None
     chosen: dict[str, Any]
-    validation: Spread
-    test: Spread
+    validation: SpreadFile
+    test: SpreadFile
     seeds: Count
     failed: Count
     trials: Count
@@ -73,7 +73,7 @@ def read_sweep(folder: Path) -> SweepFile | None:
     try:
         stored = read_json(file, SweepFile)
         if stored is not None:
-            stored["points"] = convert(stored["points"], list[Point], f"{file} (points)")
+            stored["points"] = convert(stored["points"], list[PointFile], f"{file} (points)")
     except UnreadableError as error:
         raise UnreadableError(
             f"{error}; put back a copy of it, or delete it to go on with the same command"

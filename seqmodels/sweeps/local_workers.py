@@ -10,10 +10,10 @@ import time
 
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError
-from seqmodels.scaling.child import search_path
+from seqmodels.paths import search_path
+from seqmodels.sweeps.orders import Orders
 from seqmodels.sweeps.storage import StorageLostError
 from seqmodels.sweeps.trials import Trial
-from seqmodels.sweeps.worker import Orders
 
 DEATHS = 20
 """So many workers may be killed before the sweep stops."""

@@ -225,7 +225,7 @@ class _Builder:
         if key in self._built:
             steps = self._built[key].steps
             optimizer: Any = config.optimizer
-            construct(make_optimizer, optimizer, "optimizer", steps=steps)
+            construct(make_optimizer, optimizer, "optimizer", steps=steps, parameters={})
             return self._built[key]
         experiment = build_experiment(config)
         width = None

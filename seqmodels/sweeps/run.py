@@ -14,6 +14,7 @@ from seqmodels.sweeps.files import read_sweep
 from seqmodels.sweeps.groups import Overrides, bare, settings_to_try
 from seqmodels.sweeps.local_workers import LocalWorkers
 from seqmodels.sweeps.matching import read_match
+from seqmodels.sweeps.orders import Orders
 from seqmodels.sweeps.plan import Plan, make_plan
 from seqmodels.sweeps.plan_file import (
     add_points,
@@ -28,7 +29,6 @@ from seqmodels.sweeps.storage import PATIENCE_SECONDS, PatientStorage, shown_pla
 from seqmodels.sweeps.studies import Studies
 from seqmodels.sweeps.summary import write_summary
 from seqmodels.sweeps.trials import folder_lock
-from seqmodels.sweeps.worker import Orders
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.workdir import require_utf8
 
@@ -73,6 +73,7 @@ def run_sweep(
         lost, or an interruption, each in one line.
     """
     match = read_match(options.match, options.target)
+    require_utf8(spec, "--config")
     stored, widths = None, {}
     folder = local_path(workdir, "--workdir=").absolute()
     if not options.dry_run:

@@ -5,10 +5,11 @@ import os
 from typing import Any
 
 from seqmodels.errors import UserError
-from seqmodels.scaling.child import search_path
+from seqmodels.paths import search_path
 from seqmodels.secrets import shown_url
+from seqmodels.sweeps.orders import STORAGE, Orders
 from seqmodels.sweeps.storage import StorageLostError
-from seqmodels.sweeps.worker import STORAGE, Orders, work
+from seqmodels.sweeps.worker import work
 
 _MINUTES = 24 * 60
 

@@ -6,8 +6,7 @@ tried. It can be lost without losing a run.
 """
 
 import contextlib
-import functools
-import inspect
+import sqlite3
 import threading
 import time
 import warnings
@@ -29,7 +28,7 @@ FIRST_SECONDS = 10.0
 """The same, where it has never answered: its URL may be wrong."""
 GRACE = 3
 """Heartbeats missed until a worker counts as dead."""
-_NO_DATABASE = ("file is not a database", "database disk image is malformed")
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class StorageLostError(UserError):
@@ -38,8 +37,32 @@ class StorageLostError(UserError):
     exit_code = 4
 
 
-class PatientStorage(RDBStorage):
-    """Optuna's relational storage, which asks again, ever less often, where it gets no answer.
+class _Database(RDBStorage):
+    """Optuna's storage, which neither gives signs of life nor buries the dead by itself.
+
+    It can't do it apart from a loop of its own, which fails where a trial has been given up.
+    """
+
+    def __init__(self, url: str, heartbeat: int, connect: dict[str, Any]):
+        try:
+            super().__init__(
+                url.replace("{", "{{").replace("}", "}}"),  # it is filled in as a template
+                engine_kwargs={"pool_pre_ping": True, "connect_args": connect},
+                heartbeat_interval=heartbeat,
+                grace_period=GRACE * heartbeat,
+            )
+        except BaseException:
+            if "engine" in vars(self):
+                self.engine.dispose()
+            raise
+
+    def get_heartbeat_interval(self) -> None:
+        """None: Optuna would do both."""
+
+
+class PatientStorage:
+    """Optuna's relational storage: what is asked of it is asked again, ever less often, where it
+    gives no answer.
 
     Asking again is harmless even if the first question was answered and the answer lost: a run
     that is entered twice is found finished the second time.
@@ -52,7 +75,7 @@ class PatientStorage(RDBStorage):
 
     Raises:
       UserError: a URL that names no storage, or one whose driver is not installed.
-      StorageLostError: no answer; also from every method.
+      StorageLostError: no answer; also from every question.
     """
 
     def __init__(self, place: Path | str, heartbeat: int, patience: float = PATIENCE_SECONDS):
@@ -60,7 +83,6 @@ class PatientStorage(RDBStorage):
         self._shown = shown_place(place)
         self._password = url.password
         self.heartbeat = heartbeat
-        self._asking = threading.local()
         self._unanswered: float | None = None
         self.lost: StorageLostError | None = None
         self._patience = min(patience, FIRST_SECONDS)
@@ -68,29 +90,17 @@ class PatientStorage(RDBStorage):
         if url.drivername == "postgresql":
             url = url.set(drivername="postgresql+psycopg")
         text = url.render_as_string(hide_password=False)
-        waits = {"connect_args": {"timeout": 60}} if is_file else {}
+        connect = {"timeout": 60} if is_file else {}
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        create = functools.partial(
-            super().__init__,
-            text.replace("{", "{{").replace("}", "}}"),  # it is filled in as a template
-            engine_kwargs={"pool_pre_ping": True, **waits},
-            heartbeat_interval=heartbeat,
-            grace_period=GRACE * heartbeat,
-        )
-        try:
-            self._connect(create)
-        except UserError:
-            if "engine" in vars(self):
-                self.engine.dispose()
-            raise
+        self.database = self._connect(lambda: _Database(text, heartbeat, connect))
         self._patience = patience
 
-    def _connect(self, create: Callable[[], None]) -> None:
+    def _connect(self, create: Callable[[], _Database]) -> _Database:
         try:
             with warnings.catch_warnings():
                 for kind in (optuna.exceptions.ExperimentalWarning, SAWarning):
                     warnings.simplefilter("ignore", kind)
-                self.ask(create)
+                return self.ask(create)
         except ImportError as error:
             raise UserError(
                 f"--storage={self._shown} needs a driver that is not installed ({error}); for "
@@ -101,35 +111,29 @@ class PatientStorage(RDBStorage):
 
     def ask[T](self, question: Callable[[], T]) -> T:
         """The answer to a question, asked again for as long as patience lasts."""
-        if getattr(self._asking, "now", False):  # part of a greater question
-            return question()
-        self._asking.now = True
         begun, wait = time.monotonic(), 0.05
-        try:
-            while True:
-                try:
-                    return question()
-                except (ArgumentError, NoSuchModuleError) as error:
-                    why = f"can't be used: {self._line(error)}"
-                    raise UserError(f"--storage={self._shown} {why}") from None
-                except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-                    now = self._unanswered = time.monotonic()
-                    said = self._line(error)
-                    if said in _NO_DATABASE:
-                        raise UserError(
-                            f"--storage={self._shown} is damaged ({said}); delete the file to go "
-                            "on: the folders know what has finished"
-                        ) from None
-                    if now - begun + wait > self._patience:
-                        self.lost = StorageLostError(
-                            f"--storage={self._shown} has not answered for {self._patience:.0f} s "
-                            f"({said}); no run is lost: start the same command when it is back"
-                        )
-                        raise self.lost from None
-                time.sleep(wait)
-                wait = min(2 * wait, 5.0)
-        finally:
-            self._asking.now = False
+        while True:
+            try:
+                return question()
+            except (ArgumentError, NoSuchModuleError) as error:
+                why = f"can't be used: {self._line(error)}"
+                raise UserError(f"--storage={self._shown} {why}") from None
+            except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+                now = self._unanswered = time.monotonic()
+                said = self._line(error)
+                if _is_damaged(error):
+                    raise UserError(
+                        f"--storage={self._shown} is damaged ({said}); delete the file to go "
+                        "on: the folders know what has finished"
+                    ) from None
+                if now - begun + wait > self._patience:
+                    self.lost = StorageLostError(
+                        f"--storage={self._shown} has not answered for {self._patience:.0f} s "
+                        f"({said}); no run is lost: start the same command when it is back"
+                    )
+                    raise self.lost from None
+            time.sleep(wait)
+            wait = min(2 * wait, 5.0)
 
     def has_been_away(self) -> bool:
         """Whether it left a question unanswered so lately that nobody could give signs of life."""
@@ -138,8 +142,8 @@ class PatientStorage(RDBStorage):
 
     def close(self) -> None:
         """Lets go of the connections."""
-        self.scoped_session.remove()
-        self.engine.dispose()
+        self.database.remove_session()
+        self.database.engine.dispose()
 
     @contextlib.contextmanager
     def signs_of_life(self, trial_id: int) -> Iterator[None]:
@@ -149,10 +153,10 @@ class PatientStorage(RDBStorage):
         def give() -> None:
             with contextlib.suppress(StorageLostError):
                 while True:
-                    self.record_heartbeat(trial_id)
+                    self.ask(lambda: self.database.record_heartbeat(trial_id))
                     if over.wait(self.heartbeat):
                         break
-            self.remove_session()
+            self.database.remove_session()
 
         thread = threading.Thread(target=give)
         thread.start()
@@ -162,32 +166,23 @@ class PatientStorage(RDBStorage):
             over.set()
             thread.join()
 
-    def get_heartbeat_interval(self) -> None:
-        """None: Optuna neither gives signs of life nor buries the dead, as it can't do it apart
-        from a loop of its own, which fails where a trial has been given up.
-        """
-
     def _line(self, error: BaseException) -> str:
         """The first line of what an error says; passwords are left out."""
-        cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
-        original = getattr(cause, "orig", None) or cause
+        original = _original(error)
         line = (str(original).splitlines() or [type(original).__name__])[0]
         return line.replace(self._password, HIDDEN) if self._password else line
 
 
-def _patiently[T](method: Callable[..., T]) -> Callable[..., T]:
-    @functools.wraps(method)
-    def call(self: PatientStorage, *arguments: Any, **named: Any) -> T:
-        return self.ask(lambda: method(self, *arguments, **named))
-
-    return call
+def _original(error: BaseException) -> BaseException:
+    """What the database's driver raised, where it is known."""
+    cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
+    return getattr(cause, "orig", None) or cause
 
 
-_OURS = ("get_heartbeat_interval", "remove_session")
-
-for _name, _method in vars(RDBStorage).items():
-    if inspect.isfunction(_method) and not _name.startswith("__") and _name not in _OURS:
-        setattr(PatientStorage, _name, _patiently(_method))
+def _is_damaged(error: BaseException) -> bool:
+    """Whether SQLite says that its file is none of its own, or broken."""
+    code = getattr(_original(error), "sqlite_errorcode", 0)
+    return code & 0xFF in _DAMAGED  # of an extended code the last byte is the kind
 
 
 def shown_place(place: Path | str) -> str:

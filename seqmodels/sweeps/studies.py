@@ -4,6 +4,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from seqmodels.json_files import UnreadableError, parse_json
 from seqmodels.sweeps.groups import Group, Run, setting_text
 from seqmodels.sweeps.storage import GRACE, PatientStorage
-from seqmodels.sweeps.trials import DIVERGED, Point, Trial, run_of
+from seqmodels.sweeps.trials import DIVERGED, PointFile, Trial, run_of
 
 LIVE = (TrialState.WAITING, TrialState.RUNNING)
 _TOLD_ALREADY = optuna.exceptions.UpdateFinishedTrialError
@@ -41,29 +42,71 @@ class Studies:
         self.storage = storage
         self.groups = groups
         self._unheard: dict[int, float] = {}
-        self.all = [
-            optuna.create_study(
-                storage=storage,
+        sampler = optuna.samplers.TPESampler if search == "tpe" else optuna.samplers.RandomSampler
+        pruner = optuna.pruners.MedianPruner if prune else optuna.pruners.NopPruner
+        direction = "maximize" if higher_is_better else "minimize"
+
+        def create(name: str) -> optuna.Study:
+            return optuna.create_study(
+                storage=storage.database,
                 study_name=name,
                 load_if_exists=True,
-                direction="maximize" if higher_is_better else "minimize",
-                sampler=(
-                    optuna.samplers.TPESampler()
-                    if search == "tpe"
-                    else optuna.samplers.RandomSampler()
-                ),
-                pruner=optuna.pruners.MedianPruner() if prune else optuna.pruners.NopPruner(),
+                direction=direction,
+                sampler=sampler(),
+                pruner=pruner(),
             )
-            for name in groups
-        ]
+
+        self.all = [storage.ask(partial(create, name)) for name in groups]
 
     def group(self, study: optuna.Study) -> Group:
         """The group that a study is of."""
         return self.groups[study.study_name]
 
+    def trials(self, study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:
+        """The trials of a study, or those in some states."""
+        return self.storage.ask(lambda: study.get_trials(deepcopy=False, states=states or None))
+
+    def take(self, study: optuna.Study) -> optuna.Trial:
+        """A trial that waits, or a new one."""
+        return self.storage.ask(study.ask)
+
+    def note(self, trial: optuna.Trial, attributes: dict[str, Any]) -> None:
+        """Writes down what is known of a trial."""
+        for key, value in attributes.items():
+            self.storage.ask(partial(trial.set_user_attr, key, value))
+
+    def tell(
+        self,
+        study: optuna.Study,
+        trial: optuna.Trial,
+        state: TrialState,
+        value: float | None = None,
+    ) -> None:
+        """Tells a study how a trial ended; one that was given up for dead stays so."""
+        with contextlib.suppress(_TOLD_ALREADY):
+            self.storage.ask(lambda: study.tell(trial, value, state, skip_if_finished=True))
+
+    def enter_again(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Enters a trial's run again, as it was proposed."""
+        ended = ("begun", "exit_code")
+        attributes = {key: value for key, value in trial.user_attrs.items() if key not in ended}
+        self._enter(study, attributes, trial)
+
+    def _enter(
+        self, study: optuna.Study, attributes: dict[str, Any], like: FrozenTrial | None = None
+    ) -> None:
+        """Enters a trial to be run, with the parameters of another."""
+        waiting = optuna.create_trial(
+            state=TrialState.WAITING,
+            params=like and like.params,
+            distributions=like and like.distributions,
+            user_attrs=attributes,
+        )
+        self.storage.ask(lambda: study.add_trial(waiting))
+
     def settings(self, study: optuna.Study, but: int | None = None) -> set[str]:
         """The texts of the settings that runs of a study have, but for one trial's."""
-        trials = study.get_trials(deepcopy=False)
+        trials = self.trials(study)
         runs = [run_of_trial(trial) for trial in trials if trial.number != but]
         group = self.group(study)
         return {setting_text(group.values_of(run)) for run in runs if run is not None}
@@ -83,7 +126,7 @@ class Studies:
         Returns:
           How many were entered to be run, and what was wrong with files, a line each.
         """
-        trials = study.get_trials(deepcopy=False)
+        trials = self.trials(study)
         names = {trial.number: _name(trial) for trial in trials}
         live = {names[t.number] for t in trials if t.state in LIVE}
         waiting = {names[t.number] for t in trials if t.state == TrialState.WAITING}
@@ -108,74 +151,43 @@ class Studies:
                 trial.set_state("finished", seconds=results["seconds"])
                 if run.name not in told | live:
                     value = results["validation"][score]
-                    study.add_trial(
-                        optuna.create_trial(value=value, user_attrs=run_attributes(run))
-                    )
+                    told_so = optuna.create_trial(value=value, user_attrs=run_attributes(run))
+                    self.storage.ask(partial(study.add_trial, told_so))
             elif run.name in waiting:
                 stored = trial.read()
                 if stored is not None and stored["state"] != "running":
                     trial.set_state("waiting")
             elif run.name not in live | given_up:
                 trial.enter()
-                study.add_trial(
-                    optuna.create_trial(state=TrialState.WAITING, user_attrs=run_attributes(run))
-                )
+                self._enter(study, run_attributes(run))
                 entered += 1
         return entered, wrong
 
     def repeat(self, study: optuna.Study, trial: optuna.Trial, run: Run) -> None:
         """Enters the runs of a proposed setting with the other seeds, but those that there are."""
-        trials = study.get_trials(deepcopy=False)
+        trials = self.trials(study)
         known = {_name(other) for other in trials}
         frozen = trials[trial.number]
         for other in self.group(study).beside(run):
             if other.name not in known:
-                study.add_trial(
-                    optuna.create_trial(
-                        state=TrialState.WAITING,
-                        params=frozen.params,
-                        distributions=frozen.distributions,
-                        user_attrs=run_attributes(other),
-                    )
-                )
+                self._enter(study, run_attributes(other), frozen)
 
     def revive(self, study: optuna.Study) -> None:
         """Gives up for dead the workers that give no sign of life; their runs are entered again."""
         if self.storage.has_been_away():
             return
-        stale = set(self.storage._get_stale_trial_ids(study._study_id))
+        asked = partial(self.storage.database._get_stale_trial_ids, study._study_id)
+        stale = set(self.storage.ask(asked))
         now = time.monotonic()
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        for trial in self.trials(study, TrialState.RUNNING):
             # A worker that died before its first sign of life is known by not having begun.
             since = self._unheard.setdefault(trial._trial_id, now)
             unheard = now - since > GRACE * self.storage.heartbeat
             if trial._trial_id in stale or (unheard and "begun" not in trial.user_attrs):
                 # Where another worker has done the same, that one enters it.
                 with contextlib.suppress(ValueError, _TOLD_ALREADY):
-                    study.tell(trial.number, state=TrialState.FAIL)
-                    enter_again(study, trial)
-
-
-def tell(
-    study: optuna.Study, trial: optuna.Trial, state: TrialState, value: float | None = None
-) -> None:
-    """Tells a study how a trial ended; one that was given up for dead stays so."""
-    with contextlib.suppress(_TOLD_ALREADY):
-        study.tell(trial, value, state, skip_if_finished=True)
-
-
-def enter_again(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Enters a trial's run again, as it was proposed."""
-    ended = ("begun", "exit_code")
-    attributes = {key: value for key, value in trial.user_attrs.items() if key not in ended}
-    study.add_trial(
-        optuna.create_trial(
-            state=TrialState.WAITING,
-            params=trial.params,
-            distributions=trial.distributions,
-            user_attrs=attributes,
-        )
-    )
+                    self.storage.ask(partial(study.tell, trial.number, state=TrialState.FAIL))
+                    self.enter_again(study, trial)
 
 
 def run_attributes(run: Run) -> dict[str, Any]:
@@ -187,7 +199,7 @@ def run_of_trial(trial: FrozenTrial) -> Run | None:
     """The run of a trial; None where none has been proposed yet."""
     text = trial.user_attrs.get("run")
     name = f"trial {trial.number} of the storage"
-    return None if text is None else run_of(parse_json(text, Point, name))
+    return None if text is None else run_of(parse_json(text, PointFile, name))
 
 
 def _name(trial: FrozenTrial) -> str | None:

@@ -6,14 +6,14 @@ from typing import Any
 
 from seqmodels.csv_files import write_csv
 from seqmodels.json_files import UnreadableError, write_json
-from seqmodels.sweeps.files import GroupFile, Spread, read_sweep
+from seqmodels.sweeps.files import GroupFile, SpreadFile, read_sweep
 from seqmodels.sweeps.plan import WIDTH
-from seqmodels.sweeps.trials import Point, SizeFile, Trial
+from seqmodels.sweeps.trials import PointFile, SizeFile, Trial
 
 REPEATED = "seed"
 
 
-def summarise(folder: Path) -> list[GroupFile]:
+def summary_rows(folder: Path) -> list[GroupFile]:
     """A row for each choice of arguments, from what the folders of a sweep hold now.
 
     Of a group's settings that one is chosen which most seeds have finished and, of several, whose
@@ -26,7 +26,7 @@ def summarise(folder: Path) -> list[GroupFile]:
     everywhere = {REPEATED, *sweep["common"]}
     if sweep["match"]["by"] is not None:
         everywhere.add(WIDTH)
-    groups: dict[str, list[Point]] = {}
+    groups: dict[str, list[PointFile]] = {}
     for point in sweep["points"]:
         groups.setdefault(repr(point["arguments"]), []).append(point)
     rows = []
@@ -67,7 +67,7 @@ def summarise(folder: Path) -> list[GroupFile]:
 
 def write_summary(folder: Path) -> None:
     """Writes ``summary.json`` and ``summary.csv``."""
-    rows = summarise(folder)
+    rows = summary_rows(folder)
     write_json(folder / "summary.json", rows)
     flat = [_flat(row) for row in rows]
     columns = list(dict.fromkeys(name for row in flat for name in row))
@@ -105,9 +105,9 @@ def _flat(row: GroupFile) -> dict[str, Any]:
     }
 
 
-def _spread(values: list[float]) -> Spread:
+def _spread(values: list[float]) -> SpreadFile:
     deviation = statistics.stdev(values) if len(values) > 1 else None
-    return Spread(mean=_mean(values), deviation=deviation, values=values)
+    return SpreadFile(mean=_mean(values), deviation=deviation, values=values)
 
 
 def _mean(values: list[float]) -> float | None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+import psutil
 from msgspec import Meta
 
 from seqmodels.errors import UserError
@@ -38,7 +39,7 @@ class SizeFile(TypedDict):
     state_bytes: Count
 
 
-class Point(TypedDict):
+class PointFile(TypedDict):
     """A run as files know it."""
 
     name: Name
@@ -47,7 +48,7 @@ class Point(TypedDict):
     size: SizeFile
 
 
-class TrialFile(Point):
+class TrialFile(PointFile):
     """``trial.json``: a run, and how far it is."""
 
     state: State
@@ -208,7 +209,11 @@ class Trial:
             holder = read_json(self.folder / "lock", Holder)
         except UnreadableError:  # it was killed before it could say who it is
             return None
-        if holder is None or holder["machine"] != socket.gethostname() or _runs(holder["worker"]):
+        if (
+            holder is None
+            or holder["machine"] != socket.gethostname()
+            or psutil.pid_exists(holder["worker"])
+        ):
             return None
         with self.locked() as descriptor:
             return holder["run"] if descriptor is None else None
@@ -237,13 +242,3 @@ def folder_lock(sweep: Path) -> Iterator[None]:
                 "another folder"
             ) from None
         yield
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

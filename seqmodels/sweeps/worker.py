@@ -1,8 +1,8 @@
 """A worker of a sweep: takes a trial, runs it by train.py, tells how it went, takes the next.
 
-``python -m seqmodels.sweeps.worker`` with pickled :class:`Orders` on standard input;
-``sweep.py`` and SLURM jobs start it. It needs nothing but the folder and the storage, so that it
-may run on any machine that reaches both.
+``python -m seqmodels.sweeps.worker`` with pickled Orders on standard input; ``sweep.py`` and SLURM
+jobs start it. It needs nothing but the folder and the storage, so that it may run on any machine
+that reaches both.
 """
 
 import contextlib
@@ -13,32 +13,19 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from functools import partial
+from typing import Any, NoReturn
 
 import optuna
 from optuna.trial import TrialState
 
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError
-from seqmodels.sweeps.groups import (
-    Group,
-    Run,
-    argument_text,
-    override_texts,
-    setting_text,
-    settings_to_try,
-    text_digest,
-)
+from seqmodels.sweeps.groups import Run, setting_text, settings_to_try, text_digest
+from seqmodels.sweeps.orders import Orders, storage_place, train_command
 from seqmodels.sweeps.points import Between
 from seqmodels.sweeps.storage import PatientStorage
-from seqmodels.sweeps.studies import (
-    Studies,
-    enter_again,
-    run_attributes,
-    run_of_trial,
-    tell,
-)
+from seqmodels.sweeps.studies import Studies, run_attributes, run_of_trial
 from seqmodels.sweeps.trials import Trial, folder_lock
 
 POLL_SECONDS = 0.2
@@ -47,36 +34,6 @@ ATTEMPTS = 3
 """So often a run that a signal kills is begun, by all workers together."""
 DEATHS = 5
 """So many workers may die of a run."""
-STORAGE = "SEQMODELS_STORAGE"
-"""The environment variable in which a worker finds a storage that its orders leave out."""
-
-
-class Orders(NamedTuple):
-    """All that a worker has to know."""
-
-    folder: Path
-    config: str
-    """The config file."""
-    storage: Path | str | None
-    """A file or a URL; None where the environment has it, as files mustn't hold a password."""
-    studies: dict[str, Group]
-    """The group of each study, by the study's name."""
-    names: frozenset[str]
-    """Runs that the sweep has; others that the storage knows are of an earlier version of it."""
-    search: str
-    trials: int | None
-    prune: bool
-    score: str
-    higher_is_better: bool
-    train: Path
-    """The script train.py."""
-    devices: int | None
-    cores: tuple[int, ...] | None
-    """The cores to stay on; None for all."""
-    heartbeat: int
-    patience: float
-    parent: int | None
-    """The process without which to stop; None for none."""
 
 
 class _StoppedError(Exception):
@@ -104,7 +61,7 @@ class Worker:
     def __init__(self, orders: Orders):
         self.orders = orders
         self.stop: int | None = None
-        self.storage = PatientStorage(_storage(orders), orders.heartbeat, orders.patience)
+        self.storage = PatientStorage(storage_place(orders), orders.heartbeat, orders.patience)
         self.studies = Studies(
             self.storage, orders.studies, orders.search, orders.higher_is_better, orders.prune
         )
@@ -118,7 +75,7 @@ class Worker:
             study = self._choose()
             if study is not None:
                 self._take_trial(study)
-            elif any(_count(study, TrialState.RUNNING) for study in self.studies.all):
+            elif any(self.studies.trials(s, TrialState.RUNNING) for s in self.studies.all):
                 time.sleep(IDLE_SECONDS)
             else:
                 return 0
@@ -130,14 +87,15 @@ class Worker:
         What was given up for dead, this worker having been stopped or the storage away, is told
         already: whoever takes it next waits for this run and finds it finished.
         """
-        trial = study.ask()
+        trial = self.studies.take(study)
         with self.storage.signs_of_life(trial._trial_id):
             try:
-                tell(study, trial, TrialState.COMPLETE, self._run_trial(study, trial))
+                value = self._run_trial(study, trial)
+                self.studies.tell(study, trial, TrialState.COMPLETE, value)
             except optuna.TrialPruned:
-                tell(study, trial, TrialState.PRUNED)
+                self.studies.tell(study, trial, TrialState.PRUNED)
             except (_NothingError, _FailedError, _StoppedError):
-                tell(study, trial, TrialState.FAIL)
+                self.studies.tell(study, trial, TrialState.FAIL)
             except optuna.exceptions.UpdateFinishedTrialError:
                 pass
 
@@ -145,7 +103,7 @@ class Worker:
         """The study with something to do in which the least has been begun."""
         begun = {}
         for index, study in enumerate(self.studies.all):
-            trials = study.get_trials(deepcopy=False)
+            trials = self.studies.trials(study)
             waiting = sum(trial.state == TrialState.WAITING for trial in trials)
             if waiting or self._may_propose(study):
                 begun[index] = len(trials) - waiting
@@ -160,8 +118,8 @@ class Worker:
         return len(self.studies.settings(study, but)) < wanted
 
     def _run_trial(self, study: optuna.Study, trial: optuna.Trial) -> float:
-        trial.set_user_attr("begun", True)
-        run = run_of_trial(study.get_trials(deepcopy=False)[trial.number])
+        self.studies.note(trial, {"begun": True})
+        run = run_of_trial(self.studies.trials(study)[trial.number])
         if run is None:
             with folder_lock(self.orders.folder):  # else two workers might propose the last one
                 run = self._propose(study, trial)
@@ -173,9 +131,9 @@ class Worker:
             results = self._train(trial, run, folder)
         except _StoppedError:
             folder.set_state("waiting")
-            frozen = study.get_trials(deepcopy=False)[trial.number]
+            frozen = self.studies.trials(study)[trial.number]
             if not frozen.state.is_finished():
-                enter_again(study, frozen)
+                self.studies.enter_again(study, frozen)
             raise
         folder.set_state("finished", seconds=results["seconds"])
         return results["validation"][self.orders.score]
@@ -185,22 +143,25 @@ class Worker:
         group = self.studies.group(study)
         if not self._may_propose(study, but=trial.number):
             raise _NothingError
+        ask = self.storage.ask
         settings = {setting_text(setting.values): setting for setting in group.settings}
         # A study takes no other choices for what it has drawn before; added points make others.
-        name = f"setting of {text_digest(*sorted(settings))}"
-        setting = settings[trial.suggest_categorical(name, sorted(settings))]
+        texts = sorted(settings)
+        name = f"setting of {text_digest(*texts)}"
+        setting = settings[ask(partial(trial.suggest_categorical, name, texts))]
         values = dict(setting.values)
         for key, value in values.items():
             if isinstance(value, Between):
-                values[key] = trial.suggest_float(key, value.low, value.high, log=True)
+                values[key] = ask(
+                    partial(trial.suggest_float, key, value.low, value.high, log=True)
+                )
         taken = self.studies.settings(study, but=trial.number)
         if setting_text(values) in taken:
             if free := sorted(settings.keys() - taken):
-                study.enqueue_trial({name: random.choice(free)})
+                ask(partial(study.enqueue_trial, {name: random.choice(free)}))
             raise _NothingError
         first = group.runs(setting._replace(values=values))[0]
-        for key, value in run_attributes(first).items():
-            trial.set_user_attr(key, value)
+        self.studies.note(trial, run_attributes(first))
         self.studies.repeat(study, trial, first)
         return first
 
@@ -245,7 +206,7 @@ class Worker:
     def _fail(self, trial: optuna.Trial, folder: Trial, code: int, reason: str) -> NoReturn:
         """Writes a failure down that is not to be tried again."""
         folder.set_state("failed", reason)
-        trial.set_user_attr("exit_code", code)
+        self.studies.note(trial, {"exit_code": code})
         raise _FailedError(reason)
 
     def _start_and_follow(
@@ -293,8 +254,8 @@ class Worker:
             for step, value in folder.validations(self.orders.score):
                 if step not in reported:
                     reported.add(step)
-                    trial.report(value, step)
-                    if trial.should_prune():
+                    self.storage.ask(partial(trial.report, value, step))
+                    if self.storage.ask(trial.should_prune):
                         return optuna.TrialPruned(
                             f"at step {step} its {self.orders.score} {value:.4g} is worse than the "
                             "median of its group"
@@ -315,17 +276,6 @@ class Worker:
         return self.stop is not None
 
 
-def train_command(orders: Orders, run: Run) -> list[str]:
-    """train.py and its arguments for a run."""
-    argument = argument_text(run.arguments)
-    return [
-        str(orders.train),
-        f"--config={orders.config}" + (f":{argument}" if argument else ""),
-        f"--workdir={Trial(orders.folder, run.name).folder}",
-        *(f"--config.{key}={text}" for key, text in override_texts(run.overrides)),
-    ]
-
-
 def work(orders: Orders) -> int:
     """Works in this process; returns its exit code."""
     if orders.cores is not None and hasattr(os, "sched_setaffinity"):
@@ -344,25 +294,6 @@ def work(orders: Orders) -> int:
     except UserError as error:
         print(error, file=sys.stderr, flush=True)
         return error.exit_code
-
-
-def _storage(orders: Orders) -> Path | str:
-    """Where a worker finds the storage.
-
-    Raises:
-      UserError: nobody has told it.
-    """
-    found = orders.storage if orders.storage is not None else os.environ.get(STORAGE)
-    if found is None:
-        raise UserError(
-            f"the storage's URL is not in this job's environment ({STORAGE}); let jobs have that "
-            "of who submits them (--export=ALL), or take the password out of --storage (~/.pgpass)"
-        )
-    return found
-
-
-def _count(study: optuna.Study, state: TrialState) -> int:
-    return len(study.get_trials(deepcopy=False, states=(state,)))
 
 
 if __name__ == "__main__":

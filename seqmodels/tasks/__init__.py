@@ -3,6 +3,7 @@
 A new task is a class that follows :class:`seqmodels.tasks.base.Task`, and a line here.
 """
 
+from seqmodels.tasks.base import TASKS
 from seqmodels.tasks.files.images import Images
 from seqmodels.tasks.files.same_file import SameFile
 from seqmodels.tasks.files.source_package import SourcePackage
@@ -44,7 +45,7 @@ from seqmodels.tasks.prepared.frozen import Frozen
 from seqmodels.tasks.prepared.named_pairs import NamedPairs
 from seqmodels.tasks.prepared.named_sets import NamedSet
 
-TASKS = {
+TASKS |= {
     "adding": Adding,
     "compression": Compression,
     "copy": Copy,

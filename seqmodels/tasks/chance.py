@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -24,7 +24,6 @@ from seqmodels.json_files import read_json, write_json
 from seqmodels.tasks.base import (
     SPLITS,
     Batch,
-    GeneratedTask,
     ShowingTask,
     Split,
     Task,
@@ -62,6 +61,17 @@ def levels(task: Task, split: Split, length: int) -> dict[str, float]:
     return found
 
 
+@runtime_checkable
+class DrawnTask(Task, Protocol):
+    """A task that draws its examples."""
+
+    def draw(
+        self, random: np.random.Generator, split: Split, batch_size: int, length: int
+    ) -> Batch:
+        """A batch; its weights may be 1 for all targets."""
+        ...
+
+
 class Answers(NamedTuple):
     """What some examples ask for."""
 
@@ -69,13 +79,13 @@ class Answers(NamedTuple):
     counted: Bool[np.ndarray, "n *P"]
 
 
-def chance_of_draws(task: GeneratedTask, split: Split, length: int, draws: int = DRAWS) -> float:
+def chance_of_draws(task: DrawnTask, split: Split, length: int, draws: int = DRAWS) -> float:
     """The chance of a task that draws its examples; it depends on its settings, not on its seed."""
     drawn = _Draws(task, split, length, draws)
     return drawn.once("chance", lambda: best_score(task.spec, drawn.half(0), drawn.half(1)))
 
 
-def shown_share(task: GeneratedTask, split: Split, length: int, values: range) -> float:
+def shown_share(task: DrawnTask, split: Split, length: int, values: range) -> float:
     """By draws, the score of one of the values that stand in the input up to the question."""
     drawn = _Draws(task, split, length, DRAWS)
 
@@ -207,7 +217,7 @@ def _spread(task: Task, split: Split, length: int, times: int = 1) -> Answers:
 class _Draws:
     """Examples that a task draws, in two halves, the same for all seeds."""
 
-    def __init__(self, task: GeneratedTask, split: Split, length: int, draws: int):
+    def __init__(self, task: DrawnTask, split: Split, length: int, draws: int):
         self.task, self.length = task, length
         self.split: Split = split
         self.count = min(draws, max(FEWEST, POSITIONS // length))

@@ -170,13 +170,17 @@ class Checkpoints:
                 ranked = [(rank, step) for step, rank in ranks.items() if rank is not None]
                 return max(ranked)[1] if ranked else None
 
-    def restore(self, which: Which, like: Any) -> tuple[int, Any]:
+    def restore(
+        self, which: Which, like: Any, parameters: dict[str, Any] | None = None
+    ) -> tuple[int, Any]:
         """Reads a checkpoint, and says so where it has to fall back to another.
 
         Args:
           which: "latest"; "best", for which the next best stands in where it is damaged; or a
             step, for which none does.
           like: the state's shapes, dtypes and shardings.
+          parameters: what each of a model's parameters says of itself, so that those of an earlier
+            version are read too.
 
         Returns:
           The step, and the state.
@@ -190,7 +194,8 @@ class Checkpoints:
             step = self._choose(which)
             state, checked, problem = None, False, None
             try:
-                state, checked = read_state(self._plain_folder() / str(step), step, like)
+                folder = self._plain_folder() / str(step)
+                state, checked = read_state(folder, step, like, parameters)
             except DamagedError as error:
                 problem = str(error)
             if largest(problem is not None):

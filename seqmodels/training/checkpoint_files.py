@@ -25,7 +25,10 @@ import orbax.checkpoint as ocp
 
 from seqmodels.json_files import UnreadableError, read_json
 from seqmodels.training.checksums import checksums, text_checksum
+from seqmodels.training.fused import cut, fused_shapes
 
+LAYOUT = 2
+"""How arrays lie in a state; a checkpoint that says nothing is of 1, where some were fused."""
 UNFINISHED = ".orbax-checkpoint-tmp"
 """What a folder's name ends in while Orbax writes it."""
 
@@ -38,6 +41,7 @@ class Record(TypedDict):
     """What a checkpoint says of itself."""
 
     step: int
+    layout: NotRequired[int]
     arrays: dict[str, str]
     """Each array's checksum by its place in the state."""
     metrics: str | None
@@ -73,6 +77,7 @@ class Writer:
         """Begins to write; the state may change once this returns."""
         record = Record(
             step=step,
+            layout=LAYOUT,
             arrays=checksums(state),
             metrics=_metrics_checksum(metrics),
             unlogged=dict(unlogged),
@@ -129,23 +134,28 @@ def read_metrics(folder: Path, step: int) -> dict[str, float] | None:
     return metrics
 
 
-def read_state(folder: Path, step: int, like: Any) -> tuple[Any, bool]:
+def read_state(
+    folder: Path, step: int, like: Any, parameters: dict[str, Any] | None = None
+) -> tuple[Any, bool]:
     """The state of a step, and whether its arrays were held against checksums.
 
     Args:
       folder: where it lies, by a name that Orbax can take (:mod:`seqmodels.plain_names`).
       step: the step that it should be of.
       like: the state's shapes, dtypes and shardings.
+      parameters: what each parameter says of itself, where a model's are in the state.
 
     Raises:
       DamagedError: it can't be read, or is not what was saved.
     """
     record = read_record(folder, step)
     _require_regular(folder / "default")
+    fused = parameters if record is None or record.get("layout", 1) < LAYOUT else None
+    saved = like if fused is None else fused_shapes(like, fused)
     with _quiet_abandoned_reads():
         try:
             handler = ocp.StandardCheckpointHandler()
-            arguments = ocp.args.StandardRestore(like)
+            arguments = ocp.args.StandardRestore(saved)
             # pathlib's paths will do too, whatever the annotation says.
             state = handler.restore(folder / "default", args=arguments)  # type: ignore[arg-type]
         except Exception as error:  # Orbax raises what its storage layers raise
@@ -157,7 +167,7 @@ def read_state(folder: Path, step: int, like: Any) -> tuple[Any, bool]:
             others = f" and {len(wrong) - 1} others" if len(wrong) > 1 else ""
             raise DamagedError(f"the checksum of {wrong[0]}{others} is another")
     _require_step(int(getattr(state, "step", step)), step)
-    return state, record is not None
+    return state if fused is None else cut(state, like, fused), record is not None
 
 
 def _require_regular(folder: Path) -> None:

@@ -4,12 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seqmodels.drawing import distinct_texts, log_ticks, mark_log_axis, new_figure, save
+from seqmodels.drawing import (
+    BLUE,
+    ORANGE,
+    distinct_texts,
+    log_ticks,
+    mark_log_axis,
+    new_figure,
+    save,
+)
 from seqmodels.tasks.chance import WORDS
 from seqmodels.training.metrics import read_events
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
-COLOURS = {"train": "#0072B2", "validation": "#D55E00"}
+COLOURS = {"train": BLUE, "validation": ORANGE}
 
 
 def draw_learning_curve(

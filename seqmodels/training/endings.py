@@ -54,7 +54,7 @@ def whereabouts(step: int, checkpoints: Checkpoints) -> str:
     return f"at step {step}; saved in {checkpoints.folder}: {checkpoints.listing()}"
 
 
-def require_finite(
+def end_unless_finite(
     step: int, name: str, value: float, checkpoints: Checkpoints, writer: MetricWriter
 ) -> None:
     """Ends a run that diverges, and notes it among its events.

@@ -122,7 +122,13 @@ def _build(
         seed,
         the_task,
         the_model,
-        construct(make_optimizer, optimizer, "optimizer", steps=settings.steps),
+        construct(
+            make_optimizer,
+            optimizer,
+            "optimizer",
+            steps=settings.steps,
+            parameters=the_model.parameters,
+        ),
         settings,
         lengths,
     )

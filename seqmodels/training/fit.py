@@ -17,7 +17,7 @@ from seqmodels.tasks.reading import ReadingTask
 from seqmodels.training.batches import Batches
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.curve import draw_learning_curve
-from seqmodels.training.endings import ending, require_finite, whereabouts
+from seqmodels.training.endings import end_unless_finite, ending, whereabouts
 from seqmodels.training.environment import command, versions
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.facts import FACTS, gather_facts, other_batches, other_files
@@ -202,13 +202,15 @@ class _Run:
         everywhere = replicated(self.mesh)
         if self.checkpoints.steps():
             like = abstract_state(self._new_state, everywhere)
-            self.step, state = self.checkpoints.restore("latest", like)
+            self.step, state = self.checkpoints.restore(
+                "latest", like, self.experiment.model.parameters
+            )
             self.mean = Mean(self.checkpoints.unlogged(self.step))
             say(f"continuing from step {self.step} in {self.workdir.path}")
             if self.workdir.is_older:
                 say(
-                    "an older version began this run; from here on its learning rates, norms and "
-                    "dropout are those of this version (CHANGELOG.md)"
+                    "an older version began this run; from here on its learning rates, weight "
+                    "decay, norms and dropout are those of this version (CHANGELOG.md)"
                 )
             return state
         return jax.jit(self._new_state, out_shardings=everywhere)()
@@ -256,9 +258,9 @@ class _Run:
             return
         (step, report), self.pending = self.pending, None
         metrics = report.read()
-        require_finite(step, "loss", metrics["loss"][0], self.checkpoints, self.writer)
+        end_unless_finite(step, "loss", metrics["loss"][0], self.checkpoints, self.writer)
         norm = metrics["gradient_norm"][0]
-        require_finite(step, "gradient's norm", norm, self.checkpoints, self.writer)
+        end_unless_finite(step, "gradient's norm", norm, self.checkpoints, self.writer)
         self.mean.add(metrics)
 
     def _log(self) -> None:
@@ -283,7 +285,7 @@ class _Run:
     def _validate_and_save(self, state: TrainState) -> None:
         metrics = self._evaluate(state.params, "validation")
         loss = metrics["loss"]
-        require_finite(self.step, "validation loss", loss, self.checkpoints, self.writer)
+        end_unless_finite(self.step, "validation loss", loss, self.checkpoints, self.writer)
         self.writer.write(self.step, "validation", metrics)
         shown = f"{self.score} {format_value(metrics[self.score])}"
         self.display.line(f"validation at step {self.step}: {shown}")
@@ -305,7 +307,8 @@ class _Run:
         """Scores the checkpoint that validated best, and writes the results."""
         self.checkpoints.wait()
         like = abstract_state(self._new_state, replicated(self.mesh))
-        best, state = self.checkpoints.restore("best", like)
+        parameters = self.experiment.model.parameters
+        best, state = self.checkpoints.restore("best", like, parameters)
         splits = ("validation", "test")
         results: dict[str, Any] = {
             "steps": self.step,

@@ -4,17 +4,18 @@ These are lower bounds, of what can be counted without compiling: what passes ma
 what is refused can't.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import psutil
 from jax.sharding import Mesh
 
 from seqmodels.errors import ConfigError
 from seqmodels.model import Model
-from seqmodels.tasks.base import EVALUATION_ROWS, GeneratedTask, SharedTask, Split, Task, TaskSpec
+from seqmodels.tasks.base import SharedTask, Split, Task, TaskSpec
+from seqmodels.tasks.generated.task import EVALUATION_ROWS, GeneratedTask
 
 GIB = 2**30
 NUMBER = 4
@@ -23,7 +24,7 @@ NUMBER = 4
 
 def machine_bytes() -> int:
     """This machine's memory, or the part of it that a container is given."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = psutil.virtual_memory().total
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text("utf-8").strip()
     except OSError:

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from seqmodels.arrays import Array, PyTree
 from seqmodels.errors import require
+from seqmodels.parameters import About
 
 
 class Optimizer(NamedTuple):
@@ -28,6 +30,7 @@ def make_optimizer(
     clip_norm: float | None,
     *,
     steps: int,
+    parameters: PyTree[About],
 ) -> Optimizer:
     """AdamW (Loshchilov and Hutter 2019); its arguments are a config's ``optimizer`` section.
 
@@ -37,12 +40,12 @@ def make_optimizer(
         ``learning_rate * (i + 1) / warmup_steps``.
       final_learning_rate: that of the last update, where the cosine from the peak ends. A run
         of one update has the peak.
-      weight_decay: decay per step relative to the learning rate, on matrices alone:
-        not on biases, norms and other vectors.
+      weight_decay: decay per step relative to the learning rate, of the parameters that decay.
       beta1: decay of the first moment.
       beta2: decay of the second moment.
       clip_norm: the largest global norm of a gradient; None does not clip.
       steps: the length of the run.
+      parameters: what each parameter says of itself, in the tree that is optimised.
     """
     require(learning_rate > 0, f"learning_rate={learning_rate} is not above 0")
     require(final_learning_rate >= 0, f"final_learning_rate={final_learning_rate} is below 0")
@@ -61,10 +64,25 @@ def make_optimizer(
         b1=beta1,
         b2=beta2,
         weight_decay=weight_decay,
-        mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
+        mask=jax.tree.map(lambda about: about.decays, parameters),
     )
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm is not None else optax.identity()
-    return Optimizer(optax.chain(clip, adamw), schedule)
+    return Optimizer(_with_shares(optax.chain(clip, adamw), parameters), schedule)
+
+
+def _with_shares(
+    whole: optax.GradientTransformation, parameters: PyTree[About]
+) -> optax.GradientTransformation:
+    """The same with each parameter's share of the learning rate, and the same state."""
+
+    def share(update: Array, about: About) -> Array:
+        return update if about.rate == 1 else update * about.rate
+
+    def scaled(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        updates, state = whole.update(updates, state, params)
+        return jax.tree.map(share, updates, parameters), state
+
+    return optax.GradientTransformation(whole.init, scaled)
 
 
 def _schedule(peak: float, warmup: int, final: float, steps: int) -> Callable[[Any], Any]:

@@ -24,7 +24,7 @@ from seqmodels.tasks.buckets import pad
 from seqmodels.tasks.chance import levels
 from seqmodels.tasks.generated.recall import Recall
 from tests.command_line import read_json
-from tests.runs import loaded
+from tests.run_folders import loaded
 
 COMPILED: list[str] = []
 jax.monitoring.register_event_duration_secs_listener(

@@ -13,7 +13,7 @@ from seqmodels.model import build_model
 from seqmodels.presets import preset
 from seqmodels.tasks.base import Batch
 from seqmodels.tasks.files.text import Text
-from tests.runs import drawn, loaded
+from tests.run_folders import drawn, loaded
 
 
 def recompute(model, params, prompt, count):

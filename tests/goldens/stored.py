@@ -17,6 +17,11 @@ def stored(file: str) -> dict[str, np.ndarray]:
         return dict(data)
 
 
+def by_heads(linear: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    """A linear layer's outputs as the features of so many heads."""
+    return {name: array.reshape(*array.shape[:-1], count, -1) for name, array in linear.items()}
+
+
 class Stored:
     """One case: its arrays by name, and its state dict."""
 
@@ -36,6 +41,16 @@ class Stored:
     def linear(self, name: str) -> dict[str, np.ndarray]:
         """A linear layer."""
         return {"weights": self.state[f"{name}.weight"].T, "bias": self.state[f"{name}.bias"]}
+
+    def heads(self, name: str, count: int) -> dict[str, np.ndarray]:
+        """A linear layer to the features of so many heads."""
+        return by_heads(self.linear(name), count)
+
+    def joined(self, name: str, count: int) -> dict[str, np.ndarray]:
+        """A linear layer from the features of so many heads."""
+        linear = self.linear(name)
+        weights = linear["weights"].reshape(count, -1, linear["weights"].shape[1])
+        return {"weights": weights, "bias": linear["bias"]}
 
     def check(self, make, params: dict[str, Any], call) -> None:
         """Compares the outputs, and the gradient with respect to the inputs."""

@@ -12,13 +12,18 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from seqmodels.block import Block
+from seqmodels.block import Block, BlockSettings
 from seqmodels.mixers import GRU, LSTM, RNN, Attention, Bidirectional, CrossAttention
 from seqmodels.ops.convolution import convolution, depthwise_convolution
-from tests.goldens.stored import Stored, stored
+from tests.goldens.stored import Stored, by_heads, stored
 
 WIDTH, HEADS, HIDDEN, LENGTHS = 8, 2, 16, (9, 5)
 MASK = jnp.arange(9)[None] < jnp.array(LENGTHS)[:, None]
+
+
+def by_gates(array: np.ndarray) -> np.ndarray:
+    """What ends in all gates' features side by side, by gate."""
+    return array.reshape(*array.shape[:-1], -1, WIDTH)
 
 
 class Case(Stored):
@@ -36,32 +41,24 @@ class Case(Stored):
         """A recurrent layer; PyTorch's order of gates is ours."""
         state = self.state
         ours, theirs = state[f"bias_ih_l0{suffix}"], state[f"bias_hh_l0{suffix}"]
-        params: dict[str, Any] = {"weights": state[f"weight_hh_l0{suffix}"].T}
+        params: dict[str, Any] = {"weights": by_gates(state[f"weight_hh_l0{suffix}"].T)}
         bias = ours + theirs
         if kind is GRU:  # the reset gate multiplies a part of the second bias
             bias = np.concatenate([bias[: 2 * WIDTH], ours[2 * WIDTH :]])
             params["bias"] = theirs[2 * WIDTH :]
-        params["inputs"] = {"weights": state[f"weight_ih_l0{suffix}"].T, "bias": bias}
+        weights = by_gates(state[f"weight_ih_l0{suffix}"].T)
+        params["inputs"] = {"weights": weights, "bias": by_gates(bias)}
         return params
 
     def attention(self, prefix: str = "") -> dict[str, Any]:
-        """Multi-head self-attention."""
-        state = self.state
-        projection = {
-            "weights": state[f"{prefix}in_proj_weight"].T,
-            "bias": state[f"{prefix}in_proj_bias"],
-        }
-        return {"inputs": projection, "outputs": self.linear(f"{prefix}out_proj")}
-
-    def cross_attention(self, prefix: str) -> dict[str, Any]:
-        """The same, with keys and values of another sequence."""
-        both = self.attention(prefix)
-        weights, bias = both["inputs"]["weights"], both["inputs"]["bias"]
-        return {
-            "queries": {"weights": weights[:, :WIDTH], "bias": bias[:WIDTH]},
-            "source": {"weights": weights[:, WIDTH:], "bias": bias[WIDTH:]},
-            "outputs": both["outputs"],
-        }
+        """Multi-head attention, to itself or to another sequence."""
+        weights = np.split(self.state[f"{prefix}in_proj_weight"].T, 3, axis=1)
+        biases = np.split(self.state[f"{prefix}in_proj_bias"], 3)
+        params = {"outputs": self.joined(f"{prefix}out_proj", HEADS)}
+        parts = ("queries", "keys", "values")
+        for part, weight, bias in zip(parts, weights, biases, strict=True):
+            params[part] = by_heads({"weights": weight, "bias": bias}, HEADS)
+        return params
 
 
 RECURRENT = {
@@ -103,13 +100,13 @@ def test_bidirectional(name, padded):
         halves = []
         for half in range(2):
             chosen = jnp.zeros((2, WIDTH, WIDTH)).at[half].set(jnp.eye(WIDTH))
-            mixer.outputs.weights = nnx.Param(chosen.reshape(2 * WIDTH, WIDTH))
+            mixer.outputs.weights = nnx.Param(chosen)
             halves.append(mixer(x, mask))
         out = jnp.concatenate(halves, axis=-1)
         return out if mask is None else out * mask[:, :, None]
 
     params["outputs"] = {
-        "weights": np.zeros((2 * WIDTH, WIDTH), np.float32),
+        "weights": np.zeros((2, WIDTH, WIDTH), np.float32),
         "bias": np.zeros(WIDTH, np.float32),
     }
     case.check(lambda: Bidirectional(WIDTH, section, rngs=nnx.Rngs(0)), params, call)
@@ -129,6 +126,11 @@ def test_multi_head_attention(name, causal, mask):
     case.check(make, case.attention(), lambda mixer, x: mixer(x, mask))
 
 
+def around(order: Any) -> BlockSettings:
+    """What stands around the attention of a Transformer's layer."""
+    return BlockSettings(norm_position=order, mlp="gelu", mlp_expansion=HIDDEN / WIDTH)
+
+
 @pytest.mark.parametrize("order", ["pre", "post"])
 def test_transformer_encoder_layer(order):
     case = Case(f"encoder-{order}")
@@ -136,7 +138,7 @@ def test_transformer_encoder_layer(order):
     def make():
         rngs = nnx.Rngs(0)
         mixer = Attention(WIDTH, HEADS, None, False, "none", rngs=rngs)
-        return Block(mixer, WIDTH, "layer", order, "gelu", HIDDEN, 0.0, rngs=rngs)
+        return Block(mixer, WIDTH, around(order), rngs=rngs)
 
     params = {
         "mixer": case.attention("self_attn."),
@@ -156,12 +158,12 @@ def test_transformer_decoder_layer(order):
         rngs = nnx.Rngs(0)
         mixer = Attention(WIDTH, HEADS, None, True, "none", rngs=rngs)
         cross = CrossAttention(WIDTH, HEADS, rngs=rngs)
-        return Block(mixer, WIDTH, "layer", order, "gelu", HIDDEN, 0.0, cross=cross, rngs=rngs)
+        return Block(mixer, WIDTH, around(order), cross=cross, rngs=rngs)
 
     params = {
         "mixer": case.attention("self_attn."),
         "mixer_norm": case.norm("norm1"),
-        "cross": case.cross_attention("multihead_attn."),
+        "cross": case.attention("multihead_attn."),
         "cross_norm": case.norm("norm2"),
         "mlp": {"inputs": case.linear("linear1"), "outputs": case.linear("linear2")},
         "mlp_norm": case.norm("norm3"),

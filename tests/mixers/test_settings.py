@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from seqmodels.mixers import LSTM, Attention, CrossAttention
+from seqmodels.mixers import LSTM, Attention, Convolution, CrossAttention
 from tests.mixers.variants import WIDTH, normal
 
 
-def scaled(linear, columns: slice, factor: float) -> None:
-    """Multiplies some outputs of a projection."""
-    linear.weights[...] = linear.weights[...].at[:, columns].multiply(factor)
-    linear.bias[...] = linear.bias[...].at[columns].multiply(factor)
+def scaled(linear, factor: float) -> None:
+    """Multiplies the outputs of a projection."""
+    linear.weights[...] = linear.weights[...] * factor
+    linear.bias[...] = linear.bias[...] * factor
 
 
 def test_the_forget_gate_starts_open():
     """Of the gates i, f, g, o it alone has a bias at the start: 1."""
-    bias = LSTM(WIDTH, rngs=nnx.Rngs(0)).inputs.bias[...].reshape(4, WIDTH)
+    bias = LSTM(WIDTH, rngs=nnx.Rngs(0)).inputs.bias[...]
     np.testing.assert_array_equal(bias, np.repeat([[0], [1], [0], [0]], WIDTH, axis=1))
 
 
@@ -30,10 +30,10 @@ def test_a_scaled_product_is_the_plain_one_of_smaller_queries(crosses):
     def outputs(score: str, factor: float) -> jax.Array:
         if crosses:
             mixer = CrossAttention(WIDTH, 2, score, rngs=nnx.Rngs(0))
-            scaled(mixer.queries, slice(None), factor)
+            scaled(mixer.queries, factor)
             return mixer(jnp.asarray(x), mixer.project(source, None))
         mixer = Attention(WIDTH, 2, positions="none", score=score, rngs=nnx.Rngs(0))
-        scaled(mixer.inputs, slice(WIDTH), factor)
+        scaled(mixer.queries, factor)
         return mixer(jnp.asarray(x))
 
     expected = outputs("scaled_dot", 1.0)
@@ -41,11 +41,26 @@ def test_a_scaled_product_is_the_plain_one_of_smaller_queries(crosses):
     assert np.abs(outputs("dot", 1.0) - expected).max() > 1e-3
 
 
+@pytest.mark.parametrize(
+    ("activation", "f"),
+    [
+        ("relu", lambda x: np.maximum(x, 0)),
+        ("silu", lambda x: x / (1 + np.exp(-x))),
+        ("none", lambda x: x),
+    ],
+)
+def test_a_convolution_has_the_activation_that_is_asked_for(activation, f):
+    """gelu's is that of tests/test_model.py."""
+    mixer = Convolution(WIDTH, 1, activation=activation, rngs=nnx.Rngs(0))
+    x = normal((2, 3, WIDTH))
+    expected = f(x @ np.asarray(mixer.weights[0])) @ np.asarray(mixer.outputs.weights[...])
+    np.testing.assert_allclose(mixer(jnp.asarray(x)), expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("part", ["queries", "keys"])
 def test_normalised_queries_and_keys_have_no_size(part):
     mixer = Attention(WIDTH, 2, positions="none", qk_norm=True, rngs=nnx.Rngs(0))
     x = jnp.asarray(normal((2, 6, WIDTH)))
     expected = mixer(x)
-    first = {"queries": 0, "keys": WIDTH}[part]
-    scaled(mixer.inputs, slice(first, first + WIDTH), 10.0)
+    scaled(getattr(mixer, part), 10.0)
     np.testing.assert_allclose(mixer(x), expected, rtol=1e-4, atol=1e-5)

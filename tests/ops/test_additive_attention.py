@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqmodels.ops.attention import additive as module
 from seqmodels.ops.attention.additive import additive_attention, additive_attention_reference
-from seqmodels.ops.attention.dot_product import additive as module
 
 
 def arrays(queries: int, keys: int, seed: int = 0) -> list[np.ndarray]:

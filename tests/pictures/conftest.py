@@ -1,5 +1,5 @@
 """Runs of small models, for these tests."""
 
-from tests.trained_runs import loads_once, run
+from tests.run_folders import loads_once, run
 
 __all__ = ["loads_once", "run"]

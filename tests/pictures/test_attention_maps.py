@@ -8,7 +8,7 @@ from flax import nnx
 from seqmodels.mixers import Attention, Bidirectional, CrossAttention
 from seqmodels.mixers.recording import recorded_attention
 from seqmodels.pictures.attention_maps import attention_maps
-from tests.runs import drawn, loaded
+from tests.run_folders import drawn, loaded
 
 SETTINGS = [
     {"causal": True},
@@ -35,13 +35,14 @@ def with_drawn_weights(make):
 
 
 def project(linear, x):
-    return np.asarray(x) @ np.asarray(linear.weights[...]) + np.asarray(linear.bias[...])
+    weights, bias = np.asarray(linear.weights[...]), np.asarray(linear.bias[...])
+    return np.tensordot(np.asarray(x), weights, weights.ndim - bias.ndim) + bias
 
 
 def mix_by_map(weights, values, outputs):
     """What a layer makes of its values [B, L, H, K] by recorded weights."""
     mixed = np.einsum("bhml,blhk->bmhk", weights, values)
-    return project(outputs, mixed.reshape(*mixed.shape[:2], -1))
+    return project(outputs, mixed)
 
 
 def recorded(call, *arguments):
@@ -65,9 +66,7 @@ def test_self_attention_mixes_by_its_map(settings):
     x = noise(2, 9, 16)
     out, kinds, weights = recorded(mixer, x, up_to(9, 9, 6))
     assert (kinds, weights.shape) == (["self"], (2, 4, 9, 9))
-    projected = project(mixer.inputs, x).reshape(2, 9, -1, 4)
-    shared = mixer.heads // mixer.kv_heads
-    values = np.repeat(projected[:, :, 4 + mixer.kv_heads :], shared, axis=2)
+    values = np.repeat(project(mixer.values, x), mixer.heads // mixer.kv_heads, axis=2)
     expected = mix_by_map(weights, values, mixer.outputs)
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
     assert not weights[1, :, :, 6:].any()
@@ -80,8 +79,7 @@ def test_cross_attention_mixes_by_its_map(score):
     source = noise(2, 7, 16)
     out, kinds, weights = recorded(call, noise(2, 4, 16, seed=1), source, up_to(7, 7, 3))
     assert (kinds, weights.shape) == (["cross"], (2, 2, 4, 7))
-    values = project(mixer.source, source).reshape(2, 7, 2, 2, 8)[:, :, 1]
-    expected = mix_by_map(weights, values, mixer.outputs)
+    expected = mix_by_map(weights, project(mixer.values, source), mixer.outputs)
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
 
 

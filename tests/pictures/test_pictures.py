@@ -7,7 +7,7 @@ import pytest
 from seqmodels.evaluation.splits import evaluate_run
 from seqmodels.pictures import run as pictures
 from seqmodels.pictures.run import BEYOND, draw_pictures, fields
-from tests.runs import loaded
+from tests.run_folders import loaded
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

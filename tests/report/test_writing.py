@@ -7,7 +7,7 @@ import matplotlib.image
 import pytest
 
 from seqmodels.errors import UserError
-from seqmodels.report.figure import Point, pareto
+from seqmodels.report.figure import Mark, pareto
 from seqmodels.report.reading import find
 from seqmodels.report.writing import report_sections, write_report
 from tests.report.folders import (
@@ -113,7 +113,7 @@ def test_curves_are_means_over_seeds(tmp_path):
 
 
 def test_the_front_is_of_the_less_where_less_is_better():
-    points = [Point(1, 0.5), Point(2, 0.4), Point(3, 0.9), Point(4, 0.4)]
+    points = [Mark(1, 0.5), Mark(2, 0.4), Mark(3, 0.9), Mark(4, 0.4)]
     assert [point.x for point in pareto(points, higher_is_better=False)] == [1, 2]
     assert [point.x for point in pareto(points, higher_is_better=True)] == [1, 3]
 

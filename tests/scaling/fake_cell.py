@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from seqmodels.scaling.child import end_with_parent, say
+from seqmodels.scaling.child import end_with_parent, tell
 
 
 def times(seconds: float) -> dict[str, float]:
@@ -18,7 +18,7 @@ def main(text: str) -> None:
     end_with_parent()
     request = json.loads(text)
     length, behaviour = request["length"], request["mixer"]
-    say(parameters=10, state_bytes=4, sequential_depth=1, step_flops=1000, temporary_bytes=length)
+    tell(parameters=10, state_bytes=4, sequential_depth=1, step_flops=1000, temporary_bytes=length)
     if behaviour == "lstm":
         raise ValueError("the cell's own trouble")
     if behaviour == "gru":
@@ -31,11 +31,11 @@ def main(text: str) -> None:
         Path(os.environ["WAITING"]).touch()
         time.sleep(600)
     if behaviour == "plain" and length > 512:
-        say(status="does not fit", reason="needs 41 GiB, the limit is 20 GiB")
+        tell(status="does not fit", reason="needs 41 GiB, the limit is 20 GiB")
         return
     power = 2 if behaviour in ("global", "plain") else 1
     seconds = 1e-6 * length if power == 1 else 1e-9 * length**2
-    say(
+    tell(
         compile_seconds=1.0,
         step_seconds=times(seconds),
         forward_seconds=times(seconds / 3),

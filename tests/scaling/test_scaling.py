@@ -22,7 +22,7 @@ from seqmodels.scaling.run import scale
 from seqmodels.scaling.settings import read_settings
 from seqmodels.scaling.terminal import markdown
 from tests.command_line import ROOT, finish, read_json, start
-from tests.sweeps.sweeps import lives, wait_for
+from tests.sweeps.small_sweep import lives, wait_for
 
 FILE = f"{ROOT}/configs/scaling.py"
 FAKE = "tests.scaling.fake_cell"

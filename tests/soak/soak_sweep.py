@@ -8,15 +8,15 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from seqmodels.sweeps import plan_file as sweep_file
 from seqmodels.sweeps import studies as sweep_studies
 from seqmodels.sweeps import trials
-from seqmodels.sweeps.storage import PatientStorage
 from tests.command_line import TINY, start
 from tests.sweeps.postgres import postgres
-from tests.sweeps.sweeps import (
+from tests.sweeps.small_sweep import (
     CONFIG,
     SmallSweep,
     WorkerHere,
@@ -62,7 +62,7 @@ class Nobody(WorkerHere):
         return False
 
 
-def _all_running(storage: PatientStorage, study_id: int) -> list[int]:
+def _all_running(storage: RDBStorage, study_id: int) -> list[int]:
     """Whoever was killed gives no sign of life."""
     running = storage.get_all_trials(study_id, states=(TrialState.RUNNING,))
     return [trial._trial_id for trial in running]
@@ -76,8 +76,8 @@ def test_a_sweep_killed_at_each_write_goes_on(tmp_path, search):
     options = {"search": search, "trials": None if search == "grid" else 2}
     crew = Nobody if search == "grid" else WorkerHere
     places = [(trials.Trial, "_write"), (sweep_file, "write_json")]
-    places += [(PatientStorage, name) for name in ("create_new_study", "create_new_trial")]
-    places += [(PatientStorage, name) for name in ("set_trial_state_values", "set_trial_user_attr")]
+    places += [(RDBStorage, name) for name in ("create_new_study", "create_new_trial")]
+    places += [(RDBStorage, name) for name in ("set_trial_state_values", "set_trial_user_attr")]
     kills = 0
     while True:
         folder = tmp_path / f"{kills}"
@@ -109,7 +109,7 @@ def test_a_sweep_killed_at_each_write_goes_on(tmp_path, search):
         if not was_killed:
             break
         with (
-            patch.object(PatientStorage, "_get_stale_trial_ids", _all_running),
+            patch.object(RDBStorage, "_get_stale_trial_ids", _all_running),
             patch.object(sweep_studies, "GRACE", -1),
         ):
             sweep.run(**options)

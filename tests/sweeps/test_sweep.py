@@ -22,17 +22,19 @@ from sqlalchemy.exc import OperationalError
 
 from seqmodels.config import override
 from seqmodels.errors import ConfigError, UserError
-from seqmodels.sweeps.groups import override_texts
+from seqmodels.sweeps.groups import Group, override_texts
 from seqmodels.sweeps.matching import Match
+from seqmodels.sweeps.orders import Orders, storage_place
 from seqmodels.sweeps.plan import make_plan
 from seqmodels.sweeps.slurm import SlurmJobs, require_slurm
 from seqmodels.sweeps.storage import PatientStorage, StorageLostError
-from seqmodels.sweeps.summary import summarise
+from seqmodels.sweeps.studies import Studies
+from seqmodels.sweeps.summary import summary_rows
 from seqmodels.sweeps.trials import Trial
-from seqmodels.sweeps.worker import Orders, Worker, _storage
+from seqmodels.sweeps.worker import Worker
 from tests.command_line import TINY, finish, read_json, start
 from tests.sweeps.postgres import postgres
-from tests.sweeps.sweeps import (
+from tests.sweeps.small_sweep import (
     CONFIG,
     ROOT,
     SmallSweep,
@@ -213,7 +215,7 @@ def test_the_choice_is_made_on_validation(tmp_path):
         "match": {"by": "parameters", "target": 200.0, "tolerance": 0.03},
     }  # fmt: skip
     (tmp_path / "sweep.json").write_text(json.dumps(described))
-    (row,) = summarise(tmp_path)
+    (row,) = summary_rows(tmp_path)
     assert row["chosen"] == {RATE: 0.2}
     assert row["validation"] == {
         "mean": pytest.approx(0.65),
@@ -224,7 +226,7 @@ def test_the_choice_is_made_on_validation(tmp_path):
     assert (row["seeds"], row["failed"], row["trials"], row["seconds"]) == (2, 1, 6, 4.0)
     assert row["parameters"] == 200
     (tmp_path / "sweep.json").write_text(json.dumps(described | {"higher_is_better": False}))
-    assert summarise(tmp_path)[0]["chosen"] == {RATE: 0.1}
+    assert summary_rows(tmp_path)[0]["chosen"] == {RATE: 0.1}
 
 
 @pytest.mark.slow
@@ -431,6 +433,9 @@ def test_a_worker_killed_twice_loses_no_trial_on_postgresql(tmp_path, database, 
     assert shown.err == ""
 
 
+NOTHING = Group({}, [], [])
+
+
 class FailingStorage(PatientStorage):
     """A storage that gives no answer while ``away`` is above 0, and counts it down."""
 
@@ -448,9 +453,9 @@ class FailingStorage(PatientStorage):
 
 def test_a_storage_that_comes_back_is_asked_again(tmp_path):
     storage = FailingStorage(f"sqlite:///{tmp_path}/x.sqlite3", heartbeat=1, patience=30.0)
-    study = optuna.create_study(storage=storage)
+    (study,) = Studies(storage, {"a": NOTHING}, "grid", True, False).all
     FailingStorage.away = 3
-    study.add_trial(optuna.create_trial(value=1.0))
+    storage.ask(lambda: study.add_trial(optuna.create_trial(value=1.0)))
     assert FailingStorage.away == 0
     assert study.best_value == 1.0
     storage.close()
@@ -458,11 +463,11 @@ def test_a_storage_that_comes_back_is_asked_again(tmp_path):
 
 def test_a_storage_that_stays_away_ends_in_one_line(tmp_path):
     storage = FailingStorage(f"sqlite:///{tmp_path}/x.sqlite3", heartbeat=1, patience=0.3)
-    study = optuna.create_study(storage=storage)
+    studies = Studies(storage, {"a": NOTHING}, "grid", True, False)
     FailingStorage.away = 10**6
     try:
         with pytest.raises(StorageLostError) as caught:
-            study.add_trial(optuna.create_trial(value=1.0))
+            studies.trials(studies.all[0])
         with storage.signs_of_life(0):
             pass
     finally:
@@ -611,7 +616,7 @@ def test_slurm_jobs_are_submitted_watched_and_cancelled(tmp_path, monkeypatch):
 
         def submit(self, function, orders):
             written.append(pickle.dumps(orders))
-            assert _storage(orders) == url
+            assert storage_place(orders) == url
             assert os.environ["PYTHONPATH"] == f"{ROOT}:elsewhere"
             submitted.append(FakeJob(-1))
             return submitted[-1]
@@ -642,7 +647,7 @@ def test_slurm_jobs_are_submitted_watched_and_cancelled(tmp_path, monkeypatch):
     assert all(b"sesame" not in orders for orders in written)
     assert os.environ["PYTHONPATH"] == "elsewhere"
     with pytest.raises(UserError, match=r"the storage's URL is not in this job's environment"):
-        _storage(pickle.loads(written[0]))
+        storage_place(pickle.loads(written[0]))
     assert crew.look()
     submitted[0]._result = 0
     assert crew.look()

@@ -17,10 +17,10 @@ from seqmodels.sweeps import run as sweep
 from seqmodels.sweeps.files import read_sweep
 from seqmodels.sweeps.plan import make_plan
 from seqmodels.sweeps.plan_file import known_runs
-from seqmodels.sweeps.summary import summarise
+from seqmodels.sweeps.summary import summary_rows
 from seqmodels.sweeps.trials import Trial
 from tests.scaling.test_scaling import FILE, config
-from tests.sweeps.sweeps import SmallSweep, WorkerHere, read_json
+from tests.sweeps.small_sweep import SmallSweep, WorkerHere, read_json
 
 RATE = "optimizer.learning_rate"
 WRONG = {
@@ -68,7 +68,7 @@ def made(tmp_path_factory):
         (folder / "results.json").write_text(json.dumps(results))
     with patch.object(sweep, "make_plan", lambda *_: plan):
         whole.run(crew=Nobody)
-    assert [row["seeds"] for row in summarise(whole.folder)] == [1]
+    assert [row["seeds"] for row in summary_rows(whole.folder)] == [1]
     return whole, plan
 
 

@@ -16,7 +16,7 @@ from seqmodels.sweeps.matching import Match, measure
 from seqmodels.sweeps.plan import make_plan
 from seqmodels.sweeps.plan_file import first_widths, store_plan
 from seqmodels.training.experiment import build_experiment
-from tests.sweeps.sweeps import SmallSweep
+from tests.sweeps.small_sweep import SmallSweep
 
 RATE = "optimizer.learning_rate"
 DEPTHS = f"product({{'mixer': ('gru',)}}, {{'model.depth': (1, 2), '{RATE}': (0.1, 0.2)}})"

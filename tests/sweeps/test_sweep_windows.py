@@ -15,13 +15,14 @@ from seqmodels.sweeps import plan_file as sweep_file
 from seqmodels.sweeps import run as sweep
 from seqmodels.sweeps import worker as sweep_worker
 from seqmodels.sweeps.groups import Group, Setting
+from seqmodels.sweeps.orders import Orders
 from seqmodels.sweeps.plan import Plan
 from seqmodels.sweeps.points import Between
 from seqmodels.sweeps.storage import PatientStorage
-from seqmodels.sweeps.studies import Studies, enter_again, run_of_trial
+from seqmodels.sweeps.studies import Studies, run_of_trial
 from seqmodels.sweeps.trials import Trial
-from seqmodels.sweeps.worker import ATTEMPTS, DEATHS, Orders, Worker
-from tests.sweeps.sweeps import SmallSweep, WorkerHere, read_json, states
+from seqmodels.sweeps.worker import ATTEMPTS, DEATHS, Worker
+from tests.sweeps.small_sweep import SmallSweep, WorkerHere, read_json, states
 
 RATE = "optimizer.learning_rate"
 SIZE = {"parameters": 5, "flops": 1.0, "state_bytes": 0}
@@ -96,12 +97,13 @@ class Bench:
     def give_up(self, number: int) -> None:
         """What another worker does with the trial of one that gives no sign of life."""
         self.study.tell(number, state=TrialState.FAIL)
-        enter_again(self.study, self.study.get_trials()[number])
+        self.studies.enter_again(self.study, self.study.get_trials()[number])
 
     def stale(self):
         """The first trial gives no sign of life."""
         (first, *_) = self.study.get_trials()
-        return patch.object(self.storage, "_get_stale_trial_ids", lambda _: [first._trial_id])
+        stale = [first._trial_id]
+        return patch.object(self.storage.database, "_get_stale_trial_ids", lambda _: stale)
 
     def of(self) -> Trial:
         return Trial(self.folder, self.runs[0].name)
@@ -224,8 +226,8 @@ def test_a_run_of_which_each_worker_dies_is_given_up(bench):
     ("moment", "search"),
     [
         ("optuna.Study.tell", "grid"),
-        ("seqmodels.sweeps.studies.enter_again", "grid"),
-        ("seqmodels.sweeps.studies.enter_again", "random"),
+        ("seqmodels.sweeps.studies.Studies.enter_again", "grid"),
+        ("seqmodels.sweeps.studies.Studies.enter_again", "random"),
     ],
 )
 def test_a_worker_killed_while_it_buries_another_loses_no_run(bench, moment, search):
@@ -294,7 +296,7 @@ def test_a_sweep_killed_while_it_begins_goes_on(begun, place, name):
     begun.run(crew=Nobody)
     assert states(begun.folder) == {"waiting": 2}
     storage = PatientStorage(begun.folder / "sweep.sqlite3", 60)
-    (study,) = optuna.get_all_study_summaries(storage)
+    (study,) = optuna.get_all_study_summaries(storage.database)
     assert study.n_trials == 2
     storage.close()
 

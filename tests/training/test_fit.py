@@ -21,7 +21,7 @@ from seqmodels.errors import DivergedError, UserError
 from seqmodels.report.reading import find
 from seqmodels.stopping import SIGNALS
 from seqmodels.training.checkpoint import Checkpoints
-from seqmodels.training.endings import require_finite
+from seqmodels.training.endings import end_unless_finite
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.fit import fit
 from seqmodels.training.interruption import RunInterruptedError
@@ -215,7 +215,7 @@ def test_the_latest_checkpoint_is_the_last_good_one(tmp_path):
     checkpoints = Checkpoints(workdir.checkpoints, *spec)
     message = r"^the loss is nan at step 9; the last good checkpoint is step 8 \(.*/checkpoints\)"
     with pytest.raises(DivergedError, match=message):
-        require_finite(9, "loss", math.nan, checkpoints, writer)
+        end_unless_finite(9, "loss", math.nan, checkpoints, writer)
     writer.close()
     (found,) = find([str(tmp_path)], pytest.fail).runs
     assert found.state == ("failed: the loss or its gradient stopped being finite at step 9",)

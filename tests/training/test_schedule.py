@@ -7,13 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqmodels.parameters import About
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.lengths import Lengths
 from seqmodels.training.optimizer import Optimizer, make_optimizer
 
 
 def optimizer(peak: float, warmup: int, final: float, steps: int, clip=None) -> Optimizer:
-    return make_optimizer(peak, warmup, final, 0.0, 0.9, 0.98, clip, steps=steps)
+    parameters = {"bias": About(("D",), decays=False)}
+    return make_optimizer(
+        peak, warmup, final, 0.0, 0.9, 0.98, clip, steps=steps, parameters=parameters
+    )
 
 
 def by_definition(peak: float, warmup: int, final: float, steps: int) -> list[float]:

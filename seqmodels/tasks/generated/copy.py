@@ -5,11 +5,11 @@ import numpy as np
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
-    GeneratedTask,
     Split,
     TaskSpec,
     require_length,
 )
+from seqmodels.tasks.generated.task import GeneratedTask
 
 
 class Copy(GeneratedTask):

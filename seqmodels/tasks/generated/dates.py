@@ -9,12 +9,12 @@ from seqmodels.arrays import AnyArray, Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
-    GeneratedTask,
     Split,
     TaskSpec,
     require_length,
     until,
 )
+from seqmodels.tasks.generated.task import GeneratedTask
 
 MONTHS = (
     "January",

@@ -11,12 +11,12 @@ from seqmodels.arrays import Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
-    GeneratedTask,
     Split,
     TaskSpec,
     require_length,
 )
 from seqmodels.tasks.chance import shown_share
+from seqmodels.tasks.generated.task import GeneratedTask
 from seqmodels.tasks.sampling import different, previous
 
 

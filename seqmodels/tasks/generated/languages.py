@@ -14,11 +14,11 @@ import numpy as np
 from seqmodels.arrays import Int
 from seqmodels.tasks.base import (
     Batch,
-    GeneratedTask,
     Split,
     TaskSpec,
     require_length,
 )
+from seqmodels.tasks.generated.task import GeneratedTask
 
 
 class Question(GeneratedTask):

@@ -12,11 +12,11 @@ from seqmodels.arrays import Bool, Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
-    GeneratedTask,
     Split,
     TaskSpec,
     require_length,
 )
+from seqmodels.tasks.generated.task import GeneratedTask
 
 OPERATION_SHARE = 0.25
 """How often an argument is an operation of its own, unless that would nest too deeply."""

@@ -6,13 +6,13 @@ from seqmodels.arrays import Array, Float, Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
-    GeneratedTask,
     Metrics,
     Split,
     TaskSpec,
     regression_metrics,
     require_length,
 )
+from seqmodels.tasks.generated.task import GeneratedTask
 from seqmodels.tasks.sampling import choose
 
 

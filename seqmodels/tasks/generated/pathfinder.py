@@ -9,12 +9,12 @@ from seqmodels.arrays import Float, Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
-    GeneratedTask,
     Split,
     TaskSpec,
     require_length,
 )
-from seqmodels.tasks.generated.pathfinder_paths import Drawing, pixels_near, plan
+from seqmodels.tasks.generated.pathfinder_paths import Drawing, lay_out, pixels_near
+from seqmodels.tasks.generated.task import GeneratedTask
 
 DRAWINGS = {
     32: Drawing(
@@ -100,7 +100,7 @@ def draw_images(
 ) -> tuple[Float[np.ndarray, "B side side"], Int[np.ndarray, "B"]]:
     """Images and labels."""
     drawing = DRAWINGS[side]
-    planned = plan(random, rows, side, drawing)
+    planned = lay_out(random, rows, side, drawing)
     labels = random.integers(0, 2, rows, np.int32)
     every, images = np.arange(rows), np.zeros((rows, side, side), np.float32)
     _dots(images, every, planned.arms[:, :2, -1], drawing.radius)

@@ -50,7 +50,7 @@ class Drawing(NamedTuple):
         return self.dash + self.gap
 
 
-class Plan(NamedTuple):
+class Layout(NamedTuple):
     """What is drawn of some images but which ends are joined: that is left to a coin."""
 
     arms: Complex[np.ndarray, "B 4 n"]
@@ -61,7 +61,7 @@ class Plan(NamedTuple):
     """Of each the images that have it, and its points."""
 
 
-def plan(random: np.random.Generator, rows: int, side: int, drawing: Drawing) -> Plan:
+def lay_out(random: np.random.Generator, rows: int, side: int, drawing: Drawing) -> Layout:
     """Plans images; those whose arms find no room are planned anew."""
     parts: list[tuple[np.ndarray, ...]] = []
     left = rows
@@ -76,7 +76,7 @@ def plan(random: np.random.Generator, rows: int, side: int, drawing: Drawing) ->
         points, found = _place(random, room, side, drawing)
         take_room(room, found.nonzero()[0], points[found], EVERYONE, drawing)
         distractors.append((found.nonzero()[0], points[found]))
-    return Plan(arms, crossing, distractors)
+    return Layout(arms, crossing, distractors)
 
 
 def _turned(

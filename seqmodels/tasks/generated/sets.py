@@ -8,11 +8,11 @@ from seqmodels.arrays import Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     Batch,
-    GeneratedTask,
     Split,
     TaskSpec,
     require_length,
 )
+from seqmodels.tasks.generated.task import GeneratedTask
 
 
 class Set(GeneratedTask):

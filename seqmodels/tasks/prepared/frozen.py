@@ -11,6 +11,7 @@ from seqmodels.errors import ParameterError, require
 from seqmodels.json_files import UnreadableError, read_json
 from seqmodels.tasks.base import (
     SPLITS,
+    TASKS,
     Batch,
     Metrics,
     Split,
@@ -53,8 +54,6 @@ class Frozen:
     """
 
     def __init__(self, seed: int, folder: str):
-        from seqmodels.tasks import TASKS  # here, because this class is one of them
-
         self.seed = seed
         self.places = {"folder": absolute(folder, "folder")}
         path, what = Path(self.places["folder"]), f"folder={folder!r}"

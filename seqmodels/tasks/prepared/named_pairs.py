@@ -17,7 +17,7 @@ from seqmodels.tasks.chance import chance_of_examples
 from seqmodels.tasks.prepared.named_rows import (
     STANDS_IN,
     RowsByName,
-    describe,
+    described,
     find_feature,
     is_text,
     pad_bytes,
@@ -60,7 +60,7 @@ class NamedPairs(RowsByName):
         self.input, self.target = input, target
         for argument, name in (("input", input), ("target", target)):
             feature = find_feature(self.records, argument, name)
-            require(is_text(feature), f"{argument}={name!r} is no text but {describe(feature)}")
+            require(is_text(feature), f"{argument}={name!r} is no text but {described(feature)}")
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
         """Sources [B, L] with their mask; targets [B, L + 1], the end token included."""

@@ -126,5 +126,5 @@ def is_text(feature: Any) -> bool:
     return tuple(feature.shape) == () and feature.np_dtype in (object, np.str_, np.bytes_)
 
 
-def describe(feature: Any) -> str:
+def described(feature: Any) -> str:
     return " ".join(repr(feature).split())

@@ -20,7 +20,7 @@ from seqmodels.tasks.prepared.named_rows import (
     STANDS_IN,
     RowsByName,
     Taken,
-    describe,
+    described,
     find_feature,
     is_text,
     pad_bytes,
@@ -72,17 +72,17 @@ class NamedSet(RowsByName):
         feature = find_feature(self.records, "input", input)
         label = find_feature(self.records, "target", target)
         classes: int = getattr(label, "num_classes", None) or 0
-        require(classes > 0, f"target={target!r} is no class but {describe(label)}")
+        require(classes > 0, f"target={target!r} is no class but {described(label)}")
         self.shape: tuple[int, ...] = tuple(feature.shape)
         channels, rank, tokens = 1, 1, layout == "bytes"
         if layout == "bytes":
-            require(is_text(feature), f"input={input!r} is no text but {describe(feature)}")
+            require(is_text(feature), f"input={input!r} is no text but {described(feature)}")
         elif layout == "audio":
             wave = self.shape == (None,)
-            require(wave, f"input={input!r} is no mono sound but {describe(feature)}")
+            require(wave, f"input={input!r} is no mono sound but {described(feature)}")
         else:
             image = len(self.shape) == 3 and None not in self.shape
-            require(image, f"input={input!r} is no image of one size but {describe(feature)}")
+            require(image, f"input={input!r} is no image of one size but {described(feature)}")
             channels, rank = self.shape[2], 2 if layout == "grid" else 1
         self.spec = TaskSpec(
             shape="many-to-one",

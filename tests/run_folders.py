@@ -1,4 +1,4 @@
-"""Folders of runs as training leaves them, without having trained."""
+"""Folders of runs as training leaves them, without having trained: each written and loaded once."""
 
 from functools import cache
 from pathlib import Path
@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from seqmodels.evaluation import lengths_run
+from seqmodels.evaluation import splits as evaluation
 from seqmodels.evaluation.runs import LoadedRun, load_run
+from seqmodels.generation import run as generation
+from seqmodels.pictures import run as pictures
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import initial_state
 from seqmodels.training.workdir import Workdir
+from tests.test_configs import load, reduced
 
 STEP = 2
 
@@ -58,3 +63,30 @@ def write_run(config: ConfigDict, folder: Path) -> None:
     checkpoints = Checkpoints(workdir.checkpoints, spec.score, spec.higher_is_better, pytest.fail)
     checkpoints.save(state, STEP, {"loss": 1.0, spec.score: 0.5})
     checkpoints.close()
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """Makes the folder of a run of a config, once."""
+    made = {}
+
+    def make(file: str, mixer: str, depth: int | None = None):
+        if (file, mixer, depth) not in made:
+            folder = tmp_path_factory.mktemp(mixer)
+            config = reduced(load(f"configs/{file}.py", mixer))
+            if file == "reverse":
+                config.train.length = 5
+            if depth is not None:
+                config.model.depth = depth
+            write_run(config, folder)
+            made[file, mixer, depth] = str(folder)
+        return made[file, mixer, depth]
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def loads_once(monkeypatch):
+    """Tests of one run share its model, and so its programs."""
+    for module in (evaluation, generation, lengths_run, pictures):
+        monkeypatch.setattr(module, "load_run", load_once)

@@ -1,0 +1,85 @@
+"""What parameters say of themselves."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from seqmodels.layers import linears
+from seqmodels.mixers import CrossAttention
+from seqmodels.model import build_model
+from seqmodels.parameters import declared, parameter
+from seqmodels.tasks.base import TaskSpec
+from tests.mixers.variants import CASES, WIDTH, make
+
+STAY = {"bias", "gate_bias", "scale", "vector", "content_bias", "offset_bias"}
+"""Names of the parameters that don't decay."""
+SIZED = "DHKUGF"
+"""Letters that have one size in a model. What is read and what is written may differ."""
+
+
+def modules():
+    """Every mixer that the contract tests know, and attention to a source."""
+    yield from (make(*case) for case in CASES.values())
+    for score in ("scaled_dot", "additive"):
+        cross = lambda score=score: CrossAttention(WIDTH, 2, score, rngs=nnx.Rngs(0))  # noqa: E731
+        yield nnx.eval_shape(cross)
+
+
+def check(parameters, shapes):
+    """Each axis has a name, each letter one size, and biases and their like alone don't decay."""
+    sizes = {"D": WIDTH}
+    leaves = jax.tree_util.tree_leaves_with_path(parameters)
+    for (path, said), shape in zip(leaves, jax.tree.leaves(shapes), strict=True):
+        assert said.decays == (path[-1].key not in STAY), path
+        assert said.rate == 1
+        for letter, size in zip(said.letters, shape.shape, strict=True):
+            assert letter not in SIZED or sizes.setdefault(letter, size) == size, path
+
+
+def test_mixers_say_what_their_axes_are_and_what_decays():
+    for module in modules():
+        check(declared(module), nnx.to_pure_dict(nnx.state(module)))
+
+
+@pytest.mark.parametrize("shape", ["many-to-many", "sequence-to-sequence"])
+def test_models_do_too(shape):
+    stack = {"depth": 1, "pattern": ("gru",), "mixers": {"gru": {"kind": "gru"}}}
+    section = {"width": WIDTH, "mlp": "gated", "mlp_expansion": 2.0, "positions": "learned"}
+    section |= {"max_length": 9, "norm": "rms"}
+    if shape == "many-to-many":
+        section |= stack
+    else:
+        section |= {"encoder": stack, "decoder": stack, "cross": "additive", "cross_heads": 2}
+    model = build_model(section, TaskSpec(shape, "tokens", 5, 4, True, "loss", False, end=4))
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    assert jax.tree.structure(model.parameters) == jax.tree.structure(shapes)
+    check(model.parameters, shapes)
+
+
+@pytest.mark.parametrize(
+    ("letters", "rate"),
+    [("D", 1.0), ("DDD", 1.0), ("DX", 1.0), (("D", "gate"), 1.0), ("DD", 0.0), ("DD", jnp.inf)],
+)
+def test_axes_need_names_that_are_known_and_a_rate_is_positive(letters, rate):
+    with pytest.raises(
+        ValueError, match=r"; known: C, D, |; \(2, 2\) has 2 axes|rate=.* is not above 0"
+    ):
+        parameter(jnp.zeros((2, 2)), letters, decays=True, rate=rate)
+
+
+def test_a_parameter_that_says_nothing_is_refused():
+    module = nnx.Dict(weights=nnx.Param(jnp.zeros(2)))
+    with pytest.raises(TypeError, match="says nothing of itself; make it by"):
+        declared(module)
+
+
+def test_what_is_cut_was_drawn_as_one():
+    """So that a seed has the numbers that it had before."""
+    several = [{"H": 2, "K": 4}, {"G": 1, "K": 4}, {"G": 1, "U": 4}]
+    parts = linears({"D": WIDTH}, several, "inputs", rngs=nnx.Rngs(0))
+    assert [part.weights.shape for part in parts] == [(8, 2, 4), (8, 1, 4), (8, 1, 4)]
+    whole = nnx.initializers.lecun_normal()(nnx.Rngs(0).params(), (WIDTH, 16))
+    joined = jnp.concatenate([part.weights[...].reshape(WIDTH, -1) for part in parts], axis=1)
+    np.testing.assert_array_equal(joined, whole)
