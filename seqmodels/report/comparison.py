@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from collections.abc import Collection
 from typing import NamedTuple
 
 from seqmodels.report.alike import Conditions, conditions, held_to, labels, leaves_of, words
@@ -9,8 +10,10 @@ from seqmodels.report.reading import Content, Found, StoredRun, Sweep, as_dict
 from seqmodels.report.table import Link
 from seqmodels.report.values import Number, number, readable, slug
 
-SCORES = ("exact_match", "bits_per_byte", "bits_per_pixel", "squared_error", "accuracy", "loss")
-"""Of runs that state none, the first of these that they have measured."""
+WRITTEN = "exact_match"
+"""What models that write a sequence are judged by, where they have measured it."""
+SCORES = ("bits_per_byte", "bits_per_pixel", "squared_error", "accuracy", "loss")
+"""Of other runs that state no score, the first of these that they have measured."""
 HIGHER_IS_BETTER = ("exact_match", "accuracy")
 
 
@@ -94,8 +97,14 @@ def score_of(run: StoredRun) -> tuple[str, bool]:
     if isinstance(score, str) and isinstance(better, bool):
         return score, better
     metrics = {name for event in run.events for name in event if event["split"] != "train"}
-    score = next((name for name in SCORES if name in metrics), "accuracy")
+    score = older_score(metrics, "decoder" in as_dict(run.config.get("model")))
     return score, score in HIGHER_IS_BETTER
+
+
+def older_score(metrics: Collection[str], writes: bool) -> str:
+    """The score of a run that states none, by what it has measured."""
+    order = (WRITTEN, *SCORES) if writes else SCORES
+    return next((name for name in order if name in metrics), "accuracy")
 
 
 def mixer_of(run: StoredRun) -> str:
