@@ -37,17 +37,8 @@ def lengths_run(
     """Scores a run by length: prints it, draws it, and keeps it in ``lengths.json``.
 
     The file holds an entry a step, split and length; it is written after each length,
-    with "other_data" where the data are others than the run began with.
-
-    Args:
-      workdir: the run's folder.
-      checkpoint: "best", "latest" or a step.
-      splits: the one split to score it on.
-      lengths: as :func:`read_lengths` takes them.
-      threshold: of the effective length; by default 0.9 where more is better, else none.
-      examples: at most so many of each length.
-      chunk: positions read at once; None reads whole sequences.
-      devices: how many share a batch; None for as many as training chooses.
+    with "other_data" where the data are others than the run began with. The ``threshold`` of the
+    effective length is by default 0.9 where more is better, else there is none.
     """
     if len(splits) != 1 or splits[0] not in SPLITS:
         raise UserError(f"split={','.join(splits)}: lengths take one of {', '.join(SPLITS)}")
@@ -89,7 +80,6 @@ def _store(run: LoadedRun, split: str, length: int, found: LengthScores) -> None
 
 
 def _plain(found: LengthScores) -> dict[str, Any]:
-    """For JSON."""
     return {
         "metrics": {name: made._asdict() for name, made in found.metrics.items()},
         "slices": {

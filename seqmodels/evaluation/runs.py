@@ -37,10 +37,8 @@ def load(
 ) -> LoadedRun:
     """Loads a trained run: its parameters, model and task; changes nothing in its folder.
 
-    Args:
-      folder: the run's folder.
-      checkpoint: "best", "latest" or a step.
-      devices: how many share a batch; None for as many as training chooses.
+    The checkpoint is "best", "latest" or a step; ``devices`` is how many share a batch, None for as
+    many as training chooses.
 
     Raises:
       UserError: no run lies there, or no such checkpoint.
@@ -92,12 +90,9 @@ def _other_data(workdir: Workdir, experiment: Experiment) -> str | None:
 
 
 def keep(write: Callable[[], object]) -> bool:
-    """Writes what was found into a run's folder; where that can't be written a line says so.
+    """Writes what was found into a run's folder, if it can: whether it is kept.
 
     What was found is printed all the same: other people's runs may be evaluated too.
-
-    Returns:
-      Whether it is kept.
     """
     try:
         write()

@@ -23,14 +23,8 @@ def receptive_field(
     The norm, over features, of the gradient of a random projection of the output, at
     random inputs: exactly 0 where no path leads from an input to the output (the
     theoretical receptive field; its shape within is the effective one of Luo et al. 2016).
-
-    Args:
-      model: the model, as pure functions.
-      params: its parameters, trained or not.
-      batch: one example, which says how many positions there are along each axis.
-      depth: after how many blocks.
-      position: the output's place; the middle of the outputs along each axis if None.
-      seed: of the inputs and of the projection.
+    The batch is one example, and says how many positions there are along each axis; the output is
+    at ``position``, by default the middle of the outputs along each axis.
     """
     batch = batch._replace(mask=None)
     _, seen = jax.eval_shape(observed(model.apply), params, batch)

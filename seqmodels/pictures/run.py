@@ -36,13 +36,6 @@ def draw_pictures(workdir: str, checkpoint: str) -> list[Path]:
     Always the receptive field; attention maps, where there is attention over at most
     LARGEST_MAP positions; for strings, exact match against the length; for digits that are written,
     samples of each class.
-
-    Args:
-      workdir: the run's folder.
-      checkpoint: "best", "latest" or a step.
-
-    Returns:
-      The files.
     """
     run = load(workdir, checkpoint, devices=1)
     folder = run.workdir.path / "pictures"
