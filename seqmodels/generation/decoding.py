@@ -76,8 +76,8 @@ def decode(
     that it ends; without one every row has ``count`` tokens. Where ``first`` is not ``valid``,
     which may be so at the end of a row, it is padding.
     """
-    if sampling.check().beams is not None:
-        found = beam_search(model, params, state, first, count, sampling.beams, 1.0, end, valid)
+    if (beams := sampling.check().beams) is not None:
+        found = beam_search(model, params, state, first, count, beams, end=end, valid=valid)
         return found.tokens[:, 0]
     require(count >= 1, f"count={count} is below 1")
     return _decode(model.extend, count, sampling, end, params, state, first, key, valid)
