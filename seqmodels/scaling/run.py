@@ -1,7 +1,6 @@
 """Cost against length: a table of mixers by lengths, each cell measured in its own process."""
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,15 +14,10 @@ from seqmodels.csv_files import write_csv
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError, read_json, write_json
 from seqmodels.machine import describe_machine
+from seqmodels.output import warn
 from seqmodels.paths import local_path
 from seqmodels.scaling.child import run_child
-from seqmodels.scaling.files import (
-    DONE,
-    EMPTY,
-    TIMES,
-    read_cell,
-    read_scaling,
-)
+from seqmodels.scaling.files import DONE, EMPTY, TIMES, Times, read_cell, read_scaling
 from seqmodels.scaling.quality import measure_quality, require_tasks
 from seqmodels.scaling.results import summarise
 from seqmodels.scaling.settings import Settings, read_settings
@@ -52,18 +46,10 @@ def scale(
 
     Whatever a cell does (it doesn't fit, takes too long, crashes) is its result, and the next
     one's turn comes. Cells that are done are not measured again, unless their file in ``cells/``
-    is deleted; those that a limit or a crash ended are, if the limits have changed.
-
-    Args:
-      config: what to measure.
-      config_file: where it was read, with its arguments.
-      workdir: the folder.
-      target: a machine to compile for instead, such as ``tpu:v5e:4x4``.
-      within: limits, "gib" and "seconds", to find the longest sequence for.
-      tasks: the kinds of those to train each cell on.
-
-    Returns:
-      The content of ``scaling.json``.
+    is deleted; those that a limit or a crash ended are, if the limits have changed. For a target,
+    such as ``tpu:v5e:4x4``, they are compiled instead. ``within`` are limits, "gib" and "seconds",
+    to find the longest sequence for; ``tasks`` are the kinds of those to train each cell on.
+    Returns the content of ``scaling.json``.
     """
     if target is not None:
         require_target(target)
@@ -87,9 +73,15 @@ def _scale(
 ) -> dict[str, Any]:
     _open(folder, config, target)
     if target is None and (card := overlooked_card()):
-        print(f"warning: {card}", file=sys.stderr, flush=True)
+        warn(card)
     table = _Table(settings, folder, target)
-    results = _results(config_file, target)
+    results: dict[str, Any] = {
+        "kind": "scaling",
+        "config": config_file,
+        "command": command(),
+        "machine": describe_machine(),
+        "target": target,
+    }
     try:
         table.fill()
         if tasks:
@@ -104,28 +96,14 @@ def _scale(
     return results
 
 
-def _results(config_file: str, target: str | None) -> dict[str, Any]:
-    return {
-        "kind": "scaling",
-        "config": config_file,
-        "command": command(),
-        "machine": describe_machine(),
-        "target": target,
-    }
-
-
 def _stored_quality(folder: Path) -> list[Any]:
     """What was trained before; it is trained or read again where its tasks are asked for."""
     try:
-        stored = read_scaling(folder, lambda error: _warn(f"{error}; it is left out"))
+        stored = read_scaling(folder, lambda error: warn(f"{error}; it is left out"))
     except UnreadableError as error:
-        _warn(f"{error}; it is written anew, without scores: quality=TASK finds them again")
+        warn(f"{error}; it is written anew, without scores: quality=TASK finds them again")
         return []
     return stored["quality"] if stored is not None else []
-
-
-def _warn(line: str) -> None:
-    print(f"warning: {line}", file=sys.stderr, flush=True)
 
 
 def _open(folder: Path, config: ConfigDict, target: str | None) -> None:
@@ -146,10 +124,7 @@ def _open(folder: Path, config: ConfigDict, target: str | None) -> None:
     else:
         if "mixers" not in stored:
             raise UserError(f"workdir={folder} holds a run, not a scaling; choose another folder")
-        kept = [
-            {key: value for key, value in each.items() if key not in FREE}
-            for each in (stored, plain)
-        ]
+        kept = [{k: v for k, v in each.items() if k not in FREE} for each in (stored, plain)]
         if differing := differing_keys(*kept):
             raise UserError(
                 f"workdir={folder} holds another scaling: {'; '.join(differing)}. "
@@ -188,7 +163,7 @@ class _Table:
             try:
                 cell = read_cell(self.folder, *place)
             except UnreadableError as error:
-                _warn(f"{error}; it is measured again")
+                warn(f"{error}; it is measured again")
                 continue
             if cell is not None:
                 self.cells[place] = cell
@@ -221,21 +196,18 @@ class _Table:
             for (name, _), cell in self.cells.items()
             if name == mixer and cell["length"] < length and cell["step_seconds"] is not None
         ]
+        names = ("width", "depth", "dtype", "batch_size", "repeats")
+        limits = settings.limits
         request = {
             "mixer": mixer,
             "length": length,
-            "width": settings.width,
-            "depth": settings.depth,
-            "dtype": settings.dtype,
-            "batch_size": settings.batch_size,
-            "repeats": settings.repeats,
-            "memory_gib": settings.limits.memory_gib,
-            "seconds": settings.limits.seconds,
+            **{name: getattr(settings, name) for name in names},
+            "memory_gib": limits.memory_gib,
+            "seconds": limits.seconds,
             "target": self.target,
             "previous": max(shorter, key=lambda cell: cell["length"], default=None),
         }
         environment = ENVIRONMENT if self.target is not None else None
-        limits = settings.limits
         ending = run_child(CELL, request, limits.memory_gib, limits.seconds, environment)
         cell = EMPTY | {"mixer": mixer, "length": length} | ending.found
         if ending.status is not None:
@@ -248,12 +220,9 @@ class _Table:
 def _write(folder: Path, results: dict[str, Any]) -> None:
     """``scaling.json``, and ``scaling.csv`` with a row a cell."""
     write_json(folder / "scaling.json", results)
-    write_csv(folder / "scaling.csv", list(_flat(_full())), map(_flat, results["cells"]))
-
-
-def _full() -> dict[str, Any]:
-    times = dict.fromkeys(("median", "low", "high", "repeats"))
-    return EMPTY | {name: times for name in EMPTY if name in TIMES}
+    times = dict.fromkeys(Times.__annotations__)
+    whole = EMPTY | {name: times for name in EMPTY if name in TIMES}
+    write_csv(folder / "scaling.csv", list(_flat(whole)), map(_flat, results["cells"]))
 
 
 def _flat(cell: dict[str, Any]) -> dict[str, Any]:

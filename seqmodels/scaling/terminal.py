@@ -2,20 +2,11 @@
 
 from typing import Any
 
+from seqmodels.scaling.files import DONE
 from seqmodels.scaling.fits import is_carried
-from seqmodels.scaling.results import mixers_of, range_of, value_of
+from seqmodels.scaling.results import QUANTITIES, mixers_of, range_of, value_of
 from seqmodels.terminal import print_table
 
-NAMES = {
-    "forward_seconds": "a forward pass",
-    "step_seconds": "a training step",
-    "decode_seconds": "a token",
-    "temporary_bytes": "a step's temporaries",
-    "peak_bytes": "the peak of memory",
-    "step_flops": "a step's FLOPs",
-    "roofline_seconds": "a step's roofline",
-}
-DONE = ("measured", "compiled")
 MIB, GFLOP = 2**20, 1e9
 
 
@@ -58,12 +49,10 @@ def markdown(results: dict[str, Any]) -> str:
 
 def _by_length(results: dict[str, Any], quantity: str) -> str:
     """A quantity's table, empty where it isn't known."""
-    values = {
-        (cell["mixer"], cell["length"]): value_of(cell, quantity) for cell in results["cells"]
-    }
+    values = {(c["mixer"], c["length"]): value_of(c, quantity) for c in results["cells"]}
     lengths = sorted({length for _, length in values})
     unit, show = UNITS[quantity.rpartition("_")[2]]
-    title = f"{NAMES[quantity][0].upper()}{NAMES[quantity][1:]}, {unit}"
+    title = f"{QUANTITIES[quantity][0].upper()}{QUANTITIES[quantity][1:]}, {unit}"
     lines = [["mixer", *(f"L = {length:,}" for length in lengths)]]
     for mixer in mixers_of(results["cells"]):
         lines.append([mixer, *(show(values.get((mixer, length))) for length in lengths)])
@@ -83,10 +72,9 @@ def _cells(results: dict[str, Any]) -> list[list[str]]:
     head += ["step GFLOP", "depth", "state KiB"]
     lines = [head]
     for cell in results["cells"]:
-        line = [cell["mixer"], f"{cell['length']:,}"]
         if cell["status"] not in DONE:
             continue  # it has a sentence
-        line.append(f"{cell['compile_seconds']:.1f}")
+        line = [cell["mixer"], f"{cell['length']:,}", f"{cell['compile_seconds']:.1f}"]
         times = ("forward", "step", "decode") if here else ("roofline",)
         line += [_ms(value_of(cell, f"{name}_seconds")) for name in times]
         memory = ("temporary", "argument", "peak") if here else ("temporary", "argument")
@@ -99,19 +87,17 @@ def _cells(results: dict[str, Any]) -> list[list[str]]:
 def _exponents(results: dict[str, Any]) -> list[list[str]]:
     """Of those that the data tell; the others stand in scaling.json alone."""
     fits = [fit for fit in results["fits"] if is_carried(fit["low"], fit["high"])]
-    quantities = [name for name in NAMES if any(fit["quantity"] == name for fit in fits)]
-    lines = [["mixer", *(NAMES[name] for name in quantities)]]
+    quantities = [name for name in QUANTITIES if any(fit["quantity"] == name for fit in fits)]
+    lines = [["mixer", *(QUANTITIES[name] for name in quantities)]]
     for mixer in mixers_of(results["cells"]):
-        found = {fit["quantity"]: fit for fit in fits if fit["mixer"] == mixer}
+        found = {
+            fit["quantity"]: f"{fit['exponent']:.2f} ({fit['low']:.2f} to {fit['high']:.2f})"
+            for fit in fits
+            if fit["mixer"] == mixer
+        }
         if found:
-            lines.append([mixer, *(_exponent(found.get(name)) for name in quantities)])
+            lines.append([mixer, *(found.get(name, "") for name in quantities)])
     return lines
-
-
-def _exponent(fit: dict[str, Any] | None) -> str:
-    if fit is None:
-        return ""
-    return f"{fit['exponent']:.2f} ({fit['low']:.2f} to {fit['high']:.2f})"
 
 
 def _comes_after(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -128,7 +114,7 @@ def sentences(results: dict[str, Any]) -> list[str]:
     """The cells without a time, the crossings, the longest sequences and the qualities."""
     made = [cell_line(cell) for cell in results["cells"] if cell["status"] not in DONE]
     for crossing in results["crossovers"]:
-        what, above = NAMES[crossing["quantity"]], crossing["cheaper_above"]
+        what, above = QUANTITIES[crossing["quantity"]], crossing["cheaper_above"]
         verb = "take more memory" if what.endswith("temporaries") else "takes longer"
         ends = [c["length"] for c in results["crossovers"] if _comes_after(c, crossing)]
         reach = f" to {_rounded(min(ends))} positions" if ends else " positions on"

@@ -308,7 +308,7 @@ def child_here(module, request, memory, seconds, environment=None):
     keeps_programs = jax.config.jax_enable_compilation_cache
     with (
         patch.object(program, "end_with_parent", lambda: None),
-        patch.object(program, "say", lambda **said: found.update(said)),
+        patch.object(program, "tell", lambda **said: found.update(said)),
     ):
         try:
             program.main(json.dumps(request))
