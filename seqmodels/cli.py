@@ -38,12 +38,8 @@ def run_on(main: Callable[[list[str]], None]) -> NoReturn:
 def run(main: Callable[[], None], takes_config: bool = False) -> NoReturn:
     """Parses the command line and calls main; ends the process with its exit code.
 
-    ``--config.KEY=VALUE`` is kept for :func:`read_config`. A UserError ends as one
-    line on standard error, without a traceback.
-
-    Args:
-      main: what to do once the flags are known.
-      takes_config: whether the program has a --config to override.
+    ``--config.KEY=VALUE`` is kept for :func:`read_config`, where the program has a --config. A
+    UserError ends as one line on standard error, without a traceback.
     """
     _run(lambda names: main(), takes_config, takes_names=False)
 
@@ -54,9 +50,8 @@ def _run(main: Callable[[list[str]], None], takes_config: bool, takes_names: boo
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-    streams = [stream and Lenient(stream) for stream in (sys.stdout, sys.stderr)]
-    output: Any = streams[0]
-    errors: Any = streams[1]
+    streams: list[Any] = [stream and Lenient(stream) for stream in (sys.stdout, sys.stderr)]
+    output, errors = streams
     try:
         with redirect_stdout(output), redirect_stderr(errors), stopping.raised():
             _run_guarded(main, takes_config, takes_names)
@@ -189,10 +184,8 @@ def read_config(
 ) -> Loaded:
     """The config named by --config with every key, and with the command line's overrides.
 
-    Args:
-      spec: what --config names.
-      prepare: changes the config before the overrides, which have the last word.
-      complete: adds the keys that the file leaves out, by default those of a run; None adds none.
+    These have the last word, after what ``prepare`` changes. ``complete`` adds the keys that the
+    file leaves out, by default those of a run; None adds none.
     """
     if spec is None:
         raise UserError("--config is missing; name a file, such as --config=configs/digits.py")
@@ -227,9 +220,8 @@ def require_flag(flag: flags.FlagHolder[str | None]) -> str:
 def require_read(modes: Mapping[str | None, tuple[flags.FlagHolder[Any], ...]]) -> None:
     """Refuses flags that nothing would read with the others that are given.
 
-    Args:
-      modes: a flag that says what is done to all the flags that are then read; None to those that
-        are read without any such flag. Flags that stand in none are read always.
+    The modes map a flag that says what is done to all the flags that are then read, and None to
+    those that are read without any such flag. Flags that stand in none are read always.
     """
 
     def given(name: str) -> bool:

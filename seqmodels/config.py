@@ -73,10 +73,7 @@ def load_config(
 ) -> Loaded:
     """Loads ``FILE.py`` or ``FILE.py:ARGUMENTS`` and applies ``(dotted key, text)`` overrides.
 
-    Args:
-      spec: the file and the arguments.
-      overrides: keys to set.
-      complete: tells the keys that may be set beside those of the file; None allows no others.
+    These may set the keys of the file, and those that ``complete`` adds to them.
 
     Raises:
       ConfigError: the file is missing, fails, defines no ``get_config``, or refuses its argument;
@@ -102,8 +99,13 @@ def load_config(
     config.lock()
     for key, text in overrides:
         override(config, key, text, complete)
+    return Loaded(config, Origin(file, read_values(argument), dict(overrides)))
+
+
+def read_values(argument: str) -> dict[str, str]:
+    """What stands behind the colon of ``FILE:NAME=VALUE,NAME=VALUE``."""
     parts = (part.partition("=") for part in filter(None, argument.split(",")))
-    return Loaded(config, Origin(file, {name: value for name, _, value in parts}, dict(overrides)))
+    return {name: value for name, _, value in parts}
 
 
 def load_sweep(file: str) -> Any:
@@ -270,11 +272,8 @@ def _is_none_and_absent(before: Any, after: Any, absent: object) -> bool:
 def construct(function: Callable[..., Any], section: Section, path: str, **given: Any) -> Any:
     """Calls ``function(**section, **given)`` after checking the section against its signature.
 
-    Args:
-      function: a class or function without ``**kwargs``; its annotations are the types.
-      section: the config section; a key that the function lacks is an error.
-      path: the section's dotted path, for messages.
-      given: what the code supplies, and the config may not.
+    The function, or class, has no ``**kwargs``; its annotations are the types. What is ``given``
+    the code supplies, and the config may not. Messages begin with the section's dotted path.
 
     Raises:
       ConfigError: one line with the key's full path, its value and what is allowed.
