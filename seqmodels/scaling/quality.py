@@ -33,7 +33,6 @@ def require_tasks(names: Sequence[str], settings: Settings) -> None:
 
 
 def _config(settings: Settings, task: str, mixer: str, length: int) -> dict[str, Any]:
-    """What a cell is trained by."""
     budget = settings.quality
     return {
         "seed": 0,

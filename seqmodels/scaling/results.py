@@ -50,7 +50,6 @@ def points(cells: Iterable[Cell], mixer: str, quantity: str) -> dict[int, int | 
 
 
 def mixers_of(cells: Iterable[Cell]) -> list[str]:
-    """The mixers in their order."""
     return list(dict.fromkeys(cell["mixer"] for cell in cells))
 
 

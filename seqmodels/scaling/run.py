@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,23 +57,6 @@ def scale(
     require_tasks(tasks, settings)
     require_utf8(workdir)
     folder = local_path(workdir, "workdir=")
-    with held_folder(folder):
-        return _scale(settings, config, config_file, folder, target, within or {}, tasks)
-
-
-def _scale(
-    settings: Settings,
-    config: ConfigDict,
-    config_file: str,
-    folder: Path,
-    target: str | None,
-    within: dict[str, float],
-    tasks: tuple[str, ...],
-) -> dict[str, Any]:
-    _open(folder, config, target)
-    if target is None and (card := overlooked_card()):
-        warn(card)
-    table = _Table(settings, folder, target)
     results: dict[str, Any] = {
         "kind": "scaling",
         "config": config_file,
@@ -82,15 +64,20 @@ def _scale(
         "machine": describe_machine(),
         "target": target,
     }
-    try:
-        table.fill()
-        if tasks:
-            results["quality"] = measure_quality(settings, folder, tasks, table.cells)
-    finally:  # what is done is kept, also after Ctrl-C
-        results.setdefault("quality", _stored_quality(folder))
-        results["cells"] = list(table.cells.values())
-        results |= summarise(results["cells"], settings.from_length, within)
-        _write(folder, results)
+    with held_folder(folder):
+        _open(folder, config, target)
+        if target is None and (card := overlooked_card()):
+            warn(card)
+        table = _Table(settings, folder, target)
+        try:
+            table.fill()
+            if tasks:
+                results["quality"] = measure_quality(settings, folder, tasks, table.cells)
+        finally:  # what is done is kept, also after Ctrl-C
+            results.setdefault("quality", _stored_quality(folder))
+            results["cells"] = list(table.cells.values())
+            results |= summarise(results["cells"], settings.from_length, within or {})
+            _write(folder, results)
     print_scaling(results)
     print(f"{folder}/scaling.json and scaling.csv hold it all")
     return results
@@ -159,7 +146,9 @@ class _Table:
         self.folder = folder / "cells"
         self.target = target
         self.cells: dict[tuple[str, int], Any] = {}
-        for place in self._all():
+        # Short lengths first: all mixers soon have some cells.
+        self.places = [(m, length) for length in settings.lengths for m in settings.mixers]
+        for place in self.places:
             try:
                 cell = read_cell(self.folder, *place)
             except UnreadableError as error:
@@ -168,16 +157,9 @@ class _Table:
             if cell is not None:
                 self.cells[place] = cell
 
-    def _all(self) -> Iterator[tuple[str, int]]:
-        """Short lengths first: all mixers soon have some cells."""
-        for length in self.settings.lengths:
-            for mixer in self.settings.mixers:
-                yield mixer, length
-
     def fill(self) -> None:
-        """Measures what is missing."""
-        missing = [place for place in self._all() if place not in self.cells]
-        whole = len(self.settings.lengths) * len(self.settings.mixers)
+        missing = [place for place in self.places if place not in self.cells]
+        whole = len(self.places)
         if len(missing) < whole:
             print(f"{whole - len(missing)} of {whole} cells are done already", flush=True)
         start = time.monotonic()
@@ -187,7 +169,7 @@ class _Table:
             self.cells[place] = cell
             minutes = (time.monotonic() - start) / 60
             print(f"[{number}/{len(missing)}, {minutes:.1f} min] {cell_line(cell)}", flush=True)
-        self.cells = {place: self.cells[place] for place in self._all()}
+        self.cells = {place: self.cells[place] for place in self.places}
 
     def _measure(self, mixer: str, length: int) -> Any:
         settings = self.settings

@@ -110,7 +110,6 @@ class Target(NamedTuple):
 
     @property
     def machine(self) -> Machine:
-        """One of its devices."""
         return MACHINES[self.name]
 
     def devices(self) -> list[Any]:
