@@ -21,7 +21,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from ml_collections.config_dict import RequiredValueError
 
 from seqmodels.config_files import run_config
-from seqmodels.errors import ConfigError, ParameterError, nearest
+from seqmodels.errors import ConfigError, nearest, under
 from seqmodels.json_files import DEEPEST
 from seqmodels.values import describe, fits, plain, require_finite
 
@@ -259,14 +259,11 @@ def differing_keys(old: Section, new: Section) -> list[str]:
     lines = []
     for key in sorted(a.keys() | b.keys()):
         before, after = a.get(key, absent), b.get(key, absent)
-        if before != after and not _is_none_and_absent(before, after, absent):
+        came_later = (before, after) in ((None, absent), (absent, None))
+        if before != after and not came_later:
             shown = ["absent" if v is absent else repr(v) for v in (before, after)]
             lines.append(f"{key}={shown[0]}, now {shown[1]}")
     return lines
-
-
-def _is_none_and_absent(before: Any, after: Any, absent: object) -> bool:
-    return (before is None and after is absent) or (before is absent and after is None)
 
 
 def construct(function: Callable[..., Any], section: Section, path: str, **given: Any) -> Any:
@@ -304,10 +301,8 @@ def construct(function: Callable[..., Any], section: Section, path: str, **given
     ]
     if missing:
         raise ConfigError(f"{path}.{missing[0]} is missing; {owner} needs it")
-    try:
+    with under(path):
         return function(**section, **given)
-    except ParameterError as error:
-        raise ConfigError(f"{path}.{error}") from None
 
 
 def construct_kind(

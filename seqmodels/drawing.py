@@ -115,8 +115,8 @@ def literal(text: str) -> str:
     return f" {plain}" if plain.startswith("_") else plain
 
 
-def save(figure: Any, path: Path) -> None:
-    """Writes a figure as a PNG, wholly or not at all.
+def save(figure: Any, path: Path) -> Path:
+    """Writes a figure as a PNG, wholly or not at all; returns its path.
 
     Raises:
       OSError: it can't be written.
@@ -131,3 +131,4 @@ def save(figure: Any, path: Path) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
+    return path

@@ -38,17 +38,16 @@ def evaluate_run(
         asked = experiment.task, split, settings.batch_size, settings.length
         scores[split] = evaluate(step, run.params, *asked, run.mesh)
         held[split] = levels(experiment.task, split, settings.length)
-    mark = {} if run.other_data is None else {"other_data": run.other_data}
 
     def store() -> None:
         stored = run.workdir.read("evaluations.json") or {}  # again: another may have added to it
-        marked = {split: metrics | mark for split, metrics in scores.items()}
+        marked = {split: metrics | run.mark for split, metrics in scores.items()}
         stored[str(run.step)] = stored.get(str(run.step), {}) | marked
         run.workdir.write("evaluations.json", stored)
 
     keep(store)
-    title = f"{workdir}, checkpoint {run.step}" + (" (other data than the run's)" if mark else "")
-    _print_table(scores, held, title)
+    other = " (other data than the run's)" if run.mark else ""
+    _print_table(scores, held, f"{workdir}, checkpoint {run.step}{other}")
     return scores
 
 

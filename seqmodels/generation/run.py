@@ -63,10 +63,7 @@ def generate_run(
         raise UserError(f"generate={count} is below 1")
     if temperature is not None and temperature < 0:
         raise UserError(f"temperature={temperature} is below 0")
-    try:
-        require_seed(seed)
-    except ParameterError as error:
-        raise UserError(str(error)) from None
+    require_seed(seed)
     run = load(workdir, checkpoint, devices=1)
     task, key = run.experiment.task, jax.random.key(seed)
     by_default = 0.7 if isinstance(task, Text) and beams is None else 0.0
@@ -85,10 +82,7 @@ def generate_run(
     except ConfigError as error:
         what = "" if prompt is None else f" after prompt={prompt[:40]!r}"
         raise UserError(f"generate={count}{what}: {error}") from None
-    except ParameterError as error:
-        raise UserError(str(error)) from None
-    file = run.workdir.path / "sample.txt"
-    keep(lambda: write_whole(file, text + "\n"))
+    keep(lambda: write_whole(run.workdir.path / "sample.txt", text + "\n"))
     print(text)
     return text
 
@@ -130,7 +124,10 @@ def _answer(
     """A table of sources and what is written for them."""
     length = run.experiment.train.length
     if prompt is not None:
-        source = _read(task, prompt)
+        try:
+            source = task.read_source(prompt)
+        except ParameterError as error:
+            raise UserError(f"prompt={prompt!r}: {error}") from None
         axes = source.shape or (length,)
         targets = task.batch("test", 0, 1, max(*axes, length)).targets
         mask = np.ones((1, *source.shape), bool) if source.ndim else None
@@ -152,10 +149,3 @@ def _answer(
     if has_answer:
         lines.append(f"{right} of {len(written)} wholly right")
     return "\n".join(lines)
-
-
-def _read(task: WritingTask, prompt: str) -> Int[np.ndarray, "*L"]:
-    try:
-        return task.read_source(prompt)
-    except ParameterError as error:
-        raise UserError(f"prompt={prompt!r}: {error}") from None

@@ -16,7 +16,6 @@ def receptive_field(
     batch: Batch,
     depth: int,
     position: tuple[int, ...] | None = None,
-    seed: int = 0,
 ) -> Float[np.ndarray, "*L"]:
     """How strongly an output of the first ``depth`` reading blocks depends on each of their inputs.
 
@@ -30,7 +29,7 @@ def receptive_field(
     _, seen = jax.eval_shape(observed(model.apply), params, batch)
     side = next(side for side in ("", "encoder.", "decoder.") if f"{side}inputs" in seen)
     inputs, outputs = f"{side}inputs", f"{side}blocks.{depth - 1}.outputs"
-    inputs_key, projection_key = jax.random.split(jax.random.key(seed))
+    inputs_key, projection_key = jax.random.split(jax.random.key(0))
     x = jax.random.normal(inputs_key, seen[inputs].shape)
     made = seen[outputs].shape[1:-1]
     place = tuple(length // 2 for length in made) if position is None else position

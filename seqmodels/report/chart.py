@@ -16,13 +16,13 @@ def to_plotly(figure: Figure) -> str:
 
     named = zip(figure.series, legend(figure), strict=True)
     traces = [trace for series, name in named for trace in _traces(figure, series, name)]
+    corner = {"yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "xanchor": "left"}
     layout: dict[str, Any] = {
         "template": "none",
         "xaxis": _axis(figure.x, values_of(figure, "x")),
         "yaxis": _axis(figure.y, values_of(figure, "y")),
         "margin": {"l": 64, "r": 12, "t": 8, "b": 48},
-        "legend": {"orientation": "h", "yref": "container", "x": 0, "y": 0}
-        | {"xanchor": "left", "yanchor": "bottom"},
+        "legend": {"orientation": "h", **corner},
         "hovermode": "closest",
         "hoverlabel": {"align": "left"},
         "paper_bgcolor": "rgba(0,0,0,0)",

@@ -69,7 +69,6 @@ class Comparison(NamedTuple):
     """Headings and texts: where it comes from."""
 
     def anchor(self, run: StoredRun) -> str:
-        """The anchor of a run's row on the page."""
         return f"{self.name}-run-{self.runs.index(run)}"
 
 
@@ -83,7 +82,6 @@ def comparisons(found: Found) -> list[Comparison]:
 
 
 def task_kind(run: StoredRun) -> str:
-    """The kind of a run's task."""
     task = run.config.get("task")
     return str(task.get("kind")) if isinstance(task, dict) else "unknown task"
 
@@ -262,7 +260,6 @@ def _spread_of(results: list[Content], split: str, score: str) -> Spread:
 
 
 def links(comparison: Comparison, runs: list[StoredRun]) -> tuple[Link, ...]:
-    """Links to the rows of some runs."""
     is_sweep, anchor = comparison.kind == "sweep", comparison.anchor
     return tuple(Link(f"seed {seed_of(r)}" if is_sweep else r.name, anchor(r)) for r in runs)
 

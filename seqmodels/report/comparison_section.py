@@ -21,7 +21,6 @@ from seqmodels.report.values import number, readable
 
 
 def comparison_section(comparison: Comparison, styles: Styles) -> Section:
-    """The section of a sweep, or of the runs of a task."""
     what = comparison.score.replace("_", " ")
     better = "more" if comparison.higher_is_better else "less"
     states = [run.state[0].split(":")[0] for run in comparison.runs]
@@ -49,7 +48,6 @@ def comparison_section(comparison: Comparison, styles: Styles) -> Section:
 
 
 def _results(comparison: Comparison, what: str) -> Table:
-    """A row a group."""
     groups = comparison.groups
     has_setting = any(group.setting.text for group in groups)
     has_flops = any(group.flops is not None for group in groups)

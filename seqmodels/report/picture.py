@@ -10,7 +10,6 @@ from seqmodels.report.values import brief
 
 
 def draw(figure: Figure, path: Path) -> None:
-    """Draws the figure into a PNG."""
     from matplotlib.figure import Figure as Canvas  # here, because the import takes a second
 
     canvas = Canvas(figsize=(7, 4.2), dpi=130, layout="constrained")

@@ -45,7 +45,6 @@ class StoredRun(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of its folder."""
         return readable(self.folder.resolve().name)
 
     @property

@@ -21,6 +21,7 @@ from seqmodels.report.scaling_tables import (
 )
 from seqmodels.report.styles import Styles
 from seqmodels.report.values import Number, number, readable, slug
+from seqmodels.scaling.files import DONE
 
 _DRAWN = (
     "step_seconds",
@@ -35,7 +36,6 @@ _DRAWN = (
 
 
 def mixers(scaling: Scaling) -> list[str]:
-    """The mixers of the cells, in their order."""
     entries = [*scaling.content["cells"], *scaling.content["quality"]]
     return list(dict.fromkeys(readable(entry["mixer"]) for entry in entries))
 
@@ -97,7 +97,7 @@ def _against_length(name: str, content: Content, quantity: str, styles: Styles) 
     missing = [
         f"{readable(cell['mixer'])} at {cell['length']:,}: {status(cell)}"
         for cell in content["cells"]
-        if cell["status"] not in ("measured", "compiled")
+        if cell["status"] not in DONE
     ]
     without = f" Not measured: {'; '.join(missing)}." if missing else ""
     repeats = " Medians; bars from the fastest repeat to the slowest." if kind == "seconds" else ""

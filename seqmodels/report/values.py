@@ -35,8 +35,6 @@ def shown(value: Any, kind: Kind, more: int = 0) -> str:
     """
     if value is None:
         return ""
-    if isinstance(value, tuple | list):
-        return ", ".join(shown(one, "text") for one in value)
     finite = number(value)
     if finite is None:
         return str(value)

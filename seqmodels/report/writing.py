@@ -55,7 +55,6 @@ def report_sections(found: Found) -> list[Section]:
 
 
 def overview(found: Found) -> str:
-    """A sentence on what was found."""
     trials = sum(len(sweep.trials) for sweep in found.sweeps)
     cells = sum(len(scaling.content["cells"]) for scaling in found.scalings)
     parts = [
