@@ -341,7 +341,7 @@ def test_a_table_is_measured_refused_and_trained(tmp_path, monkeypatch, capsys):
     program = (
         "import os, sys; os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = 'true'; import scaling;"
         "import seqmodels.scaling.run as s;"
-        "s.measure_quality = lambda *given: print('to train on', given[3]) or [];"
+        "s.measure_quality = lambda *given: print('to train on', given[2]) or [];"
         f"sys.argv = {['scaling.py', *flags]}; scaling.cli.run(scaling.main, takes_config=True)"
     )
     code, output, errors = finish(start(["-c", program], tmp_path / "cache"))
