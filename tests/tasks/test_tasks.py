@@ -122,7 +122,7 @@ def test_a_report_knows_the_score_of_older_runs(name):
     outputs = jax.ShapeDtypeStruct((*batch.targets.shape, spec.outputs), np.float32)
     metrics = jax.eval_shape(task.metrics, outputs, batch)
     writes = spec.shape in ("one-to-many", "sequence-to-sequence")
-    assert older_score(metrics, writes) == spec.score
+    assert older_score(name, metrics, writes) == spec.score
     assert (spec.score in HIGHER_IS_BETTER) == spec.higher_is_better
 
 
