@@ -133,5 +133,7 @@ def save(figure: Any, path: Path) -> None:
             warnings.filterwarnings("ignore", message="Glyph .* missing")
             figure.savefig(temporary, format="png")
         temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)

@@ -84,7 +84,7 @@ class QualityFile(TypedDict):
     reason: str | None
 
 
-class Fit(TypedDict):
+class FitFile(TypedDict):
     """A power law of a cost."""
 
     mixer: str
@@ -100,7 +100,7 @@ class Fit(TypedDict):
     local_exponent: float
 
 
-class Crossover(TypedDict):
+class CrossoverFile(TypedDict):
     """From which length on one mixer costs more than another, up to the next of the two."""
 
     quantity: str
@@ -109,7 +109,7 @@ class Crossover(TypedDict):
     length: Count
 
 
-class Longest(TypedDict):
+class LongestFile(TypedDict):
     """How far a limit reaches."""
 
     mixer: str
@@ -139,9 +139,9 @@ class ScalingFile(TypedDict):
 _PARTS: dict[str, Any] = {
     "cells": CellFile,
     "quality": QualityFile,
-    "fits": Fit,
-    "crossovers": Crossover,
-    "longest": Longest,
+    "fits": FitFile,
+    "crossovers": CrossoverFile,
+    "longest": LongestFile,
 }
 
 

@@ -41,7 +41,7 @@ class SweepFile(TypedDict):
     """Of each run a :class:`~seqmodels.sweeps.trials.PointFile`."""
 
 
-class Spread(TypedDict):
+class SpreadFile(TypedDict):
     """A score over seeds."""
 
     mean: float | None
@@ -55,8 +55,8 @@ class GroupFile(TypedDict):
     arguments: dict[str, Any]
     parameters: Count | None
     chosen: dict[str, Any]
-    validation: Spread
-    test: Spread
+    validation: SpreadFile
+    test: SpreadFile
     seeds: Count
     failed: Count
     trials: Count

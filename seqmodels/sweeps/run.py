@@ -73,6 +73,7 @@ def run_sweep(
         lost, or an interruption, each in one line.
     """
     match = read_match(options.match, options.target)
+    require_utf8(spec, "config")
     stored, widths = None, {}
     folder = local_path(workdir, "workdir=").absolute()
     if not options.dry_run:

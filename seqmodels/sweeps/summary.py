@@ -6,7 +6,7 @@ from typing import Any
 
 from seqmodels.csv_files import write_csv
 from seqmodels.json_files import UnreadableError, write_json
-from seqmodels.sweeps.files import GroupFile, Spread, read_sweep
+from seqmodels.sweeps.files import GroupFile, SpreadFile, read_sweep
 from seqmodels.sweeps.plan import WIDTH
 from seqmodels.sweeps.trials import PointFile, SizeFile, Trial
 
@@ -105,9 +105,9 @@ def _flat(row: GroupFile) -> dict[str, Any]:
     }
 
 
-def _spread(values: list[float]) -> Spread:
+def _spread(values: list[float]) -> SpreadFile:
     deviation = statistics.stdev(values) if len(values) > 1 else None
-    return Spread(mean=_mean(values), deviation=deviation, values=values)
+    return SpreadFile(mean=_mean(values), deviation=deviation, values=values)
 
 
 def _mean(values: list[float]) -> float | None:

@@ -143,10 +143,12 @@ class Worker:
         group = self.studies.group(study)
         if not self._may_propose(study, but=trial.number):
             raise _NothingError
+        ask = self.storage.ask
         settings = {setting_text(setting.values): setting for setting in group.settings}
         # A study takes no other choices for what it has drawn before; added points make others.
-        name, ask = f"setting of {text_digest(*sorted(settings))}", self.storage.ask
-        setting = settings[ask(partial(trial.suggest_categorical, name, sorted(settings)))]
+        texts = sorted(settings)
+        name = f"setting of {text_digest(*texts)}"
+        setting = settings[ask(partial(trial.suggest_categorical, name, texts))]
         values = dict(setting.values)
         for key, value in values.items():
             if isinstance(value, Between):

@@ -147,9 +147,9 @@ def read_state(
       DamagedError: it can't be read, or is not what was saved.
     """
     record = read_record(folder, step)
+    _require_regular(folder / "default")
     fused = parameters if record is None or record.get("layout", 1) < LAYOUT else None
     saved = like if fused is None else fused_shapes(like, fused)
-    _require_regular(folder / "default")
     with _quiet_abandoned_reads():
         try:
             handler = ocp.StandardCheckpointHandler()

@@ -181,18 +181,18 @@ def held_folder(folder: Path) -> Iterator[None]:
         yield
 
 
-def require_utf8(workdir: str | Path) -> None:
-    """Refuses a folder below a name of bytes that are not UTF-8, which libraries can't take.
+def require_utf8(path: str | Path, name: str = "workdir") -> None:
+    """Refuses what lies below a name of bytes that are not UTF-8, which libraries can't take.
 
     >>> require_utf8("runs/caf\\udce9")
     Traceback (most recent call last):
-    seqmodels.errors.UserError: workdir='runs/caf\\udce9' lies in a folder whose name is not in \
-UTF-8; rename it, or choose another
+    seqmodels.errors.UserError: workdir='runs/caf\\udce9' has a name that is not in UTF-8, or \
+that the locale can't tell (LC_ALL=C.UTF-8 can); rename it, or choose another
     """
     try:
-        os.fspath(Path(workdir).absolute()).encode()
+        os.fspath(Path(path).absolute()).encode()
     except UnicodeEncodeError:
         raise UserError(
-            f"workdir={os.fspath(workdir)!r} lies in a folder whose name is not in UTF-8; "
-            "rename it, or choose another"
+            f"{name}={os.fspath(path)!r} has a name that is not in UTF-8, or that the locale can't "
+            "tell (LC_ALL=C.UTF-8 can); rename it, or choose another"
         ) from None

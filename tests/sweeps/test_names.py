@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from seqmodels.errors import ConfigError
+from seqmodels.errors import ConfigError, UserError
 from seqmodels.sweeps import matching
 from seqmodels.sweeps import plan as sweep_plan
 from seqmodels.sweeps import run as sweep
@@ -104,3 +104,11 @@ def test_a_sweep_that_can_not_be_matched_says_what_can(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"^.*sizes.py:mixer=rnn: no width brings it to 5; x$"):
         make_plan(str(file), [], Match("parameters", 5.0), "grid", None)
     assert [len(models) for models in asked] == [2], "all models were looked at"
+
+
+def test_a_config_whose_name_is_not_utf8_is_refused(tmp_path):
+    """Databases take no such name for a study's; in a locale of ASCII all others are such."""
+    options = SweepOptions(workers=1)
+    with pytest.raises(UserError, match=r"--config='caf\\udce9\.py' has a name that"):
+        run_sweep("caf\udce9.py", [], str(tmp_path), ROOT / "train.py", options)
+    assert list(tmp_path.iterdir()) == []

@@ -284,9 +284,9 @@ def test_rotation_while_reading_is_no_damage(folder, like, which, monkeypatch):
     """A run saves 5 and 6, and deletes 2, 3 and 4 while one of them is being read."""
     read, rotations = checkpoint.read_state, [(5, 6)]
 
-    def read_slowly(path, step, like, parameters):
+    def read_slowly(path, step, *more):
         save_meanwhile(folder, rotations.pop() if rotations else ())
-        return read(path, step, like, parameters)
+        return read(path, step, *more)
 
     monkeypatch.setattr(checkpoint, "read_state", read_slowly)
     checkpoints = Opened(folder)
