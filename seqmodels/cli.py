@@ -176,10 +176,10 @@ def _config_of(arguments: list[str]) -> str | None:
     return None
 
 
-def _complete(config: ConfigDict) -> ConfigDict:
-    from seqmodels.training.resolving import resolved  # it imports all tasks and mixers
+def _complete(config: ConfigDict, key: str) -> ConfigDict:
+    from seqmodels.training.resolving import settable  # it imports all tasks and mixers
 
-    return resolved(config)
+    return settable(config, key)
 
 
 def read_config(
@@ -198,11 +198,11 @@ def read_config(
         raise UserError("--config is missing; name a file, such as --config=configs/digits.py")
     config, origin = load_config(spec)
     if prepare is not None and complete is not None:
-        config = complete(config)
+        config = complete(config, "")
         prepare(config)
     for key, text in _overrides:
         override(config, key, text, complete)
-    config = complete(config) if complete is not None else config
+    config = complete(config, "") if complete is not None else config
     if flags.FLAGS.show_config:
         print("\n".join(as_flags(config)))
         sys.exit(0)

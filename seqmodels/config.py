@@ -64,8 +64,9 @@ class Loaded(NamedTuple):
     origin: Origin
 
 
-Complete = Callable[[ConfigDict], ConfigDict]
-"""Adds to a config all keys that it leaves out, with their defaults."""
+Complete = Callable[[ConfigDict, str], ConfigDict]
+"""A config with all keys that it leaves out, with their defaults, and with the sections that it may
+have on the way to a key; the key may be empty."""
 
 
 def load_config(
@@ -182,7 +183,7 @@ def override(config: ConfigDict, key: str, text: str, complete: Complete | None 
     :func:`construct` has the last word on its type.
     """
     *parents, leaf = key.split(".")
-    whole = config if complete is None or key in flatten(config) else complete(config)
+    whole = config if complete is None or key in flatten(config) else complete(config, key)
     section: Any = whole
     for name in (*parents, leaf):
         if not isinstance(section, ConfigDict) or name not in section:
@@ -202,10 +203,12 @@ def override(config: ConfigDict, key: str, text: str, complete: Complete | None 
     if section is not None and value is not None and type(value) is not type(section):
         wanted = type(section).__name__
         raise ConfigError(f"config key {key}={text}: wants {wanted} (now {section!r})")
-    parent: Any = config
-    for name in parents:
-        parent = parent[name]
-    with parent.unlocked(), parent.ignore_type():
+    with config.unlocked(), config.ignore_type():
+        parent: Any = config
+        for name in parents:
+            if parent.get(name) is None:
+                parent[name] = ConfigDict()
+            parent = parent[name]
         parent[leaf] = value
 
 
@@ -220,10 +223,10 @@ def _parse(text: str) -> Any:
 
 
 def _nearest_key(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     same_leaf = [k for k in known if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
-    best = (same_leaf or close or [None])[0]
-    return f"did you mean {best!r}?" if best else f"known: {', '.join(known)}"
+    cutoff = 0.0 if same_leaf else 0.5
+    close = difflib.get_close_matches(key, same_leaf or known, n=1, cutoff=cutoff)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
 
 
 def flatten(config: Section, prefix: str = "") -> Flat:

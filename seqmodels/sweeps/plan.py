@@ -28,7 +28,7 @@ from seqmodels.sweeps.matching import (
 from seqmodels.sweeps.points import Between, Point, require_points, split
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.optimizer import make_optimizer
-from seqmodels.training.resolving import resolved
+from seqmodels.training.resolving import resolved, settable
 
 WIDTH = "model.width"
 """What a match sets."""
@@ -202,9 +202,9 @@ class _Builder:
         return Setting(values, fixed, sizes[0])
 
     def _config(self, values: dict[str, Any]) -> ConfigDict:
-        config, _ = load_config(self._spec, override_texts(values), resolved)
+        config, _ = load_config(self._spec, override_texts(values), settable)
         for key, text in self._common.items():
-            override(config, key, text, resolved)
+            override(config, key, text, settable)
         return config
 
     def _require_fractions(self, ranges: dict[str, Between]) -> None:

@@ -15,7 +15,7 @@ from seqmodels.sweeps.groups import HASHED, Run, argument_text, override_texts
 from seqmodels.sweeps.matching import TOLERANCE
 from seqmodels.sweeps.plan import WIDTH, Plan
 from seqmodels.sweeps.trials import Trial, point_of, run_of
-from seqmodels.training.resolving import resolved
+from seqmodels.training.resolving import resolved, settable
 from seqmodels.training.run_files import read_run_file
 
 OWN = ("trials", "slurm", "sweep.sqlite3*", "workers.txt", "summary.json", "summary.csv", ".*")
@@ -140,7 +140,7 @@ def _require_same_configs(runs: list[Run], folder: Path, spec: str) -> None:
             continue
         if stored is not None:
             config, _ = load_config(
-                f"{file}:{argument_text(run.arguments)}", override_texts(run.overrides), resolved
+                f"{file}:{argument_text(run.arguments)}", override_texts(run.overrides), settable
             )
             before, now = resolved(stored, stored), resolved(config, stored)
             if differing := differing_keys(to_dict(before), to_dict(now)):

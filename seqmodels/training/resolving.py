@@ -5,12 +5,13 @@ The schema of a section is the signature of what it makes.
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
 from ml_collections import ConfigDict
 
+from seqmodels.block import BlockSettings
 from seqmodels.config import Before, Loaded, Section, load_config, rename_kinds
 from seqmodels.encoder_decoder import EncoderDecoderSettings
 from seqmodels.errors import ConfigError
@@ -57,8 +58,35 @@ def resolved(config: Section, stored: Section | None = None) -> ConfigDict:
 
 def load_whole(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> Loaded:
     """As :func:`~seqmodels.config.load_config`, with every key; each of them may be set."""
-    config, origin = load_config(spec, overrides, resolved)
+    config, origin = load_config(spec, overrides, settable)
     return Loaded(resolved(config), origin)
+
+
+def settable(config: Section, key: str) -> ConfigDict:
+    """As :func:`resolved`; on the way to a key also what a config says of blocks by their names.
+
+    There each name of a mixer has all settings of a block, those of the model where it has none.
+    """
+    whole = resolved(config)
+    if "blocks" in key.split(".")[:-1]:
+        model, _ = _part("model", whole, None)
+        with whole.unlocked(), whole.ignore_type():
+            for stack in (model, *(_part(name, model, None)[0] for name in ("encoder", "decoder"))):
+                _open_blocks(stack, model)
+    return whole
+
+
+def _open_blocks(stack: Any, model: Any) -> None:
+    mixers, _ = _part("mixers", stack, None)
+    if not isinstance(mixers, ConfigDict):
+        return
+    if stack.get("blocks") is None:
+        stack.blocks = ConfigDict()
+    shared = {field.name: model[field.name] for field in fields(BlockSettings)}
+    for name in mixers if isinstance(stack.blocks, ConfigDict) else ():
+        own = stack.blocks.get(name, ConfigDict())
+        if isinstance(own, ConfigDict):
+            stack.blocks[name] = ConfigDict(shared | dict(own.items()))
 
 
 def located(

@@ -36,17 +36,21 @@ def plain_attention(
     scale=None,
     slopes=None,
 ) -> tuple[np.ndarray, ...]:
-    """The output, and the gradients of query, key and value; heads of keys may be shared."""
+    """The output, and the gradients of query, key and value; heads of keys may be shared.
+
+    The offset is one for all rows, or an array of one a row.
+    """
     shared = query.shape[2] // key.shape[2]
     heads_first = lambda x: np.asarray(x).astype(np.float64).swapaxes(1, 2)  # noqa: E731
     q, k, v, d_out = map(heads_first, (query, key, value, gradient))  # [B, H, L, K]
     k, v = (np.repeat(x, shared, axis=1) for x in (k, v))
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    ahead = np.arange(k.shape[2])[None] - (offset + np.arange(q.shape[2])[:, None])  # [M, L]
+    places = np.reshape(offset, (-1, 1, 1, 1)) + np.arange(q.shape[2]).reshape(1, 1, -1, 1)
+    ahead = np.arange(k.shape[2]).reshape(1, 1, 1, -1) - places  # [B or 1, 1, M, L]
     near = ahead <= 0 if causal else np.ones(ahead.shape, bool)
     if window is not None:
         near &= (ahead > -window) if causal else (np.abs(ahead) <= window)
-    seen = near[None, None] & (True if mask is None else mask[:, None, None])
+    seen = near & (True if mask is None else mask[:, None, None])
     scores = scale * (q @ k.swapaxes(2, 3))
     if slopes is not None:
         scores = scores - np.reshape(slopes, (1, -1, 1, 1)) * np.abs(ahead)

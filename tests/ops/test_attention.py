@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqmodels.ops.attention import blocked
 from seqmodels.ops.attention.dot_product import ATTENTION, attention
 from seqmodels.ops.attention.kernels import KERNELS
 from seqmodels.ops.forms import chosen_forms
@@ -139,6 +140,42 @@ def attention_without_a_mask(query, key, value, mask, **settings):
     """A form that is given none."""
     assert mask is None
     return attention(query, key, value, **settings)
+
+
+@pytest.mark.parametrize(("window", "slopes"), [(None, None), (70, SLOPES)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_many_queries_at_traced_offsets_go_by_blocks(window, slopes, masked, monkeypatch):
+    """As a chunk that follows a cache, whose rows hold more and less; one reaches past its end."""
+    monkeypatch.setattr(blocked, "block_size", lambda rows, length: 32)
+    offsets = np.array([97, 3], np.int32)
+    settings = {"causal": True, "window": window, "slopes": slopes, "offset": offsets}
+    mask = np.random.default_rng(0).random((BATCH, 215)) < 0.7 if masked else None
+    with chosen_forms() as chosen:
+        assert_equals_the_plain(
+            lambda q, k, v, mask: attention(
+                q, k, v, mask=mask, **settings | {"offset": jnp.asarray(offsets)}
+            ),
+            inputs(131, 215),
+            2e-5,
+            mask,
+            **settings,
+        )
+    assert chosen == {"attention": ["blocked"]}
+
+
+def test_memory_of_a_chunk_after_a_cache_is_linear():
+    """Queries and keys are twice as many in the larger one: its scores are four times as many."""
+
+    def needed(length: int, form: str | None) -> int:
+        queries, keys = (jax.ShapeDtypeStruct((1, n, 4, 16), F32) for n in (length // 2, length))
+        call = lambda q, k, v, offset: attention(q, k, v, causal=True, offset=offset, form=form)  # noqa: E731
+        offset = jax.ShapeDtypeStruct((1,), np.int32)
+        compiled = jax.jit(call).lower(queries, keys, keys, offset).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    small, large = needed(2048, None), needed(4096, None)
+    assert large <= 2.05 * small
+    assert 4 * large <= needed(4096, "whole")
 
 
 @pytest.mark.parametrize("window", [None, 5])

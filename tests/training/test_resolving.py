@@ -5,11 +5,11 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
-from seqmodels.config import flatten, to_dict
+from seqmodels.config import flatten, override, to_dict
 from seqmodels.errors import ConfigError
 from seqmodels.presets import PRESETS, preset
 from seqmodels.training.experiment import build_experiment
-from seqmodels.training.resolving import load_whole, resolved
+from seqmodels.training.resolving import load_whole, resolved, settable
 from seqmodels.training.workdir import Workdir
 from tests.command_line import ROOT
 
@@ -98,6 +98,23 @@ def test_any_key_of_the_schema_can_be_set():
     assert repr(config.optimizer.beta1) == "0.0"
 
 
+def test_blocks_of_a_name_are_set_where_the_config_says_nothing_of_them():
+    config = load(
+        "copy.py:mixer=global",
+        model__blocks="None",
+        model__blocks__global__mlp="gelu",
+        model__blocks__global__mlp_expansion="3",
+        model__blocks__global__residual="false",
+    )
+    wide = {"mlp": "gelu", "mlp_expansion": 3, "residual": False}
+    assert to_dict(config.model.blocks) == {"global": wide}
+    build_experiment(config)
+    two_sided = ConfigDict(to_dict(resolved(SHORT))).lock()
+    override(two_sided, "model.decoder.blocks.one.norm", "rms", settable)
+    assert to_dict(two_sided.model.decoder.blocks) == {"one": {"norm": "rms"}}
+    assert two_sided.model.encoder.blocks is None
+
+
 def test_another_kind_brings_its_own_keys():
     config = load(
         "memory.py:mixer=global",
@@ -117,6 +134,18 @@ def test_another_kind_brings_its_own_keys():
     [
         ("train.trunkate", "16", "'train.trunkate' does not exist; did you mean 'train.truncate'?"),
         ("train.window", "8", "'train.window' does not exist; did you mean 'model.mixers.global.w"),
+        (
+            "model.blocks.globl.norm",
+            "rms",
+            "'model.blocks.globl.norm' does not exist; did you mean 'model.blocks.global.norm'?",
+        ),
+        (
+            "model.blocks.global.rezidual",
+            "rms",
+            "'model.blocks.global.rezidual' does not exist; did you mean 'model.blocks.global.re",
+        ),
+        ("model.blocks.global.residual", "1", "model.blocks.global.residual=1: wants bool (now T"),
+        ("model.blocks.global", "1", "'model.blocks.global' is a section; set one of model.blocks"),
         ("train.accumulate", "1.5", "train.accumulate=1.5: wants int (now 1)"),
         ("model.mixers.global.causal", "2", "model.mixers.global.causal=2: wants bool (now True)"),
         (

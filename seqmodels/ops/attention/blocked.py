@@ -5,12 +5,13 @@ is merged. Blocks that no query sees are left out.
 """
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from seqmodels.arrays import Array, Bool, Float
+from seqmodels.arrays import Array, Bool, Float, Int
 from seqmodels.ops.attention.blocks import (
     LOWEST,
     Band,
@@ -34,7 +35,7 @@ def blocked_attention(
     mask: Bool[Array, "B L"] | None,
     causal: bool,
     window: int | None,
-    offset: int,
+    offset: int | Int[Array, ""] | Int[Array, "B"],
     scale: float,
     slopes: tuple[float, ...] | None = None,
 ) -> Float[Array, "B M H Kv"]:
@@ -43,9 +44,22 @@ def blocked_attention(
     size = block_size(B * H, max(M, L))
     if mask is not None:
         mask = jnp.pad(mask, ((0, 0), (0, -L % size))).reshape(B, -1, size).swapaxes(0, 1)
+    starts = None
+    if not isinstance(offset, int):
+        starts = Starts(jnp.reshape(offset, (-1, 1)), jnp.min(offset), jnp.max(offset))
+        offset = 0
     band = Band(causal, window, offset, L, scale, slopes)
-    out = _attend(*(to_blocks(x, size) for x in (query, key, value)), mask, band)
+    out = _attend(*(to_blocks(x, size) for x in (query, key, value)), mask, starts, band)
     return from_blocks(out, M)
+
+
+class Starts(NamedTuple):
+    """Where the first queries stand if that isn't known while tracing; else it is the band's."""
+
+    rows: Int[Array, "R 1"]
+    """In each row, or one for all."""
+    lowest: Int[Array, ""]
+    highest: Int[Array, ""]
 
 
 def _loop(low, clear_low, clear_high, high, size, blocks, step, carry):
@@ -79,41 +93,48 @@ def _add(x, i, update):
     return lax.dynamic_update_index_in_dim(x, _pick(x, i) + update, i, 0)
 
 
-def _keys(i, size, blocks, band, has_mask):
+def _keys(i, size, blocks, starts, band, has_mask):
     """The blocks of keys that queries of block i see, and those that all of them do."""
     before, after = reach(band.causal, band.window)
-    first, last = band.offset + i * size, band.offset + i * size + size - 1
+    lowest, highest = (band.offset,) * 2 if starts is None else (starts.lowest, starts.highest)
+    first, last = lowest + i * size, highest + i * size + size - 1
     clear_high = -1 if has_mask else jnp.minimum(first + after, band.length - 1)
     return first - before, last - before, clear_high, last + after, size, blocks
 
 
-def _visible(i, j, size, mask, band):
+def _places(i, j, size, starts, band):
+    """Where queries of block i and keys of block j stand: [1 or B, C], [1, C]."""
+    within = jnp.arange(size)[None]
+    return (band.offset if starts is None else starts.rows) + i * size + within, j * size + within
+
+
+def _visible(i, j, size, mask, starts, band):
     """Queries of block i against keys of block j: [1 or B, 1, C, C]."""
-    queries, keys = band.offset + i * size + jnp.arange(size), j * size + jnp.arange(size)
-    visible = allowed(queries[:, None], keys[None, :], band.causal, band.window)
-    valid = (keys < band.length)[None] if mask is None else _pick(mask, j)
-    return visible[None, None] & valid[:, None, None, :]
+    queries, keys = _places(i, j, size, starts, band)
+    visible = allowed(queries[:, :, None], keys[:, None], band.causal, band.window)
+    valid = keys < band.length if mask is None else _pick(mask, j)
+    return (visible & valid[:, None])[:, None]
 
 
-def _bias(i, j, size, band):
-    """Queries of block i to keys of block j: [1, H, C, C], or None."""
-    return band.bias(band.offset + i * size + jnp.arange(size), j * size + jnp.arange(size))
+def _bias(i, j, size, starts, band):
+    """Queries of block i to keys of block j: [1 or B, H, C, C], or None."""
+    return band.bias(*_places(i, j, size, starts, band))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4,))
-def _attend(query, key, value, mask, band):
-    return _attend_forward(query, key, value, mask, band)[0]
+@partial(jax.custom_vjp, nondiff_argnums=(5,))
+def _attend(query, key, value, mask, starts, band):
+    return _attend_forward(query, key, value, mask, starts, band)[0]
 
 
-def _attend_forward(query, key, value, mask, band):
+def _attend_forward(query, key, value, mask, starts, band):
     N, B, H, C, _ = query.shape
 
     def attend(carried):
         i, q = carried
 
         def step(j, sums, clear):
-            visible = None if clear else _visible(i, j, C, mask, band)
-            k, v, bias = _pick(key, j), _pick(value, j), _bias(i, j, C, band)
+            visible = None if clear else _visible(i, j, C, mask, starts, band)
+            k, v, bias = _pick(key, j), _pick(value, j), _bias(i, j, C, starts, band)
             return merge(sums, attend_block(q, k, v, visible, bias, band.scale))
 
         nothing = Partial(
@@ -121,14 +142,15 @@ def _attend_forward(query, key, value, mask, band):
             jnp.zeros((B, H, C)),
             jnp.zeros((B, H, C, value.shape[-1])),
         )
-        return finish(_loop(*_keys(i, C, len(key), band, mask is not None), step, nothing), q.dtype)
+        ranges = _keys(i, C, len(key), starts, band, mask is not None)
+        return finish(_loop(*ranges, step, nothing), q.dtype)
 
     out, log_sum = lax.map(attend, (jnp.arange(N), query))
-    return out, (query, key, value, mask, out, log_sum)
+    return out, (query, key, value, mask, starts, out, log_sum)
 
 
 def _attend_backward(band, saved, d_out):
-    query, key, value, mask, out, log_sum = saved
+    query, key, value, mask, starts, out, log_sum = saved
     N, B, H, C, K = query.shape
     delta = jnp.sum(out.astype(jnp.float32) * d_out.astype(jnp.float32), -1)
 
@@ -138,12 +160,12 @@ def _attend_backward(band, saved, d_out):
 
         def step(j, sums, clear):
             d_query, d_key, d_value = sums
-            visible = None if clear else _visible(i, j, C, mask, band)
-            k, v, bias = _pick(key, j), _pick(value, j), _bias(i, j, C, band)
+            visible = None if clear else _visible(i, j, C, mask, starts, band)
+            k, v, bias = _pick(key, j), _pick(value, j), _bias(i, j, C, starts, band)
             d_q, d_k, d_v = block_gradients(rows, transposed, k, v, visible, bias, band.scale)
             return d_query + d_q, _add(d_key, j, d_k), _add(d_value, j, d_v)
 
-        ranges = _keys(i, C, len(key), band, mask is not None)
+        ranges = _keys(i, C, len(key), starts, band, mask is not None)
         d_query, *d_keys = _loop(*ranges, step, (jnp.zeros((B, H, C, K)), *d_keys))
         return tuple(d_keys), (band.scale * d_query).astype(query.dtype)
 
@@ -151,7 +173,7 @@ def _attend_backward(band, saved, d_out):
     rows = Rows(query, d_out, log_sum, delta)
     (d_key, d_value), d_query = lax.scan(gradients, d_keys, (jnp.arange(N), rows))
     d_key = (band.scale * d_key).astype(key.dtype).swapaxes(-1, -2)
-    return d_query, d_key, d_value.astype(value.dtype).swapaxes(-1, -2), None
+    return d_query, d_key, d_value.astype(value.dtype).swapaxes(-1, -2), None, None
 
 
 _attend.defvjp(_attend_forward, _attend_backward)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from seqmodels.arrays import Array, Float
+from seqmodels.arrays import Array, Float, Int
 from seqmodels.ops.platform import platform
 
 SCORES = {"cpu": 2**19}
@@ -40,13 +40,15 @@ class Band(NamedTuple):
     slopes: tuple[float, ...] | None = None
     """How fast each head's scores fall with the distance (ALiBi); None where they don't."""
 
-    def bias(self, queries: Array, keys: Array) -> Float[Array, "1 H C L"] | None:
+    def bias(
+        self, queries: Int[Array, "R C"], keys: Int[Array, "1 L"]
+    ) -> Float[Array, "R H C L"] | None:
         """What the slopes add to the product of queries and keys, before it is scaled."""
         if self.slopes is None:
             return None
         slopes = jnp.array(self.slopes).reshape(1, -1, 1, 1) / self.scale
-        distance = jnp.abs(queries[:, None] - keys[None, :]).astype(jnp.float32)
-        return -slopes * distance[None, None]
+        distance = jnp.abs(queries[:, :, None] - keys[:, None]).astype(jnp.float32)
+        return -slopes * distance[:, None]
 
 
 class Partial(NamedTuple):

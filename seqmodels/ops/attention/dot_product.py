@@ -22,8 +22,8 @@ from seqmodels.ops.forms import Form, Operation
 FEW_SCORES = 128 * 128
 """Up to so many scores a head, M * L, the form that holds them all is the fastest."""
 
-FEW_QUERIES = 16
-"""Up to so many queries its M * L scores are linear in the length anyway."""
+FEW_QUERIES = 64
+"""Up to so many, too few to fill blocks, its M * L scores are linear in the length anyway."""
 
 LOCAL_SPAN = 1024
 """Up to so many keys about a query the local form holds one block's scores at once."""
@@ -54,10 +54,9 @@ def attention(
     order (Ainslie et al. 2023), and values another width than keys. ``slopes``, one a head,
     subtract slope * |i - j| from the scaled scores (ALiBi, Press et al. 2022).
 
-    Memory is linear in the length. ``offset`` may be traced, one for all rows or one a
-    row (decoding into a preallocated cache); such a call holds all scores: M * L, or M * (W + M)
-    under a causal window. ``form`` names one in ATTENTION; it raises ParameterError where that one
-    can't serve.
+    Memory is linear in the length. ``offset`` may be traced, one for all rows or one a row
+    (decoding into a preallocated cache). ``form`` names one in ATTENTION; it raises ParameterError
+    where that one can't serve.
     """
     if window is not None and window < 1:
         raise ValueError(f"window is {window}; it counts keys: at least 1, or None for all of them")
@@ -147,20 +146,16 @@ def _with_keys_repeated(form: Form) -> Form:
 
 
 def _are_few(query, key, value, mask, causal, window, offset, scale, slopes):
-    del value, mask, causal, window, scale, slopes
+    del value, mask, causal, window, offset, scale, slopes
     M, L = query.shape[1], key.shape[1]
-    return not isinstance(offset, int) or M <= FEW_QUERIES or M * L <= FEW_SCORES
+    return M <= FEW_QUERIES or M * L <= FEW_SCORES
 
 
-def _no_offset(query, key, value, mask, causal, window, offset, scale, slopes):
-    del query, key, value, mask, causal, window, scale, slopes
-    return None if isinstance(offset, int) else "the offset isn't known while tracing"
-
-
-def _no_window(query, key, value, mask, causal, window, *rest):
+def _no_window(query, key, value, mask, causal, window, offset, scale, slopes):
+    del query, key, value, mask, causal, scale, slopes
     if window is None:
         return "it takes a window"
-    return _no_offset(query, key, value, mask, causal, window, *rest)
+    return None if isinstance(offset, int) else "the offset isn't known while tracing"
 
 
 def _is_narrow(query, key, value, mask, causal, window, *rest):
@@ -174,7 +169,7 @@ ATTENTION = Operation(
         "whole": Form(_whole, suits=_are_few),
         **{name: _with_keys_repeated(form) for name, form in KERNELS.items()},
         "local": _with_keys_repeated(Form(local_attention, refusal=_no_window, suits=_is_narrow)),
-        "blocked": _with_keys_repeated(Form(blocked_attention, refusal=_no_offset)),
+        "blocked": _with_keys_repeated(Form(blocked_attention)),
     },
 )
 """Of (query, key, value, mask, causal, window, offset, scale, slopes)."""

@@ -101,7 +101,7 @@ def _visible(mask, i, size, blocks, band):
 
 def _bias(size, blocks, band):
     """A block's queries to its span of keys, wherever it lies: [1, H, C, blocks * C], or None."""
-    return band.bias(band.offset + jnp.arange(size), jnp.arange(blocks * size))
+    return band.bias(band.offset + jnp.arange(size)[None], jnp.arange(blocks * size)[None])
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
