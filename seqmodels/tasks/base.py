@@ -28,11 +28,11 @@ class TaskSpec(NamedTuple):
     """The vocabulary V of tokens, or the number of features a position has."""
     outputs: int
     """The number of classes, or the vocabulary, that the head scores."""
-    causal: bool
+    causal: bool = False
     """Whether an output may depend only on inputs at its own and earlier positions."""
-    score: str
+    score: str = "accuracy"
     """The metric by which checkpoints and models are chosen, on validation."""
-    higher_is_better: bool
+    higher_is_better: bool = True
     rank: int = 1
     """How many axes the inputs' positions have: 1 for a sequence, 2 for an image."""
     end: int | None = None
@@ -136,6 +136,20 @@ class SharedTask(Task, Protocol):
     ) -> Batch:
         """What ``batch(split, step, batch_size, length)`` has in some of its rows."""
         ...
+
+
+class ByRows:
+    """What a task has whose batches are all their rows."""
+
+    def rows(
+        self, split: Split, step: int, batch_size: int, length: int, rows: Int[np.ndarray, "b"]
+    ) -> Batch:
+        """As in :class:`SharedTask`."""
+        raise NotImplementedError
+
+    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
+        """All rows."""
+        return self.rows(split, step, batch_size, length, np.arange(batch_size))
 
 
 @runtime_checkable

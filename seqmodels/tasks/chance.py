@@ -21,14 +21,7 @@ import numpy as np
 from seqmodels.arrays import Bool, Float, Int
 from seqmodels.errors import ParameterError, UserError
 from seqmodels.json_files import read_json, write_json
-from seqmodels.tasks.base import (
-    SPLITS,
-    Batch,
-    ShowingTask,
-    Split,
-    Task,
-    TaskSpec,
-)
+from seqmodels.tasks.base import SPLITS, Batch, ShowingTask, Split, Task, TaskSpec
 from seqmodels.tasks.sampling import previous
 
 DRAWS = 2000

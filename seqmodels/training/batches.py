@@ -1,6 +1,5 @@
 """The batches of a run, each made in the background before the loop asks for it."""
 
-import os
 import threading
 import time
 from collections import deque
@@ -8,14 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
 
+from seqmodels.training.startup import cores
+
 AHEAD = 2
 """Batches that are ready or in the making besides the one in the loop's hands, and one more for
 each thread after the first: so many are held in memory. One would do if every batch took as
 long as every step."""
 MOST_WORKERS = 4
 """Threads at most: NumPy leaves the interpreter's lock for a part of its work alone."""
-
-
 LEAVE_SECONDS = 20.0
 """For so long what threads have begun is waited for at the end."""
 
@@ -39,8 +38,7 @@ class Batches[T]:
         self._steps = iter(steps)
         self._begun: deque[Future[T]] = deque()
         self._asked: SimpleQueue[tuple[Future[T], int] | None] = SimpleQueue()
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self._most = most_workers or min(cores or 1, MOST_WORKERS)
+        self._most = most_workers or min(cores(), MOST_WORKERS)
         self._workers: list[threading.Thread] = []
         self._first = True
         self.waited = 0.0

@@ -23,7 +23,6 @@ class Board:
     comes where it can be caught.
 
     Args:
-      folder: the run's.
       seconds: how long the run has taken so far.
 
     Raises:
@@ -46,7 +45,6 @@ class Board:
             raise
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Adds an event of the metrics."""
         values = [
             Summary.Value(tag=f"{event['split']}/{name}", simple_value=value)
             for name, value in event.items()
@@ -56,7 +54,6 @@ class Board:
         self._write(Event(wall_time=time_, step=event["step"], summary=Summary(value=values)))
 
     def close(self) -> None:
-        """Closes the file."""
         self._file.close()
 
     def _write(self, event: Event) -> None:

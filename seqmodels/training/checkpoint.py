@@ -44,7 +44,6 @@ class Checkpoints:
     Args:
       folder: where they lie; made if missing, unless read_only.
       score: the validation metric that decides which is best.
-      higher_is_better: which way.
       warn: called with one line where a checkpoint is not what was saved.
       read_only: for readers, which change nothing; a run may be writing meanwhile.
       saved: called with a step once it is known to be on the disk.
@@ -95,8 +94,6 @@ class Checkpoints:
         """Begins to write a step's state.
 
         Args:
-          state: the state.
-          step: its step.
           metrics: those of validation, if it was run.
           unlogged: sums and counts of training's metrics since they were last logged.
 
@@ -158,7 +155,6 @@ class Checkpoints:
         return {} if record is None else record.get("unlogged", {})
 
     def listing(self) -> str:
-        """The steps of all checkpoints, as a text."""
         return ", ".join(map(str, self.steps())) or "none"
 
     def best_step(self) -> int | None:
@@ -173,7 +169,7 @@ class Checkpoints:
     def restore(
         self, which: Which, like: Any, parameters: dict[str, Any] | None = None
     ) -> tuple[int, Any]:
-        """Reads a checkpoint, and says so where it has to fall back to another.
+        """The step and the state of a checkpoint; says so where it falls back to another.
 
         Args:
           which: "latest"; "best", for which the next best stands in where it is damaged; or a
@@ -181,9 +177,6 @@ class Checkpoints:
           like: the state's shapes, dtypes and shardings.
           parameters: what each of a model's parameters says of itself, so that those of an earlier
             version are read too.
-
-        Returns:
-          The step, and the state.
 
         Raises:
           CheckpointError: there is none, or none that can be read.
@@ -225,13 +218,13 @@ class Checkpoints:
         wanted = self.best_step() if which == "best" else which
         if which == "best" and wanted is None and (self._damaged or self._without_score):
             return steps[-1]
-        if wanted is None or wanted not in steps:
-            if wanted is None:
-                raise CheckpointError(
-                    f"{self.folder} holds no checkpoint {which!r}: the run was stopped before its "
-                    f"first validation; take 'latest', which is step {steps[-1]}, or train on"
-                )
-            have = ", ".join(map(str, steps))
+        if wanted is None:
+            raise CheckpointError(
+                f"{self.folder} holds no checkpoint {which!r}: the run was stopped before its "
+                f"first validation; take 'latest', which is step {steps[-1]}, or train on"
+            )
+        if wanted not in steps:
+            have = self.listing()
             raise CheckpointError(f"{self.folder} holds no checkpoint {which!r}; it has {have}")
         return wanted
 

@@ -96,7 +96,6 @@ class Writer:
         self._orbax.wait_until_finished()
 
     def close(self) -> None:
-        """Lets go of Orbax's threads."""
         self._orbax.close()
 
 
@@ -141,7 +140,6 @@ def read_state(
 
     Args:
       folder: where it lies, by a name that Orbax can take (:mod:`seqmodels.plain_names`).
-      step: the step that it should be of.
       like: the state's shapes, dtypes and shardings.
       parameters: what each parameter says of itself, where a model's are in the state.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from seqmodels.drawing import (
     BLUE,
@@ -26,9 +25,6 @@ def draw_learning_curve(
 
     Args:
       events: the ``metrics.jsonl`` of a run.
-      picture: the PNG to write.
-      score: the metric beside the loss.
-      title: what stands above it.
       levels: what the score is held against (:func:`seqmodels.tasks.chance.levels`).
     """
     figure = new_figure(8.0, 3.2, title)
@@ -46,7 +42,8 @@ def draw_learning_curve(
                     *zip(*points, strict=True), color=colour, label=split, marker=marker, ms=3
                 )
         if name == score:
-            draw_levels(axes, levels)
+            for (level, at), dash in zip(levels.items(), (":", "-."), strict=False):
+                axes.axhline(at, color="gray", linestyle=dash, lw=1, label=WORDS[level])
         axes.set_xlabel("step")
         axes.set_ylabel("loss (nats)" if name == "loss" else name.replace("_", " "))
         if name == "loss" and all(value > 0 for value in shown):
@@ -57,9 +54,3 @@ def draw_learning_curve(
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     save(figure, picture)
-
-
-def draw_levels(axes: Any, levels: Mapping[str, float]) -> None:
-    """Draws what a score is held against across a figure of it."""
-    for (name, level), dash in zip(levels.items(), (":", "-."), strict=False):
-        axes.axhline(level, color="gray", linestyle=dash, lw=1, label=WORDS[name])

@@ -17,10 +17,7 @@ from seqmodels.training.processes import leave_at_exit, others
 @contextmanager
 def ending(where: Callable[[], str] = lambda: "before the first step") -> Iterator[None]:
     """In this ``with`` statement an error says what it means for the run; one of several processes
-    that fails alone leaves the others.
-
-    Args:
-      where: says how far the run has come, and what is saved.
+    that fails alone leaves the others. ``where`` says how far the run has come, and what is saved.
     """
     try:
         yield

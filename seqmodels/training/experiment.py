@@ -11,7 +11,7 @@ from seqmodels.config import Section, construct, construct_kind
 from seqmodels.errors import ConfigError, ParameterError, require, require_seed, require_with
 from seqmodels.model import Cost, Model, build_model
 from seqmodels.tasks import TASKS
-from seqmodels.tasks.base import SPLITS, Batch, Task
+from seqmodels.tasks.base import SPLITS, Task
 from seqmodels.tasks.lengths import Kind, Lengths
 from seqmodels.tasks.reading import ReadingTask
 from seqmodels.training.memory import (
@@ -151,31 +151,27 @@ def _build(config: Settings) -> Experiment:
             require_evaluable(the_task, split, settings.length, dict(task.items()))
         for split in SPLITS:
             the_task.batch(split, 0, 1, settings.length)
-    except ParameterError as error:
-        raise ConfigError(f"train.{error}") from None
-    try:
-        lengths = _lengths(seed, the_task, settings)
+        lengths = Lengths(
+            the_task,
+            seed,
+            settings.batch_size,
+            settings.length,
+            settings.lengths,
+            settings.shortest,
+            settings.curriculum_steps,
+        )
     except ParameterError as error:
         raise ConfigError(f"train.{error}") from None
     the_model = build_model(model, the_task.spec, settings.length)
     if the_task.spec.rank > 1 or the_model.facts.writes or settings.lengths is not None:
-        _dry_run(the_model, lengths.batch(0).batch)
+        # What only shows on a batch is refused before anything is written.
+        params = jax.eval_shape(the_model.init, jax.random.key(0))
+        jax.eval_shape(the_model.apply, params, lengths.batch(0).batch, None)
     if settings.truncate is not None:
         _require_truncatable(settings.truncate, settings.length, the_task, the_model)
-    return Experiment(
-        seed,
-        the_task,
-        the_model,
-        construct(
-            make_optimizer,
-            config.optimizer,
-            "optimizer",
-            steps=settings.steps,
-            parameters=the_model.parameters,
-        ),
-        settings,
-        lengths,
-    )
+    given: Any = {"steps": settings.steps, "parameters": the_model.parameters}
+    optimizer = construct(make_optimizer, config.optimizer, "optimizer", **given)
+    return Experiment(seed, the_task, the_model, optimizer, settings, lengths)
 
 
 def _require_countable(section: Any, path: str) -> None:
@@ -189,24 +185,6 @@ def _require_countable(section: Any, path: str) -> None:
             _require_countable(value, path)
     elif isinstance(section, int) and section >= MOST:
         raise ConfigError(f"{path}={section} is not below {MOST:,}; lower it")
-
-
-def _lengths(seed: int, task: Task, settings: TrainSettings) -> Lengths:
-    return Lengths(
-        task,
-        seed,
-        settings.batch_size,
-        settings.length,
-        settings.lengths,
-        settings.shortest,
-        settings.curriculum_steps,
-    )
-
-
-def _dry_run(model: Model, batch: Batch) -> None:
-    """Traces the model on a batch: what only shows there is refused before anything is written."""
-    params = jax.eval_shape(model.init, jax.random.key(0))
-    jax.eval_shape(model.apply, params, batch, None)
 
 
 def _require_truncatable(truncate: int, length: int, task: Task, model: Model) -> None:

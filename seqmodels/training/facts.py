@@ -28,9 +28,7 @@ FACTS = "facts.json"
 def gather_facts(experiment: Experiment, by: Mapping[str, Any]) -> Facts:
     """What is to be noted of a run that begins; draws two batches and reads the task's files.
 
-    Args:
-      experiment: what is about to be trained or scored.
-      by: as :func:`seqmodels.training.environment.versions` gives them.
+    ``by`` is as :func:`seqmodels.training.environment.versions` gives it.
 
     Raises:
       ConfigError: a file can't be read.

@@ -21,19 +21,14 @@ from seqmodels.training.facts import keep_facts
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.metrics import Mean, MetricWriter
 from seqmodels.training.moments import Moment, Observer
-from seqmodels.training.processes import is_first, say
+from seqmodels.training.processes import is_first, say, warn
 from seqmodels.training.profiling import StepTrace
 from seqmodels.training.programs import Programs
 from seqmodels.training.progress import Pace, ProgressDisplay, format_value
 from seqmodels.training.scores import evaluate
 from seqmodels.training.sharding import local_rows, put_batch, replicated, run_mesh
 from seqmodels.training.startup import overlooked_card, start_jax
-from seqmodels.training.step import (
-    StepReport,
-    TrainState,
-    initial_state,
-    jit_evaluation_step,
-)
+from seqmodels.training.step import StepReport, TrainState, initial_state, jit_evaluation_step
 from seqmodels.training.workdir import Workdir
 
 
@@ -57,8 +52,6 @@ def fit(
     by another number of processes: the batches stay the same.
 
     Args:
-      config: what to train, as a config file describes it.
-      workdir: the run's folder.
       profile_steps: how many steps to trace, into ``profile`` in that folder.
       devices: how many devices share a batch; chosen by :func:`run_mesh` if None.
       observers: are told of each moment of the run (:mod:`seqmodels.training.moments`).
@@ -115,7 +108,7 @@ class _Run:
             workdir.checkpoints,
             spec.score,
             spec.higher_is_better,
-            self._warn,
+            warn,
             saved=lambda step: self._tell("save ended", step),
         )
         self.evaluation_step = jit_evaluation_step(experiment.model, experiment.task, self.mesh)
@@ -125,9 +118,6 @@ class _Run:
         self.pending: tuple[int, StepReport] | None = None
         self.waited = 0.0
         """For batches, by the last line of metrics."""
-
-    def _warn(self, message: str) -> None:
-        say(f"warning: {message}")
 
     def _tell(self, moment: Moment, step: int) -> None:
         for observer in self.observers:
@@ -148,14 +138,14 @@ class _Run:
             first = self.batches.next()
             if first is not None:
                 if card := overlooked_card():
-                    self._warn(card)
-                with decoration("what a step costs can't be told", self._warn):
+                    warn(card)
+                with decoration("what a step costs can't be told", warn):
                     say(self.programs.describe())
                 say(self.programs.compile(state, first))
             self.writer = MetricWriter(self.workdir.metrics, self.step, is_first())
             folder = self.workdir.path / "profile"
             profile_steps = self.profile_steps if is_first() else 0
-            self.trace = StepTrace(folder, self.step, profile_steps, end, self.batches, self._warn)
+            self.trace = StepTrace(folder, self.step, profile_steps, end, self.batches, warn)
             try:
                 with ProgressDisplay(self.step, end) as self.display:
                     self._loop(state, first)
@@ -299,7 +289,7 @@ class _Run:
         self.writer.write(self.step, "test", results["test"])
         picture = self.workdir.path / "learning-curve.png"
         if is_first():
-            with decoration(f"{picture} can't be drawn", self._warn):
+            with decoration(f"{picture} can't be drawn", warn):
                 name = self.workdir.path.name
                 draw_learning_curve(self.workdir.metrics, picture, self.score, name, self.levels)
         self.workdir.write("results.json", results)

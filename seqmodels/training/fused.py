@@ -6,6 +6,7 @@ optimizer's moments lie as the parameters do.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -45,8 +46,7 @@ def cut(fused: Any, like: Any, parameters: dict[str, Any]) -> Any:
         return jax.tree.unflatten(structure, made)
 
     shardings = jax.tree.map(lambda leaf: leaf.sharding, like)
-    of = lambda state: _in_each(cut_params, parameters, like, state)  # noqa: E731
-    return jax.jit(of, out_shardings=shardings)(fused)
+    return jax.jit(partial(_in_each, cut_params, parameters, like), out_shardings=shardings)(fused)
 
 
 def _leaves(parameters: dict[str, Any]) -> list[tuple[tuple, About]]:

@@ -85,7 +85,6 @@ def require_model_memory(model: Model, mesh: Mesh, rows: int, positions: int) ->
     vectors that the first block reads, of 2 bytes a feature.
 
     Args:
-      model: the model; nothing of it is allocated.
       mesh: the devices that share the rows; those of a CPU share its memory too.
       rows: rows that are computed at once, over all devices.
       positions: of each row.

@@ -12,7 +12,7 @@ from typing import Any
 from seqmodels.json_files import UnreadableError, write_whole
 from seqmodels.output import decoration
 from seqmodels.training.board import Board
-from seqmodels.training.processes import say
+from seqmodels.training.processes import warn
 from seqmodels.training.run_files import read_event_lines
 
 Sums = dict[str, tuple[float, float]]
@@ -20,17 +20,12 @@ Sums = dict[str, tuple[float, float]]
 
 
 class Mean:
-    """Adds up (sum, count) pairs of metrics and divides once.
-
-    Args:
-      sums: what was added before.
-    """
+    """Adds up (sum, count) pairs of metrics, to those given, and divides once."""
 
     def __init__(self, sums: Mapping[str, tuple[float, float]] | None = None):
         self.sums: Sums = dict(sums or {})
 
     def add(self, metrics: Mapping[str, tuple[Any, Any]]) -> None:
-        """Adds one batch's sums and counts."""
         for name, (total, count) in metrics.items():
             old_total, old_count = self.sums.get(name, (0.0, 0.0))
             self.sums[name] = (old_total + float(total), old_count + float(count))
@@ -67,7 +62,7 @@ class MetricWriter:
         file: Path,
         step: int,
         writes: bool = True,
-        warn: Callable[[str], None] = lambda message: say(f"warning: {message}"),
+        warn: Callable[[str], None] = warn,
     ):
         events, damaged = _read(file)
         before = [e for e in events if e["step"] <= step and e["split"] != "test"]
@@ -76,7 +71,8 @@ class MetricWriter:
         self._board: Board | None = None
         if writes:
             if damaged:
-                _keep(file.with_name(f"damaged-{file.name}"), [text for text, _ in damaged])
+                with file.with_name(f"damaged-{file.name}").open("a", encoding="utf-8") as kept:
+                    kept.writelines(f"{text}\n" for text, _ in damaged)
                 more = f" and {len(damaged) - 1} other lines" if len(damaged) > 1 else ""
                 warn(f"{damaged[0][1]}{more}: left out, and kept in damaged-{file.name}")
             write_whole(file, "".join(json.dumps(event) + "\n" for event in before))
@@ -104,7 +100,6 @@ class MetricWriter:
                 board.close()
 
     def close(self) -> None:
-        """Closes both."""
         self._file.close()
         if self._board is not None:
             self._board.close()
@@ -138,8 +133,3 @@ def _read(file: Path) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
         else:
             events.append(content)
     return events, damaged
-
-
-def _keep(file: Path, lines: list[str]) -> None:
-    with file.open("a", encoding="utf-8") as kept:
-        kept.writelines(f"{line}\n" for line in lines)

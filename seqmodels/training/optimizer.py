@@ -41,10 +41,7 @@ def make_optimizer(
       final_learning_rate: that of the last update, where the cosine from the peak ends. A run
         of one update has the peak.
       weight_decay: decay per step relative to the learning rate, of the parameters that decay.
-      beta1: decay of the first moment.
-      beta2: decay of the second moment.
       clip_norm: the largest global norm of a gradient; None does not clip.
-      steps: the length of the run.
       parameters: what each parameter says of itself, in the tree that is optimised.
     """
     require(learning_rate > 0, f"learning_rate={learning_rate} is not above 0")

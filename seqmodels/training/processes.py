@@ -107,6 +107,11 @@ def say(text: str) -> None:
         print(text, flush=True, file=Lenient(sys.stdout))
 
 
+def warn(message: str) -> None:
+    """Says it as a warning."""
+    say(f"warning: {message}")
+
+
 def wait_for_all(moment: str) -> None:
     """Returns when every process has come to this moment."""
     if jax.process_count() > 1:

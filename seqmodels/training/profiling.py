@@ -18,7 +18,6 @@ class StepTrace:
     """Records so many steps with ``jax.profiler``, once, soon after the start.
 
     Args:
-      folder: where the trace is written.
       first: the step that this process starts with.
       steps: how many steps to record; 0 for none.
       end: the run's last step, where a recording ends at the latest.

@@ -17,12 +17,7 @@ MIB = 2**20
 
 
 class Programs:
-    """An experiment's step, compiled ahead of time for each bucket of lengths once it is needed.
-
-    Args:
-      experiment: what is trained.
-      mesh: the devices that share its batches.
-    """
+    """An experiment's step, compiled ahead of time for each bucket of lengths once it is needed."""
 
     def __init__(self, experiment: Experiment, mesh: Mesh):
         self._experiment = experiment

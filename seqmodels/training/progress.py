@@ -1,5 +1,6 @@
 """What a run shows: a live bar on a terminal, plain lines elsewhere."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,7 @@ from rich.table import Column
 
 from seqmodels.output import Lenient, decoration
 from seqmodels.terminal import plain_console
-from seqmodels.training.processes import is_first, say
+from seqmodels.training.processes import is_first, warn
 
 REFRESH_SECONDS = 0.2
 
@@ -19,11 +20,7 @@ REFRESH_SECONDS = 0.2
 class ProgressDisplay:
     """Shows the steps of a run as they are done, in the first process, for as long as that works.
 
-    Use it in a ``with`` statement.
-
-    Args:
-      start: the step that the run starts or resumes from.
-      steps: the step at which it ends.
+    Use it in a ``with`` statement; it goes from the step ``start`` on to ``steps``.
     """
 
     def __init__(self, start: int, steps: int):
@@ -79,13 +76,9 @@ class ProgressDisplay:
     def _show(self, draw: Callable[[], object]) -> None:
         if self._works:
             self._works = False
-            with decoration("the run's progress can't be shown", _warn):
+            with decoration("the run's progress can't be shown", warn):
                 draw()
                 self._works = True
-
-
-def _warn(message: str) -> None:
-    say(f"warning: {message}")
 
 
 class Pace:
@@ -126,7 +119,7 @@ def format_value(value: float) -> str:
     >>> format_value(0.03456), format_value(12345.6), format_value(0.9)
     ('0.0346', '12,346', '0.900')
     """
-    if value != value or abs(value) in (float("inf"),):
+    if not math.isfinite(value):
         return str(value)
     if abs(value) >= 1000:
         return f"{value:,.0f}"

@@ -22,14 +22,8 @@ def evaluate(
 ) -> dict[str, float]:
     """The mean of each metric over a whole split, each example once; of a training split too.
 
-    Args:
-      evaluation_step: what :func:`seqmodels.training.step.jit_evaluation_step` gives for the mesh.
-      params: the parameters.
-      task: the task.
-      split: the split; an endless training stream has none and is refused.
-      batch_size: rows a batch; the last one is filled up with rows of weight 0.
-      length: the length of the sequences.
-      mesh: where to compute.
+    ``evaluation_step`` is what :func:`seqmodels.training.step.jit_evaluation_step` gives for the
+    mesh. The last batch is filled up with rows of weight 0. An endless training stream is refused.
     """
     examples = task.examples(split, length)
     assert examples is not None, f"{split} is endless"

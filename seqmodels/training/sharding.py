@@ -21,17 +21,13 @@ not measured, and a product of so few rows reads its weights for little work."""
 
 
 def run_mesh(experiment: Experiment, devices: int | None = None) -> Mesh:
-    """The devices that a run's batches are shared by.
+    """The devices that a run's batches are shared by: so many, or all that there are.
 
-    All of them, equally many of each process: accelerators, or a CPU's cores, each a device with
-    LEAST_ROWS rows or more. One device would use all cores as well, but shares every single product
+    Equally many of each process: accelerators, or a CPU's cores, each a device with LEAST_ROWS rows
+    or more. One device would use all cores as well, but shares every single product
     among them: with two a recurrence takes 0.5 to 0.9 of its time, attention 0.8 to 1 and
     convolution 0.9 to 1.1 (docs/performance.md). Each device holds the parameters and the
     optimizer's state; ``devices=1`` saves that.
-
-    Args:
-      experiment: what is run; nothing of it is computed.
-      devices: how many instead.
 
     Raises:
       UserError: there are not so many, the batch can't be shared equally, or they have too little

@@ -105,10 +105,8 @@ _TPUS = ("27", "56", "5e", "62", "63", "6f", "76", "7c", "83")
 def overlooked_card(root: str = "/") -> str | None:
     """A line on a card in this machine that JAX can't use, and falls back to the CPU beside.
 
-    None without one, and where JAX_PLATFORMS says what is meant.
-
-    Args:
-      root: where the machine's files lie.
+    None without one, and where JAX_PLATFORMS says what is meant. The machine's files lie in
+    ``root``.
     """
     if os.environ.get("JAX_PLATFORMS") or jax.config.jax_platforms:
         return None

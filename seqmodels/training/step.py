@@ -167,19 +167,13 @@ def jit_train_step(
     )
 
 
-def make_evaluation_step(model: Model, task: Task) -> Callable[[Params, Batch], Metrics]:
-    """Sums and counts of a batch's metrics, without dropout."""
+def jit_evaluation_step(model: Model, task: Task, mesh: Mesh) -> Any:
+    """Sums and counts of a batch's metrics, without dropout: jitted for a mesh.
+
+    Every process gets the metrics.
+    """
 
     def step(params: Params, batch: Batch) -> Metrics:
         return task.metrics(model.apply(params, batch, None), batch)
 
-    return step
-
-
-def jit_evaluation_step(model: Model, task: Task, mesh: Mesh) -> Any:
-    """The evaluation step jitted for parameters and batches that lie on a mesh.
-
-    Every process gets the metrics.
-    """
-    step = traced_under(mesh, make_evaluation_step(model, task))
-    return jax.jit(step, out_shardings=replicated(mesh))
+    return jax.jit(traced_under(mesh, step), out_shardings=replicated(mesh))

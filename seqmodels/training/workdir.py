@@ -19,7 +19,7 @@ from seqmodels.json_files import UnreadableError, read_json, write_json
 from seqmodels.locks import UNKNOWN, HeldError, held
 from seqmodels.paths import local_path
 from seqmodels.training.environment import starts, with_start
-from seqmodels.training.processes import is_first, largest, say
+from seqmodels.training.processes import is_first, largest, warn
 from seqmodels.training.resolving import located, resolved
 from seqmodels.training.run_files import DECIDED, SCHEMAS, read_run_file
 
@@ -32,9 +32,6 @@ states none is of 1."""
 
 class Workdir:
     """The folder of one run.
-
-    Args:
-      path: the folder.
 
     Raises:
       UserError: it holds another config's run, can't be written, or has a name that can't be.
@@ -78,7 +75,9 @@ class Workdir:
                 self.write("config.json", {**plain, DECIDED: dict(decided or {})})
             if self.results() is None:
                 self.is_older = stored is not None and self._mathematics() < MATHEMATICS
-                self._add_start()
+                if is_first():
+                    before = self.read("environment.json") or {}
+                    self.write("environment.json", with_start(before, MATHEMATICS))
         except OSError as error:
             raise UserError(
                 f"workdir={self.path} can't be written ({error.strerror}); choose another folder"
@@ -87,11 +86,6 @@ class Workdir:
     def _mathematics(self) -> int:
         found = starts(self.read("environment.json") or {})
         return found[-1].get("mathematics", 1) if found else MATHEMATICS
-
-    def _add_start(self) -> None:
-        if is_first():
-            before = self.read("environment.json") or {}
-            self.write("environment.json", dict(with_start(before, MATHEMATICS)))
 
     def config(self) -> ConfigDict:
         """The config of the run that lies here.
@@ -179,7 +173,7 @@ def held_folder(folder: Path) -> Iterator[None]:
             refusal = f"is in use by {error}; wait, stop it, or choose another folder"
         except OSError as error:
             if error.errno in UNKNOWN:
-                say(f"warning: {folder} can't be locked; see that nobody else works there")
+                warn(f"{folder} can't be locked; see that nobody else works there")
             elif error.errno not in READ_ONLY:  # where a finished run can still be read
                 refusal = f"can't be written ({error.strerror}); choose another folder"
         if largest(refusal is not None):

@@ -6,12 +6,12 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from seqmodels.arrays import Array, Float, Int
+from seqmodels.arrays import Int
 from seqmodels.errors import ConfigError, ParameterError, require
 from seqmodels.tasks.base import (
     SPLITS,
     Batch,
-    Metrics,
+    ByRows,
     Split,
     TaskSpec,
     classification_metrics,
@@ -37,7 +37,7 @@ PERMUTATION_SEED = 2026
 _DEPTHS = {"grey": ("L", 1), "colour": ("RGB", 3)}
 
 
-class Images:
+class Images(ByRows):
     """Which class is an image of, from its pixels as a sequence or a grid?
 
     Images lie in ``FOLDER/CLASS/`` as .png, .jpg or .jpeg files of one size once they are upright
@@ -118,13 +118,10 @@ class Images:
         self.order = random.permutation(height * width) if layout == "permuted" else None
         self._kept: dict[Path, UInt8[np.ndarray, "height width channels"]] = {}
         self.spec = TaskSpec(
-            shape="many-to-one",
-            inputs="features",
+            "many-to-one",
+            "features",
             input_size=channels,
             outputs=len(self.classes),
-            causal=False,
-            score="accuracy",
-            higher_is_better=True,
             rank=2 if layout == "grid" else 1,
         )
 
@@ -138,18 +135,12 @@ class Images:
         return {s: f"{len(p):,} images ({len(p) / total:.1%})" for s, p in self.paths.items()}
 
     def examples(self, split: Split, length: int) -> int:
-        """How many images the split holds."""
-        del length
         return len(self.paths[split])
-
-    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
-        """Images [B, L, 1 or 3] or [B, height, width, 1 or 3], and their classes [B]."""
-        return self.rows(split, step, batch_size, length, np.arange(batch_size))
 
     def rows(
         self, split: Split, step: int, batch_size: int, length: int, rows: Int[np.ndarray, "b"]
     ) -> Batch:
-        """Some rows of a batch; no other image is read."""
+        """Images [B, L, 1 or 3] or [B, height, width, 1 or 3], and their classes [B]."""
         height, width, channels = self.shape
         why = f"an image has {width}×{height} pixels, {width * height} places"
         require_length(length, length == width * height, "images", why)
@@ -168,13 +159,10 @@ class Images:
         """The number of each example's class, in the order of ``classes``."""
         return {"class": np.asarray(batch.targets)}
 
-    def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
-        """Cross-entropy and accuracy."""
-        return classification_metrics(outputs, batch)
+    metrics = staticmethod(classification_metrics)
 
     def chance(self, split: Split, length: int) -> float:
         """The share of the class that is the most frequent in training."""
-        del length
         return chance_of_labels(self.labels, split)
 
     def _image(self, split: Split, index: int) -> UInt8[np.ndarray, "height width channels"]:

@@ -60,15 +60,7 @@ class SameFile(FromFiles):
     ((2, 16), [256, 256])
     """
 
-    spec = TaskSpec(
-        shape="many-to-one",
-        inputs="tokens",
-        input_size=257,
-        outputs=2,
-        causal=False,
-        score="accuracy",
-        higher_is_better=True,
-    )
+    spec = TaskSpec("many-to-one", "tokens", input_size=257, outputs=2)
     separator = 256
 
     def __init__(
@@ -102,14 +94,10 @@ class SameFile(FromFiles):
             for split, parts in self.parts.items()
         }
 
-    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
-        """Two stretches and a separator [B, L], and whether one file holds both [B]."""
-        return self.rows(split, step, batch_size, length, np.arange(batch_size))
-
     def rows(
         self, split: Split, step: int, batch_size: int, length: int, rows: Int[np.ndarray, "b"]
     ) -> Batch:
-        """Some rows of a batch; no other stretch is cut out."""
+        """Two stretches and a separator [B, L], and whether one file holds both [B]."""
         why = "it holds two stretches of at least 1 byte and a separator"
         require_length(length, length >= 3, "same_file", why)
         lengths = (length - 1) // 2, length // 2
@@ -143,7 +131,6 @@ class SameFile(FromFiles):
 
     def chance(self, split: Split, length: int) -> float:
         """1/2: either answer is as likely."""
-        del split, length
         return 1 / 2
 
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from seqmodels.arrays import Array, Float, Int
+from seqmodels.arrays import Int
 from seqmodels.errors import require
-from seqmodels.tasks.base import SPLITS, Batch, Metrics, Split, classification_metrics
+from seqmodels.tasks.base import SPLITS, ByRows, Split, classification_metrics
 from seqmodels.tasks.files.finding import STDLIB, find_files, read_files
 from seqmodels.tasks.files.splits import Parts, require_held_out, split_files
 from seqmodels.tasks.reading import absolute, in_words
@@ -26,7 +26,7 @@ class Files(NamedTuple):
     """The number of each file's top-level folder, which never falls."""
 
 
-class SplitFiles:
+class SplitFiles(ByRows):
     """Files that are found and put into splits, and what a run notes of them.
 
     Args:
@@ -96,12 +96,9 @@ class FromFiles(SplitFiles):
 
     def examples(self, split: Split, length: int) -> int | None:
         """Endless in training, ``evaluation_examples`` in each other split."""
-        del length
         return None if split == "train" else self.evaluation_examples
 
-    def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
-        """Cross-entropy and accuracy."""
-        return classification_metrics(outputs, batch)
+    metrics = staticmethod(classification_metrics)
 
 
 def by_folder(parts: Parts) -> Parts:

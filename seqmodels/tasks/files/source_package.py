@@ -79,24 +79,12 @@ class SourcePackage(FromFiles):
             for split, of in self.split(sizes[package], held_out, splitting).items():
                 parts[split] += of
         self.parts = by_folder(parts)
-        self.spec = TaskSpec(
-            shape="many-to-one",
-            inputs="tokens",
-            input_size=256,
-            outputs=classes,
-            causal=False,
-            score="accuracy",
-            higher_is_better=True,
-        )
-
-    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
-        """Bytes [B, L], padded with 0, and the number of each one's folder [B]."""
-        return self.rows(split, step, batch_size, length, np.arange(batch_size))
+        self.spec = TaskSpec("many-to-one", "tokens", input_size=256, outputs=classes)
 
     def rows(
         self, split: Split, step: int, batch_size: int, length: int, rows: Int[np.ndarray, "b"]
     ) -> Batch:
-        """Some rows of a batch; no other stretch is cut out."""
+        """Bytes [B, L], padded with 0, and the number of each one's folder [B]."""
         files = self.contents[split]
         require_length(length, length >= 1, "source_package", "a stretch has at least 1 byte")
         longest = int(files.sizes.max())
@@ -122,7 +110,6 @@ class SourcePackage(FromFiles):
 
     def chance(self, split: Split, length: int) -> float:
         """1 / classes: all are as likely."""
-        del split, length
         return 1 / len(self.packages)
 
 

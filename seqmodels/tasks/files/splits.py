@@ -12,28 +12,13 @@ from seqmodels.tasks.base import SPLITS, Split
 Splitting = Annotated[Literal["shares", "whole_files"], Before("whole_files")]
 """How files are put into splits (:func:`split_files`)."""
 
-WORDS: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "trainset": "train",
-    "trn": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "valset": "validation",
-    "validset": "validation",
-    "dev": "validation",
-    "devel": "validation",
-    "devset": "validation",
-    "eval": "validation",
-    "evaluation": "validation",
-    "heldout": "validation",
-    "holdout": "validation",
-    "test": "test",
-    "testing": "test",
-    "testset": "test",
-    "tst": "test",
+_WORDS: dict[Split, str] = {
+    "train": "train training trainset trn",
+    "validation": "val valid validation valset validset dev devel devset eval evaluation heldout "
+    "holdout",
+    "test": "test testing testset tst",
 }
+WORDS: dict[str, Split] = {word: split for split, words in _WORDS.items() for word in words.split()}
 """Words of a name that say a split."""
 
 

@@ -52,8 +52,8 @@ class Text(SplitFiles):
     """
 
     spec = TaskSpec(
-        shape="many-to-many",
-        inputs="tokens",
+        "many-to-many",
+        "tokens",
         input_size=256,
         outputs=256,
         causal=True,
@@ -87,14 +87,10 @@ class Text(SplitFiles):
             return None
         return max(1, min(self.evaluation_windows, (len(self.bytes[split]) - 1) // length))
 
-    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
-        """Bytes [B, L] and, at each position, the byte that follows [B, L]."""
-        return self.rows(split, step, batch_size, length, np.arange(batch_size))
-
     def rows(
         self, split: Split, step: int, batch_size: int, length: int, rows: Int[np.ndarray, "b"]
     ) -> Batch:
-        """Some rows of a batch; no other window is read."""
+        """Bytes [B, L] and, at each position, the byte that follows [B, L]."""
         data = self.bytes[split]
         require_length(length, length >= 1, "text", "a window has at least 1 byte")
         require_length(

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
-from seqmodels.arrays import Array, Float, Int
+from seqmodels.arrays import Int
 from seqmodels.errors import ConfigError, ParameterError, nearest, require
 from seqmodels.tasks.base import (
     Batch,
-    Metrics,
+    ByRows,
     Split,
     TaskSpec,
     classification_metrics,
@@ -30,7 +30,7 @@ MOST_WINDOWS = 2**28
 """Of an epoch, whose order is drawn in memory."""
 
 
-class Tokens:
+class Tokens(ByRows):
     """Predict the next token of a long row of them, in nats a token.
 
     The row is cut into three parts, one after another: training, validation, test. The windows
@@ -95,8 +95,8 @@ class Tokens:
         self.vocabulary = _largest(tokens, path) + 1 if vocabulary is None else vocabulary
         self.tokens = tokens
         self.spec = TaskSpec(
-            shape="many-to-many",
-            inputs="tokens",
+            "many-to-many",
+            "tokens",
             input_size=self.vocabulary,
             outputs=self.vocabulary,
             causal=True,
@@ -127,14 +127,10 @@ class Tokens:
         windows = self.windows(split, length)
         return windows if split == "train" else max(1, min(self.evaluation_windows, windows))
 
-    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
-        """Tokens [B, L] and, at each position, the token that follows [B, L]."""
-        return self.rows(split, step, batch_size, length, np.arange(batch_size))
-
     def rows(
         self, split: Split, step: int, batch_size: int, length: int, rows: Int[np.ndarray, "b"]
     ) -> Batch:
-        """Some rows of a batch; no other window is read."""
+        """Tokens [B, L] and, at each position, the token that follows [B, L]."""
         start, end = self.parts[split]
         require_length(length, length >= 1, "tokens", "a window has at least 1 token")
         why = f"the {split} part of {self.path} holds {end - start} tokens"
@@ -160,9 +156,7 @@ class Tokens:
         weights = np.repeat(weights[rows, None], length, axis=1)
         return Batch(window[:, :-1], window[:, 1:], weights)
 
-    def metrics(self, outputs: Float[Array, "B L V"], batch: Batch) -> Metrics:
-        """Cross-entropy in nats a token, and accuracy."""
-        return classification_metrics(outputs, batch)
+    metrics = staticmethod(classification_metrics)
 
     def chance(self, split: Split, length: int) -> float:
         """Nats a token by how often each comes."""

@@ -1,10 +1,11 @@
 """Arithmetic modulo 5, of sums of products and with brackets (Delétang et al. 2022)."""
 
 import numpy as np
+from numpy.random import Generator
 
 from seqmodels.arrays import Int
-from seqmodels.tasks.base import Batch, Split, require_length
-from seqmodels.tasks.generated.languages import Question, question_spec
+from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length
+from seqmodels.tasks.generated.languages import Question
 
 MODULUS = 5
 PLUS, MINUS, TIMES, OPEN, CLOSE = range(MODULUS, MODULUS + 5)
@@ -18,16 +19,12 @@ class ModularArithmetic(Question):
     Tokens 0 to 4 are numbers, 5 is +, 6 is -, 7 is *; numbers and signs take turns, so lengths are
     odd.
 
-    Args:
-      seed: which expressions are drawn.
-      evaluation_examples: the size of the validation and of the test split.
-
     >>> batch = ModularArithmetic(seed=0).batch("train", 0, batch_size=2, length=5)
     >>> batch.inputs.tolist(), batch.targets.tolist()
     ([[2, 5, 1, 5, 4], [0, 6, 0, 6, 4]], [2, 1])
     """
 
-    spec = question_spec(MODULUS + 3, MODULUS)
+    spec = TaskSpec("many-to-one", "tokens", MODULUS + 3, MODULUS)
 
     def _ask(self, random, rows, length):
         require_length(length, length % 2 == 1, "modular_arithmetic", "an expression is odd")
@@ -43,7 +40,6 @@ class ModularArithmetic(Question):
 
     def chance(self, split: Split, length: int) -> float:
         """The share of the likeliest answer, from those of each [total, term] so far."""
-        del split
         digits = np.arange(MODULUS)
         # A term times any number, [term, product]; and the term that makes a total a sum.
         products = np.mean(_RESULTS[2][..., None] == digits, axis=1)
@@ -64,16 +60,12 @@ class ModularArithmeticBrackets(Question):
     example, which its code leaves out by default. Tokens as in ``modular_arithmetic``, 8 and 9
     are the brackets.
 
-    Args:
-      seed: which expressions are drawn.
-      evaluation_examples: the size of the validation and of the test split.
-
     >>> batch = ModularArithmeticBrackets(seed=0).batch("train", 0, batch_size=1, length=10)
     >>> batch.inputs.tolist(), batch.targets.tolist()
     ([[8, 8, 6, 1, 9, 7, 8, 4, 9, 9]], [1])
     """
 
-    spec = question_spec(MODULUS + 5, MODULUS)
+    spec = TaskSpec("many-to-one", "tokens", MODULUS + 5, MODULUS)
 
     def _ask(self, random, rows, length):
         require_length(
@@ -100,7 +92,7 @@ class ModularArithmeticBrackets(Question):
 
 
 def _write_expressions(
-    random: np.random.Generator, rows: int, length: int
+    random: Generator, rows: int, length: int
 ) -> tuple[Int[np.ndarray, "B L"], Int[np.ndarray, "B"]]:
     """Expressions of a length and their values: parts are divided, all of a depth at once."""
     inputs = np.zeros(rows * length, np.int32)

@@ -1,14 +1,10 @@
 """Copying: hold a pattern over a distance, then say it."""
 
 import numpy as np
+from numpy.random import Generator
 
 from seqmodels.errors import require
-from seqmodels.tasks.base import (
-    Batch,
-    Split,
-    TaskSpec,
-    require_length,
-)
+from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length
 from seqmodels.tasks.generated.task import GeneratedTask
 
 
@@ -21,10 +17,8 @@ class Copy(GeneratedTask):
     ``symbols + 1`` is "now".
 
     Args:
-      seed: which patterns are drawn.
       pattern: the number of symbols to remember.
       symbols: the number of different symbols.
-      evaluation_examples: the size of the validation and of the test split.
 
     >>> batch = Copy(seed=0, pattern=2, symbols=8).batch("train", 0, batch_size=1, length=6)
     >>> batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist()
@@ -39,19 +33,9 @@ class Copy(GeneratedTask):
         super().__init__(seed, evaluation_examples)
         self.pattern = pattern
         self.symbols = self.answers = symbols
-        self.spec = TaskSpec(
-            shape="many-to-many",
-            inputs="tokens",
-            input_size=symbols + 2,
-            outputs=symbols + 2,
-            causal=False,
-            score="accuracy",
-            higher_is_better=True,
-        )
+        self.spec = TaskSpec("many-to-many", "tokens", input_size=symbols + 2, outputs=symbols + 2)
 
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Tokens [B, L]; targets at the last ``pattern`` positions."""
         n = self.pattern
         require_length(length, length >= 2 * n, "copy", f"a pattern of {n} takes at least {2 * n}")

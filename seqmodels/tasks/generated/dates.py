@@ -4,32 +4,17 @@ import datetime
 from functools import lru_cache
 
 import numpy as np
+from numpy.random import Generator
 
 from seqmodels.arrays import AnyArray, Int
 from seqmodels.errors import require
-from seqmodels.tasks.base import (
-    Batch,
-    Split,
-    TaskSpec,
-    require_length,
-    until,
-)
+from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length, until
 from seqmodels.tasks.generated.task import GeneratedTask
 
 MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
+    "January", "February", "March", "April", "May", "June", "July", "August", "September",
+    "October", "November", "December",
+)  # fmt: skip
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 # {d} and {m} are the day and the month's name; {o} is the day's suffix, {w} the weekday.
 FORMATS = (
@@ -65,10 +50,6 @@ class Dates(GeneratedTask):
     to ``length``; targets are ten characters and an end token. The score is exact match, which
     equals that of what the model writes greedily (see the task ``reverse``).
 
-    Args:
-      seed: which days and formats are drawn.
-      evaluation_examples: the size of the validation and of the test split.
-
     >>> task = Dates(seed=0)
     >>> batch = task.batch("test", step=0, batch_size=2, length=29)
     >>> for source, target in zip(batch.inputs, batch.targets):
@@ -78,22 +59,15 @@ class Dates(GeneratedTask):
     """
 
     spec = TaskSpec(
-        shape="sequence-to-sequence",
-        inputs="tokens",
+        "sequence-to-sequence",
+        "tokens",
         input_size=len(ALPHABET),
         outputs=len(TARGET_ALPHABET) + 1,
-        causal=False,
         score="exact_match",
-        higher_is_better=True,
         end=END,
     )
 
-    def __init__(self, seed: int, evaluation_examples: int = 1000):
-        super().__init__(seed, evaluation_examples)
-
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Sources [B, L] with their mask; targets [B, 11]."""
         require_length(
             length, length >= LONGEST, "dates", f"the longest date takes {LONGEST} characters"
@@ -113,7 +87,6 @@ class Dates(GeneratedTask):
 
     def chance(self, split: Split, length: int) -> float:
         """1 / the days of the split."""
-        del length
         return 1 / len(_days(split))
 
     def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:

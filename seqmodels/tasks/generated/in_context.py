@@ -6,30 +6,14 @@ scored: MAD trains these three with the loss of every next token.
 """
 
 import numpy as np
+from numpy.random import Generator
 
 from seqmodels.arrays import Int
 from seqmodels.errors import require
-from seqmodels.tasks.base import (
-    Batch,
-    Split,
-    TaskSpec,
-    require_length,
-)
+from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length
 from seqmodels.tasks.chance import shown_share
 from seqmodels.tasks.generated.task import GeneratedTask
 from seqmodels.tasks.sampling import different, previous
-
-
-def _spec(vocabulary: int) -> TaskSpec:
-    return TaskSpec(
-        shape="many-to-many",
-        inputs="tokens",
-        input_size=vocabulary,
-        outputs=vocabulary,
-        causal=True,
-        score="accuracy",
-        higher_is_better=True,
-    )
 
 
 class InContextRecall(GeneratedTask):
@@ -41,11 +25,9 @@ class InContextRecall(GeneratedTask):
     asks for a key that has been seen.
 
     Args:
-      seed: which examples are drawn.
       vocabulary: the number of tokens V, noise included.
       noise: the share of pairs that are noise; MAD's noisy recall has 0.2.
       noise_vocabulary: how many tokens are noise; there 16 of 32.
-      evaluation_examples: the size of the validation and of the test split.
 
     >>> task = InContextRecall(seed=0, vocabulary=6)
     >>> batch = task.batch("train", 0, batch_size=1, length=10)
@@ -81,11 +63,9 @@ class InContextRecall(GeneratedTask):
         used = vocabulary - noise_vocabulary
         self.values = range(used // 2, used)
         self.answers = len(self.values)
-        self.spec = _spec(vocabulary)
+        self.spec = TaskSpec("many-to-many", "tokens", vocabulary, vocabulary, causal=True)
 
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Tokens [B, L]; the targets [B, L / 2] at the keys, of which those seen before count."""
         require_length(
             length, length >= 4 and length % 2 == 0, "in_context_recall", "at least two whole pairs"
@@ -129,10 +109,8 @@ class FuzzyRecall(GeneratedTask):
     a filler at the beginning.
 
     Args:
-      seed: which examples are drawn.
       vocabulary: the number of tokens V.
       motif: the most tokens of a key, and of a value.
-      evaluation_examples: the size of the validation and of the test split.
 
     >>> task = FuzzyRecall(seed=0, vocabulary=10, motif=2)
     >>> batch = task.batch("train", 0, batch_size=1, length=20)
@@ -156,11 +134,9 @@ class FuzzyRecall(GeneratedTask):
         self.motif = motif
         self.values = range((vocabulary - 2) // 2, vocabulary - 2)
         self.answers = len(self.values)
-        self.spec = _spec(vocabulary)
+        self.spec = TaskSpec("many-to-many", "tokens", vocabulary, vocabulary, causal=True)
 
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Tokens [B, L]; at each position the next token [B, L], of which the known count."""
         least = 4 * self.motif + 1
         require_length(length, length >= least, "fuzzy_recall", f"it takes at least {least}")
@@ -269,7 +245,6 @@ class Memorisation(GeneratedTask):
     Args:
       seed: the pairs, and which examples are drawn.
       vocabulary: the number of tokens V.
-      evaluation_examples: the size of the validation and of the test split.
 
     >>> batch = Memorisation(seed=0, vocabulary=9).batch("train", 0, batch_size=1, length=8)
     >>> batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist()
@@ -280,14 +255,12 @@ class Memorisation(GeneratedTask):
         require(vocabulary >= 5, f"vocabulary={vocabulary} is not at least 5")
         super().__init__(seed, evaluation_examples)
         self.vocabulary = vocabulary
-        self.spec = _spec(vocabulary)
+        self.spec = TaskSpec("many-to-many", "tokens", vocabulary, vocabulary, causal=True)
         self.keys = self.answers = (vocabulary - 1) // 2
         shuffled = np.random.default_rng([seed, 0xFAC7]).permutation(self.keys)
         self.values = (self.keys + shuffled).astype(np.int32)
 
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Tokens [B, L]; the targets [B, L / 2] at the marks."""
         require_length(
             length, length >= 2 and length % 2 == 0, "memorisation", "keys and marks in turn"

@@ -10,66 +10,34 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+from numpy.random import Generator
 
 from seqmodels.arrays import Int
-from seqmodels.tasks.base import (
-    Batch,
-    Split,
-    TaskSpec,
-    require_length,
-)
+from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length
 from seqmodels.tasks.generated.task import GeneratedTask
 
 
 class Question(GeneratedTask):
-    """A string and one answer about all of it.
+    """A string and one answer about all of it."""
 
-    Args:
-      seed: which strings are drawn.
-      evaluation_examples: the size of the validation and of the test split.
-    """
-
-    def __init__(self, seed: int, evaluation_examples: int = 1000):
-        super().__init__(seed, evaluation_examples)
-
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Tokens [B, L] and answers [B]."""
         inputs, answers = self._ask(random, batch_size, length)
         return Batch(inputs.astype(np.int32), answers.astype(np.int32), np.ones(batch_size))
 
-    def _ask(
-        self, random: np.random.Generator, rows: int, length: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _ask(self, random: Generator, rows: int, length: int) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError
-
-
-def question_spec(symbols: int, answers: int) -> TaskSpec:
-    return TaskSpec(
-        shape="many-to-one",
-        inputs="tokens",
-        input_size=symbols,
-        outputs=answers,
-        causal=False,
-        score="accuracy",
-        higher_is_better=True,
-    )
 
 
 class Parity(Question):
     """Is the number of 1s odd? Any one symbol changes the answer.
-
-    Args:
-      seed: which strings are drawn.
-      evaluation_examples: the size of the validation and of the test split.
 
     >>> batch = Parity(seed=0).batch("train", 0, batch_size=2, length=6)
     >>> batch.inputs.tolist(), batch.targets.tolist()
     ([[0, 1, 1, 0, 0, 0], [1, 1, 0, 0, 1, 1]], [0, 0])
     """
 
-    spec = question_spec(2, 2)
+    spec = TaskSpec("many-to-one", "tokens", 2, 2)
     answers = 2
 
     def _ask(self, random, rows, length):
@@ -83,16 +51,12 @@ class EvenPairs(Question):
 
     It is, where the first symbol equals the last (1 says so; in Delétang et al. 2022 0 does).
 
-    Args:
-      seed: which strings are drawn.
-      evaluation_examples: the size of the validation and of the test split.
-
     >>> batch = EvenPairs(seed=0).batch("train", 0, batch_size=2, length=6)
     >>> batch.inputs.tolist(), batch.targets.tolist()
     ([[0, 1, 1, 0, 0, 0], [1, 1, 0, 0, 1, 1]], [1, 1])
     """
 
-    spec = question_spec(2, 2)
+    spec = TaskSpec("many-to-one", "tokens", 2, 2)
 
     def _ask(self, random, rows, length):
         require_length(length, length >= 1, "even_pairs", "a string has at least 1 symbol")
@@ -101,7 +65,6 @@ class EvenPairs(Question):
 
     def chance(self, split: Split, length: int) -> float:
         """1/2; 1 of a single symbol, which equals itself."""
-        del split
         return 1.0 if length == 1 else 1 / 2
 
 
@@ -110,16 +73,12 @@ class CycleNavigation(Question):
 
     Token 0 stays, 1 steps forward, 2 back; the start is 0.
 
-    Args:
-      seed: which strings are drawn.
-      evaluation_examples: the size of the validation and of the test split.
-
     >>> batch = CycleNavigation(seed=0).batch("train", 0, batch_size=2, length=6)
     >>> batch.inputs.tolist(), batch.targets.tolist()
     ([[0, 1, 2, 0, 1, 0], [1, 2, 0, 0, 2, 2]], [1, 3])
     """
 
-    spec = question_spec(3, 5)
+    spec = TaskSpec("many-to-one", "tokens", 3, 5)
 
     def _ask(self, random, rows, length):
         require_length(length, length >= 1, "cycle_navigation", "a walk has at least 1 step")
@@ -128,7 +87,6 @@ class CycleNavigation(Question):
 
     def chance(self, split: Split, length: int) -> float:
         """The share of the likeliest place after so many steps."""
-        del split
         shares = np.eye(5)[0]
         for _ in range(min(length, 100)):  # after which all are as likely, to 17 digits
             shares = (shares + np.roll(shares, 1) + np.roll(shares, -1)) / 3
@@ -143,9 +101,7 @@ class WordProblem(GeneratedTask):
     group that is not solvable: no constant number of parallel steps can do it, unless TC0 = NC1.
 
     Args:
-      seed: which words are drawn.
       group: "s3" or "s5", all permutations of 3 or of 5 things.
-      evaluation_examples: the size of the validation and of the test split.
 
     >>> batch = WordProblem(seed=0, group="s3").batch("train", 0, batch_size=1, length=5)
     >>> batch.inputs.tolist(), batch.targets.tolist()
@@ -159,18 +115,10 @@ class WordProblem(GeneratedTask):
         self.group: Literal["s3", "s5"] = group
         elements = self.answers = len(products(group))
         self.spec = TaskSpec(
-            shape="many-to-many",
-            inputs="tokens",
-            input_size=elements,
-            outputs=elements,
-            causal=True,
-            score="accuracy",
-            higher_is_better=True,
+            "many-to-many", "tokens", input_size=elements, outputs=elements, causal=True
         )
 
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Elements [B, L] and products [B, L]."""
         require_length(length, length >= 1, "word_problem", "a word has at least 1 element")
         table = products(self.group)

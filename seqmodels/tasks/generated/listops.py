@@ -7,15 +7,11 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from numpy.random import Generator
 
 from seqmodels.arrays import Bool, Int
 from seqmodels.errors import require
-from seqmodels.tasks.base import (
-    Batch,
-    Split,
-    TaskSpec,
-    require_length,
-)
+from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length
 from seqmodels.tasks.generated.task import GeneratedTask
 
 OPERATION_SHARE = 0.25
@@ -60,10 +56,8 @@ class ListOps(GeneratedTask):
     from length / 4 to ``length`` tokens (there more than 500 and fewer than 2,000) and are padded.
 
     Args:
-      seed: which expressions are drawn.
       depth: a value may lie inside so many operations at most, less one.
       arguments: the most arguments that an operation has; the least is 2.
-      evaluation_examples: the size of the validation and of the test split.
 
     >>> task = ListOps(seed=0, arguments=4)
     >>> batch = task.batch("train", 0, batch_size=1, length=20)
@@ -71,15 +65,7 @@ class ListOps(GeneratedTask):
     ('[MED [SM 4 0 ] 5 [MED 5 1 8 ] 8 ]', [5])
     """
 
-    spec = TaskSpec(
-        shape="many-to-one",
-        inputs="tokens",
-        input_size=len(SHOWN),
-        outputs=10,
-        causal=False,
-        score="accuracy",
-        higher_is_better=True,
-    )
+    spec = TaskSpec("many-to-one", "tokens", input_size=len(SHOWN), outputs=10)
 
     def __init__(
         self, seed: int, depth: int = 10, arguments: int = 10, evaluation_examples: int = 2000
@@ -101,9 +87,7 @@ class ListOps(GeneratedTask):
         rows = slice(place * batch_size, (place + 1) * batch_size)
         return jax.tree.map(lambda array: array[rows], drawn)
 
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Expressions [B, L] with their mask, and their values [B]."""
         require_length(length, length >= 4, "listops", "an operation takes at least 4 tokens")
         inputs = np.zeros((batch_size, length), np.int32)
@@ -136,7 +120,7 @@ class ListOps(GeneratedTask):
         return {"depth": opened.cumsum(axis=1).max(axis=1)}
 
     def _shapes(
-        self, random: np.random.Generator, count: int, wanted: int, longest: int
+        self, random: Generator, count: int, wanted: int, longest: int
     ) -> tuple[_Shapes, int]:
         """The first of some expressions that are neither too short nor too long, and their number.
 
@@ -203,7 +187,7 @@ def _odds(most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _some(
-    random: np.random.Generator, counts: Int[np.ndarray, "n"], some: Int[np.ndarray, "n"]
+    random: Generator, counts: Int[np.ndarray, "n"], some: Int[np.ndarray, "n"]
 ) -> Bool[np.ndarray, "m"]:
     """Of each of some numbers of things so many, any as likely; all follow one another.
 
@@ -220,7 +204,7 @@ def _some(
 
 
 def _write(
-    random: np.random.Generator, shapes: _Shapes, inputs: Int[np.ndarray, "B L"]
+    random: Generator, shapes: _Shapes, inputs: Int[np.ndarray, "B L"]
 ) -> tuple[Int[np.ndarray, "B"], Int[np.ndarray, "B"]]:
     """Draws operations and digits, writes them; the numbers of tokens, and the values."""
     levels, rows, arguments, inner = shapes

@@ -1,32 +1,13 @@
 """Memory over a distance: hold, select, add, and find again."""
 
 import numpy as np
+from numpy.random import Generator
 
 from seqmodels.arrays import Array, Float, Int
 from seqmodels.errors import require
-from seqmodels.tasks.base import (
-    Batch,
-    Metrics,
-    Split,
-    TaskSpec,
-    regression_metrics,
-    require_length,
-)
+from seqmodels.tasks.base import Batch, Metrics, Split, TaskSpec, regression_metrics, require_length
 from seqmodels.tasks.generated.task import GeneratedTask
 from seqmodels.tasks.sampling import choose
-
-
-def _tokens_spec(vocabulary: int) -> TaskSpec:
-    """Some positions of a sequence of tokens are labelled with tokens."""
-    return TaskSpec(
-        shape="many-to-many",
-        inputs="tokens",
-        input_size=vocabulary,
-        outputs=vocabulary,
-        causal=False,
-        score="accuracy",
-        higher_is_better=True,
-    )
 
 
 class DelayedCopy(GeneratedTask):
@@ -37,10 +18,8 @@ class DelayedCopy(GeneratedTask):
     blank, 1 to ``symbols`` are symbols, ``symbols + 1`` is "now".
 
     Args:
-      seed: which symbols are drawn.
       delay: the number of blanks.
       symbols: the number of different symbols.
-      evaluation_examples: the size of the validation and of the test split.
 
     >>> batch = DelayedCopy(seed=0, delay=2).batch("train", 0, batch_size=1, length=8)
     >>> batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist()
@@ -55,11 +34,9 @@ class DelayedCopy(GeneratedTask):
         super().__init__(seed, evaluation_examples)
         self.delay = delay
         self.symbols = self.answers = symbols
-        self.spec = _tokens_spec(symbols + 2)
+        self.spec = TaskSpec("many-to-many", "tokens", symbols + 2, symbols + 2)
 
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Tokens [B, L]; the targets are the symbols, at the "now" tokens."""
         n, rest = divmod(length - self.delay, 2)
         why = f"{self.delay} blanks and twice as many positions as there are symbols, at least 1"
@@ -80,10 +57,8 @@ class SelectiveCopy(GeneratedTask):
     blank, ``symbols + 1`` is "now".
 
     Args:
-      seed: which examples are drawn.
       pattern: the number of symbols to remember.
       symbols: the number of different symbols.
-      evaluation_examples: the size of the validation and of the test split.
 
     >>> batch = SelectiveCopy(seed=0, pattern=2).batch("train", 0, batch_size=1, length=8)
     >>> batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist()
@@ -98,11 +73,9 @@ class SelectiveCopy(GeneratedTask):
         super().__init__(seed, evaluation_examples)
         self.pattern = pattern
         self.symbols = self.answers = symbols
-        self.spec = _tokens_spec(symbols + 2)
+        self.spec = TaskSpec("many-to-many", "tokens", symbols + 2, symbols + 2)
 
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Tokens [B, L]; the targets are the symbols, at the "now" tokens."""
         n = self.pattern
         require_length(
@@ -131,31 +104,21 @@ class Adding(GeneratedTask):
     holds a number drawn evenly from 0 to 1 and a mark, 1 at two positions and 0 elsewhere. The
     score is the mean squared error of the sum.
 
-    Args:
-      seed: which numbers are drawn.
-      evaluation_examples: the size of the validation and of the test split.
-
     >>> batch = Adding(seed=0).batch("train", 0, batch_size=1, length=4)
     >>> batch.inputs[0].astype(float).round(2).tolist(), batch.targets.astype(float).round(2)
     ([[0.72, 0.0], [0.55, 1.0], [0.57, 1.0], [0.39, 0.0]], array([1.13]))
     """
 
     spec = TaskSpec(
-        shape="many-to-one",
-        inputs="features",
+        "many-to-one",
+        "features",
         input_size=2,
         outputs=1,
-        causal=False,
         score="squared_error",
         higher_is_better=False,
     )
 
-    def __init__(self, seed: int, evaluation_examples: int = 1000):
-        super().__init__(seed, evaluation_examples)
-
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Numbers and marks [B, L, 2]; sums [B]."""
         require_length(length, length >= 2, "adding", "two numbers take at least 2")
         numbers = random.random((batch_size, length), np.float32)
@@ -183,7 +146,6 @@ class Adding(GeneratedTask):
 
     def chance(self, split: Split, length: int) -> float:
         """1/6, the variance of the sum of two even numbers from 0 to 1."""
-        del split, length
         return 1 / 6
 
 
@@ -195,9 +157,7 @@ class InductionHeads(GeneratedTask):
     token that followed it. Token 0 is the special one.
 
     Args:
-      seed: which examples are drawn.
       vocabulary: the number of tokens V, the special one included.
-      evaluation_examples: the size of the validation and of the test split.
 
     >>> batch = InductionHeads(seed=0).batch("train", 0, batch_size=1, length=8)
     >>> batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist()
@@ -209,11 +169,9 @@ class InductionHeads(GeneratedTask):
         super().__init__(seed, evaluation_examples)
         self.vocabulary = vocabulary
         self.answers = vocabulary - 1
-        self.spec = _tokens_spec(vocabulary)
+        self.spec = TaskSpec("many-to-many", "tokens", vocabulary, vocabulary)
 
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Tokens [B, L]; the target [B, 1] at the last position."""
         require_length(length, length >= 3, "induction", "the special token twice, and one between")
         inputs = random.integers(1, self.vocabulary, (batch_size, length), np.int32)
@@ -237,10 +195,8 @@ class Needle(GeneratedTask):
     the others are answers and hay alike.
 
     Args:
-      seed: which examples are drawn.
       vocabulary: the number of tokens V.
       distance: how far back the answer lies; None draws it evenly from 1 on.
-      evaluation_examples: the size of the validation and of the test split.
 
     >>> batch = Needle(seed=0, distance=4).batch("train", 0, batch_size=1, length=8)
     >>> batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist()
@@ -260,11 +216,9 @@ class Needle(GeneratedTask):
         self.vocabulary = vocabulary
         self.answers = vocabulary - 2
         self.distance = distance
-        self.spec = _tokens_spec(vocabulary)
+        self.spec = TaskSpec("many-to-many", "tokens", vocabulary, vocabulary)
 
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Tokens [B, L]; the target [B, 1] at the last position."""
         least = 2 + (self.distance or 1)
         why = f"an answer {self.distance or 1} back and its mark take at least {least}"

@@ -4,15 +4,11 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Complex
+from numpy.random import Generator
 
 from seqmodels.arrays import Float, Int
 from seqmodels.errors import require
-from seqmodels.tasks.base import (
-    Batch,
-    Split,
-    TaskSpec,
-    require_length,
-)
+from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length
 from seqmodels.tasks.generated.pathfinder_paths import Drawing, lay_out, pixels_near
 from seqmodels.tasks.generated.task import GeneratedTask
 
@@ -51,10 +47,8 @@ class Pathfinder(GeneratedTask):
     lie (docs/tasks.md has the shares).
 
     Args:
-      seed: which images are drawn.
       side: 32 or 128 pixels.
       layout: "sequence", the pixels row after row, or "grid", their side × side places.
-      evaluation_examples: the size of the validation and of the test split.
 
     >>> batch = Pathfinder(seed=0).batch("train", step=0, batch_size=4, length=1024)
     >>> batch.inputs.shape, batch.targets.tolist()
@@ -75,19 +69,10 @@ class Pathfinder(GeneratedTask):
         self.side = side
         self.axes = {"sequence": (side**2,), "grid": (side, side)}[layout]
         self.spec = TaskSpec(
-            shape="many-to-one",
-            inputs="features",
-            input_size=1,
-            outputs=2,
-            causal=False,
-            score="accuracy",
-            higher_is_better=True,
-            rank=len(self.axes),
+            "many-to-one", "features", input_size=1, outputs=2, rank=len(self.axes)
         )
 
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Images [B, side * side, 1] or [B, side, side, 1], and labels [B]."""
         pixels = self.side**2
         require_length(length, length == pixels, "pathfinder", f"an image has {pixels} pixels")
@@ -96,7 +81,7 @@ class Pathfinder(GeneratedTask):
 
 
 def draw_images(
-    random: np.random.Generator, rows: int, side: int
+    random: Generator, rows: int, side: int
 ) -> tuple[Float[np.ndarray, "B side side"], Int[np.ndarray, "B"]]:
     """Images and labels."""
     drawing = DRAWINGS[side]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Complex, UInt8
+from numpy.random import Generator
 
 from seqmodels.arrays import Bool, Float, Int
 
@@ -61,7 +62,7 @@ class Layout(NamedTuple):
     """Of each the images that have it, and its points."""
 
 
-def lay_out(random: np.random.Generator, rows: int, side: int, drawing: Drawing) -> Layout:
+def lay_out(random: Generator, rows: int, side: int, drawing: Drawing) -> Layout:
     """Plans images; those whose arms find no room are planned anew."""
     parts: list[tuple[np.ndarray, ...]] = []
     left = rows
@@ -97,7 +98,7 @@ def _turned(
 
 
 def _plan_arms(
-    random: np.random.Generator, rows: int, side: int, drawing: Drawing
+    random: Generator, rows: int, side: int, drawing: Drawing
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Four arms and the crossing that they leave, where that works out, and the room they leave.
 
@@ -140,7 +141,7 @@ def _plan_arms(
 
 
 def _walk(
-    random: np.random.Generator, shape: tuple[int, ...], dashes: int, drawing: Drawing
+    random: Generator, shape: tuple[int, ...], dashes: int, drawing: Drawing
 ) -> Complex[np.ndarray, "*n"]:
     """Paths from 0 on, at first to 1; the heading changes evenly, by a random turn each period."""
     points = drawing.period // drawing.spacing
@@ -156,7 +157,7 @@ def _walk(
 
 
 def _grow(
-    random: np.random.Generator,
+    random: Generator,
     room: UInt8[np.ndarray, "B R R"],
     starts: Complex[np.ndarray, "B"],
     headings: Complex[np.ndarray, "B"],
@@ -179,7 +180,7 @@ def _grow(
 
 
 def _place(
-    random: np.random.Generator, room: UInt8[np.ndarray, "B R R"], side: int, drawing: Drawing
+    random: Generator, room: UInt8[np.ndarray, "B R R"], side: int, drawing: Drawing
 ) -> tuple[Complex[np.ndarray, "B n"], Bool[np.ndarray, "B"]]:
     """A distractor at the first of some places that have room for it, and whether one has."""
     rows = len(room)

@@ -3,15 +3,11 @@
 from typing import Literal
 
 import numpy as np
+from numpy.random import Generator
 
 from seqmodels.arrays import Int
 from seqmodels.errors import require
-from seqmodels.tasks.base import (
-    Batch,
-    Split,
-    TaskSpec,
-    require_length,
-)
+from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length
 from seqmodels.tasks.generated.task import GeneratedTask
 from seqmodels.tasks.sampling import choose
 
@@ -27,12 +23,10 @@ class Recall(GeneratedTask):
     turn up where nothing is asked; here it never is a key.
 
     Args:
-      seed: which examples are drawn.
       vocabulary: the number of tokens V, even.
       pairs: the number of key-value pairs.
       power: queries come at distance g with probability ~ g^(power - 1); small is near.
       filler: what stands between the queries: blanks, or random values (never keys).
-      evaluation_examples: the size of the validation and of the test split.
 
     >>> batch = Recall(seed=0, vocabulary=8, pairs=2).batch("train", 0, batch_size=1, length=8)
     >>> batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist()
@@ -60,19 +54,9 @@ class Recall(GeneratedTask):
         self.pairs = pairs
         self.power = power
         self.filler = filler
-        self.spec = TaskSpec(
-            shape="many-to-many",
-            inputs="tokens",
-            input_size=vocabulary,
-            outputs=vocabulary,
-            causal=False,
-            score="accuracy",
-            higher_is_better=True,
-        )
+        self.spec = TaskSpec("many-to-many", "tokens", input_size=vocabulary, outputs=vocabulary)
 
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Tokens [B, L]; the values are the targets at the queries' positions [B, pairs]."""
         pairs, half = self.pairs, self.vocabulary // 2
         require_length(
@@ -99,5 +83,4 @@ class Recall(GeneratedTask):
 
     def shown_chance(self, split: Split, length: int) -> float:
         """1 / ``pairs``: the values of an example are different ones."""
-        del split, length
         return 1 / self.pairs

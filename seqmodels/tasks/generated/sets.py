@@ -3,15 +3,11 @@
 from typing import Literal
 
 import numpy as np
+from numpy.random import Generator
 
 from seqmodels.arrays import Int
 from seqmodels.errors import require
-from seqmodels.tasks.base import (
-    Batch,
-    Split,
-    TaskSpec,
-    require_length,
-)
+from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length
 from seqmodels.tasks.generated.task import GeneratedTask
 
 
@@ -24,10 +20,8 @@ class Set(GeneratedTask):
     holds, and answers go up to ``symbols`` - 1 ("or more").
 
     Args:
-      seed: which examples are drawn.
       operation: "maximum" or "count".
       symbols: the number of different numbers, and of answers.
-      evaluation_examples: the size of the validation and of the test split.
 
     >>> batch = Set(seed=0, symbols=5).batch("test", step=0, batch_size=2, length=4)
     >>> batch.inputs.tolist(), batch.targets.tolist(), batch.mask.sum(axis=1).tolist()
@@ -45,19 +39,9 @@ class Set(GeneratedTask):
         super().__init__(seed, evaluation_examples)
         self.operation = operation
         self.symbols = symbols
-        self.spec = TaskSpec(
-            shape="many-to-one",
-            inputs="tokens",
-            input_size=symbols,
-            outputs=symbols,
-            causal=False,
-            score="accuracy",
-            higher_is_better=True,
-        )
+        self.spec = TaskSpec("many-to-one", "tokens", input_size=symbols, outputs=symbols)
 
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Numbers [B, L] with their mask, and the answers [B]."""
         require_length(length, length >= 1, "set", "a set has at least 1 member")
         sizes = random.integers(1, length + 1, (batch_size, 1))
@@ -88,7 +72,6 @@ class Set(GeneratedTask):
 
         Of n numbers up to t none is above k with probability ((k + 1) / (t + 1))^n.
         """
-        del split
         if self.operation == "count":
             sizes = np.arange(1, length + 1)
             return float(np.mean(1 / (np.minimum(sizes, self.symbols - 1) + 1)))

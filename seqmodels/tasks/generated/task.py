@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 import numpy as np
+from numpy.random import Generator
 
 from seqmodels.arrays import Array, Float
 from seqmodels.errors import require
@@ -37,7 +38,7 @@ class GeneratedTask:
     answers: int | None = None
     """How many answers there are, where at each place all are as likely; None where they aren't."""
 
-    def __init__(self, seed: int, evaluation_examples: int):
+    def __init__(self, seed: int, evaluation_examples: int = 1000):
         require(
             evaluation_examples >= 1, f"evaluation_examples={evaluation_examples} is not at least 1"
         )
@@ -46,7 +47,6 @@ class GeneratedTask:
 
     def examples(self, split: Split, length: int) -> int | None:
         """Endless in training, ``evaluation_examples`` in each other split."""
-        del length
         return None if split == "train" else self.evaluation_examples
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
@@ -60,9 +60,7 @@ class GeneratedTask:
         counted = counted.reshape(-1, *(1,) * (drawn.targets.ndim - 1))
         return drawn._replace(weights=(drawn.weights * counted).astype(np.float32))
 
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """A batch whose weights say which targets count: 1, or an array as large as the targets.
 
         Raises :class:`ParameterError` for a length that the task can't make.

@@ -3,16 +3,11 @@
 import math
 
 import numpy as np
+from numpy.random import Generator
 
 from seqmodels.arrays import AnyArray, Int
 from seqmodels.errors import require
-from seqmodels.tasks.base import (
-    Batch,
-    Split,
-    TaskSpec,
-    require_length,
-    until,
-)
+from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length, until
 from seqmodels.tasks.generated.task import GeneratedTask
 
 
@@ -28,10 +23,8 @@ class _Transduction(GeneratedTask):
     likeliest token after the true ones is right.
 
     Args:
-      seed: which examples are drawn.
       symbols: the number of different symbols.
       shortest: the shortest source in training.
-      evaluation_examples: the size of the validation and of the test split.
     """
 
     name: str
@@ -48,19 +41,15 @@ class _Transduction(GeneratedTask):
         self.symbols = symbols
         self.shortest = shortest
         self.spec = TaskSpec(
-            shape="sequence-to-sequence",
-            inputs="tokens",
+            "sequence-to-sequence",
+            "tokens",
             input_size=symbols,
             outputs=symbols + 1,
-            causal=False,
             score="exact_match",
-            higher_is_better=True,
             end=symbols,
         )
 
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Sources [B, L] with their mask; targets [B, times * L + 1], the end token included."""
         require_length(
             length, length >= self.shortest, self.name, f"shortest={self.shortest} is the least"
@@ -182,16 +171,12 @@ class Compression(CopyString):
     def __init__(self, seed: int, symbols: int = 15, evaluation_examples: int = 1280):
         super().__init__(seed, symbols, 1, evaluation_examples)
 
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """As in validation, whatever the split."""
-        del split
         return super().draw(random, "validation", batch_size, length)
 
     def chance(self, split: Split, length: int) -> float:
         """As in validation, whatever the split."""
-        del split
         return super().chance("validation", length)
 
 
@@ -238,10 +223,6 @@ class StackManipulation(GeneratedTask):
     empty), 3 pushes a 0, 4 pushes a 1. In training sources have 1 to ``length`` tokens, in
     validation and test exactly ``length``.
 
-    Args:
-      seed: which examples are drawn.
-      evaluation_examples: the size of the validation and of the test split.
-
     >>> task = StackManipulation(seed=0)
     >>> batch = task.batch("test", step=0, batch_size=1, length=5)
     >>> task.show_source(batch.inputs[0]), task.show_target(batch.targets[0])
@@ -251,22 +232,10 @@ class StackManipulation(GeneratedTask):
     END = 2
     WORDS = ("0", "1", "pop", "push0", "push1")
     spec = TaskSpec(
-        shape="sequence-to-sequence",
-        inputs="tokens",
-        input_size=5,
-        outputs=3,
-        causal=False,
-        score="exact_match",
-        higher_is_better=True,
-        end=END,
+        "sequence-to-sequence", "tokens", input_size=5, outputs=3, score="exact_match", end=END
     )
 
-    def __init__(self, seed: int, evaluation_examples: int = 1000):
-        super().__init__(seed, evaluation_examples)
-
-    def draw(
-        self, random: np.random.Generator, split: Split, batch_size: int, length: int
-    ) -> Batch:
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Sources [B, L] with their mask; targets [B, L + 1], the end token included."""
         require_length(length, length >= 1, "stack_manipulation", "a stack has at least 1 symbol")
         lengths = np.full(batch_size, length)

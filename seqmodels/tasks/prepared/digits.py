@@ -6,12 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from seqmodels.arrays import Array, Float, Int
+from seqmodels.arrays import Float, Int
 from seqmodels.errors import require
 from seqmodels.tasks.base import (
     SPLITS,
     Batch,
-    Metrics,
     Split,
     TaskSpec,
     classification_metrics,
@@ -67,19 +66,10 @@ class Digits:
         self.scaling = scaling
         self.axes = {"sequence": (SIDE**2,), "grid": (SIDE,) * 2, "solid": (SIDE,) * 3}[layout]
         self.spec = TaskSpec(
-            shape="many-to-one",
-            inputs="features",
-            input_size=1,
-            outputs=10,
-            causal=False,
-            score="accuracy",
-            higher_is_better=True,
-            rank=len(self.axes),
+            "many-to-one", "features", input_size=1, outputs=10, rank=len(self.axes)
         )
 
     def examples(self, split: Split, length: int) -> int:
-        """How many images the split holds."""
-        del length
         return SPLIT_SIZES[split]
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
@@ -94,13 +84,10 @@ class Digits:
         inputs = self._lay_out(images[indices])
         return Batch(inputs, digits[indices], weights)
 
-    def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
-        """Cross-entropy and accuracy."""
-        return classification_metrics(outputs, batch)
+    metrics = staticmethod(classification_metrics)
 
     def chance(self, split: Split, length: int) -> float:
         """The share of the digit that is the most frequent in training."""
-        del length
         return chance_of_labels({part: load_images(part)[1] for part in SPLITS}, split)
 
     def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:

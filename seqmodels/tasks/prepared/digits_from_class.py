@@ -39,8 +39,8 @@ class DigitsFromClass:
     """
 
     spec = TaskSpec(
-        shape="one-to-many",
-        inputs="tokens",
+        "one-to-many",
+        "tokens",
         input_size=10,
         outputs=GREYS,
         causal=True,
@@ -52,8 +52,6 @@ class DigitsFromClass:
         self.seed = seed
 
     def examples(self, split: Split, length: int) -> int:
-        """How many images the split holds."""
-        del length
         return SPLIT_SIZES[split]
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:

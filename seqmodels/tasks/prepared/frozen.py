@@ -13,6 +13,7 @@ from seqmodels.tasks.base import (
     SPLITS,
     TASKS,
     Batch,
+    ByRows,
     Metrics,
     Split,
     example_indices,
@@ -38,7 +39,7 @@ class Metadata(TypedDict):
     seqmodels: NotRequired[Stored]
 
 
-class Frozen:
+class Frozen(ByRows):
     """The examples in a folder that ``python -m seqmodels.tasks.prepared.freeze`` wrote.
 
     Validation and test are batch for batch those of the task that was frozen, read at the batch
@@ -79,18 +80,12 @@ class Frozen:
         return {split: f"{self._sizes[split]:,} examples" for split in SPLITS}
 
     def examples(self, split: Split, length: int) -> int:
-        """How many examples of the split were frozen."""
-        del length
         return self._sizes[split]
-
-    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
-        """Frozen examples, in order in validation and test."""
-        return self.rows(split, step, batch_size, length, np.arange(batch_size))
 
     def rows(
         self, split: Split, step: int, batch_size: int, length: int, rows: Int[np.ndarray, "b"]
     ) -> Batch:
-        """Some rows of a batch; no other example is read."""
+        """Frozen examples, in order in validation and test."""
         require_length(
             length, length == self.length, "frozen", f"its examples have length {self.length}"
         )

@@ -2,17 +2,9 @@
 
 import numpy as np
 
-from seqmodels.arrays import AnyArray, Array, Float, Int
+from seqmodels.arrays import AnyArray, Int
 from seqmodels.errors import require
-from seqmodels.tasks.base import (
-    Batch,
-    Metrics,
-    Split,
-    TaskSpec,
-    exact_match_metrics,
-    require_length,
-    until,
-)
+from seqmodels.tasks.base import Batch, Split, TaskSpec, exact_match_metrics, require_length, until
 from seqmodels.tasks.chance import chance_of_examples
 from seqmodels.tasks.prepared.named_rows import (
     STANDS_IN,
@@ -45,13 +37,11 @@ class NamedPairs(RowsByName):
     """
 
     spec = TaskSpec(
-        shape="sequence-to-sequence",
-        inputs="tokens",
+        "sequence-to-sequence",
+        "tokens",
         input_size=256,
         outputs=END + 1,
-        causal=False,
         score="exact_match",
-        higher_is_better=True,
         end=END,
     )
 
@@ -62,14 +52,10 @@ class NamedPairs(RowsByName):
             feature = find_feature(self.records, argument, name)
             require(is_text(feature), f"{argument}={name!r} is no text but {described(feature)}")
 
-    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
-        """Sources [B, L] with their mask; targets [B, L + 1], the end token included."""
-        return self.rows(split, step, batch_size, length, np.arange(batch_size))
-
     def rows(
         self, split: Split, step: int, batch_size: int, length: int, rows: Int[np.ndarray, "b"]
     ) -> Batch:
-        """Some rows of a batch; no other row is read."""
+        """Sources [B, L] with their mask; targets [B, L + 1], the end token included."""
         require_length(length, length >= 1, "tfds_pairs", "a text has at least 1 byte")
         taken = self.take(split, step, batch_size, rows, [self.input, self.target])
         read, written = ([row[side] for row in taken.values] for side in (0, 1))
@@ -82,9 +68,7 @@ class NamedPairs(RowsByName):
             counted[row, : len(text) + 1] = taken.weights[row]
         return Batch(inputs, targets, counted, mask)
 
-    def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
-        """Cross-entropy and accuracy a byte, and the share of texts that are wholly right."""
-        return exact_match_metrics(outputs, batch)
+    metrics = staticmethod(exact_match_metrics)
 
     def chance(self, split: Split, length: int) -> float:
         """The share of the text that is written most often."""

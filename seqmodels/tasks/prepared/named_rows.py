@@ -7,7 +7,7 @@ import numpy as np
 
 from seqmodels.arrays import Bool, Float, Int
 from seqmodels.errors import nearest, require
-from seqmodels.tasks.base import SPLITS, Split, example_indices
+from seqmodels.tasks.base import SPLITS, ByRows, Split, example_indices
 from seqmodels.tasks.prepared.records import Records, data_folder, find_set
 
 ONE_IN = 20
@@ -33,7 +33,7 @@ class Taken(NamedTuple):
     weights: Float[np.ndarray, "b"]
 
 
-class RowsByName:
+class RowsByName(ByRows):
     """A set's rows by split; a split that the set lacks is held out of train by index.
 
     Of every 20 rows of train the last goes to validation and the last but one to test, where
@@ -66,8 +66,6 @@ class RowsByName:
         return {split: f"{self._count(split):,} rows" for split in SPLITS}
 
     def examples(self, split: Split, length: int) -> int:
-        """How many rows the split holds."""
-        del length
         return self._count(split)
 
     def _count(self, split: str) -> int:

@@ -5,16 +5,9 @@ from typing import Literal
 
 import numpy as np
 
-from seqmodels.arrays import Array, Bool, Float, Int
+from seqmodels.arrays import Bool, Float, Int
 from seqmodels.errors import require
-from seqmodels.tasks.base import (
-    Batch,
-    Metrics,
-    Split,
-    TaskSpec,
-    classification_metrics,
-    require_length,
-)
+from seqmodels.tasks.base import Batch, Split, TaskSpec, classification_metrics, require_length
 from seqmodels.tasks.chance import DRAWS, chance_of_labels
 from seqmodels.tasks.prepared.named_rows import (
     STANDS_IN,
@@ -85,24 +78,17 @@ class NamedSet(RowsByName):
             require(image, f"input={input!r} is no image of one size but {described(feature)}")
             channels, rank = self.shape[2], 2 if layout == "grid" else 1
         self.spec = TaskSpec(
-            shape="many-to-one",
-            inputs="tokens" if tokens else "features",
+            "many-to-one",
+            "tokens" if tokens else "features",
             input_size=256 if tokens else channels,
             outputs=classes,
-            causal=False,
-            score="accuracy",
-            higher_is_better=True,
             rank=rank,
         )
-
-    def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
-        """Inputs as the layout has them, and their classes [B]."""
-        return self.rows(split, step, batch_size, length, np.arange(batch_size))
 
     def rows(
         self, split: Split, step: int, batch_size: int, length: int, rows: Int[np.ndarray, "b"]
     ) -> Batch:
-        """Some rows of a batch; no other row is read."""
+        """Inputs as the layout has them, and their classes [B]."""
         if self.layout in ("bytes", "audio"):
             require_length(length, length >= 1, "tfds", "a sequence has at least 1 position")
         else:
@@ -122,13 +108,10 @@ class NamedSet(RowsByName):
             inputs, mask = self._lay_out(values, taken), None
         return Batch(inputs, targets, taken.weights, mask)
 
-    def metrics(self, outputs: Float[Array, "B V"], batch: Batch) -> Metrics:
-        """Cross-entropy and accuracy."""
-        return classification_metrics(outputs, batch)
+    metrics = staticmethod(classification_metrics)
 
     def chance(self, split: Split, length: int) -> float:
         """The share of the class that is the most frequent in training."""
-        del length
         return chance_of_labels({part: self._labels(part) for part in ("train", split)}, split)
 
     def _labels(self, split: Split) -> Int[np.ndarray, "n"]:
