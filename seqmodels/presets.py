@@ -34,10 +34,7 @@ _PRESETS: dict[str, _Mixers] = {
     "lstm": {"lstm": ({"kind": "lstm"}, 8)},
     "gru": {"gru": ({"kind": "gru"}, 6)},
     "bidirectional": {"both": ({"kind": "bidirectional", "mixer": {"kind": "gru"}}, 14)},
-    "conv": {
-        "conv": (_CONVOLUTION, 8),
-        "dilated": (_CONVOLUTION | {"dilation": 8}, 8),
-    },
+    "conv": {"conv": (_CONVOLUTION, 8), "dilated": (_CONVOLUTION | {"dilation": 8}, 8)},
     "tcn": _doubling(levels=12),
     "separable": _near_and_far(_CONVOLUTION | {"groups": None}, 1),
     "gated": _near_and_far(_CONVOLUTION | {"gated": True}, 15),
@@ -66,7 +63,6 @@ def preset(
 
     Args:
       name: one of PRESETS.
-      parameters: the number of parameters that the blocks should have.
       depth: the number of blocks; of "hybrid" at least 3, one of each of its mixers.
       causal: whether convolutions and attention see earlier positions only.
       pooling: "mean" or "last" for many-to-one tasks, None for many-to-many.
