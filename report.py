@@ -24,4 +24,4 @@ def main(folders: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run_on(main)
+    cli.run(main, takes_names=True)

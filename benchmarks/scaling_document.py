@@ -5,10 +5,10 @@ python benchmarks/scaling_document.py --folder=scaling --name=cpu --document=doc
 
 from absl import flags
 from document import replace_table
+from scaling_tables import markdown
 
 from seqmodels import cli
 from seqmodels.errors import UserError
-from seqmodels.scaling.terminal import markdown
 from seqmodels.training.workdir import Workdir
 
 FOLDER = flags.DEFINE_string("folder", None, "folder of a finished scaling.py")

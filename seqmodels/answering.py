@@ -20,12 +20,7 @@ def answered(name: str, patience: float = PATIENCE, last: float = LAST) -> Itera
     """In this ``with`` statement a Ctrl-C that can't be followed yet is acknowledged.
 
     A second one ends the process if that still can't follow. Nothing is lost by it: a run is what
-    its last checkpoint says, whatever ended it.
-
-    Args:
-      name: the program's.
-      patience: seconds until the first is acknowledged.
-      last: seconds after the second until the process is ended.
+    its last checkpoint says, whatever ended it. ``name`` is what the program calls itself.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

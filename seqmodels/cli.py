@@ -27,36 +27,22 @@ TRACEBACK = flags.DEFINE_boolean(
 _overrides: list[tuple[str, str]] = []
 
 
-def run_on(main: Callable[[list[str]], None]) -> NoReturn:
-    """As :func:`run`, for a program that is given names beside its flags, and calls main on them.
-
-    Flags and names may stand in any order.
-    """
-    _run(main, takes_config=False, takes_names=True)
-
-
-def run(main: Callable[[], None], takes_config: bool = False) -> NoReturn:
+def run(
+    main: Callable[..., None], takes_config: bool = False, takes_names: bool = False
+) -> NoReturn:
     """Parses the command line and calls main; ends the process with its exit code.
 
-    ``--config.KEY=VALUE`` is kept for :func:`read_config`. A UserError ends as one
-    line on standard error, without a traceback.
-
-    Args:
-      main: what to do once the flags are known.
-      takes_config: whether the program has a --config to override.
+    ``--config.KEY=VALUE`` is kept for :func:`read_config`, where the program has a --config. One
+    that takes names beside its flags, in any order, is called on a list of them. A UserError ends
+    as one line on standard error, without a traceback.
     """
-    _run(lambda names: main(), takes_config, takes_names=False)
-
-
-def _run(main: Callable[[list[str]], None], takes_config: bool, takes_names: bool) -> NoReturn:
     for descriptor in (0, 1, 2):  # one that is closed would be given to the next file
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-    streams = [stream and Lenient(stream) for stream in (sys.stdout, sys.stderr)]
-    output: Any = streams[0]
-    errors: Any = streams[1]
+    streams: list[Any] = [stream and Lenient(stream) for stream in (sys.stdout, sys.stderr)]
+    output, errors = streams
     try:
         with redirect_stdout(output), redirect_stderr(errors), stopping.raised():
             _run_guarded(main, takes_config, takes_names)
@@ -65,9 +51,7 @@ def _run(main: Callable[[list[str]], None], takes_config: bool, takes_names: boo
             stream.settle()
 
 
-def _run_guarded(
-    main: Callable[[list[str]], None], takes_config: bool, takes_names: bool
-) -> NoReturn:
+def _run_guarded(main: Callable[..., None], takes_config: bool, takes_names: bool) -> NoReturn:
     name = sys.argv[0]
     logging.set_verbosity(logging.ERROR)  # libraries log each backend and each save
 
@@ -101,6 +85,10 @@ def _run_guarded(
             raise UserError(f"{left[1]!r} is not a flag; flags look like --name=value (see --help)")
         return left
 
+    def end(said: str, code: int = UserError.exit_code) -> NoReturn:
+        print(f"{name}: {said}", file=sys.stderr)
+        sys.exit(code)
+
     def guarded(function: Callable):
         def call(*arguments):
             try:
@@ -110,34 +98,27 @@ def _run_guarded(
                     traceback.print_exception(error.__cause__)
                 more = error.__cause__ is not None and not TRACEBACK.value
                 hint = " (--traceback shows the calls)" if more else ""
-                print(f"{name}: {_with_flags(str(error))}{hint}", file=sys.stderr)
-                sys.exit(error.exit_code)
+                end(f"{_with_flags(str(error))}{hint}", error.exit_code)
             except OSError as error:
                 if TRACEBACK.value:
                     raise
-                said = UserError(f"{in_a_line(error)} (--traceback shows the calls)")
-                print(f"{name}: {said}", file=sys.stderr)
-                sys.exit(UserError.exit_code)
+                end(str(UserError(f"{in_a_line(error)} (--traceback shows the calls)")))
             except Exception as error:
                 if isinstance(error, RuntimeError) and str(error).startswith(_NO_BACKEND):
-                    print(f"{name}: {_lacking_platform(error)}", file=sys.stderr)
-                    sys.exit(UserError.exit_code)
+                    end(_lacking_platform(error))
                 # Of an accelerator's memory, and of a program's, the library says so in words.
                 if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
                     raise
                 said = str(error).partition("\n")[0]
-                print(
-                    f"{name}: memory is full: {said}; lower a size of the config", file=sys.stderr
-                )
-                sys.exit(UserError.exit_code)
+                end(f"memory is full: {said}; lower a size of the config")
             except KeyboardInterrupt as stop:
-                print(f"{name}: stopped", file=sys.stderr)
-                sys.exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
+                end("stopped", 128 + (stop.args[0] if stop.args else signal.SIGINT))
 
         return call
 
     with answered(name):
-        app.run(guarded(lambda argv: main(argv[1:])), flags_parser=guarded(parse))
+        call = guarded(lambda argv: main(argv[1:]) if takes_names else main())
+        app.run(call, flags_parser=guarded(parse))
 
 
 def _with_flags(message: str) -> str:
@@ -189,10 +170,8 @@ def read_config(
 ) -> Loaded:
     """The config named by --config with every key, and with the command line's overrides.
 
-    Args:
-      spec: what --config names.
-      prepare: changes the config before the overrides, which have the last word.
-      complete: adds the keys that the file leaves out, by default those of a run; None adds none.
+    These have the last word, after what ``prepare`` changes. ``complete`` adds the keys that the
+    file leaves out, by default those of a run; None adds none.
     """
     if spec is None:
         raise UserError("--config is missing; name a file, such as --config=configs/digits.py")
@@ -227,9 +206,8 @@ def require_flag(flag: flags.FlagHolder[str | None]) -> str:
 def require_read(modes: Mapping[str | None, tuple[flags.FlagHolder[Any], ...]]) -> None:
     """Refuses flags that nothing would read with the others that are given.
 
-    Args:
-      modes: a flag that says what is done to all the flags that are then read; None to those that
-        are read without any such flag. Flags that stand in none are read always.
+    The modes map a flag that says what is done to all the flags that are then read, and None to
+    those that are read without any such flag. Flags that stand in none are read always.
     """
 
     def given(name: str) -> bool:

@@ -21,7 +21,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from ml_collections.config_dict import RequiredValueError
 
 from seqmodels.config_files import run_config
-from seqmodels.errors import ConfigError, ParameterError, nearest
+from seqmodels.errors import ConfigError, nearest, under
 from seqmodels.json_files import DEEPEST
 from seqmodels.values import describe, fits, plain, require_finite
 
@@ -74,10 +74,7 @@ def load_config(
 ) -> Loaded:
     """Loads ``FILE.py`` or ``FILE.py:ARGUMENTS`` and applies ``(dotted key, text)`` overrides.
 
-    Args:
-      spec: the file and the arguments.
-      overrides: keys to set.
-      complete: tells the keys that may be set beside those of the file; None allows no others.
+    These may set the keys of the file, and those that ``complete`` adds to them.
 
     Raises:
       ConfigError: the file is missing, fails, defines no ``get_config``, or refuses its argument;
@@ -103,8 +100,13 @@ def load_config(
     config.lock()
     for key, text in overrides:
         override(config, key, text, complete)
+    return Loaded(config, Origin(file, read_values(argument), dict(overrides)))
+
+
+def read_values(argument: str) -> dict[str, str]:
+    """What stands behind the colon of ``FILE:NAME=VALUE,NAME=VALUE``."""
     parts = (part.partition("=") for part in filter(None, argument.split(",")))
-    return Loaded(config, Origin(file, {name: value for name, _, value in parts}, dict(overrides)))
+    return {name: value for name, _, value in parts}
 
 
 def load_sweep(file: str) -> Any:
@@ -260,24 +262,18 @@ def differing_keys(old: Section, new: Section) -> list[str]:
     lines = []
     for key in sorted(a.keys() | b.keys()):
         before, after = a.get(key, absent), b.get(key, absent)
-        if before != after and not _is_none_and_absent(before, after, absent):
+        came_later = (before, after) in ((None, absent), (absent, None))
+        if before != after and not came_later:
             shown = ["absent" if v is absent else repr(v) for v in (before, after)]
             lines.append(f"{key}={shown[0]}, now {shown[1]}")
     return lines
 
 
-def _is_none_and_absent(before: Any, after: Any, absent: object) -> bool:
-    return (before is None and after is absent) or (before is absent and after is None)
-
-
 def construct(function: Callable[..., Any], section: Section, path: str, **given: Any) -> Any:
     """Calls ``function(**section, **given)`` after checking the section against its signature.
 
-    Args:
-      function: a class or function without ``**kwargs``; its annotations are the types.
-      section: the config section; a key that the function lacks is an error.
-      path: the section's dotted path, for messages.
-      given: what the code supplies, and the config may not.
+    The function, or class, has no ``**kwargs``; its annotations are the types. What is ``given``
+    the code supplies, and the config may not. Messages begin with the section's dotted path.
 
     Raises:
       ConfigError: one line with the key's full path, its value and what is allowed.
@@ -308,10 +304,8 @@ def construct(function: Callable[..., Any], section: Section, path: str, **given
     ]
     if missing:
         raise ConfigError(f"{path}.{missing[0]} is missing; {owner} needs it")
-    try:
+    with under(path):
         return function(**section, **given)
-    except ParameterError as error:
-        raise ConfigError(f"{path}.{error}") from None
 
 
 def construct_kind(

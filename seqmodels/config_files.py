@@ -21,11 +21,8 @@ from seqmodels.paths import local_path
 def run_config(file: str, function: str, argument: str | None) -> Any:
     """What a function of a config file returns.
 
-    Args:
-      file: the file.
-      function: ``get_config``, which takes an argument, has a default for it, or takes none; or
-        ``sweep``, which takes none.
-      argument: what stands behind the colon of ``FILE:ARGUMENT``; None without a colon.
+    It is ``get_config``, which takes an argument, has a default for it, or takes none; or
+    ``sweep``, which takes none. The argument is None without the colon of ``FILE:ARGUMENT``.
 
     Raises:
       ConfigError: the file is missing, is no Python, fails, or has no such function.
@@ -38,7 +35,9 @@ def run_config(file: str, function: str, argument: str | None) -> Any:
     module = _guarded(path, lambda: _module(path))
     found = getattr(module, function, None)
     if not callable(found):
-        raise ConfigError(f"config={file}: {_lacking(function)}")
+        hint = "; copy that of configs/digits.py, which returns the points to run"
+        shown = f"sweep(){hint}" if function == "sweep" else f"{function}(arg)"
+        raise ConfigError(f"config={file}: defines no {shown}")
     return _guarded(path, lambda: found(*_arguments(found, path, function, argument)))
 
 
@@ -49,12 +48,6 @@ def _module(path: Path) -> types.ModuleType:
     sys.modules[module.__name__] = module
     exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     return module
-
-
-def _lacking(function: str) -> str:
-    if function == "sweep":
-        return "defines no sweep(); copy that of configs/digits.py, which returns the points to run"
-    return f"defines no {function}(arg)"
 
 
 def _arguments(found: Callable, path: Path, function: str, argument: str | None) -> tuple[str, ...]:

@@ -21,11 +21,7 @@ def log_ticks(values: Iterable[Number], base: int = 10, unit: int = 1) -> list[N
 
     Powers of the base; of ten also 2 and 5 times those. Where the values lie too close together for
     that, even steps, of whole numbers for whole numbers; of values that are all the same, that one.
-
-    Args:
-      values: what is shown; what is not above 0 has no place on the axis.
-      base: 2 or 10.
-      unit: what even steps are counted in, such as 2**20 for MiB.
+    The base is 2 or 10; even steps are counted in the unit, such as 2**20 for MiB.
 
     >>> log_ticks([0.003, 0.2]), log_ticks([64, 100, 256], base=2)
     ([0.001, 0.01, 0.1, 1.0], [64, 128, 256])
@@ -79,9 +75,7 @@ def _even(low: Number, high: Number, unit: int, whole: bool) -> list[Number]:
 def distinct_texts(ticks: list[Number], write: Callable[[Number, int], str]) -> list[str]:
     """The marks as text, with as many digits more as it takes that no two are the same.
 
-    Args:
-      ticks: the marks.
-      write: writes one, with so many digits more than usual.
+    ``write(tick, more)`` writes one with so many digits more than usual.
 
     >>> distinct_texts([1.001, 1.002], lambda tick, more: f"{tick:.{2 + more}g}")
     ['1.001', '1.002']
@@ -121,8 +115,8 @@ def literal(text: str) -> str:
     return f" {plain}" if plain.startswith("_") else plain
 
 
-def save(figure: Any, path: Path) -> None:
-    """Writes a figure as a PNG, wholly or not at all.
+def save(figure: Any, path: Path) -> Path:
+    """Writes a figure as a PNG, wholly or not at all; returns its path.
 
     Raises:
       OSError: it can't be written.
@@ -137,3 +131,4 @@ def save(figure: Any, path: Path) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
+    return path

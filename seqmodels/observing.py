@@ -78,11 +78,9 @@ def within(part: str) -> Iterator[None]:
 def observed(
     function: Callable[..., Any], instead: Mapping[str, Any] | None = None
 ) -> Callable[..., tuple[Any, Seen]]:
-    """A function that also returns what it observed.
+    """A function, not yet jitted, that also returns what it observed.
 
-    Args:
-      function: what runs a model, or a part of one; not yet jitted.
-      instead: by name what takes the place of what would be observed.
+    What is named in ``instead`` takes the place of what would be observed.
     """
 
     def run(*arguments: Any, **named: Any) -> tuple[Any, Seen]:

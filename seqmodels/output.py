@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,11 +19,9 @@ class Lenient:
         self._stream = stream
 
     def __getattr__(self, name: str) -> Any:
-        """All that is not said here is the stream's."""
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Writes what can be written."""
         with contextlib.suppress(OSError):
             try:
                 self._stream.write(text)
@@ -32,7 +31,6 @@ class Lenient:
         return len(text)
 
     def flush(self) -> None:
-        """Hands on what is written."""
         with contextlib.suppress(OSError):
             self._stream.flush()
 
@@ -47,18 +45,18 @@ class Lenient:
                 os.close(nowhere)
 
 
-@contextlib.contextmanager
-def decoration(what: str, warn: Callable[[str], None]) -> Iterator[None]:
-    """In this ``with`` statement stands what can be done without; where it fails, a line says so.
+def warn(message: str) -> None:
+    """Says on standard error what does not stop the work."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)
 
-    Args:
-      what: what will be missing.
-      warn: is told.
-    """
+
+@contextlib.contextmanager
+def decoration(what: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """In this ``with`` statement stands what can be done without; else ``tell`` says so."""
     try:
         yield
     except Exception as error:
-        warn(f"{what} ({in_a_line(error)})")
+        tell(f"{what} ({in_a_line(error)})")
 
 
 def in_a_line(error: BaseException) -> str:

@@ -10,9 +10,7 @@ from seqmodels.errors import ParameterError
 def local_path(path: str | os.PathLike[str], name: str = "") -> Path:
     """A path of this machine, with ``~`` and ``~user`` replaced: behind ``=`` no shell does so.
 
-    Args:
-      path: as it was written.
-      name: what stands before it in a message, such as ``workdir=``, or ``files=`` in a task.
+    The name stands before it in a message, such as ``workdir=``, or ``files=`` in a task.
 
     Raises:
       ParameterError: nobody has such a home, or it is on another machine, such as ``gs://bucket/x``.

@@ -16,9 +16,6 @@ class PlainName:
     Orbax and tensorflow-datasets look for files by patterns that begin with their folder's name,
     and don't escape it: in ``try[1]`` they find nothing, or what lies in ``try1``.
 
-    Args:
-      folder: a folder that exists.
-
     Raises:
       UserError: this system has no other name for it.
     """

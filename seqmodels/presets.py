@@ -59,14 +59,10 @@ def preset(
     """The ``model`` section of a preset, sized to about a number of parameters.
 
     The width is the multiple of 8 at which the blocks come nearest to
-    ``parameters``; embedding and head, which differ little, are not counted.
-
-    Args:
-      name: one of PRESETS.
-      depth: the number of blocks; of "hybrid" at least 3, one of each of its mixers.
-      causal: whether convolutions and attention see earlier positions only.
-      pooling: "mean" or "last" for many-to-one tasks, None for many-to-many.
-      **changes: keys of the section to set beside these, such as ``dropout=0.1``.
+    ``parameters``; embedding and head, which differ little, are not counted. "hybrid" has a block
+    of each of its 3 mixers at least. Causal convolutions and attention see earlier positions only.
+    Many-to-one tasks take the pooling "mean" or "last", many-to-many None. ``changes`` are keys of
+    the section to set beside these, such as ``dropout=0.1``.
 
     >>> preset("lstm", parameters=130_000, depth=1, causal=True, pooling=None)["width"]
     128
@@ -91,5 +87,4 @@ def preset(
 
 
 def _directed(mixer: dict[str, Any], causal: bool) -> dict[str, Any]:
-    """A mixer's section, with what it sees."""
     return {key: value for key, value in mixer.items() if not (causal and key == "causal")}

@@ -37,7 +37,6 @@ def shown_command(words: Iterable[str] | None = None) -> str:
 
 
 def shown_url(url: str) -> str:
-    """A URL without its password."""
     return _hide(url, r"[\s\S]")
 
 

@@ -15,8 +15,8 @@ def shorten(config: ConfigDict) -> None:
     What is bound to the number of steps goes down with it; model, batch and length stay. A section
     that is not what a run needs stays as it is, to be refused as in any run.
     """
-    _lower(config, "train", {"steps": STEPS, "curriculum_steps": STEPS, "log_every": 1})
-    _lower(config, "train", {"evaluate_every": STEPS // 2})
+    steps = {"steps": STEPS, "curriculum_steps": STEPS, "evaluate_every": STEPS // 2}
+    _lower(config, "train", {**steps, "log_every": 1})
     _lower(config, "optimizer", {"warmup_steps": STEPS - 1})
     task: Any = config.get("task", {})
     names = [name for name in task if name.startswith("evaluation_")]

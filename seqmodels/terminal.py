@@ -21,13 +21,12 @@ def print_table(
 ) -> None:
     """Prints a table, each value in full, under a title.
 
-    Args:
-      columns: their headings.
-      rows: of each the text of every column.
-      title: a line above it; empty for none.
-      right: whether all columns but the first stand to the right, as numbers do.
+    With ``right`` all columns but the first stand to the right, as numbers do.
     """
-    _print(plain_console(width=WIDTH), columns, rows, title, right)
+    console = plain_console(width=WIDTH)
+    if title:
+        console.print(title)
+    console.print(_table(columns, rows, right))
 
 
 def table_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -41,22 +40,15 @@ def table_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     └────────┴─────────┘
     """
     text = io.StringIO()
-    _print(plain_console(width=WIDTH, file=text, color_system=None), columns, rows, "", False)
+    console = plain_console(width=WIDTH, file=text, color_system=None)
+    console.print(_table(columns, rows, right=False))
     return text.getvalue().rstrip()
 
 
-def _print(
-    console: Console,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    title: str,
-    right: bool,
-) -> None:
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: bool) -> Table:
     table = Table()
     for place, name in enumerate(columns):
         table.add_column(name, justify="right" if right and place else "left")
     for row in rows:
         table.add_row(*row)
-    if title:
-        console.print(title)
-    console.print(table)
+    return table

@@ -29,10 +29,7 @@ LARGEST = 2**63
 def plain(value: Any, path: str, depth: int = 0) -> Any:
     """A value as JSON gives it back, but for tuples: NumPy's numbers and arrays as Python's.
 
-    Args:
-      value: what a config file or a sweep gives.
-      path: what messages call it.
-      depth: how many containers it lies in.
+    The path is what messages call it; it lies in ``depth`` containers.
 
     Raises:
       ConfigError: it is neither number, word, None, nor a container of such.

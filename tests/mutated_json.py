@@ -139,7 +139,7 @@ _SETTINGS = [
     ("model.depth", "1"),
 ]  # fmt: skip
 SCORES = {"accuracy": 0.5, "exact_match": 0.0, "loss": 1.0}
-WARN = "seqmodels.evaluation.runs._warn"
+WARN = "seqmodels.evaluation.runs.warn"
 
 
 def evaluate(folder: Path, say: Callable[[str], None]) -> None:

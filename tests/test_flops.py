@@ -88,6 +88,8 @@ def test_a_linear_recurrence_counts_its_update_and_its_read_out():
 def test_other_elementwise_work_counts_nothing():
     gated = lambda h, x: (jax.nn.sigmoid(h + x) * h + x * x, h)  # noqa: E731
     assert count_flops(lambda x: lax.scan(gated, jnp.zeros(D), x), ROWS) == 0
+    squashed = lambda h, x: (jnp.tanh(x * h + x), None)  # noqa: E731
+    assert count_flops(lambda x: lax.scan(squashed, jnp.zeros(D), x), ROWS) == 0
     # Linear in one state, whose decay is what the loop makes of another.
     two = lambda s, x: ((jnp.tanh(s[0] * x), jnp.tanh(s[0]) * s[1] + x), None)  # noqa: E731
     assert count_flops(lambda x: lax.scan(two, (ROWS[0], ROWS[0]), x), ROWS) == 0

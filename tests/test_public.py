@@ -63,6 +63,7 @@ def test_the_old_path_of_points_says_so_once():
 def test_the_old_command_that_freezes_says_so(monkeypatch, capsys):
     called = []
     run = runpy.run_module
+    monkeypatch.delitem(sys.modules, "seqmodels.tasks.freeze", raising=False)
     monkeypatch.setattr(runpy, "run_module", lambda name, **_: called.append(name))
     run("seqmodels.tasks.freeze", run_name="__main__")
     assert called == ["seqmodels.tasks.prepared.freeze"]

@@ -20,9 +20,8 @@ def draw_lengths(run: LoadedRun, scores: dict[int, LengthScores]) -> Path:
     axes = figure.subplots()
     lengths = list(scores)
     found = [scores[length].metrics[spec.score] for length in lengths]
-    axes.fill_between(
-        lengths, [s.low for s in found], [s.high for s in found], color=BLUE, alpha=0.2
-    )
+    low, high = [s.low for s in found], [s.high for s in found]
+    axes.fill_between(lengths, low, high, color=BLUE, alpha=0.2)
     axes.plot(lengths, [s.mean for s in found], color=BLUE, marker="o", ms=4)
     for level, dash in zip(scores[lengths[0]].levels, (":", "-."), strict=False):
         held = [scores[length].levels[level] for length in lengths]
@@ -39,6 +38,4 @@ def draw_lengths(run: LoadedRun, scores: dict[int, LengthScores]) -> Path:
     axes.legend(frameon=False)
     folder = run.workdir.path / "pictures"
     folder.mkdir(exist_ok=True)
-    path = folder / "by-length.png"
-    save(figure, path)
-    return path
+    return save(figure, folder / "by-length.png")

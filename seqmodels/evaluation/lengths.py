@@ -244,7 +244,8 @@ def _sliced(
     groups = {str(value): (value, value) for value in distinct.tolist()}
     if len(distinct) > MOST_SLICES:
         exponents = np.unique(np.log2(np.maximum(distinct, 1)).astype(int)).tolist()
-        groups = {_range(2**e, 2 ** (e + 1) - 1): (2**e, 2 ** (e + 1) - 1) for e in exponents}
+        ranges = [(2**e, 2 ** (e + 1) - 1) for e in exponents]
+        groups = {f"{low}-{high}" if high > low else f"{low}": (low, high) for low, high in ranges}
         if distinct[0] < 1:
             groups = {"0": (distinct[0], 0)} | groups
     found = {}
@@ -261,17 +262,10 @@ def _sliced(
     return found
 
 
-def _range(low: int, high: int) -> str:
-    return str(low) if low == high else f"{low}-{high}"
-
-
 def effective_length(
     scores: dict[int, LengthScores], metric: str, threshold: float, higher_is_better: bool
 ) -> int | None:
-    """The longest length up to which the score, at it and all shorter ones, keeps to a threshold.
-
-    None where it doesn't do so at the shortest.
-    """
+    """The longest length up to which all scores keep to a threshold; None if the first doesn't."""
     reached = None
     for length in sorted(scores):
         mean = scores[length].metrics[metric].mean

@@ -37,17 +37,8 @@ def lengths_run(
     """Scores a run by length: prints it, draws it, and keeps it in ``lengths.json``.
 
     The file holds an entry a step, split and length; it is written after each length,
-    with "other_data" where the data are others than the run began with.
-
-    Args:
-      workdir: the run's folder.
-      checkpoint: "best", "latest" or a step.
-      splits: the one split to score it on.
-      lengths: as :func:`read_lengths` takes them.
-      threshold: of the effective length; by default 0.9 where more is better, else none.
-      examples: at most so many of each length.
-      chunk: positions read at once; None reads whole sequences.
-      devices: how many share a batch; None for as many as training chooses.
+    with "other_data" where the data are others than the run began with. The ``threshold`` of the
+    effective length is by default 0.9 where more is better, else there is none.
     """
     if len(splits) != 1 or splits[0] not in SPLITS:
         raise UserError(f"split={','.join(splits)}: lengths take one of {', '.join(SPLITS)}")
@@ -83,21 +74,14 @@ def lengths_run(
 def _store(run: LoadedRun, split: str, length: int, found: LengthScores) -> None:
     stored = run.workdir.read("lengths.json") or {}  # again: another may have added to it
     of_step = stored.setdefault(str(run.step), {})
-    mark = {} if run.other_data is None else {"other_data": run.other_data}
-    of_step.setdefault(split, {})[str(length)] = _plain(found) | mark
+    slices = {field: _plain(values) for field, values in found.slices.items()}
+    entry = {"metrics": _plain(found.metrics), "slices": slices, **found.levels, **run.mark}
+    of_step.setdefault(split, {})[str(length)] = entry
     run.workdir.write("lengths.json", stored)
 
 
-def _plain(found: LengthScores) -> dict[str, Any]:
-    """For JSON."""
-    return {
-        "metrics": {name: made._asdict() for name, made in found.metrics.items()},
-        "slices": {
-            field: {value: made._asdict() for value, made in values.items()}
-            for field, values in found.slices.items()
-        },
-        **found.levels,
-    }
+def _plain(scores: dict[str, Score]) -> dict[str, Any]:
+    return {name: made._asdict() for name, made in scores.items()}
 
 
 def _shown(metric: str, found: LengthScores) -> str:
@@ -125,17 +109,9 @@ def _print_tables(scores: dict[int, LengthScores], metric: str) -> None:
     print_table(["length", "n", *(name.replace("_", " ") for name in columns)], rows)
     for field in next(iter(scores.values())).slices:
         by_length = {length: found.slices.get(field, {}) for length, found in scores.items()}
-        values = sorted({v for found in by_length.values() for v in found}, key=_first_number)
-        rows = [
-            [
-                value,
-                *(
-                    format_value(found[value].mean) if value in found else ""
-                    for found in by_length.values()
-                ),
-            ]
-            for value in values
-        ]
+        values = {value for found in by_length.values() for value in found}
+        values = sorted(values, key=lambda value: int(value.split("-")[0]))  # of 4-7 by 4
+        rows = [[v, *(_cell(found.get(v), False) for found in by_length.values())] for v in values]
         title = f"{metric.replace('_', ' ')} by {field}"
         print_table([field, *(f"{length:,}" for length in by_length)], rows, title)
 
@@ -145,7 +121,3 @@ def _cell(made: Score | None, with_interval: bool) -> str:
         return ""
     interval = f" ({format_value(made.low)} to {format_value(made.high)})" if with_interval else ""
     return format_value(made.mean) + interval
-
-
-def _first_number(text: str) -> int:
-    return int(text.split("-")[0])

@@ -1,6 +1,5 @@
 """Reading a run back: its experiment and the parameters of one of its checkpoints."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +8,7 @@ import jax
 
 from seqmodels.arrays import Params
 from seqmodels.errors import ConfigError, UserError
+from seqmodels.output import warn
 from seqmodels.training.checkpoint import Checkpoints, Which, abstract_state
 from seqmodels.training.environment import versions
 from seqmodels.training.experiment import Experiment, build_experiment
@@ -31,23 +31,26 @@ class LoadedRun(NamedTuple):
     other_data: str | None = None
     """In what the data differ from those that the run began with; None where they are its own."""
 
+    @property
+    def mark(self) -> dict[str, str]:
+        """What a file says beside scores on other data."""
+        return {} if self.other_data is None else {"other_data": self.other_data}
+
 
 def load(
     folder: str | Path, checkpoint: str | int = "best", devices: int | None = None
 ) -> LoadedRun:
     """Loads a trained run: its parameters, model and task; changes nothing in its folder.
 
-    Args:
-      folder: the run's folder.
-      checkpoint: "best", "latest" or a step.
-      devices: how many share a batch; None for as many as training chooses.
+    The checkpoint is "best", "latest" or a step; ``devices`` is how many share a batch, None for as
+    many as training chooses.
 
     Raises:
       UserError: no run lies there, or no such checkpoint.
     """
     start_jax()
     if card := overlooked_card():
-        _warn(card)
+        warn(card)
     workdir = Workdir(folder)
     _require_run(workdir)
     try:
@@ -57,7 +60,7 @@ def load(
     mesh = run_mesh(experiment, devices)
     spec = experiment.task.spec
     checkpoints = Checkpoints(
-        workdir.checkpoints, spec.score, spec.higher_is_better, _warn, read_only=True
+        workdir.checkpoints, spec.score, spec.higher_is_better, warn, read_only=True
     )
     like = abstract_state(
         lambda: initial_state(experiment.model, experiment.optimizer, experiment.seed),
@@ -75,7 +78,7 @@ def _other_data(workdir: Workdir, experiment: Experiment) -> str | None:
     """Refuses other files than the run read; says what else is drawn than when it began."""
     then = workdir.facts()
     if then is None:
-        _warn(
+        warn(
             f"{workdir.path} says nothing of the data that it was trained on, as an earlier "
             "version made it; the scores are on what this version reads and draws"
         )
@@ -87,22 +90,19 @@ def _other_data(workdir: Workdir, experiment: Experiment) -> str | None:
             "bring back what it was trained on"
         )
     if differing := other_batches(then, now):
-        _warn(f"the scores are on other data than the run's: {differing}")
+        warn(f"the scores are on other data than the run's: {differing}")
     return differing
 
 
 def keep(write: Callable[[], object]) -> bool:
-    """Writes what was found into a run's folder; where that can't be written a line says so.
+    """Writes what was found into a run's folder, if it can: whether it is kept.
 
     What was found is printed all the same: other people's runs may be evaluated too.
-
-    Returns:
-      Whether it is kept.
     """
     try:
         write()
     except (UserError, OSError) as error:
-        _warn(f"{error}; what is printed here is kept nowhere")
+        warn(f"{error}; what is printed here is kept nowhere")
         return False
     return True
 
@@ -135,7 +135,3 @@ def _which(text: str) -> Which:
     if not (text.isdecimal() and len(text) < 20):
         raise UserError(f"checkpoint={text!r} is not 'best', 'latest' or a step")
     return int(text)
-
-
-def _warn(message: str) -> None:
-    print(f"warning: {message}", file=sys.stderr, flush=True)

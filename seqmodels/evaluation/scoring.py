@@ -133,7 +133,6 @@ def _scores(task: Task, outputs: Array, batch: Batch, by_target: bool) -> Scores
 
 
 def _lengths(batch: Batch) -> Int[np.ndarray, "B"]:
-    """How long the rows are."""
     if batch.mask is None:
         return np.full(len(batch.inputs), batch.inputs.shape[1], np.int32)
     mask = np.asarray(batch.mask)
@@ -158,7 +157,6 @@ def _cut(array: Any, window: slice) -> np.ndarray:
 
 
 def _joined(parts: list[Scores], length: int) -> Scores:
-    """The scores of chunks as those of the whole."""
     by_part: list[Any] = [part.rows for part in parts]
     rows = jax.device_get(reduce(join_parts, by_part))
     targets = {

@@ -19,15 +19,6 @@ def evaluate_run(
 
     The file holds one entry a step and split: ``{"300": {"test": {"accuracy": 0.98}}}``.
     Where the data are others than the run began with, an entry says so, as ``"other_data"``.
-
-    Args:
-      workdir: the run's folder.
-      checkpoint: "best", "latest" or a step.
-      names: the splits to score it on.
-      devices: how many share a batch; None for as many as training chooses.
-
-    Returns:
-      Each split's metrics.
     """
     splits: list[Split] = [split for split in SPLITS if split in names]
     unknown = [name for name in names if name not in SPLITS]
@@ -41,32 +32,22 @@ def evaluate_run(
         if experiment.task.examples(split, settings.length) is None:
             raise UserError(f"split={split}: its examples are endless; use validation or test")
     step = jit_evaluation_step(experiment.model, experiment.task, run.mesh)
-    scores: dict[Split, dict[str, float]] = {
-        split: evaluate(
-            step,
-            run.params,
-            experiment.task,
-            split,
-            settings.batch_size,
-            settings.length,
-            run.mesh,
-        )
-        for split in splits
-    }
-    held: dict[Split, dict[str, float]] = {
-        split: levels(experiment.task, split, settings.length) for split in splits
-    }
-    mark = {} if run.other_data is None else {"other_data": run.other_data}
+    scores: dict[Split, dict[str, float]] = {}
+    held: dict[Split, dict[str, float]] = {}
+    for split in splits:
+        asked = experiment.task, split, settings.batch_size, settings.length
+        scores[split] = evaluate(step, run.params, *asked, run.mesh)
+        held[split] = levels(experiment.task, split, settings.length)
 
     def store() -> None:
         stored = run.workdir.read("evaluations.json") or {}  # again: another may have added to it
-        marked = {split: metrics | mark for split, metrics in scores.items()}
+        marked = {split: metrics | run.mark for split, metrics in scores.items()}
         stored[str(run.step)] = stored.get(str(run.step), {}) | marked
         run.workdir.write("evaluations.json", stored)
 
     keep(store)
-    title = f"{workdir}, checkpoint {run.step}" + (" (other data than the run's)" if mark else "")
-    _print_table(scores, held, title)
+    other = " (other data than the run's)" if run.mark else ""
+    _print_table(scores, held, f"{workdir}, checkpoint {run.step}{other}")
     return scores
 
 
@@ -76,11 +57,7 @@ def _print_table(
     """Each split's metrics, and what its score is held against."""
     names, against = (list(next(iter(values.values()))) for values in (scores, held))
     rows = [
-        [
-            split,
-            *(format_value(metrics[name]) for name in names),
-            *map(format_value, held[split].values()),
-        ]
+        [split, *map(format_value, [*(metrics[name] for name in names), *held[split].values()])]
         for split, metrics in scores.items()
     ]
     columns = [*names, *(WORDS[name] for name in against)]

@@ -70,22 +70,17 @@ def decode(
     end: int | None = None,
     valid: Bool[AnyArray, "B L"] | None = None,
 ) -> Int[Array, "B M"]:
-    """Writes ``count`` tokens after what was read.
+    """Writes ``count`` tokens after ``first``, a prompt or the begin token, has been read.
 
-    Args:
-      model: a model whose outputs score the next token.
-      params: its parameters.
-      state: a state with room for the tokens read and written.
-      first: what is read before the first token is written: a prompt, or the begin token.
-      count: the number of tokens M.
-      sampling: how they are chosen.
-      key: the random key.
-      end: the token after which a row is over: the rest of it is filled with this token. None
-        where every row has ``count`` tokens.
-      valid: where ``first`` is no padding, which comes last in each row; None where it has none.
+    The state has room for all that is read and written. The ``end`` token fills the rest of a row
+    that it ends; without one every row has ``count`` tokens. Where ``first`` is not ``valid``,
+    which may be so at the end of a row, it is padding.
     """
+    if (beams := sampling.check().beams) is not None:
+        found = beam_search(model, params, state, first, count, beams, end=end, valid=valid)
+        return found.tokens[:, 0]
     require(count >= 1, f"count={count} is below 1")
-    return _decode(model.extend, count, sampling.check(), end, params, state, first, key, valid)
+    return _decode(model.extend, count, sampling, end, params, state, first, key, valid)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
@@ -97,8 +92,7 @@ def _decode(extend, count, sampling, end, params, state, first, key, valid):
     tokens = tokens.at[:, 0].set(token)
 
     def unfinished(carry):
-        index, token, _, tokens, over = carry
-        del token, tokens
+        index, _, _, _, over = carry
         return (index < count) & ~over.all()
 
     def step(carry):
@@ -115,7 +109,7 @@ def _decode(extend, count, sampling, end, params, state, first, key, valid):
 
 
 def sample(scores: Float[Array, "B V"], sampling: Sampling, key: Key[Array, ""]) -> Int[Array, "B"]:
-    """One token a row."""
+    """One token a row, whatever ``sampling`` says of beams."""
     scores = scores.astype(jnp.float32)
     if sampling.temperature == 0:
         return jnp.argmax(scores, axis=-1).astype(jnp.int32)
@@ -171,18 +165,8 @@ def beam_search(
 
     After each token the ``beams`` best of all continuations stay, by log p / penalty
     with penalty = ((5 + n) / 6)^length_penalty for n tokens, the end token included (Wu et al.
-    2016). A sequence that has ended stays as it is as long as it is among them.
-
-    Args:
-      model: a model whose outputs score the next token.
-      params: its parameters.
-      state: a state of B rows with room for the tokens read and written.
-      first: what is read before the first token is written: a prompt, or the begin token.
-      count: the largest number of tokens M.
-      beams: how many sequences a row keeps.
-      length_penalty: the exponent; 0 compares log-probabilities, and favours short sequences.
-      end: the token after which a sequence is over; None where all have ``count`` tokens.
-      valid: where ``first`` is no padding, which comes last in each row; None where it has none.
+    2016). An exponent of 0 compares log-probabilities, and favours short sequences. A sequence that
+    has ended stays as it is as long as it is among them. All else is as in :func:`decode`.
     """
     require(count >= 1, f"count={count} is below 1")
     require(beams >= 1, f"beams={beams} is below 1")
@@ -214,11 +198,11 @@ def _beam_search(extend, count, beams, length_penalty, end, params, state, first
         ranked = (total / penalty[:, :, None]).reshape(rows, beams * V)
         _, best = jax.lax.top_k(ranked, beams)
         parent, token = best // V, (best % V).astype(jnp.int32)
-        take = lambda x: jnp.take_along_axis(x, parent, axis=1)  # noqa: E731
+        long, over = (jnp.take_along_axis(x, parent, axis=1) for x in (long, over))
         tokens = jnp.take_along_axis(tokens, parent[:, :, None], axis=1)
         tokens = jax.lax.dynamic_update_slice(tokens, token[:, :, None], (0, 0, index))
         log_p = jnp.take_along_axis(total.reshape(rows, beams * V), best, axis=1)
-        return parent, tokens, log_p, take(long), take(over) | _ends(token, end)
+        return parent, tokens, log_p, long, over | _ends(token, end)
 
     def unfinished(carry):
         index, (_, _, _, _, over), _ = carry

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqmodels.arrays import AnyArray, Array, Int, Key, Params, State
+from seqmodels.arrays import AnyArray, Array, Int, Key, Params
 from seqmodels.errors import ConfigError, ParameterError, UserError, require_seed
 from seqmodels.evaluation.runs import LoadedRun, keep, load
-from seqmodels.generation.decoding import Sampling, beam_search, begin, decode
+from seqmodels.generation.decoding import Sampling, begin, decode
 from seqmodels.json_files import write_whole
 from seqmodels.model import Model
 from seqmodels.tasks.base import Batch, WritingTask
@@ -23,50 +23,23 @@ def generate(
     params: Params,
     prompt: Int[Array, "B L"],
     count: int,
-    choice: Sampling,
+    sampling: Sampling,
     key: Key[Array, ""],
 ) -> Int[Array, "B M"]:
-    """Writes ``count`` tokens after each prompt.
-
-    The prompt is read as a whole and each new token by itself, so a token costs what the mixers'
-    state costs and not the whole sequence again.
-
-    Args:
-      model: a causal model whose outputs score the next token.
-      params: its parameters.
-      prompt: at least one token a row.
-      count: the number of tokens M.
-      choice: how they are chosen.
-      key: the random key.
-    """
+    """Writes ``count`` tokens after each prompt of one or more by a model that scores the next."""
     state = model.start(params, prompt.shape[0], prompt.shape[1] + count)
-    return _write(model, params, state, prompt, count, choice, key, None)
-
-
-def _write(
-    model: Model,
-    params: Params,
-    state: State,
-    first: Int[Array, "B L"],
-    count: int,
-    choice: Sampling,
-    key: Key[Array, ""],
-    end: int | None,
-) -> Int[Array, "B M"]:
-    if choice.beams is not None:
-        return beam_search(model, params, state, first, count, choice.beams, end=end).tokens[:, 0]
-    return decode(model, params, state, first, count, choice, key, end)
+    return decode(model, params, state, prompt, count, sampling, key)
 
 
 def write_for(
-    run: LoadedRun, batch: Batch, choice: Sampling, key: Key[Array, ""]
+    run: LoadedRun, batch: Batch, sampling: Sampling, key: Key[Array, ""]
 ) -> Int[AnyArray, "B P"]:
     """What a run writes for a batch's inputs: as many tokens as its targets, or up to the end."""
     model, spec = run.experiment.model, run.experiment.task.spec
     params = jax.device_put(run.params, jax.devices()[0])
     count = batch.targets.shape[1]
     state, first = begin(model, params, batch, spec, count)
-    return np.asarray(_write(model, params, state, first, count, choice, key, spec.end))
+    return np.asarray(decode(model, params, state, first, count, sampling, key, spec.end))
 
 
 def generate_run(
@@ -83,38 +56,24 @@ def generate_run(
     """Writes with a run; prints it and keeps it as ``sample.txt`` in its folder.
 
     A language model continues the prompt. A model that writes a sequence of its own does so for
-    the prompt, or for ``count`` examples of the test split beside what would be right.
-
-    Args:
-      workdir: the run's folder.
-      checkpoint: "best", "latest" or a step.
-      count: how many bytes of text, or how many examples.
-      prompt: what to continue (by default ``def``), or the source to write for.
-      temperature: smaller is likelier text; 0 takes the likeliest token each time. By default
-        0.7 for text and 0 for answers.
-      top_k: how many of the best tokens may be drawn; None is all of them.
-      top_p: the share of probability that the tokens which may be drawn hold; None is all.
-      beams: how many sequences a beam search keeps; None to sample.
-      seed: another seed writes another sample.
+    the prompt, or for ``count`` examples of the test split beside what would be right. By default
+    a text's ``count`` bytes follow ``def`` at a temperature of 0.7; answers are drawn at 0.
     """
     if count < 1:
         raise UserError(f"generate={count} is below 1")
     if temperature is not None and temperature < 0:
         raise UserError(f"temperature={temperature} is below 0")
-    try:
-        require_seed(seed)
-    except ParameterError as error:
-        raise UserError(str(error)) from None
+    require_seed(seed)
     run = load(workdir, checkpoint, devices=1)
     task, key = run.experiment.task, jax.random.key(seed)
     by_default = 0.7 if isinstance(task, Text) and beams is None else 0.0
     chosen = by_default if temperature is None else temperature
     try:
-        choice = Sampling(chosen, top_k, top_p, beams).check()
+        sampling = Sampling(chosen, top_k, top_p, beams).check()
         if isinstance(task, Text):
-            text = _continue_text(run, count, "def " if prompt is None else prompt, choice, key)
+            text = _continue_text(run, count, "def " if prompt is None else prompt, sampling, key)
         elif isinstance(task, WritingTask):
-            text = _answer(run, task, count, prompt, choice, key)
+            text = _answer(run, task, count, prompt, sampling, key)
         else:
             raise UserError(
                 f"generate={count} takes a model of text or of a task that writes a sequence; the "
@@ -123,19 +82,16 @@ def generate_run(
     except ConfigError as error:
         what = "" if prompt is None else f" after prompt={prompt[:40]!r}"
         raise UserError(f"generate={count}{what}: {error}") from None
-    except ParameterError as error:
-        raise UserError(str(error)) from None
-    file = run.workdir.path / "sample.txt"
-    keep(lambda: write_whole(file, text + "\n"))
+    keep(lambda: write_whole(run.workdir.path / "sample.txt", text + "\n"))
     print(text)
     return text
 
 
 def _continue_text(
-    run: LoadedRun, count: int, prompt: str, choice: Sampling, key: Key[Array, ""]
+    run: LoadedRun, count: int, prompt: str, sampling: Sampling, key: Key[Array, ""]
 ) -> str:
     start = prompt.encode(errors="surrogateescape") or b"\n"  # whatever bytes it is of
-    rows, room = choice.beams or 1, len(start) + count
+    rows, room = sampling.beams or 1, len(start) + count
     model = run.experiment.model
 
     def state_bytes(length: int) -> int:
@@ -151,7 +107,7 @@ def _continue_text(
         jax.device_put(run.params, jax.devices()[0]),  # one row: nothing to share
         jnp.asarray(np.frombuffer(start, np.uint8)[None], jnp.int32),
         count,
-        choice,
+        sampling,
         key,
     )
     return (start + bytes(np.asarray(tokens[0]).tolist())).decode(errors="replace")
@@ -162,20 +118,23 @@ def _answer(
     task: WritingTask,
     count: int,
     prompt: str | None,
-    choice: Sampling,
+    sampling: Sampling,
     key: Key[Array, ""],
 ) -> str:
     """A table of sources and what is written for them."""
     length = run.experiment.train.length
     if prompt is not None:
-        source = _read(task, prompt)
+        try:
+            source = task.read_source(prompt)
+        except ParameterError as error:
+            raise UserError(f"prompt={prompt!r}: {error}") from None
         axes = source.shape or (length,)
         targets = task.batch("test", 0, 1, max(*axes, length)).targets
         mask = np.ones((1, *source.shape), bool) if source.ndim else None
         batch = Batch(source[None], targets, np.ones(targets.shape, np.float32), mask)
-        return task.show_target(write_for(run, batch, choice, key)[0])
+        return task.show_target(write_for(run, batch, sampling, key)[0])
     batch = task.batch("test", 0, min(count, task.examples("test", length) or count), length)
-    written = write_for(run, batch, choice, key)
+    written = write_for(run, batch, sampling, key)
     has_answer = task.spec.end is not None
     rows = []
     right = 0
@@ -190,10 +149,3 @@ def _answer(
     if has_answer:
         lines.append(f"{right} of {len(written)} wholly right")
     return "\n".join(lines)
-
-
-def _read(task: WritingTask, prompt: str) -> Int[np.ndarray, "*L"]:
-    try:
-        return task.read_source(prompt)
-    except ParameterError as error:
-        raise UserError(f"prompt={prompt!r}: {error}") from None

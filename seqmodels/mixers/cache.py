@@ -70,7 +70,7 @@ def extend_cache(
     have the chunk's dtype.
     """
     assert context.positions is not None
-    places = context.positions
+    places = jnp.broadcast_to(context.positions, keys.shape[:2])
     if window is None:
         rows = jnp.arange(len(keys))[:, None]
         # Of padding what lies past the room is dropped; the rest is overwritten before it is seen.

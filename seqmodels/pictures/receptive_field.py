@@ -16,27 +16,20 @@ def receptive_field(
     batch: Batch,
     depth: int,
     position: tuple[int, ...] | None = None,
-    seed: int = 0,
 ) -> Float[np.ndarray, "*L"]:
     """How strongly an output of the first ``depth`` reading blocks depends on each of their inputs.
 
     The norm, over features, of the gradient of a random projection of the output, at
     random inputs: exactly 0 where no path leads from an input to the output (the
     theoretical receptive field; its shape within is the effective one of Luo et al. 2016).
-
-    Args:
-      model: the model, as pure functions.
-      params: its parameters, trained or not.
-      batch: one example, which says how many positions there are along each axis.
-      depth: after how many blocks.
-      position: the output's place; the middle of the outputs along each axis if None.
-      seed: of the inputs and of the projection.
+    The batch is one example, and says how many positions there are along each axis; the output is
+    at ``position``, by default the middle of the outputs along each axis.
     """
     batch = batch._replace(mask=None)
     _, seen = jax.eval_shape(observed(model.apply), params, batch)
     side = next(side for side in ("", "encoder.", "decoder.") if f"{side}inputs" in seen)
     inputs, outputs = f"{side}inputs", f"{side}blocks.{depth - 1}.outputs"
-    inputs_key, projection_key = jax.random.split(jax.random.key(seed))
+    inputs_key, projection_key = jax.random.split(jax.random.key(0))
     x = jax.random.normal(inputs_key, seen[inputs].shape)
     made = seen[outputs].shape[1:-1]
     place = tuple(length // 2 for length in made) if position is None else position

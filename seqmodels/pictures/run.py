@@ -28,6 +28,8 @@ LARGEST_MAP = 256
 """Positions beyond which a map's pixels can't be told apart."""
 NAMED = 40
 """Up to so many tokens are named along an axis of a map."""
+SHADES = {"cmap": "Blues", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
+"""Of shares from 0 to 1."""
 
 
 def draw_pictures(workdir: str, checkpoint: str) -> list[Path]:
@@ -36,13 +38,6 @@ def draw_pictures(workdir: str, checkpoint: str) -> list[Path]:
     Always the receptive field; attention maps, where there is attention over at most
     LARGEST_MAP positions; for strings, exact match against the length; for digits that are written,
     samples of each class.
-
-    Args:
-      workdir: the run's folder.
-      checkpoint: "best", "latest" or a step.
-
-    Returns:
-      The files.
     """
     run = load(workdir, checkpoint, devices=1)
     folder = run.workdir.path / "pictures"
@@ -88,9 +83,7 @@ def _draw_receptive_field(run: LoadedRun, path: Path) -> Path:
     figure = new_figure(2.2 * len(shown) + 1.0 if rank == 2 else 7.0, 3.0, title + "\n")
     if rank == 1:
         axes = figure.subplots()
-        image = axes.imshow(
-            np.stack(shown), aspect="auto", cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
-        )
+        image = axes.imshow(np.stack(shown), aspect="auto", **SHADES)
         axes.set_yticks(range(len(shown)), [str(depth) for depth in range(1, len(shown) + 1)])
         axes.set_xlabel("input position")
         axes.set_ylabel("blocks")
@@ -98,13 +91,12 @@ def _draw_receptive_field(run: LoadedRun, path: Path) -> Path:
     else:
         every = figure.subplots(1, len(shown), squeeze=False)[0]
         for depth, (axes, field) in enumerate(zip(every, shown, strict=True), start=1):
-            image = axes.imshow(field, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+            image = axes.imshow(field, **SHADES)
             axes.set_title(f"{depth} block" + "s" * (depth > 1), fontsize=9)
             axes.set_xlabel("column")
         every[0].set_ylabel("row")
     figure.colorbar(image, ax=every, label="gradient, share of the largest")
-    save(figure, path)
-    return path
+    return save(figure, path)
 
 
 def _draw_attention(run: LoadedRun, maps: list[Map], path: Path) -> Path:
@@ -120,9 +112,7 @@ def _draw_attention(run: LoadedRun, maps: list[Map], path: Path) -> Path:
             if head >= len(layer.weights):
                 axes.set_visible(False)
                 continue
-            image = axes.imshow(
-                layer.weights[head], cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
-            )
+            image = axes.imshow(layer.weights[head], **SHADES)
             of_many = f", head {head + 1}" if len(layer.weights) > 1 else ""
             axes.set_title(literal(layer.title) + of_many, fontsize=7)
             axes.tick_params(labelsize=6, length=1.5)
@@ -132,8 +122,7 @@ def _draw_attention(run: LoadedRun, maps: list[Map], path: Path) -> Path:
     for axes in grid[-1]:
         axes.set_xlabel("looked at", fontsize=8)
     figure.colorbar(image, ax=grid, label="weight", shrink=0.8 / len(maps))
-    save(figure, path)
-    return path
+    return save(figure, path)
 
 
 def _name(axis: Any, names: list[str] | None) -> None:
@@ -158,9 +147,8 @@ def _draw_written_digits(run: LoadedRun, path: Path) -> Path:
     greys = write_for(run, batch, Sampling(1.0), jax.random.key(0))
     side = round(length**0.5)
     images = np.asarray(greys).reshape(classes, SAMPLES, side, side)
-    figure = new_figure(
-        0.55 * classes + 0.6, 0.55 * SAMPLES + 0.8, f"{run.workdir.path.name}: written"
-    )
+    title = f"{run.workdir.path.name}: written"
+    figure = new_figure(0.55 * classes + 0.6, 0.55 * SAMPLES + 0.8, title)
     grid = figure.subplots(SAMPLES, classes)
     for digit in range(classes):
         for sample in range(SAMPLES):
@@ -169,5 +157,4 @@ def _draw_written_digits(run: LoadedRun, path: Path) -> Path:
             axes.set_xticks([])
             axes.set_yticks([])
         grid[0, digit].set_title(str(digit), fontsize=9)
-    save(figure, path)
-    return path
+    return save(figure, path)

@@ -65,9 +65,8 @@ def _canonical(value: Any) -> str:
 def held_to(arguments: Sequence[Content], leaves: Sequence[Content]) -> list[Content]:
     """What each group is held to: names and values, the length first.
 
-    Args:
-      arguments: of ``get_config``, where a sweep compares them; else empty.
-      leaves: of a run of each group (:func:`leaves_of`); empty where it has none yet.
+    The arguments are those of ``get_config``, where a sweep compares them; the leaves are of a run
+    of each group (:func:`leaves_of`). What a group lacks of them is empty.
     """
     names = [name for name in differing(arguments) if name != "mixer"]
     own = [{name: point.get(name) for name in names} for point in arguments]

@@ -16,19 +16,13 @@ def to_plotly(figure: Figure) -> str:
 
     named = zip(figure.series, legend(figure), strict=True)
     traces = [trace for series, name in named for trace in _traces(figure, series, name)]
+    corner = {"yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "xanchor": "left"}
     layout: dict[str, Any] = {
         "template": "none",
         "xaxis": _axis(figure.x, values_of(figure, "x")),
         "yaxis": _axis(figure.y, values_of(figure, "y")),
         "margin": {"l": 64, "r": 12, "t": 8, "b": 48},
-        "legend": {
-            "orientation": "h",
-            "yref": "container",
-            "y": 0,
-            "yanchor": "bottom",
-            "x": 0,
-            "xanchor": "left",
-        },
+        "legend": {"orientation": "h", **corner},
         "hovermode": "closest",
         "hoverlabel": {"align": "left"},
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -69,9 +63,7 @@ def _traces(figure: Figure, series: Series, name: str) -> list[dict[str, Any]]:
     trace |= {
         "hoverinfo": "text",
         "hovertext": ["<br>".join([f"<b>{first}</b>", *rest]) for first, *rest in lines],
-        "mode": {"line": "lines+markers", "points": "markers", "curve": "lines+markers"}[
-            series.form
-        ],
+        "mode": "markers" if series.form == "points" else "lines+markers",
         "line": {"color": style.light, "dash": style.dash, "width": 2},
         "marker": {"color": style.light, "symbol": style.marker, "size": 10},
     }

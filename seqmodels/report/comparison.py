@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from collections.abc import Collection
 from typing import NamedTuple
 
 from seqmodels.report.alike import Conditions, conditions, held_to, labels, leaves_of, words
@@ -9,8 +10,10 @@ from seqmodels.report.reading import Content, Found, StoredRun, Sweep, as_dict
 from seqmodels.report.table import Link
 from seqmodels.report.values import Number, number, readable, slug
 
-SCORES = ("exact_match", "bits_per_byte", "bits_per_pixel", "squared_error", "accuracy", "loss")
-"""Of runs that state none, the first of these that they have measured."""
+WRITTEN = "exact_match"
+"""What models that write a sequence are judged by, where they have measured it."""
+SCORES = ("bits_per_byte", "bits_per_pixel", "squared_error", "accuracy", "loss")
+"""Of other runs that state no score, the first of these that they have measured."""
 HIGHER_IS_BETTER = ("exact_match", "accuracy")
 
 
@@ -69,7 +72,6 @@ class Comparison(NamedTuple):
     """Headings and texts: where it comes from."""
 
     def anchor(self, run: StoredRun) -> str:
-        """The anchor of a run's row on the page."""
         return f"{self.name}-run-{self.runs.index(run)}"
 
 
@@ -83,7 +85,6 @@ def comparisons(found: Found) -> list[Comparison]:
 
 
 def task_kind(run: StoredRun) -> str:
-    """The kind of a run's task."""
     task = run.config.get("task")
     return str(task.get("kind")) if isinstance(task, dict) else "unknown task"
 
@@ -94,25 +95,31 @@ def score_of(run: StoredRun) -> tuple[str, bool]:
     if isinstance(score, str) and isinstance(better, bool):
         return score, better
     metrics = {name for event in run.events for name in event if event["split"] != "train"}
-    score = next((name for name in SCORES if name in metrics), "accuracy")
+    score = older_score(task_kind(run), metrics, "decoder" in as_dict(run.config.get("model")))
     return score, score in HIGHER_IS_BETTER
+
+
+def older_score(kind: str, metrics: Collection[str], writes: bool) -> str:
+    """The score of a run that states none, by what it has measured."""
+    order = (WRITTEN, *SCORES) if writes else SCORES
+    if kind == "tokens":  # models of language: accuracy was measured beside what they are judged by
+        order = ("loss",)
+    return next((name for name in order if name in metrics), "accuracy")
 
 
 def mixer_of(run: StoredRun) -> str:
     """The mixer that was asked for, else those of the config's pattern."""
-    for arguments in (run.trial.get("arguments"), run.origin.get("arguments")):
-        if isinstance(arguments, dict) and "mixer" in arguments:
+    for source in (run.trial, run.origin):
+        if "mixer" in (arguments := as_dict(source.get("arguments"))):
             return readable(str(arguments["mixer"]))
-    model = run.config.get("model")
-    pattern = model.get("pattern") if isinstance(model, dict) else None
+    pattern = as_dict(run.config.get("model")).get("pattern")
     names = pattern if isinstance(pattern, list) else []
     return readable("+".join(dict.fromkeys(str(name) for name in names))) or "unknown"
 
 
 def train_length(run: StoredRun) -> int | None:
     """The length that a run was trained and scored at."""
-    train = run.config.get("train")
-    length = train.get("length") if isinstance(train, dict) else None
+    length = as_dict(run.config.get("train")).get("length")
     return length if isinstance(length, int) else None
 
 
@@ -132,10 +139,7 @@ def _of_sweep(sweep: Sweep, place: int) -> Comparison:
     ]
     title = readable(sweep.folder.resolve().name)
     origin = [("Folder", readable(sweep.folder)), ("Command", content["command"])]
-    origin += [
-        ("Config", content["config"]),
-        ("Sized to match", _matched(content["match"])),
-    ]
+    origin += [("Config", content["config"]), ("Sized to match", _matched(content["match"]))]
     return Comparison(
         f"sweep-{place + 1}-{slug(title)}",
         title,
@@ -194,7 +198,7 @@ def _swept_group(
         row["failed"],
         row["trials"],
         number(row["seconds"]),
-        [run for run in runs if run.is_finished],
+        [run for run in runs if run.results is not None],
     )
 
 
@@ -255,7 +259,7 @@ def _group_of_runs(
         sum(run.state[0].startswith("failed") for run in runs),
         len(runs),
         statistics.fmean(seconds) if seconds else None,
-        [run for run in runs if run.is_finished or run.events],
+        [run for run in runs if run.results is not None or run.events],
     )
 
 
@@ -267,14 +271,8 @@ def _spread_of(results: list[Content], split: str, score: str) -> Spread:
 
 
 def links(comparison: Comparison, runs: list[StoredRun]) -> tuple[Link, ...]:
-    """Links to the rows of some runs."""
-    return tuple(
-        Link(
-            f"seed {seed_of(run)}" if comparison.kind == "sweep" else run.name,
-            comparison.anchor(run),
-        )
-        for run in runs
-    )
+    is_sweep, anchor = comparison.kind == "sweep", comparison.anchor
+    return tuple(Link(f"seed {seed_of(r)}" if is_sweep else r.name, anchor(r)) for r in runs)
 
 
 def seed_of(run: StoredRun) -> Number | None:

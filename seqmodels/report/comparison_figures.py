@@ -185,8 +185,7 @@ def _curve(runs: list[StoredRun], split: str, metric: str) -> list[Mark]:
 
 def _stored_lengths(run: StoredRun, score: str) -> tuple[str, list[Mark]]:
     """A split, the test where it was scored, and its scores by length at the last step."""
-    steps = [step for step in run.lengths if step.isdigit()]
-    splits = as_dict(run.lengths[max(steps, key=int)]) if steps else {}
+    splits = run.last_lengths
     split = "test" if "test" in splits else next(iter(splits), "")
     points = []
     for length, entry in as_dict(splits.get(split)).items():

@@ -1,8 +1,8 @@
 """What a report shows of a comparison: results, figures, runs and their recipes."""
 
-import json
 from typing import Any
 
+from seqmodels.report.alike import differing
 from seqmodels.report.comparison import (
     Comparison,
     Contender,
@@ -12,16 +12,15 @@ from seqmodels.report.comparison import (
     train_length,
 )
 from seqmodels.report.comparison_figures import ComparisonFigures
-from seqmodels.report.reading import Content, as_dict
+from seqmodels.report.page import Section
+from seqmodels.report.reading import as_dict
 from seqmodels.report.recipes import run_recipe
-from seqmodels.report.section import Section
 from seqmodels.report.styles import Styles
 from seqmodels.report.table import Column, Row, Table
 from seqmodels.report.values import number, readable
 
 
 def comparison_section(comparison: Comparison, styles: Styles) -> Section:
-    """The section of a sweep, or of the runs of a task."""
     what = comparison.score.replace("_", " ")
     better = "more" if comparison.higher_is_better else "less"
     states = [run.state[0].split(":")[0] for run in comparison.runs]
@@ -49,7 +48,6 @@ def comparison_section(comparison: Comparison, styles: Styles) -> Section:
 
 
 def _results(comparison: Comparison, what: str) -> Table:
-    """A row a group."""
     groups = comparison.groups
     has_setting = any(group.setting.text for group in groups)
     has_flops = any(group.flops is not None for group in groups)
@@ -106,8 +104,8 @@ def _runs(comparison: Comparison, what: str) -> Table:
     runs = comparison.runs
     overrides = [as_dict(run.trial.get("overrides")) | {"seed": None} for run in runs]
     arguments = [as_dict(run.trial.get("arguments")) | {"mixer": None} for run in runs]
-    keys = [(arguments, key) for key in _differing(arguments)]
-    keys += [(overrides, key) for key in _differing(overrides)]
+    keys = [(arguments, key) for key in differing(arguments)]
+    keys += [(overrides, key) for key in differing(overrides)]
     several = comparison.kind == "runs" and len({train_length(run) for run in runs}) > 1
     columns = [Column("run"), Column("mixer"), *([Column("length", "count")] if several else [])]
     columns += [Column(_short(key), "number") for _, key in keys]
@@ -121,10 +119,8 @@ def _runs(comparison: Comparison, what: str) -> Table:
         values += (train_length(run),) if several else ()
         values += tuple(_plain(source[place].get(key)) for source, key in keys)
         values += (seed_of(run), run.state, number(results.get("parameters")))
-        values += tuple(
-            number(as_dict(results.get(split)).get(comparison.score))
-            for split in ("validation", "test")
-        )
+        scores = [as_dict(results.get(split)) for split in ("validation", "test")]
+        values += tuple(number(one.get(comparison.score)) for one in scores)
         seconds = number(results.get("seconds")) or number(run.trial.get("seconds"))
         values += (number(results.get("best_step")), seconds)
         rows.append(Row(values, run_recipe(run), comparison.anchor(run)))
@@ -135,8 +131,3 @@ def _runs(comparison: Comparison, what: str) -> Table:
         columns,
         rows,
     )
-
-
-def _differing(points: list[Content]) -> list[str]:
-    names = dict.fromkeys(name for point in points for name in point)
-    return [n for n in names if len({json.dumps(point.get(n)) for point in points}) > 1]

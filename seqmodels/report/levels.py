@@ -21,10 +21,8 @@ def with_levels(
 ) -> list[Series]:
     """Series with a line for each level that is known at their places.
 
-    Args:
-      series: what was measured.
-      held: places along the axis, and what states the levels there. Where one place has two
-        levels, runs ask different things, and neither is drawn.
+    ``held`` are places along the axis, and what states the levels there. Where one place has two
+    levels, runs ask different things, and neither is drawn.
     """
     found: dict[str, dict[Number, set[Number]]] = {name: {} for name in WORDS}
     for place, content in held:
@@ -47,7 +45,5 @@ def results_of(runs: Iterable[StoredRun]) -> list[Content]:
 
 def stored_levels(run: StoredRun, split: str) -> list[tuple[Number, Content]]:
     """By length, what lengths.json states beside the scores of a split's last step."""
-    steps = [step for step in run.lengths if step.isdigit()]
-    splits = as_dict(run.lengths[max(steps, key=int)]) if steps else {}
-    found = as_dict(splits.get(split)).items()
+    found = as_dict(run.last_lengths.get(split)).items()
     return [(int(length), as_dict(entry)) for length, entry in found if length.isdigit()]

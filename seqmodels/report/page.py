@@ -9,22 +9,26 @@ import hashlib
 from html import escape
 from importlib.resources import files
 from string import Template
+from typing import NamedTuple
 
 from seqmodels.report.chart import to_plotly
 from seqmodels.report.figure import Figure, data_table
-from seqmodels.report.section import Section
-from seqmodels.report.table import recipe_html, to_html
+from seqmodels.report.table import Recipe, Table, recipe_html, to_html
+
+
+class Section(NamedTuple):
+    """A part of the page, with a heading of its own."""
+
+    name: str
+    title: str
+    text: str
+    recipe: Recipe
+    figures: list[Figure]
+    tables: list[Table]
 
 
 def to_page(sections: list[Section], overview: str, skipped: list[str], made_with: str) -> str:
-    """The whole page.
-
-    Args:
-      sections: in their order.
-      overview: a sentence on what was found.
-      skipped: a line for each thing that could not be read.
-      made_with: command and versions.
-    """
+    """The whole page: what was found, what left out, the sections, and what command made it."""
     from plotly.offline import get_plotlyjs
 
     scripts = {"plotly": get_plotlyjs(), "script": _part("page.js")}

@@ -10,7 +10,6 @@ from seqmodels.report.values import brief
 
 
 def draw(figure: Figure, path: Path) -> None:
-    """Draws the figure into a PNG."""
     from matplotlib.figure import Figure as Canvas  # here, because the import takes a second
 
     canvas = Canvas(figsize=(7, 4.2), dpi=130, layout="constrained")
@@ -52,30 +51,12 @@ def _draw(axes: Any, series: Series) -> Any:
     high = [p.high if p.high is not None else p.y for p in points]
     if series.form == "curve":
         axes.fill_between(x, low, high, color=style.light, alpha=0.15, lw=0)
-        every = max(1, len(points) // 12)
-        return axes.plot(
-            x,
-            y,
-            color=style.light,
-            ls=style.png_dash,
-            lw=1.5,
-            marker=style.png_marker,
-            ms=4,
-            markevery=every,
-        )[0]
+        look = {"ls": style.png_dash, "ms": 4, "markevery": max(1, len(points) // 12)}
+        return axes.plot(x, y, color=style.light, lw=1.5, marker=style.png_marker, **look)[0]
     ends = [
         [max(0, b - a) for a, b in zip(low, y, strict=True)],
         [max(0, b - a) for a, b in zip(y, high, strict=True)],
     ]
-    return axes.errorbar(
-        x,
-        y,
-        yerr=ends,
-        color=style.light,
-        ls=style.png_dash if series.form == "line" else "",
-        lw=1.5,
-        marker=style.png_marker,
-        ms=6,
-        capsize=3,
-        elinewidth=1,
-    )
+    look = {"ls": style.png_dash if series.form == "line" else "", "ms": 6, "capsize": 3}
+    look |= {"marker": style.png_marker, "elinewidth": 1}
+    return axes.errorbar(x, y, yerr=ends, color=style.light, lw=1.5, **look)

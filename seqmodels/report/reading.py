@@ -45,13 +45,13 @@ class StoredRun(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of its folder."""
         return readable(self.folder.resolve().name)
 
     @property
-    def is_finished(self) -> bool:
-        """Whether it has results."""
-        return self.results is not None
+    def last_lengths(self) -> Content:
+        """Scores of its last scored step, by split and length."""
+        steps = [step for step in self.lengths if step.isdigit()]
+        return as_dict(self.lengths[max(steps, key=int)]) if steps else {}
 
 
 class Sweep(NamedTuple):
@@ -90,12 +90,8 @@ class _Named(TypedDict):
     name: Name
 
 
-def find(folders: Sequence[str], warn: Callable[[str], None]) -> Found:
+def find(folders: Sequence[str], warn: Skip) -> Found:
     """Reads every run, sweep and scaling experiment in the folders or below them, each once.
-
-    Args:
-      folders: where to look; each may itself be one.
-      warn: is told, in a line, of what can't be read.
 
     Raises:
       UserError: a folder does not exist, or there is nothing in any.
@@ -152,11 +148,6 @@ def _below(folder: Path, skip: Skip) -> list[tuple[Path, str]]:
             inside.clear()
             known.append((Path(path), kind))
     return known
-
-
-def _read(file: Path) -> Content:
-    """A JSON object; an empty one where there is no file."""
-    return read_json(file, dict[str, Any]) or {}
 
 
 def _read_or_skip(read: Callable[[], Content | None], skip: Skip) -> Content:
@@ -220,8 +211,7 @@ def _state(config: Content, events: list[Content], results: Content | None, tria
         return f"failed: the loss stopped being finite by step {events[-1]['step']}"
     if diverged := [e["step"] for e in events if e.get("split") == "diverged"]:
         return f"failed: the loss or its gradient stopped being finite at step {diverged[-1]:,}"
-    train = config.get("train")
-    steps = number(train.get("steps")) if isinstance(train, dict) else None
+    steps = number(as_dict(config.get("train")).get("steps"))
     done = max((e["step"] for e in events), default=0)
     how_far = f"step {done:,} of {steps:,}" if steps else f"step {done:,}"
     if said == "waiting" or (trial and said is None and not config):
@@ -231,8 +221,7 @@ def _state(config: Content, events: list[Content], results: Content | None, tria
 
 def _other_version(environment: Content, now: Content) -> str | None:
     """In what the versions of seqmodels and JAX that made a run differ from those of now."""
-    packages = environment.get("packages")
-    made = packages if isinstance(packages, dict) else {}
+    made = as_dict(environment.get("packages"))
     differing = [
         f"{name} {made[name]}, now {now['packages'][name]}"
         for name in ("seqmodels", "jax")
@@ -282,7 +271,7 @@ def _read_scaling(folder: Path, skip: Skip) -> Scaling:
     content: Any = read_scaling(folder, lambda error: skip(f"{error}; it is left out"))
     if content is None:
         raise UnreadableError(f"{folder}/scaling.json is gone")
-    config = _read_or_skip(lambda: _read(folder / "config.json"), skip)
+    config = _read_or_skip(lambda: read_json(folder / "config.json", dict[str, Any]), skip)
     return Scaling(folder, config, content)
 
 

@@ -27,30 +27,29 @@ def run_recipe(run: StoredRun) -> Recipe:
         ("Attempts", trial.get("attempts")),
         ("Config", json.dumps(run.config, indent=2) if run.config else None),
     ]
-    return [(heading, readable(str(text))) for heading, text in lines if text not in (None, "")]
+    return _told(lines)
 
 
 def scaling_recipe(scaling: Scaling) -> Recipe:
     """What measured the cells of a scaling experiment, and on what."""
     content = scaling.content
-    machine = content.get("machine")
     lines = [
         ("Folder", readable(scaling.folder)),
         ("Command", content.get("command")),
         ("Config file", content.get("config")),
         ("Target", content.get("target")),
-        ("Machine", _lines(machine) if isinstance(machine, dict) else machine),
+        ("Machine", _lines(content["machine"])),
         ("Config", json.dumps(scaling.config, indent=2) if scaling.config else None),
     ]
+    return _told(lines)
+
+
+def _told(lines: list[tuple[str, Any]]) -> Recipe:
     return [(heading, readable(str(text))) for heading, text in lines if text not in (None, "")]
 
 
 def _versions(environment: dict[str, Any]) -> str:
-    packages = environment.get("packages")
-    named = {
-        "python": environment.get("python"),
-        **(packages if isinstance(packages, dict) else {}),
-    }
+    named = {"python": environment.get("python"), **as_dict(environment.get("packages"))}
     return ", ".join(f"{name} {version}" for name, version in named.items() if version)
 
 

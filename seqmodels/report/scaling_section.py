@@ -5,6 +5,7 @@ from typing import Any
 from seqmodels.report.comparison_figures import with_front
 from seqmodels.report.figure import Axis, Figure, Mark, Series
 from seqmodels.report.levels import with_levels
+from seqmodels.report.page import Section
 from seqmodels.report.reading import Content, Scaling
 from seqmodels.report.recipes import scaling_recipe
 from seqmodels.report.scaling_tables import (
@@ -18,9 +19,9 @@ from seqmodels.report.scaling_tables import (
     quality_table,
     status,
 )
-from seqmodels.report.section import Section
-from seqmodels.report.styles import Style, Styles
+from seqmodels.report.styles import Styles
 from seqmodels.report.values import Number, number, readable, slug
+from seqmodels.scaling.files import DONE
 
 _DRAWN = (
     "step_seconds",
@@ -35,7 +36,6 @@ _DRAWN = (
 
 
 def mixers(scaling: Scaling) -> list[str]:
-    """The mixers of the cells, in their order."""
     entries = [*scaling.content["cells"], *scaling.content["quality"]]
     return list(dict.fromkeys(readable(entry["mixer"]) for entry in entries))
 
@@ -97,7 +97,7 @@ def _against_length(name: str, content: Content, quantity: str, styles: Styles) 
     missing = [
         f"{readable(cell['mixer'])} at {cell['length']:,}: {status(cell)}"
         for cell in content["cells"]
-        if cell["status"] not in ("measured", "compiled")
+        if cell["status"] not in DONE
     ]
     without = f" Not measured: {'; '.join(missing)}." if missing else ""
     repeats = " Medians; bars from the fastest repeat to the slowest." if kind == "seconds" else ""
@@ -135,60 +135,47 @@ def _quality(name: str, content: Content, styles: Styles) -> list[Figure]:
         own = [e for e, kind in zip(entries, kinds, strict=True) if kind == (task, score, steps)]
         what = f"{readable(str(score)).replace('_', ' ')} on {readable(str(task))}"
         what += f" after {steps} steps" if several else ""
-        axis = Axis(what)
-        by_mixer = {mixer: [e for e in own if e["mixer"] == mixer] for mixer in _of(own, "mixer")}
-        series = [
-            Series(
-                readable(mixer), _style(styles, mixer), [_quality_point(e, e["length"]) for e in es]
-            )
-            for mixer, es in by_mixer.items()
-        ]
+        title, budget = f"{what[0].upper()}{what[1:]} against", [steps] if several else []
+        series = []
+        for mixer in _of(own, "mixer"):
+            points = [_quality_point(e, e["length"]) for e in own if e["mixer"] == mixer]
+            series.append(Series(readable(mixer), styles[readable(mixer)], points))
         made.append(
             Figure(
-                slug(name, "quality", task, score, *([steps] if several else [])),
-                f"{what[0].upper()}{what[1:]} against length",
+                slug(name, "quality", task, score, *budget),
+                f"{title} length",
                 "Each model was trained at its length for the same budget.",
                 Axis("length", "count", log=True),
-                axis,
+                Axis(what),
                 with_levels(series, [(e["length"], e) for e in own]),
             )
         )
         for length in _of(own, "length"):
-            costs = [(e, seconds.get((e["mixer"], length))) for e in own if e["length"] == length]
-            points = [
-                Series(
-                    readable(e["mixer"]),
-                    _style(styles, e["mixer"]),
-                    [_quality_point(e, cost)],
-                    "points",
+            series = []
+            for entry in own:
+                cost, mixer = seconds.get((entry["mixer"], length)), readable(entry["mixer"])
+                if cost and entry["length"] == length:
+                    point = _quality_point(entry, cost)
+                    series.append(Series(mixer, styles[mixer], [point], "points"))
+            if len(series) < 2:
+                continue
+            higher = score not in ("loss", "squared_error", "bits_per_byte", "bits_per_pixel")
+            made.append(
+                Figure(
+                    slug(name, "quality-cost", task, score, length, *budget),
+                    f"{title} cost, length {length:,}",
+                    "Dotted: the Pareto front, beyond which nothing here is both better and "
+                    "cheaper.",
+                    Axis("time of a training step", "seconds", log=True),
+                    Axis(what),
+                    with_front(series, higher),
                 )
-                for e, cost in costs
-                if cost
-            ]
-            if len(points) >= 2:
-                higher = score not in ("loss", "squared_error", "bits_per_byte", "bits_per_pixel")
-                made.append(
-                    Figure(
-                        slug(
-                            name, "quality-cost", task, score, length, *([steps] if several else [])
-                        ),
-                        f"{what[0].upper()}{what[1:]} against cost, length {length:,}",
-                        "Dotted: the Pareto front, beyond which nothing here is both better and "
-                        "cheaper.",
-                        Axis("time of a training step", "seconds", log=True),
-                        axis,
-                        with_front(points, higher),
-                    )
-                )
+            )
     return made
 
 
 def _of(entries: list[Content], key: str) -> list[Any]:
     return list(dict.fromkeys(entry[key] for entry in entries))
-
-
-def _style(styles: Styles, mixer: str) -> Style:
-    return styles[readable(mixer)]
 
 
 def _quality_point(entry: Content, x: Number) -> Mark:

@@ -82,17 +82,10 @@ def _cell_recipe(scaling: Scaling, cell: Content) -> list[tuple[str, str]]:
 
 
 def fits_table(name: str, content: Content) -> Table | None:
-    """The exponents of the fitted power laws."""
-    rows = [
-        Row(
-            (
-                readable(fit["mixer"]),
-                _called(fit["quantity"]),
-                *(fit[key] for key in ("exponent", "low", "high", "from_length", "lengths")),
-            )
-        )
-        for fit in fits_of(content)
-    ]
+    rows = []
+    for fit in fits_of(content):
+        numbers = [fit[key] for key in ("exponent", "low", "high", "from_length", "lengths")]
+        rows.append(Row((readable(fit["mixer"]), _called(fit["quantity"]), *numbers)))
     columns = [Column("mixer"), Column("quantity"), Column("exponent", "number")]
     columns += [Column("low", "number"), Column("high", "number")]
     columns += [Column("from length", "count"), Column("lengths fitted", "count")]
@@ -104,18 +97,10 @@ def fits_table(name: str, content: Content) -> Table | None:
 
 
 def crossovers_table(name: str, content: Content) -> Table | None:
-    """The lengths from which one mixer costs more than another."""
-    rows = [
-        Row(
-            (
-                _called(entry["quantity"]),
-                readable(entry["cheaper_below"]),
-                readable(entry["cheaper_above"]),
-                entry["length"],
-            )
-        )
-        for entry in content["crossovers"]
-    ]
+    rows = []
+    for entry in content["crossovers"]:
+        cheaper = readable(entry["cheaper_below"]), readable(entry["cheaper_above"])
+        rows.append(Row((_called(entry["quantity"]), *cheaper, entry["length"])))
     columns = [Column("quantity"), Column("costs less below"), Column("costs less above")]
     columns += [Column("length", "count")]
     caption = "From this length on, up to the next one of the same two, the first costs more."
@@ -129,7 +114,6 @@ _LIMITS: dict[str, tuple[str, int, Kind]] = {
 
 
 def longest_table(name: str, content: Content) -> Table | None:
-    """How far each mixer reaches within a limit."""
     rows = []
     for entry in content["longest"]:
         limit, size, kind = _LIMITS[entry["limit"]]
@@ -173,7 +157,6 @@ def _reach(content: Content, entry: Content) -> tuple[Number | None, str]:
 
 
 def quality_table(name: str, content: Content) -> Table | None:
-    """The scores of trained cells."""
     columns = [Column("mixer"), Column("task"), Column("length", "count"), Column("state", "state")]
     columns += [Column("score"), Column("test", "number"), Column("training took", "seconds")]
     rows = []

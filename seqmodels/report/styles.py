@@ -67,7 +67,6 @@ class Styles(dict[str, Style]):
             _ = self[name]
 
     def __missing__(self, name: str) -> Style:
-        """The next style."""
         index = len(self)
         marker, dash = _MARKERS[index % len(_MARKERS)], _DASHES[index % len(_DASHES)]
         self[name] = Style(*_colour(index), *marker, *dash)

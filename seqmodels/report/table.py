@@ -51,11 +51,10 @@ def to_csv(table: Table) -> str:
     '=1+1,-2.5
     """
     titles = [column.title for column in table.columns]
-    return csv_text(titles, ([_csv_value(value) for value in row.values] for row in table.rows))
-
-
-def _csv_value(value: Any) -> Any:
-    return value if value is None or isinstance(value, int | float) else _text(value)
+    rows = (
+        [v if isinstance(v, int | float | None) else _text(v) for v in r.values] for r in table.rows
+    )
+    return csv_text(titles, rows)
 
 
 def _text(value: Any) -> str:
@@ -103,7 +102,7 @@ def _is_words(kind: Kind) -> bool:
     return kind in ("text", "state", "links")
 
 
-def to_html(table: Table, filters: bool = True) -> str:
+def to_html(table: Table) -> str:
     """The table as it stands on the page: each row a body of its own, with its recipe below it."""
     has_recipes = any(row.recipe for row in table.rows)
     width = len(table.columns) + has_recipes
@@ -120,7 +119,7 @@ def to_html(table: Table, filters: bool = True) -> str:
         f'<input type="search" id="filter-{name}" data-table="table-{name}" autocomplete="off" '
         f'spellcheck="false" placeholder="words, all of which a row must hold">'
         f'<output for="filter-{name}">{len(table.rows):,} rows</output></div>'
-        if filters and len(table.rows) > 1
+        if len(table.rows) > 1
         else ""
     )
     return (
@@ -162,8 +161,7 @@ def _html_row(row: Row, columns: list[Column], name: str, width: int) -> str:
 
 
 def _html_cell(column: Column, value: Any, first: bool) -> str:
-    tag = 'th scope="row"' if first else "td"
-    end = "th" if first else "td"
+    tag, end = ('th scope="row"', "th") if first else ("td", "td")
     if column.kind == "state":
         badges = "".join(_badge(str(word)) for word in value or ())
         return f"<{tag}>{badges}</{end}>"

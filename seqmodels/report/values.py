@@ -6,13 +6,11 @@ import os
 import re
 from typing import Any, Literal
 
+from seqmodels.drawing import Number
 from seqmodels.secrets import without_secrets
 
 Kind = Literal["text", "number", "count", "seconds", "bytes", "flops", "state", "links"]
 """How the values of a column or an axis are written."""
-
-Number = float | int
-"""Of either type: where types are checked at run time, an int is no float."""
 
 _SECONDS = ((1e-6, "ns", 1e-9), (1e-3, "µs", 1e-6), (1.0, "ms", 1e-3))
 _THOUSANDS = ("", "K", "M", "G", "T", "P", "E")
@@ -37,8 +35,6 @@ def shown(value: Any, kind: Kind, more: int = 0) -> str:
     """
     if value is None:
         return ""
-    if isinstance(value, tuple | list):
-        return ", ".join(shown(one, "text") for one in value)
     finite = number(value)
     if finite is None:
         return str(value)

@@ -1,22 +1,20 @@
 """report.py: folders in, a page and its figures and tables out."""
 
-import sys
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
 from seqmodels.errors import UserError
 from seqmodels.json_files import write_whole
-from seqmodels.output import decoration
+from seqmodels.output import decoration, warn
 from seqmodels.paths import local_path
 from seqmodels.report.comparison import comparisons
 from seqmodels.report.comparison_section import comparison_section
 from seqmodels.report.figure import data_table
-from seqmodels.report.page import to_page
+from seqmodels.report.page import Section, to_page
 from seqmodels.report.picture import draw
 from seqmodels.report.reading import Found, find
 from seqmodels.report.scaling_section import mixers, scaling_section
-from seqmodels.report.section import Section
 from seqmodels.report.styles import Styles
 from seqmodels.report.table import Table, to_csv, to_markdown
 from seqmodels.report.values import readable
@@ -26,12 +24,7 @@ from seqmodels.training.environment import command, versions
 def write_report(folders: Sequence[str], out: str) -> Path:
     """Writes ``index.html``, ``figures/*.png, .csv, .md`` and ``tables/*.csv, .md``.
 
-    Args:
-      folders: of runs, sweeps and scaling experiments, or of folders of them.
-      out: where to; made if missing. What an earlier report left there is overwritten.
-
-    Returns:
-      The page.
+    What an earlier report left in ``out`` is overwritten. Returns the page.
 
     Raises:
       UserError: there is nothing in the folders, or ``out`` can't be written.
@@ -39,7 +32,7 @@ def write_report(folders: Sequence[str], out: str) -> Path:
     if not folders or "" in folders:  # as of a variable of the shell that is not set
         raise UserError("no folder is named; name those of runs or sweeps: report.py runs/ sweeps/")
     target = local_path(out, "out=")
-    found = find([str(local_path(folder)) for folder in folders], _warn)
+    found = find([str(local_path(folder)) for folder in folders], warn)
     sections = report_sections(found)
     try:
         page = _write(target, sections, found)
@@ -62,7 +55,6 @@ def report_sections(found: Found) -> list[Section]:
 
 
 def overview(found: Found) -> str:
-    """A sentence on what was found."""
     trials = sum(len(sweep.trials) for sweep in found.sweeps)
     cells = sum(len(scaling.content["cells"]) for scaling in found.scalings)
     parts = [
@@ -86,7 +78,7 @@ def _write(out: Path, sections: list[Section], found: Found) -> Path:
     for section in sections:
         for figure in section.figures:
             picture = out / "figures" / f"{figure.name}.png"
-            with decoration(f"{picture} can't be drawn", _warn):
+            with decoration(f"{picture} can't be drawn", warn):
                 draw(figure, picture)
             _write_table(data_table(figure), out / "figures")
         for table in section.tables:
@@ -96,18 +88,10 @@ def _write(out: Path, sections: list[Section], found: Found) -> Path:
     commit = f", commit {now['commit'][:7]}" if now["commit"] else ""
     made_with = f"Made by {readable(command())} with {made}{commit}."
     page = out / "index.html"
-    _write_text(page, to_page(sections, overview(found), found.skipped, made_with))
+    write_whole(page, to_page(sections, overview(found), found.skipped, made_with))
     return page
 
 
 def _write_table(table: Table, folder: Path) -> None:
-    _write_text(folder / f"{table.name}.csv", to_csv(table))
-    _write_text(folder / f"{table.name}.md", to_markdown(table))
-
-
-def _write_text(file: Path, text: str) -> None:
-    write_whole(file, text)
-
-
-def _warn(message: str) -> None:
-    print(f"warning: {message}", file=sys.stderr, flush=True)
+    write_whole(folder / f"{table.name}.csv", to_csv(table))
+    write_whole(folder / f"{table.name}.md", to_markdown(table))

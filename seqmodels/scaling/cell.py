@@ -16,13 +16,12 @@ import jax
 from seqmodels.errors import UserError
 from seqmodels.flops import count_flops
 from seqmodels.model import count_parameters
-from seqmodels.scaling.child import end_with_parent, peak_bytes, tell
+from seqmodels.scaling.child import GIB, end_with_parent, peak_bytes, tell
 from seqmodels.scaling.programs import LanguageModel, language_model, model_section
 from seqmodels.scaling.targets import Target, read_target, roofline_seconds
 from seqmodels.training.sharding import by_row, make_mesh, replicated
 from seqmodels.training.startup import return_large_memory, start_jax
 
-GIB = 2**30
 LEAST_SECONDS = 0.05
 """A measurement repeats what is quicker until it takes so long."""
 CHUNK = 256
@@ -123,10 +122,7 @@ def _compile_for(target: Target, of: LanguageModel, step_flops: int, dtype: str)
 
     state = place(jax.eval_shape(of.state), replicated(mesh))
     batch = place(of.batch(), by_row(mesh))
-    try:
-        _, seconds, temporary, argument = _compile(of.jit_step(mesh), state, batch)
-    except jax.errors.JaxRuntimeError as error:
-        raise StoppedError("does not fit", _out_of_memory(error)) from None
+    _, seconds, temporary, argument = _compile(of.jit_step(mesh), state, batch)
     flops = step_flops / mesh.size
     tell(
         compile_seconds=seconds,
@@ -156,17 +152,15 @@ def _out_of_memory(error: Exception) -> str:
 def _measure(request: CellRequest, of: LanguageModel) -> None:
     mesh = make_mesh(1)
     everywhere, rows = replicated(mesh), by_row(mesh)
-    limit = request.memory_gib * GIB
+    limit, repeats = request.memory_gib * GIB, request.repeats
     batch = jax.device_put(of.batch(), rows)
     shapes = jax.eval_shape(of.state)
     step, seconds, temporary, argument = _compile(of.jit_step(mesh), shapes, batch)
     tell(compile_seconds=seconds, temporary_bytes=temporary, argument_bytes=argument)
     _require_memory(temporary + argument, limit, "the limit is")
     _require_time(request, of)
-    forward, _, temporary_forward, argument_forward = _compile(
-        of.jit_forward(mesh), shapes.params, batch
-    )
-    _require_memory(temporary_forward + argument_forward, limit, "the limit is")
+    forward, _, *needed = _compile(of.jit_forward(mesh), shapes.params, batch)
+    _require_memory(sum(needed), limit, "the limit is")
     return_large_memory(temporary)
     state = jax.jit(of.state, out_shardings=everywhere)()
 
@@ -175,14 +169,10 @@ def _measure(request: CellRequest, of: LanguageModel) -> None:
         state, report = step(state, batch)
         jax.block_until_ready((state, report))
 
-    tell(step_seconds=_seconds(train, request.repeats))
+    tell(step_seconds=_seconds(train, repeats))
     params = state.params
-    tell(
-        forward_seconds=_seconds(
-            lambda: jax.block_until_ready(forward(params, batch)), request.repeats
-        )
-    )
-    tell(decode_seconds=_decode_seconds(of, params, batch.inputs, mesh, request.repeats))
+    tell(forward_seconds=_seconds(lambda: jax.block_until_ready(forward(params, batch)), repeats))
+    tell(decode_seconds=_decode_seconds(of, params, batch.inputs, mesh, repeats))
     on_device = mesh.devices.flat[0].memory_stats()  # None on CPU
     peak = on_device["peak_bytes_in_use"] if on_device else peak_bytes()
     tell(peak_bytes=peak, status="measured", reason=None)
@@ -218,8 +208,8 @@ def _decode_seconds(
     """Seconds a token, after the state has read the whole length."""
     extend = of.jit_extend(mesh)
     room = of.length + TOKENS * (repeats + 1)
-    start = lambda params: of.model.start(params, of.rows, room)  # noqa: E731
-    state = jax.jit(start, out_shardings=replicated(mesh))(params)
+    start = jax.jit(of.model.start, static_argnums=(1, 2), out_shardings=replicated(mesh))
+    state = start(params, of.rows, room)
     for begin in range(0, of.length, CHUNK):
         token, state = extend(params, tokens[:, begin : begin + CHUNK], state)
     times = []

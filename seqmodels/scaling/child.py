@@ -45,14 +45,7 @@ def run_child(
     """Runs ``python -m module REQUEST`` until it ends or exceeds a limit.
 
     An exception in the parent, Ctrl-C among them, ends the child too, and so does the
-    parent's death.
-
-    Args:
-      module: a module whose main reads JSON from its first argument.
-      request: that argument.
-      memory_gib: the most resident memory.
-      seconds: the longest time.
-      environment: variables to set for it.
+    parent's death. The module's main reads the request, as JSON, from its first argument.
     """
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output,

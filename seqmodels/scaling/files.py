@@ -52,8 +52,6 @@ class CellFile(TypedDict):
 
 EMPTY: dict[str, Any] = dict.fromkeys(CellFile.__annotations__)
 """A cell of which nothing is known."""
-
-
 _OF_EVERY_ONE = (
     "compile_seconds",
     "temporary_bytes",
@@ -128,8 +126,8 @@ class ScalingFile(TypedDict):
     command: str
     machine: dict[str, Any]
     target: str | None
+    # Their entries are checked one by one, by _PARTS.
     cells: list[Any]
-    """Of each a :class:`CellFile`, and so on."""
     quality: list[Any]
     fits: list[Any]
     crossovers: list[Any]
@@ -146,11 +144,7 @@ _PARTS: dict[str, Any] = {
 
 
 def read_scaling(folder: Path, skip: Callable[[UnreadableError], None]) -> ScalingFile | None:
-    """A folder's ``scaling.json``, without what of its lists is something else.
-
-    Args:
-      folder: the scaling's.
-      skip: is told what is left out.
+    """A folder's ``scaling.json``, without what ``skip`` is told of: entries of something else.
 
     Raises:
       UnreadableError: the file holds something else.

@@ -41,7 +41,6 @@ class PowerLaw(NamedTuple):
     """The ratio of the longest of them to the shortest."""
 
     def __call__(self, length: int | float) -> float:
-        """The cost at a length."""
         return self.coefficient * length**self.exponent
 
 

@@ -19,19 +19,16 @@ from seqmodels.training.step import initial_state, jit_train_step, make_train_st
 
 
 class RandomBytes:
-    """The text task on random bytes instead of files."""
+    """The text task on endless random bytes instead of files."""
 
     spec = Text.spec
     metrics = Text.metrics
 
     def examples(self, split: Split, length: int) -> int | None:
-        """They are endless."""
-        del split, length
+        return None
 
     def chance(self, split: Split, length: int) -> float:
-        """8 bits per byte: all are as likely."""
-        del split, length
-        return 8.0
+        return 8.0  # bits per byte: all are as likely
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
         """Bytes [B, L] and, at each position, the byte that follows [B, L]."""
@@ -50,15 +47,12 @@ class LanguageModel(NamedTuple):
     length: int
 
     def batch(self) -> Batch:
-        """Random bytes."""
         return RandomBytes().batch("train", 0, self.rows, self.length)
 
     def cost(self, length: int) -> Cost:
-        """The forward cost of so many bytes."""
         return self.model.cost(RandomBytes().batch("train", 0, 1, length))
 
     def state(self) -> Any:
-        """The state before the first training step."""
         return initial_state(self.model, self.optimizer, 0)
 
     def step(self) -> Callable:
@@ -66,7 +60,6 @@ class LanguageModel(NamedTuple):
         return make_train_step(self.model, RandomBytes(), self.optimizer, 1, 0)
 
     def jit_step(self, mesh: Mesh) -> Any:
-        """The step jitted over a mesh, as in training."""
         return jit_train_step(self.model, RandomBytes(), self.optimizer, 1, 0, mesh)
 
     def jit_forward(self, mesh: Mesh) -> Any:

@@ -33,16 +33,12 @@ def require_tasks(names: Sequence[str], settings: Settings) -> None:
 
 
 def _config(settings: Settings, task: str, mixer: str, length: int) -> dict[str, Any]:
-    """What a cell is trained by."""
     budget = settings.quality
     return {
         "seed": 0,
         "task": {"kind": task, "evaluation_examples": budget.examples},
         "model": model_section(mixer, settings.width, settings.depth, settings.dtype),
-        "optimizer": {
-            "learning_rate": budget.learning_rate,
-            "warmup_steps": budget.steps // 10,
-        },
+        "optimizer": {"learning_rate": budget.learning_rate, "warmup_steps": budget.steps // 10},
         "train": {
             "steps": budget.steps,
             "batch_size": budget.batch_size,
@@ -62,17 +58,8 @@ def measure_quality(
     """Trains each cell on each task, unless its run has finished, and joins accuracy to cost.
 
     The runs lie in ``quality/TASK-MIXER-LENGTH``, with the budget of the config's ``quality``
-    section. A run that fails is an entry with its reason.
-
-    Args:
-      settings: the scaling's.
-      folder: the scaling's.
-      tasks: their kinds.
-      cells: the measured cells by mixer and length.
-
-    Returns:
-      The entries of ``quality`` in ``scaling.json``: the test score of the checkpoint that
-      validated best, and the cell's cost.
+    section. Each is an entry of ``quality`` in ``scaling.json``: the test score of the checkpoint
+    that validated best, and the cell's cost; or the reason for which it failed.
     """
     budget = settings.quality
     entries = []
@@ -104,9 +91,8 @@ def _results(run: Path, score: Any) -> dict[str, Any] | None:
 
 def _entry(task: str, cell: dict[str, Any], results: Any, ending: Any) -> dict[str, Any]:
     score = ending.found.get("score")
-    reason = ending.found.get("reason", ending.reason)
-    status = "trained" if results else ending.status or "failed"
     step = cell["step_seconds"]
+    known = ("steps", "seconds", "parameters")
     return {
         "mixer": cell["mixer"],
         "length": cell["length"],
@@ -114,14 +100,12 @@ def _entry(task: str, cell: dict[str, Any], results: Any, ending: Any) -> dict[s
         "score": score,
         "mean": results["test"][score] if results else None,
         "validation": results["validation"].get(score) if results else None,
-        "steps": results["steps"] if results else None,
-        "seconds": results["seconds"] if results else None,
-        "parameters": results["parameters"] if results else None,
+        **{name: results[name] if results else None for name in known},
         **{level: results[level] for level in WORDS if results and level in results},
         "step_seconds": step["median"] if step else None,
         "temporary_bytes": cell["temporary_bytes"],
-        "status": status,
-        "reason": None if results else reason,
+        "status": "trained" if results else ending.status or "failed",
+        "reason": None if results else ending.found.get("reason", ending.reason),
     }
 
 
@@ -131,18 +115,13 @@ def _shown(entry: dict[str, Any]) -> str:
     return f"{entry['score']} {entry['mean']:.3f} after {entry['seconds']:.0f} s"
 
 
-def train(request: dict[str, Any]) -> None:
-    """Trains one cell in this process."""
-    config = request["config"]
-    tell(score=build_experiment(config).task.spec.score)
-    fit(config, request["workdir"])
-
-
 def main(text: str) -> None:
-    """Reads the request; a mistake of the config's becomes the reason."""
+    """Trains a cell in this process as it is requested; a mistake of the config's is the reason."""
     end_with_parent()
+    request = json.loads(text)
     try:
-        train(json.loads(text))
+        tell(score=build_experiment(request["config"]).task.spec.score)
+        fit(request["config"], request["workdir"])
     except UserError as error:
         tell(reason=str(error))
         sys.exit(error.exit_code)

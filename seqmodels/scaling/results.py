@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
+from seqmodels.scaling.child import GIB
 from seqmodels.scaling.fits import (
     Points,
     PowerLaw,
@@ -17,17 +18,17 @@ from seqmodels.scaling.fits import (
 
 Cell = dict[str, Any]
 
-QUANTITIES = (
-    "forward_seconds",
-    "step_seconds",
-    "decode_seconds",
-    "temporary_bytes",
-    "peak_bytes",
-    "step_flops",
-    "roofline_seconds",
-)
+QUANTITIES = {
+    "forward_seconds": "a forward pass",
+    "step_seconds": "a training step",
+    "decode_seconds": "a token",
+    "temporary_bytes": "a step's temporaries",
+    "peak_bytes": "the peak of memory",
+    "step_flops": "a step's FLOPs",
+    "roofline_seconds": "a step's roofline",
+}
+"""What is fitted, and how it is called."""
 COMPARED = ("step_seconds", "forward_seconds", "decode_seconds", "temporary_bytes")
-GIB = 2**30
 
 
 def value_of(cell: Cell, quantity: str) -> int | float | None:
@@ -49,7 +50,6 @@ def points(cells: Iterable[Cell], mixer: str, quantity: str) -> dict[int, int | 
 
 
 def mixers_of(cells: Iterable[Cell]) -> list[str]:
-    """The mixers in their order."""
     return list(dict.fromkeys(cell["mixer"] for cell in cells))
 
 
@@ -127,9 +127,8 @@ def _longest(
                 }
                 law = _law(temporary, from_length)
             else:
-                costs = points(cells, mixer, "step_seconds") or points(
-                    cells, mixer, "roofline_seconds"
-                )
+                steps, least = (points(cells, mixer, f"{n}_seconds") for n in ("step", "roofline"))
+                costs = steps or least
                 law = _law(costs, from_length)
             if costs:
                 reach = longest_within(costs, value, law)

@@ -1,9 +1,7 @@
 """Cost against length: a table of mixers by lengths, each cell measured in its own process."""
 
 import contextlib
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,10 @@ from seqmodels.csv_files import write_csv
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError, read_json, write_json
 from seqmodels.machine import describe_machine
+from seqmodels.output import warn
 from seqmodels.paths import local_path
 from seqmodels.scaling.child import run_child
-from seqmodels.scaling.files import (
-    DONE,
-    EMPTY,
-    TIMES,
-    read_cell,
-    read_scaling,
-)
+from seqmodels.scaling.files import DONE, EMPTY, TIMES, Times, read_cell, read_scaling
 from seqmodels.scaling.quality import measure_quality, require_tasks
 from seqmodels.scaling.results import summarise
 from seqmodels.scaling.settings import Settings, read_settings
@@ -52,18 +45,10 @@ def scale(
 
     Whatever a cell does (it doesn't fit, takes too long, crashes) is its result, and the next
     one's turn comes. Cells that are done are not measured again, unless their file in ``cells/``
-    is deleted; those that a limit or a crash ended are, if the limits have changed.
-
-    Args:
-      config: what to measure.
-      config_file: where it was read, with its arguments.
-      workdir: the folder.
-      target: a machine to compile for instead, such as ``tpu:v5e:4x4``.
-      within: limits, "gib" and "seconds", to find the longest sequence for.
-      tasks: the kinds of those to train each cell on.
-
-    Returns:
-      The content of ``scaling.json``.
+    is deleted; those that a limit or a crash ended are, if the limits have changed. For a target,
+    such as ``tpu:v5e:4x4``, they are compiled instead. ``within`` are limits, "gib" and "seconds",
+    to find the longest sequence for; ``tasks`` are the kinds of those to train each cell on.
+    Returns the content of ``scaling.json``.
     """
     if target is not None:
         require_target(target)
@@ -72,60 +57,40 @@ def scale(
     require_tasks(tasks, settings)
     require_utf8(workdir)
     folder = local_path(workdir, "workdir=")
-    with held_folder(folder):
-        return _scale(settings, config, config_file, folder, target, within or {}, tasks)
-
-
-def _scale(
-    settings: Settings,
-    config: ConfigDict,
-    config_file: str,
-    folder: Path,
-    target: str | None,
-    within: dict[str, float],
-    tasks: tuple[str, ...],
-) -> dict[str, Any]:
-    _open(folder, config, target)
-    if target is None and (card := overlooked_card()):
-        print(f"warning: {card}", file=sys.stderr, flush=True)
-    table = _Table(settings, folder, target)
-    results = _results(config_file, target)
-    try:
-        table.fill()
-        if tasks:
-            results["quality"] = measure_quality(settings, folder, tasks, table.cells)
-    finally:  # what is done is kept, also after Ctrl-C
-        results.setdefault("quality", _stored_quality(folder))
-        results["cells"] = list(table.cells.values())
-        results |= summarise(results["cells"], settings.from_length, within)
-        _write(folder, results)
-    print_scaling(results)
-    print(f"{folder}/scaling.json and scaling.csv hold it all")
-    return results
-
-
-def _results(config_file: str, target: str | None) -> dict[str, Any]:
-    return {
+    results: dict[str, Any] = {
         "kind": "scaling",
         "config": config_file,
         "command": command(),
         "machine": describe_machine(),
         "target": target,
     }
+    with held_folder(folder):
+        _open(folder, config, target)
+        if target is None and (card := overlooked_card()):
+            warn(card)
+        table = _Table(settings, folder, target)
+        try:
+            table.fill()
+            if tasks:
+                results["quality"] = measure_quality(settings, folder, tasks, table.cells)
+        finally:  # what is done is kept, also after Ctrl-C
+            results.setdefault("quality", _stored_quality(folder))
+            results["cells"] = list(table.cells.values())
+            results |= summarise(results["cells"], settings.from_length, within or {})
+            _write(folder, results)
+    print_scaling(results)
+    print(f"{folder}/scaling.json and scaling.csv hold it all")
+    return results
 
 
 def _stored_quality(folder: Path) -> list[Any]:
     """What was trained before; it is trained or read again where its tasks are asked for."""
     try:
-        stored = read_scaling(folder, lambda error: _warn(f"{error}; it is left out"))
+        stored = read_scaling(folder, lambda error: warn(f"{error}; it is left out"))
     except UnreadableError as error:
-        _warn(f"{error}; it is written anew, without scores: quality=TASK finds them again")
+        warn(f"{error}; it is written anew, without scores: quality=TASK finds them again")
         return []
     return stored["quality"] if stored is not None else []
-
-
-def _warn(line: str) -> None:
-    print(f"warning: {line}", file=sys.stderr, flush=True)
 
 
 def _open(folder: Path, config: ConfigDict, target: str | None) -> None:
@@ -146,10 +111,7 @@ def _open(folder: Path, config: ConfigDict, target: str | None) -> None:
     else:
         if "mixers" not in stored:
             raise UserError(f"workdir={folder} holds a run, not a scaling; choose another folder")
-        kept = [
-            {key: value for key, value in each.items() if key not in FREE}
-            for each in (stored, plain)
-        ]
+        kept = [{k: v for k, v in each.items() if k not in FREE} for each in (stored, plain)]
         if differing := differing_keys(*kept):
             raise UserError(
                 f"workdir={folder} holds another scaling: {'; '.join(differing)}. "
@@ -184,25 +146,20 @@ class _Table:
         self.folder = folder / "cells"
         self.target = target
         self.cells: dict[tuple[str, int], Any] = {}
-        for place in self._all():
+        # Short lengths first: all mixers soon have some cells.
+        self.places = [(m, length) for length in settings.lengths for m in settings.mixers]
+        for place in self.places:
             try:
                 cell = read_cell(self.folder, *place)
             except UnreadableError as error:
-                _warn(f"{error}; it is measured again")
+                warn(f"{error}; it is measured again")
                 continue
             if cell is not None:
                 self.cells[place] = cell
 
-    def _all(self) -> Iterator[tuple[str, int]]:
-        """Short lengths first: all mixers soon have some cells."""
-        for length in self.settings.lengths:
-            for mixer in self.settings.mixers:
-                yield mixer, length
-
     def fill(self) -> None:
-        """Measures what is missing."""
-        missing = [place for place in self._all() if place not in self.cells]
-        whole = len(self.settings.lengths) * len(self.settings.mixers)
+        missing = [place for place in self.places if place not in self.cells]
+        whole = len(self.places)
         if len(missing) < whole:
             print(f"{whole - len(missing)} of {whole} cells are done already", flush=True)
         start = time.monotonic()
@@ -212,7 +169,7 @@ class _Table:
             self.cells[place] = cell
             minutes = (time.monotonic() - start) / 60
             print(f"[{number}/{len(missing)}, {minutes:.1f} min] {cell_line(cell)}", flush=True)
-        self.cells = {place: self.cells[place] for place in self._all()}
+        self.cells = {place: self.cells[place] for place in self.places}
 
     def _measure(self, mixer: str, length: int) -> Any:
         settings = self.settings
@@ -221,21 +178,18 @@ class _Table:
             for (name, _), cell in self.cells.items()
             if name == mixer and cell["length"] < length and cell["step_seconds"] is not None
         ]
+        names = ("width", "depth", "dtype", "batch_size", "repeats")
+        limits = settings.limits
         request = {
             "mixer": mixer,
             "length": length,
-            "width": settings.width,
-            "depth": settings.depth,
-            "dtype": settings.dtype,
-            "batch_size": settings.batch_size,
-            "repeats": settings.repeats,
-            "memory_gib": settings.limits.memory_gib,
-            "seconds": settings.limits.seconds,
+            **{name: getattr(settings, name) for name in names},
+            "memory_gib": limits.memory_gib,
+            "seconds": limits.seconds,
             "target": self.target,
             "previous": max(shorter, key=lambda cell: cell["length"], default=None),
         }
         environment = ENVIRONMENT if self.target is not None else None
-        limits = settings.limits
         ending = run_child(CELL, request, limits.memory_gib, limits.seconds, environment)
         cell = EMPTY | {"mixer": mixer, "length": length} | ending.found
         if ending.status is not None:
@@ -248,12 +202,9 @@ class _Table:
 def _write(folder: Path, results: dict[str, Any]) -> None:
     """``scaling.json``, and ``scaling.csv`` with a row a cell."""
     write_json(folder / "scaling.json", results)
-    write_csv(folder / "scaling.csv", list(_flat(_full())), map(_flat, results["cells"]))
-
-
-def _full() -> dict[str, Any]:
-    times = dict.fromkeys(("median", "low", "high", "repeats"))
-    return EMPTY | {name: times for name in EMPTY if name in TIMES}
+    times = dict.fromkeys(Times.__annotations__)
+    whole = EMPTY | {name: times for name in EMPTY if name in TIMES}
+    write_csv(folder / "scaling.csv", list(_flat(whole)), map(_flat, results["cells"]))
 
 
 def _flat(cell: dict[str, Any]) -> dict[str, Any]:

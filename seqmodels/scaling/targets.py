@@ -110,7 +110,6 @@ class Target(NamedTuple):
 
     @property
     def machine(self) -> Machine:
-        """One of its devices."""
         return MACHINES[self.name]
 
     def devices(self) -> list[Any]:
@@ -190,9 +189,7 @@ def require_target(text: str) -> None:
             f"target={text}: compiling for {target.name} needs {module}; "
             f"pip install -e '.[{extra}]'"
         )
-    ending = run_child(
-        __name__, {"target": text}, memory_gib=8, seconds=300, environment=ENVIRONMENT
-    )
+    ending = run_child(__name__, {"target": text}, 8, 300, ENVIRONMENT)  # GiB and seconds
     if reason := ending.found.get("reason") or ending.reason:
         raise UserError(reason)
 

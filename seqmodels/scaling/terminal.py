@@ -2,21 +2,13 @@
 
 from typing import Any
 
+from seqmodels.scaling.files import DONE, TIMES
 from seqmodels.scaling.fits import is_carried
-from seqmodels.scaling.results import mixers_of, range_of, value_of
+from seqmodels.scaling.results import QUANTITIES, mixers_of, range_of, value_of
 from seqmodels.terminal import print_table
 
-NAMES = {
-    "forward_seconds": "a forward pass",
-    "step_seconds": "a training step",
-    "decode_seconds": "a token",
-    "temporary_bytes": "a step's temporaries",
-    "peak_bytes": "the peak of memory",
-    "step_flops": "a step's FLOPs",
-    "roofline_seconds": "a step's roofline",
-}
-DONE = ("measured", "compiled")
-MIB, GFLOP = 2**20, 1e9
+UNITS = {"seconds": ("ms", 1e-3), "bytes": ("MiB a device", 2**20), "flops": ("GFLOP", 1e9)}
+"""In what values are shown, by the last word of a quantity's name."""
 
 
 def cell_line(cell: dict[str, Any]) -> str:
@@ -24,94 +16,56 @@ def cell_line(cell: dict[str, Any]) -> str:
     place = f"{cell['mixer']} at {cell['length']:,}"
     if cell["status"] not in DONE:
         return f"{place}: {cell['status']}: {cell['reason']}"
-    memory = f"{_mib(cell['temporary_bytes'])} MiB of temporaries"
+    memory = f"{_shown(cell, 'temporary_bytes')} MiB of temporaries"
     if cell["status"] == "compiled":
-        return f"{place}: {memory} a device, at least {_ms(cell['roofline_seconds'])} ms a step"
-    low, high = range_of(cell, "step_seconds")
-    step = f"{_ms(value_of(cell, 'step_seconds'))} ms a step ({_ms(low)} to {_ms(high)})"
-    return f"{place}: {step}, {memory}"
+        return f"{place}: {memory} a device, at least {_shown(cell, 'roofline_seconds')} ms a step"
+    low, high = (in_unit(value, "step_seconds") for value in range_of(cell, "step_seconds"))
+    return f"{place}: {_shown(cell, 'step_seconds')} ms a step ({low} to {high}), {memory}"
 
 
 def print_scaling(results: dict[str, Any]) -> None:
     """The table of cells, the exponents, and what follows from them in sentences."""
-    for title, lines in (("Cost", _cells(results)), (_EXPONENTS, _exponents(results))):
+    for title, lines in (("Cost", _cells(results)), (EXPONENTS, exponents(results))):
         if len(lines) > 1:
             print_table(lines[0], lines[1:], title)
     for sentence in sentences(results):
         print(sentence)
 
 
-_EXPONENTS = "Exponents of the length, with their 95% intervals"
-
-
-def markdown(results: dict[str, Any]) -> str:
-    """The same for a document: a table a quantity, mixers by lengths."""
-    here = results["target"] is None
-    times = ("step_seconds", "forward_seconds", "decode_seconds") if here else ("roofline_seconds",)
-    parts = [_by_length(results, name) for name in (*times, "temporary_bytes", "step_flops")]
-    lines = _exponents(results)
-    if len(lines) > 1:
-        parts.append(f"{_EXPONENTS}:\n\n{_table(lines)}")
-    parts.append("\n".join(f"- {sentence}" for sentence in sentences(results)))
-    return "\n\n".join(parts) + "\n"
-
-
-def _by_length(results: dict[str, Any], quantity: str) -> str:
-    """A quantity's table, empty where it isn't known."""
-    values = {
-        (cell["mixer"], cell["length"]): value_of(cell, quantity) for cell in results["cells"]
-    }
-    lengths = sorted({length for _, length in values})
-    unit, show = UNITS[quantity.rpartition("_")[2]]
-    title = f"{NAMES[quantity][0].upper()}{NAMES[quantity][1:]}, {unit}"
-    lines = [["mixer", *(f"L = {length:,}" for length in lengths)]]
-    for mixer in mixers_of(results["cells"]):
-        lines.append([mixer, *(show(values.get((mixer, length))) for length in lengths)])
-    return f"{title}:\n\n{_table(lines)}"
-
-
-def _table(lines: list[list[str]]) -> str:
-    rows = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+EXPONENTS = "Exponents of the length, with their 95% intervals"
 
 
 def _cells(results: dict[str, Any]) -> list[list[str]]:
     here = results["target"] is None
-    head = ["mixer", "L", "compile s"]
-    head += ["forward ms", "step ms", "token ms"] if here else ["at least ms"]
-    head += ["temporaries MiB", "arguments MiB"] + (["peak MiB"] if here else [])
-    head += ["step GFLOP", "depth", "state KiB"]
-    lines = [head]
+    times = dict(zip(TIMES, ("forward ms", "step ms", "token ms"), strict=True))
+    quantities = times if here else {"roofline_seconds": "at least ms"}
+    quantities |= {"temporary_bytes": "temporaries MiB", "argument_bytes": "arguments MiB"}
+    quantities |= ({"peak_bytes": "peak MiB"} if here else {}) | {"step_flops": "step GFLOP"}
+    lines = [["mixer", "L", "compile s", *quantities.values(), "depth", "state KiB"]]
     for cell in results["cells"]:
-        line = [cell["mixer"], f"{cell['length']:,}"]
         if cell["status"] not in DONE:
             continue  # it has a sentence
-        line.append(f"{cell['compile_seconds']:.1f}")
-        times = ("forward", "step", "decode") if here else ("roofline",)
-        line += [_ms(value_of(cell, f"{name}_seconds")) for name in times]
-        memory = ("temporary", "argument", "peak") if here else ("temporary", "argument")
-        line += [_mib(cell[f"{name}_bytes"]) for name in memory]
-        line += [_gflop(cell["step_flops"]), f"{cell['sequential_depth']:,}"]
-        lines.append([*line, _number(cell["state_bytes"] / 1024)])
+        line = [cell["mixer"], f"{cell['length']:,}", f"{cell['compile_seconds']:.1f}"]
+        line += [_shown(cell, name) for name in quantities]
+        line += [f"{cell['sequential_depth']:,}", _number(cell["state_bytes"] / 1024)]
+        lines.append(line)
     return lines
 
 
-def _exponents(results: dict[str, Any]) -> list[list[str]]:
-    """Of those that the data tell; the others stand in scaling.json alone."""
+def exponents(results: dict[str, Any]) -> list[list[str]]:
+    """The table of those that the data tell; the others stand in scaling.json alone."""
     fits = [fit for fit in results["fits"] if is_carried(fit["low"], fit["high"])]
-    quantities = [name for name in NAMES if any(fit["quantity"] == name for fit in fits)]
-    lines = [["mixer", *(NAMES[name] for name in quantities)]]
+    quantities = [name for name in QUANTITIES if any(fit["quantity"] == name for fit in fits)]
+    lines = [["mixer", *(QUANTITIES[name] for name in quantities)]]
     for mixer in mixers_of(results["cells"]):
-        found = {fit["quantity"]: fit for fit in fits if fit["mixer"] == mixer}
+        found = {
+            fit["quantity"]: f"{fit['exponent']:.2f} ({fit['low']:.2f} to {fit['high']:.2f})"
+            for fit in fits
+            if fit["mixer"] == mixer
+        }
         if found:
-            lines.append([mixer, *(_exponent(found.get(name)) for name in quantities)])
+            lines.append([mixer, *(found.get(name, "") for name in quantities)])
     return lines
-
-
-def _exponent(fit: dict[str, Any] | None) -> str:
-    if fit is None:
-        return ""
-    return f"{fit['exponent']:.2f} ({fit['low']:.2f} to {fit['high']:.2f})"
 
 
 def _comes_after(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -128,7 +82,7 @@ def sentences(results: dict[str, Any]) -> list[str]:
     """The cells without a time, the crossings, the longest sequences and the qualities."""
     made = [cell_line(cell) for cell in results["cells"] if cell["status"] not in DONE]
     for crossing in results["crossovers"]:
-        what, above = NAMES[crossing["quantity"]], crossing["cheaper_above"]
+        what, above = QUANTITIES[crossing["quantity"]], crossing["cheaper_above"]
         verb = "take more memory" if what.endswith("temporaries") else "takes longer"
         ends = [c["length"] for c in results["crossovers"] if _comes_after(c, crossing)]
         reach = f" to {_rounded(min(ends))} positions" if ends else " positions on"
@@ -157,21 +111,14 @@ def _rounded(length: int) -> str:
     return f"{round(length, 2 - digits):,}" if digits > 2 else str(length)
 
 
+def _shown(cell: dict[str, Any], quantity: str) -> str:
+    return in_unit(value_of(cell, quantity), quantity)
+
+
 def _number(value: int | float) -> str:
     return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
 
 
-def _ms(seconds: int | float | None) -> str:
-    return "" if seconds is None else _number(1000 * seconds)
-
-
-def _mib(size: int | None) -> str:
-    return "" if size is None else _number(size / MIB)
-
-
-def _gflop(flops: int | None) -> str:
-    return "" if flops is None else _number(flops / GFLOP)
-
-
-UNITS = {"seconds": ("ms", _ms), "bytes": ("MiB a device", _mib), "flops": ("GFLOP", _gflop)}
-"""How values are shown, by the last word of a quantity's name."""
+def in_unit(value: int | float | None, quantity: str) -> str:
+    """A quantity's value in its unit; nothing where it isn't known."""
+    return "" if value is None else _number(value / UNITS[quantity.rpartition("_")[2]][1])

@@ -22,11 +22,7 @@ _ENDED = ("finished", "failed", "pruned")
 class SweepDisplay:
     """Counts a sweep's runs by group and shows how far they are. Use it in a ``with`` statement.
 
-    Args:
-      folder: the sweep's folder.
-      score: the metric of validation that is shown.
-      higher_is_better: which way.
-      expected: how many runs each group will have, by its arguments' text.
+    ``expected`` is how many runs each group will have, by its arguments' text.
     """
 
     def __init__(self, folder: Path, score: str, higher_is_better: bool, expected: dict[str, int]):
@@ -42,13 +38,11 @@ class SweepDisplay:
         self._ended_before: int | None = None
 
     def __enter__(self) -> "SweepDisplay":
-        """Begins to draw."""
         if self._console.is_terminal:
             self._live.start()
         return self
 
     def __exit__(self, *_) -> None:
-        """Leaves the last table on the screen."""
         if self._console.is_terminal:
             self._live.stop()
 
@@ -56,17 +50,15 @@ class SweepDisplay:
         """Looks at the folders and shows what has changed; whether a run has ended since."""
         ended = []
         for name in names:
-            known = self._trials.get(name)
+            known, trial, results = self._trials.get(name), Trial(self._folder, name), None
             if known is not None and known["state"] in _ENDED:
                 continue
-            results = None
             try:
-                now = Trial(self._folder, name).read()
-                if now is not None and now["state"] == "finished":
-                    results = Trial(self._folder, name).results(self._score)
+                if (now := trial.read()) is None:
+                    continue
+                if now["state"] == "finished":
+                    results = trial.results(self._score)
             except UnreadableError:  # it is said where its run is entered
-                continue
-            if now is None:
                 continue
             self._trials[name] = now
             if now["state"] in _ENDED:
@@ -85,12 +77,10 @@ class SweepDisplay:
         return bool(ended)
 
     def count(self, *states: str) -> int:
-        """How many runs are in one of some states."""
         return sum(trial["state"] in states for trial in self._trials.values())
 
     @property
     def total(self) -> int:
-        """How many runs the sweep will have."""
         return max(sum(self._expected.values()), len(self._trials))
 
     def _left(self) -> str:
@@ -136,7 +126,6 @@ class SweepDisplay:
 
 
 def print_plan(groups: list[Group], runs: list[Run], trials: int | None) -> None:
-    """Lists the runs of a sweep with their sizes."""
     for run in runs:
         print(f"{run.name}  {point_text(run._asdict())}  {_size(run.size)}")
     for group in groups if trials is not None else ():

@@ -69,7 +69,6 @@ class Group(NamedTuple):
         return self.runs(Setting(values, fixed, size))
 
     def values_of(self, run: Run) -> dict[str, Any]:
-        """What is tuned of a run."""
         others = {"seed", *self.settings[0].fixed}
         return {key: value for key, value in run.overrides.items() if key not in others}
 

@@ -21,12 +21,7 @@ _SAVE_SECONDS = 60.0
 
 
 class LocalWorkers:
-    """A number of workers, each with its share of the cores.
-
-    Args:
-      orders: what they are told.
-      count: how many; of several, each keeps to cores of its own while there are enough.
-    """
+    """Workers, of which each of several keeps to cores of its own while there are enough."""
 
     def __init__(self, orders: Orders, count: int):
         self._orders = orders._replace(parent=os.getpid())

@@ -54,7 +54,6 @@ def read_match(by: str | None, target: float | None) -> Match | None:
 
 
 def measure(experiment: Experiment) -> Size:
-    """The size of an experiment's model."""
     cost = experiment.cost()
     return Size(count_parameters(experiment.model), float(cost.flops), cost.state_bytes)
 
@@ -68,13 +67,8 @@ def match_width(experiment: Experiment, config: ConfigDict, match: Match, name: 
 
     Each measure is at most quadratic in the width: a parabola through three widths says where
     to look, twice where it rises and falls, and there the nearest widths that the model accepts
-    are measured. Of two that are as near, the smaller is taken.
-
-    Args:
-      experiment: what the config describes.
-      config: the config; its own width is of no account.
-      match: what is to be equal.
-      name: how a message calls the model.
+    are measured. Of two that are as near, the smaller is taken. The config's own width is of no
+    account; ``name`` is how a message calls the model.
 
     Raises:
       UnmatchedError: no width that the model accepts is within TOLERANCE of the target.

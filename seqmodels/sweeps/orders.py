@@ -17,7 +17,6 @@ class Orders(NamedTuple):
 
     folder: Path
     config: str
-    """The config file."""
     storage: Path | str | None
     """A file or a URL; None where the environment has it, as files mustn't hold a password."""
     studies: dict[str, Group]
@@ -41,7 +40,6 @@ class Orders(NamedTuple):
 
 
 def train_command(orders: Orders, run: Run) -> list[str]:
-    """train.py and its arguments for a run."""
     argument = argument_text(run.arguments)
     return [
         str(orders.train),

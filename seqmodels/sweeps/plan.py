@@ -8,23 +8,18 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from seqmodels.config import construct, flatten, load_config, load_sweep, override, to_dict
+from seqmodels.config import (
+    construct,
+    flatten,
+    load_config,
+    load_sweep,
+    override,
+    read_values,
+    to_dict,
+)
 from seqmodels.errors import ConfigError, UserError
-from seqmodels.sweeps.groups import (
-    Group,
-    Overrides,
-    Run,
-    Setting,
-    argument_text,
-    override_texts,
-)
-from seqmodels.sweeps.matching import (
-    Match,
-    UnmatchedError,
-    common_targets,
-    match_width,
-    measure,
-)
+from seqmodels.sweeps.groups import Group, Overrides, Run, Setting, argument_text, override_texts
+from seqmodels.sweeps.matching import Match, UnmatchedError, common_targets, match_width, measure
 from seqmodels.sweeps.points import Between, Point, require_points, split
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.optimizer import make_optimizer
@@ -66,8 +61,8 @@ def make_plan(
       common: overrides that all points share, which win over a point's own.
       match: the size that each setting's model is brought to, by ``model.width``.
       search: "grid" runs every point; "random" and "tpe" propose settings while they run.
-      trials: of a search: how many settings of each group are tried.
-      widths: widths of groups, by the text of their arguments, that were matched otherwise.
+      trials: of a search, how many settings of each group are tried.
+      widths: those of groups, by the text of their arguments, that were matched otherwise.
 
     Raises:
       ConfigError: a point that can't be run, in one line.
@@ -79,15 +74,17 @@ def make_plan(
             f"search={search} takes trials=N, the settings to try of each group; "
             "search=grid, which tries all, takes none"
         )
+    shared = read_values(argument)
     points = require_points(load_sweep(file), file)
     by_arguments: dict[str, list[Point]] = {}
     for point in points:
         by_arguments.setdefault(argument_text(split(point)[0]), []).append(point)
     groups, scores, models, unmatched = [], set(), [], []
     for own in by_arguments.values():
-        arguments = _shared(file, argument) | split(own[0])[0]
-        if twice := _shared(file, argument).keys() & split(own[0])[0].keys():
+        own_arguments, _ = split(own[0])
+        if twice := shared.keys() & own_arguments.keys():
             raise ConfigError(f"config={file}:{argument}: sweep() sets {min(twice)!r} itself")
+        arguments = shared | own_arguments
         width = (widths or {}).get(argument_text(arguments))
         builder = _Builder(file, arguments, dict(common), match, width)
         groups.append(builder.group(own))
@@ -102,10 +99,11 @@ def make_plan(
         raise ConfigError(f"{file}: sweep() mixes tasks that are judged by {shown}; take one")
     score, higher_is_better = scores.pop()
     if search == "grid":
-        for group, name in ((g, n) for g in groups for s in g.settings for n in s.values.items()):
-            if isinstance(name[1], Between):
+        values = ((g, *item) for g in groups for s in g.settings for item in s.values.items())
+        for group, name, value in values:
+            if isinstance(value, Between):
                 raise ConfigError(
-                    f"{file}: {name[0]} of {group.text or 'the sweep'} is a range; "
+                    f"{file}: {name} of {group.text or 'the sweep'} is a range; "
                     "take search=random or tpe, with trials=N"
                 )
     # The first setting of every group, then the second: an early look compares all.
@@ -113,14 +111,6 @@ def make_plan(
     known = [run for row in rounds for runs in row if runs for run in runs]
     runs = known if search == "grid" else []
     return Plan(spec, groups, runs, score, higher_is_better, match, search, trials, dict(common))
-
-
-def _shared(file: str, argument: str) -> dict[str, Any]:
-    """The arguments behind the colon of ``FILE:NAME=VALUE``."""
-    shared: dict[str, Any] = {}
-    for part in filter(None, argument.split(",")):
-        key, _, shared[key] = part.partition("=")
-    return shared
 
 
 class _Built(NamedTuple):
@@ -239,10 +229,9 @@ class _Builder:
             if width is not None:
                 override(config, WIDTH, str(width))
                 experiment = build_experiment(config)
-        spec = experiment.task.spec
+        spec, steps = experiment.task.spec, experiment.train.steps
         self.scores.add((spec.score, spec.higher_is_better))
-        size = measure(experiment)._asdict()
-        self._built[key] = _Built(size, width, experiment.train.steps)
+        self._built[key] = _Built(measure(experiment)._asdict(), width, steps)
         return self._built[key]
 
     def _matched(self, experiment: Experiment, config: ConfigDict, name: str) -> int | None:

@@ -1,6 +1,5 @@
 """A plan in its folder: written to ``sweep.json``, held against what lies there, added to."""
 
-import sys
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,12 +8,13 @@ from typing import Any
 from seqmodels.config import differing_keys, load_config, to_dict
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError, write_json
+from seqmodels.output import warn
 from seqmodels.secrets import shown_command
 from seqmodels.sweeps.files import SweepFile, read_sweep
 from seqmodels.sweeps.groups import HASHED, Run, argument_text, override_texts
 from seqmodels.sweeps.matching import TOLERANCE
 from seqmodels.sweeps.plan import WIDTH, Plan
-from seqmodels.sweeps.trials import Trial, point_of, run_of
+from seqmodels.sweeps.trials import Trial, run_of
 from seqmodels.training.resolving import resolved, settable
 from seqmodels.training.run_files import read_run_file
 
@@ -50,32 +50,21 @@ def has_bare_names(stored: SweepFile | None) -> bool:
 def store_plan(plan: Plan, folder: Path, widths: dict[str, int]) -> str:
     """Writes a plan's ``sweep.json``, or adds its new points to the one that is there.
 
-    Args:
-      plan: the plan.
-      folder: the sweep's.
-      widths: those that :func:`first_widths` found.
-
-    Returns:
-      The sweep's identity, which its studies carry in their names.
+    The widths are those of :func:`first_widths`. Returns the sweep's identity, which its studies
+    carry in their names.
 
     Raises:
       UserError: the folder holds another sweep, or runs of another version of the config.
     """
     stored = read_sweep(folder)
-    match: dict[str, Any] = {"by": None, "target": None}
-    if plan.match is not None:
-        match = plan.match._asdict()
+    match: dict[str, Any] = plan.match._asdict() if plan.match else {"by": None, "target": None}
     match["tolerance"] = TOLERANCE
-    described = {
-        "config": plan.config,
-        "common": plan.common,
-        "match": match,
-        "search": plan.search,
-    }
+    described = {name: getattr(plan, name) for name in ("config", "common", "search")}
+    described["match"] = match
     if stored is not None:
-        kept = {key: value for key, value in stored["match"].items() if key != "widths"}
-        old = {"config": stored["config"], "common": stored["common"], "search": stored["search"]}
-        if differing := differing_keys({**old, "match": kept}, to_dict(described)):
+        old: dict[str, Any] = {name: stored[name] for name in described}
+        old["match"] = {k: v for k, v in stored["match"].items() if k != "widths"}
+        if differing := differing_keys(old, to_dict(described)):
             raise UserError(
                 f"workdir={folder} holds another sweep: {'; '.join(differing)}. Choose another "
                 "folder, or the same command"
@@ -85,19 +74,17 @@ def store_plan(plan: Plan, folder: Path, widths: dict[str, int]) -> str:
     if plan.match is not None:
         match["widths"] = "first setting" if widths else "each setting"
     # What a search has proposed before stays among the points.
-    points = [point_of(run) for run in plan.runs] or (stored["points"] if stored else [])
-    _write(
-        folder,
-        {
-            "kind": "sweep",
-            "id": identity,
-            **described,
-            "command": shown_command(),
-            "score": plan.score,
-            "higher_is_better": plan.higher_is_better,
-            "points": points,
-        },
-    )
+    points = [run._asdict() for run in plan.runs] or (stored["points"] if stored else [])
+    content = {
+        "kind": "sweep",
+        "id": identity,
+        **described,
+        "command": shown_command(),
+        "score": plan.score,
+        "higher_is_better": plan.higher_is_better,
+        "points": points,
+    }
+    write_json(folder / "sweep.json", content)
     return identity
 
 
@@ -120,13 +107,9 @@ def add_points(folder: Path, runs: Iterable[Run]) -> None:
     stored = read_sweep(folder)
     assert stored is not None
     points = {point["name"]: point for point in stored["points"]}
-    points |= {run.name: point_of(run) for run in runs}
+    points |= {run.name: run._asdict() for run in runs}
     if list(points.values()) != stored["points"]:
-        _write(folder, {**stored, "points": list(points.values())})
-
-
-def _write(folder: Path, content: Any) -> None:
-    write_json(folder / "sweep.json", content)
+        write_json(folder / "sweep.json", {**stored, "points": list(points.values())})
 
 
 def _require_same_configs(runs: list[Run], folder: Path, spec: str) -> None:
@@ -136,7 +119,7 @@ def _require_same_configs(runs: list[Run], folder: Path, spec: str) -> None:
         try:
             stored = read_run_file(Trial(folder, run.name).folder, "config.json")
         except UnreadableError as error:  # the others go on
-            print(f"warning: {error}; nothing is held against it", file=sys.stderr, flush=True)
+            warn(f"{error}; nothing is held against it")
             continue
         if stored is not None:
             config, _ = load_config(

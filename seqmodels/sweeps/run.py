@@ -1,17 +1,17 @@
 """A sweep: its runs are planned, dealt out to workers, watched and summarised."""
 
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 from seqmodels.errors import UserError
+from seqmodels.output import warn
 from seqmodels.paths import local_path
 from seqmodels.secrets import shown_command
 from seqmodels.sweeps.display import SweepDisplay, print_plan
 from seqmodels.sweeps.files import read_sweep
-from seqmodels.sweeps.groups import Overrides, bare, settings_to_try
+from seqmodels.sweeps.groups import Group, Overrides, bare, settings_to_try
 from seqmodels.sweeps.local_workers import LocalWorkers
 from seqmodels.sweeps.matching import read_match
 from seqmodels.sweeps.orders import Orders
@@ -59,14 +59,8 @@ def run_sweep(
     """Runs what ``sweep()`` of a config file returns, each point by train.py in its own folder.
 
     The same command again goes on: what has finished is never run again, points that have been
-    added are. On another machine that reaches the folder and the storage it adds workers.
-
-    Args:
-      spec: the config file, with arguments that all points share.
-      overrides: keys of the config that all points share.
-      workdir: the sweep's folder.
-      train: the script train.py.
-      options: how.
+    added are. On another machine that reaches the folder and the storage it adds workers. The
+    arguments in ``spec`` and the overrides hold for all points; ``train`` is the script train.py.
 
     Raises:
       UserError: a point that can't be run, a folder that holds something else, a storage that is
@@ -87,7 +81,7 @@ def run_sweep(
         plan = plan._replace(groups=groups, runs=[bare(run) for run in plan.runs])
     if options.dry_run:
         print_plan(plan.groups, plan.runs, options.trials)
-        total = sum(_expected(plan, index) for index in range(len(plan.groups)))
+        total = sum(_expected(plan, group) for group in plan.groups)
         print(f"{total} runs; none was begun")
         return
     if options.slurm is not None:
@@ -173,14 +167,13 @@ class _Sweep:
             entered += found
             for line in wrong:
                 if line not in self._said:
-                    print(f"warning: {line}", file=sys.stderr, flush=True)
+                    warn(line)
                 self._said.add(line)
         return entered
 
     def run(self) -> None:
         """Runs to the end, to an interruption or to a storage that is lost."""
-        groups = enumerate(self.plan.groups)
-        expected = {group.text: _expected(self.plan, index) for index, group in groups}
+        expected = {group.text: _expected(self.plan, group) for group in self.plan.groups}
         score, higher = self.plan.score, self.plan.higher_is_better
         display = SweepDisplay(self.folder, score, higher, expected)
         display.update(self._names())
@@ -190,7 +183,11 @@ class _Sweep:
             f"dealt out by {shown_place(self.orders.storage or '')}",
             flush=True,
         )
-        crew = self._hire()
+        crew: LocalWorkers | SlurmJobs
+        if self.options.slurm is None:
+            crew = LocalWorkers(self.orders, self.options.workers)
+        else:
+            crew = SlurmJobs(self.orders, self.options.workers, self.options.slurm)
         try:
             with display:
                 self._watch(crew, display)
@@ -208,11 +205,6 @@ class _Sweep:
             f"{finished}, {display.count('failed')} failed, {display.count('pruned')} pruned; "
             f"compared in {self.folder / 'summary.csv'}"
         )
-
-    def _hire(self) -> LocalWorkers | SlurmJobs:
-        if self.options.slurm is not None:
-            return SlurmJobs(self.orders, self.options.workers, self.options.slurm)
-        return LocalWorkers(self.orders, self.options.workers)
 
     def _watch(self, crew: LocalWorkers | SlurmJobs, display: SweepDisplay) -> None:
         """Looks after the workers until nothing is left to do."""
@@ -238,9 +230,7 @@ class _Sweep:
         return [run.name for run in runs]
 
 
-def _expected(plan: Plan, index: int) -> int:
-    """How many runs a group will have."""
-    group = plan.groups[index]
+def _expected(plan: Plan, group: Group) -> int:
     if plan.trials is None:
         return sum(run.arguments == group.arguments for run in plan.runs)
     return settings_to_try(group, plan.trials) * len(group.seeds)

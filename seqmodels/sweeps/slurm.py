@@ -16,13 +16,8 @@ _MINUTES = 24 * 60
 
 class SlurmJobs:
     """A job a worker. A job that is preempted or out of time loses nothing: its run goes on in
-    another, and the same command submits more.
-
-    Args:
-      orders: what the workers are told; folder and storage are reached from every node.
-      count: how many jobs.
-      partition: SLURM's partition.
-      cluster: "slurm"; submitit also has "local", which runs the jobs here.
+    another, and the same command submits more. Folder and storage are reached from every node. The
+    cluster "local" of submitit runs the jobs here.
 
     Raises:
       UserError: submitit is not installed, or there is no SLURM here.

@@ -23,12 +23,7 @@ _TOLD_ALREADY = optuna.exceptions.UpdateFinishedTrialError
 class Studies:
     """The studies of a sweep, one a group: search and pruning compare within a group alone.
 
-    Args:
-      storage: where they lie.
-      groups: the group of each study, by the study's name.
-      search: "grid", "random" or "tpe".
-      higher_is_better: which way a validation score is better.
-      prune: whether :meth:`optuna.Trial.should_prune` ever says so.
+    The groups are given by the names of their studies.
     """
 
     def __init__(
@@ -59,19 +54,12 @@ class Studies:
         self.all = [storage.ask(partial(create, name)) for name in groups]
 
     def group(self, study: optuna.Study) -> Group:
-        """The group that a study is of."""
         return self.groups[study.study_name]
 
     def trials(self, study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:
-        """The trials of a study, or those in some states."""
         return self.storage.ask(lambda: study.get_trials(deepcopy=False, states=states or None))
 
-    def take(self, study: optuna.Study) -> optuna.Trial:
-        """A trial that waits, or a new one."""
-        return self.storage.ask(study.ask)
-
     def note(self, trial: optuna.Trial, attributes: dict[str, Any]) -> None:
-        """Writes down what is known of a trial."""
         for key, value in attributes.items():
             self.storage.ask(partial(trial.set_user_attr, key, value))
 
@@ -116,15 +104,8 @@ class Studies:
     ) -> tuple[int, list[str]]:
         """Enters the runs that nobody has finished, has before them or has given up.
 
-        Args:
-          study: the runs' group.
-          runs: its runs.
-          folder: the sweep's folder.
-          again: whether those that failed otherwise than by diverging are tried again.
-          score: the metric of a finished run that the study is told.
-
-        Returns:
-          How many were entered to be run, and what was wrong with files, a line each.
+        With ``again`` those that failed otherwise than by diverging are tried again. Returns how
+        many were entered to be run, and what was wrong with files, a line each.
         """
         trials = self.trials(study)
         names = {trial.number: _name(trial) for trial in trials}

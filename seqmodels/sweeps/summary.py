@@ -49,10 +49,11 @@ def summary_rows(folder: Path) -> list[GroupFile]:
 
         best = max(settings, key=rank)
         finished = settings[best]
+        counts = {s["parameters"] for s in ([sizes[best]] if finished else sizes.values())}
         rows.append(
             GroupFile(
                 arguments=points[0]["arguments"],
-                parameters=_parameters([sizes[best]] if finished else list(sizes.values())),
+                parameters=counts.pop() if len(counts) == 1 else None,
                 chosen=chosen[best] if finished else {},
                 validation=_spread([results["validation"][score] for results in finished]),
                 test=_spread([results["test"][score] for results in finished]),
@@ -83,12 +84,6 @@ def _outcome(trial: Trial, score: str) -> tuple[dict[str, Any] | None, str | Non
         return None, "failed"
 
 
-def _parameters(sizes: list[SizeFile]) -> int | None:
-    """Those of all of some settings; None where they differ."""
-    counts = {size["parameters"] for size in sizes}
-    return counts.pop() if len(counts) == 1 else None
-
-
 def _flat(row: GroupFile) -> dict[str, Any]:
     spreads = {
         f"{split}_{name}": row[split][name]
@@ -96,13 +91,8 @@ def _flat(row: GroupFile) -> dict[str, Any]:
         for name in ("mean", "deviation")
     }
     counts = {name: row[name] for name in ("seeds", "failed", "trials", "seconds")}
-    return {
-        **row["arguments"],
-        "parameters": row["parameters"],
-        **row["chosen"],
-        **spreads,
-        **counts,
-    }
+    size = {"parameters": row["parameters"]}
+    return {**row["arguments"], **size, **row["chosen"], **spreads, **counts}
 
 
 def _spread(values: list[float]) -> SpreadFile:

@@ -72,12 +72,7 @@ class Holder(TypedDict):
 
 
 class Trial:
-    """The folder ``trials/NAME`` of a sweep.
-
-    Args:
-      sweep: the sweep's folder.
-      name: the run's.
-    """
+    """The folder ``trials/NAME`` of a sweep."""
 
     def __init__(self, sweep: Path, name: str):
         self.folder = sweep / "trials" / name
@@ -98,11 +93,8 @@ class Trial:
     def results(self, score: str) -> dict[str, Any] | None:
         """The results of the run; None while it is unfinished.
 
-        Args:
-          score: the metric that they must have.
-
         Raises:
-          UnreadableError: they hold something else.
+          UnreadableError: they hold something else, or lack the score.
         """
         found = read_run_file(self.folder, "results.json")
         if found is None:
@@ -117,8 +109,7 @@ class Trial:
     def prepare(self, run: Run) -> UnreadableError | None:
         """Makes the folder, its trial waiting; of one that is there all stays but the run's size.
 
-        Returns:
-          What was wrong with a ``trial.json`` that is written anew.
+        Returns what was wrong with a ``trial.json`` that is written anew.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         stored, wrong = None, None
@@ -133,7 +124,6 @@ class Trial:
     def set_state(
         self, state: State, reason: str | None = None, seconds: float | None = None
     ) -> None:
-        """Writes a state down."""
         self._change(state=state, reason=reason, seconds=seconds)
 
     def enter(self) -> None:
@@ -217,11 +207,6 @@ class Trial:
             return None
         with self.locked() as descriptor:
             return holder["run"] if descriptor is None else None
-
-
-def point_of(run: Run) -> dict[str, Any]:
-    """A run as files know it."""
-    return run._asdict()
 
 
 def run_of(point: Any) -> Run:

@@ -51,9 +51,6 @@ class _FailedError(Exception):
 class Worker:
     """Takes trials until none is left, or until it is stopped.
 
-    Args:
-      orders: what to do.
-
     Raises:
       StorageLostError: the storage has not answered for ``orders.patience`` seconds.
     """
@@ -87,7 +84,7 @@ class Worker:
         What was given up for dead, this worker having been stopped or the storage away, is told
         already: whoever takes it next waits for this run and finds it finished.
         """
-        trial = self.studies.take(study)
+        trial = self.storage.ask(study.ask)  # one that waits, or a new one
         with self.storage.signs_of_life(trial._trial_id):
             try:
                 value = self._run_trial(study, trial)
@@ -188,12 +185,11 @@ class Worker:
                 stored = folder.read()
                 if stored is not None and stored["state"] == "running":
                     deaths = folder.count("deaths")  # nobody wrote down how it ended
+                enough = "is there enough memory?"
                 if deaths >= DEATHS:
-                    why = f"its worker died {deaths} times; is there enough memory?"
-                    self._fail(trial, folder, 1, why)
+                    self._fail(trial, folder, 1, f"its worker died {deaths} times; {enough}")
                 if kills >= ATTEMPTS:
-                    why = f"train.py was killed {kills} times; is there enough memory?"
-                    self._fail(trial, folder, 1, why)
+                    self._fail(trial, folder, 1, f"train.py was killed {kills} times; {enough}")
                 code = self._start_and_follow(trial, run, folder, descriptor)
                 if code < 0:
                     kills = folder.count("kills")

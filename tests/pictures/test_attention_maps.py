@@ -1,5 +1,6 @@
 """Recorded weights are those with which the layers mix."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import jax
@@ -112,7 +113,7 @@ def test_the_map_of_a_source_of_one_token_is_the_encoder_s(run, monkeypatch):
     written = np.array([[3, 1]], np.int32)
     monkeypatch.setattr("seqmodels.pictures.attention_maps.write_for", lambda *_: written)
     one = loaded(run("reverse", "transformer"))
-    train = one.experiment.train._replace(length=1)
+    train = replace(one.experiment.train, length=1)
     maps = attention_maps(one._replace(experiment=one.experiment._replace(train=train)))
     (source,) = maps[0].rows
     target = maps[3].rows

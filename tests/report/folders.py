@@ -225,5 +225,5 @@ def scaling_folder(folder: Path, lengths: tuple[int, ...] = (256, 512, 1024, 204
     return folder
 
 
-HOSTILE = """</script><script>window.hacked=1</script>'"|$1${x}%{y}<b>x</b><img src=x>"""
+HOSTILE = """</script><script>hacked=1</script>'"|$1${x}%{y}<b>x</b><img src=x>"""
 """A name that breaks out of HTML, JSON, Markdown and templates where it is let."""

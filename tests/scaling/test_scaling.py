@@ -12,6 +12,7 @@ from unittest.mock import patch
 import jax
 import pytest
 
+from benchmarks.scaling_tables import markdown
 from seqmodels.config import flatten, load_config
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.scaling import child, quality
@@ -20,7 +21,6 @@ from seqmodels.scaling.child import Ending, run_child
 from seqmodels.scaling.results import QUANTITIES, summarise
 from seqmodels.scaling.run import scale
 from seqmodels.scaling.settings import read_settings
-from seqmodels.scaling.terminal import markdown
 from tests.command_line import ROOT, finish, read_json, start
 from tests.sweeps.small_sweep import lives, wait_for
 
@@ -308,7 +308,7 @@ def child_here(module, request, memory, seconds, environment=None):
     keeps_programs = jax.config.jax_enable_compilation_cache
     with (
         patch.object(program, "end_with_parent", lambda: None),
-        patch.object(program, "say", lambda **said: found.update(said)),
+        patch.object(program, "tell", lambda **said: found.update(said)),
     ):
         try:
             program.main(json.dumps(request))
@@ -341,7 +341,7 @@ def test_a_table_is_measured_refused_and_trained(tmp_path, monkeypatch, capsys):
     program = (
         "import os, sys; os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = 'true'; import scaling;"
         "import seqmodels.scaling.run as s;"
-        "s.measure_quality = lambda *given: print('to train on', given[3]) or [];"
+        "s.measure_quality = lambda *given: print('to train on', given[2]) or [];"
         f"sys.argv = {['scaling.py', *flags]}; scaling.cli.run(scaling.main, takes_config=True)"
     )
     code, output, errors = finish(start(["-c", program], tmp_path / "cache"))

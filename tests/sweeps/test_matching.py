@@ -51,7 +51,7 @@ def load(mixer: str):
 @pytest.mark.parametrize(
     ("mixer", "by", "target"),
     [(mixer, "parameters", 108e3) for mixer in MIXERS]
-    + [(mixer, "flops", 29e6) for mixer in ("rnn", "lstm", "conv", "local")],
+    + [(mixer, "flops", 30e6) for mixer in ("rnn", "lstm", "conv", "local")],
 )
 def test_models_are_brought_to_one_size(mixer, by, target):
     config, experiment = load(mixer)

@@ -109,6 +109,6 @@ def test_a_sweep_that_can_not_be_matched_says_what_can(tmp_path, monkeypatch):
 def test_a_config_whose_name_is_not_utf8_is_refused(tmp_path):
     """Databases take no such name for a study's; in a locale of ASCII all others are such."""
     options = SweepOptions(workers=1)
-    with pytest.raises(UserError, match=r"--config='caf\\udce9\.py' has a name that"):
+    with pytest.raises(UserError, match=r"^config='caf\\udce9\.py' has a name that"):
         run_sweep("caf\udce9.py", [], str(tmp_path), ROOT / "train.py", options)
     assert list(tmp_path.iterdir()) == []

@@ -120,7 +120,7 @@ def config(**train) -> ConfigDict:
         ({"lengths": None}, "shortest=5 is never read with lengths=None; leave it None"),
         ({"shortest": 0}, "shortest=0 is below 1"),
         ({"shortest": 17}, "shortest=17 is above length=16"),
-        ({"lengths": "even"}, "lengths='even': train_settings wants one of 'uniform', 'powers', "),
+        ({"lengths": "even"}, "lengths='even': TrainSettings wants one of 'uniform', 'powers', "),
         ({"lengths": "curriculum"}, "curriculum_steps=None; lengths='curriculum' needs it"),
         ({"curriculum_steps": 5}, "curriculum_steps=5 is never read with lengths='uniform'"),
         (

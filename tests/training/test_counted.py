@@ -1,5 +1,7 @@
 """What is counted: each example of a finite split once, and whole sequences as such."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -160,7 +162,7 @@ def test_lengths_of_a_training_split_count_each_example_once():
         return Scores({"accuracy": rows}, {})
 
     of = build_experiment(tiny_config())
-    of = of._replace(task=Numbered(), train=of.train._replace(batch_size=8, length=2))
+    of = of._replace(task=Numbered(), train=replace(of.train, batch_size=8, length=2))
     run = LoadedRun(Workdir("no-such-run"), of, 0, {}, make_mesh(1))
     scores = _evaluate_length(run, Asked("train", (2,), chunk=2), 2, scorer)
     assert scores.metrics["accuracy"].examples == 21

@@ -72,8 +72,9 @@ def test_each_core_is_offered_as_a_device(outputs):
 def test_memory_is_kept_from_step_to_step(outputs):
     """A step allocates 128 MiB: 32,770 pages, a fault each, unless freed memory is kept."""
     kept, returned, large = (int(outputs[name][1]) for name in ("plain", "set", "large"))
-    assert kept < max(returned / 3, 1000)  # with huge pages there are few either way
-    assert large > returned / 3
+    # Beside other work a third of them come back. With huge pages there are few either way.
+    assert kept < max(returned / 2, 1000)
+    assert large > returned / 2
 
 
 @pytest.mark.parametrize("home", ["unknown", "not to be written", "a home"])
