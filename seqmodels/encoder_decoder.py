@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -57,11 +58,6 @@ class EncoderDecoder(nnx.Module):
 
     The decoder reads the token before each position: a begin token first, then in training
     the true ones (teacher forcing).
-
-    Args:
-      settings: the config's section.
-      spec: what the task needs of a model.
-      rngs: the source of the initial weights.
     """
 
     def __init__(self, settings: EncoderDecoderSettings, *, spec: TaskSpec, rngs: nnx.Rngs):
@@ -110,9 +106,8 @@ class EncoderDecoder(nnx.Module):
         )
         make_cross = None
         if cross != "none":
-            make_cross = lambda: CrossAttention(  # noqa: E731
-                width, settings.cross_heads or 1, cross, rngs=rngs
-            )
+            heads = settings.cross_heads or 1
+            make_cross = partial(CrossAttention, width, heads, cross, rngs=rngs)
         self.decoder = _stack(
             settings.decoder, "model.decoder", settings, causal=True, cross=make_cross, rngs=rngs
         )
@@ -128,7 +123,7 @@ class EncoderDecoder(nnx.Module):
         lengths = self._source_lengths(batch)
 
         def scores(tokens):
-            x = self._embed(tokens, None, summary)
+            x = self._embed(tokens, summary, None)
             with within("decoder"):
                 x, _ = self.decoder.whole(
                     x, None, keys[1], lengths=lengths, source=source, source_valid=valid
@@ -172,7 +167,7 @@ class EncoderDecoder(nnx.Module):
     ) -> tuple[Float[Array, "B P V"], State]:
         """Scores of what follows each of the tokens given; the first token is V, to begin."""
         before: dict[str, Any] = state
-        embed = lambda positions: self._embed(inputs, positions, before["summary"])  # noqa: E731
+        embed = partial(self._embed, inputs, before["summary"])
         with within("decoder"):
             return extend_state(
                 self.decoder, state, inputs.shape[1], embed, self._score, valid, key, scored
@@ -236,7 +231,7 @@ class EncoderDecoder(nnx.Module):
         """The token before each position: the begin token, V, and all but the last."""
         return jnp.pad(tokens[:, :-1], ((0, 0), (1, 0)), constant_values=self.outputs)
 
-    def _embed(self, tokens, positions, summary):
+    def _embed(self, tokens, summary, positions):
         x = self.written(tokens, positions)
         return x if summary is None else x + summary[:, None]
 

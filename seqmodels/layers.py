@@ -12,7 +12,7 @@ from flax import nnx
 from seqmodels.arrays import AnyArray, Array, Float, Int, Key
 from seqmodels.errors import ConfigError, require, require_with
 from seqmodels.ops.grids import patches
-from seqmodels.ops.linear import embed, linear
+from seqmodels.ops.linear import linear
 from seqmodels.ops.positions import sinusoidal
 from seqmodels.parameters import About, Whole, parameter
 
@@ -34,7 +34,6 @@ class Linear(nnx.Module):
       inputs: the axes that are projected, and their sizes; the weights' variance is 1 / their
         product.
       outputs: those that they become.
-      rngs: the source of the initial weights.
       whole: the weights and the biases that these are cut from, where :func:`linears` has drawn
         them; None draws them.
     """
@@ -80,18 +79,14 @@ class Norm(nnx.Module):
     ``(x - mean)^2``, and the mean is taken twice, since the first one's rounding is as large as a
     deviation where the mean is a million deviations.
 
-    Args:
-      width: the features that are normalised together.
-      kind: which.
-      letter: what their axis is.
-      rngs: the source of the initial weights.
+    ``letter`` names the axis that is normalised.
     """
 
     def __init__(self, width: int, kind: NormKind, letter: str = "D", *, rngs: nnx.Rngs):
         self.centred = kind == "layer"
-        norm = None
         said: Any = {"about": About((letter,), decays=False)}
         exact: Any = {"use_fast_variance": False, "scale_metadata": said}
+        norm = None
         if kind == "layer":
             norm = nnx.LayerNorm(width, **exact, bias_metadata=said, rngs=rngs)
         elif kind == "rms":
@@ -99,7 +94,6 @@ class Norm(nnx.Module):
         self.norm = norm
 
     def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
-        """Normalises the last axis."""
         if self.norm is None:
             return x
         exact = x.astype(jnp.float32)
@@ -122,7 +116,6 @@ class MLP(nnx.Module):
         self.outputs = Linear({"F": hidden}, {"D": width}, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
-        """Maps each position by itself."""
         if self.gate is not None:
             return self.outputs(nnx.gelu(self.gate(x)) * self.inputs(x))
         return self.outputs(nnx.gelu(self.inputs(x)))
@@ -134,7 +127,6 @@ class Embedding(nnx.Module):
     Args:
       kind: "tokens" (integers below size) or "features" (vectors of that size).
       size: the vocabulary V or the number of features.
-      width: the model width D.
       positions: what is added: nothing, a learned vector for each position below
         max_length (on a grid, row after row), or sinusoids (on a grid, an equal share of the
         features for each axis).
@@ -142,7 +134,6 @@ class Embedding(nnx.Module):
       dtype: the compute dtype, which every later layer follows.
       patch: how many positions of each axis of a grid make one; 1 keeps them.
       rank: how many axes the positions have.
-      rngs: the source of the initial weights.
 
     Raises:
       ParameterError: settings that don't go together, by the names of a model's arguments.
@@ -196,7 +187,7 @@ class Embedding(nnx.Module):
         ConfigError where learned ones end before the inputs do.
         """
         if self.kind == "tokens":
-            x = embed(self.table[...], inputs)
+            x = self.table[...][inputs]
         else:
             x = self.features(patches(inputs, self.patch) if self.patch > 1 else inputs)
         axes = x.shape[1:-1]

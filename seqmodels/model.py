@@ -37,13 +37,7 @@ class SequenceSettings(StackSettings, ModelSettings):
 
 
 class SequenceModel(Stack):
-    """Embedding, blocks, norm and head: for many-to-one and many-to-many tasks.
-
-    Args:
-      settings: the config's section.
-      spec: what the task needs of a model.
-      rngs: the source of the initial weights.
-    """
+    """Embedding, blocks, norm and head: for many-to-one and many-to-many tasks."""
 
     def __init__(self, settings: SequenceSettings, *, spec: TaskSpec, rngs: nnx.Rngs):
         pooling, patch = settings.pooling, settings.patch
@@ -128,7 +122,7 @@ class SequenceModel(Stack):
         scored: Int[AnyArray, "B P"] | None = None,
     ) -> tuple[Float[Array, "B P V"], State]:
         """Scores of a chunk that goes on from a state; see :func:`seqmodels.state.extend_state`."""
-        embed = lambda positions: self.embedding(inputs, positions)  # noqa: E731
+        embed = partial(self.embedding, inputs)
         return extend_state(self, state, inputs.shape[1], embed, self._score, valid, key, scored)
 
     @property
@@ -217,7 +211,6 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
     Args:
       config: the section; its keys are those of :class:`SequenceSettings`, or, for tasks that
         write a sequence, of :class:`~seqmodels.encoder_decoder.EncoderDecoderSettings`.
-      spec: what the task needs of a model.
       length: the longest sequence that it must serve.
 
     Raises:

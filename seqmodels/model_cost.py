@@ -30,10 +30,8 @@ def model_cost(merge: Callable[[Params], Any], params: Params, row: Batch) -> Co
     other FLOPs are counted in that trace: those of embedding, patches, strides, MLPs, and of the
     head at the labelled positions. The state is that of the blocks that write, if they can go on.
 
-    Args:
-      merge: parameters to the model.
-      params: their shapes.
-      row: the shapes of the row, as :func:`one_row` gives them.
+    ``merge`` makes the model of its parameters; ``params`` and ``row`` (:func:`one_row`) are shapes
+    alone.
     """
     costs = [Cost(0, 0, 1)]  # the head's step
 
@@ -42,16 +40,16 @@ def model_cost(merge: Callable[[Params], Any], params: Params, row: Batch) -> Co
         stacks = [model.encoder, model.decoder] if isinstance(model, EncoderDecoder) else [model]
         for stack in filter(None, stacks):
             keeps = stack is stacks[-1] and stack.has_state
+
+            def note(cost: Cost, keeps: bool = keeps) -> None:
+                costs.append(cost if keeps else cost._replace(state_bytes=0))
+
             for block in stack.blocks:
-                _silence(block, lambda cost, k=keeps: costs.append(cost if k else _stateless(cost)))
+                _silence(block, note)
         return model(row, None)
 
     flops = count_flops(trace, params, row)
     return sum(costs, Cost(flops, 0, 0))
-
-
-def _stateless(cost: Cost) -> Cost:
-    return cost._replace(state_bytes=0)
 
 
 def _silence(block: Block, note: Callable[[Cost], None]) -> None:

@@ -34,10 +34,7 @@ _PRESETS: dict[str, _Mixers] = {
     "lstm": {"lstm": ({"kind": "lstm"}, 8)},
     "gru": {"gru": ({"kind": "gru"}, 6)},
     "bidirectional": {"both": ({"kind": "bidirectional", "mixer": {"kind": "gru"}}, 14)},
-    "conv": {
-        "conv": (_CONVOLUTION, 8),
-        "dilated": (_CONVOLUTION | {"dilation": 8}, 8),
-    },
+    "conv": {"conv": (_CONVOLUTION, 8), "dilated": (_CONVOLUTION | {"dilation": 8}, 8)},
     "tcn": _doubling(levels=12),
     "separable": _near_and_far(_CONVOLUTION | {"groups": None}, 1),
     "gated": _near_and_far(_CONVOLUTION | {"gated": True}, 15),

@@ -107,14 +107,11 @@ class Stack(nnx.Module):
     Args:
       settings: which blocks.
       shared: what stands around their mixers, but for what ``settings.blocks`` changes.
-      width: the model width D.
       rank: how many axes the positions have.
       causal: whether outputs may depend on earlier positions alone.
       strides: whether mixers may shorten the sequence.
       cross: makes the cross-attention of a block, for a decoder.
-      remat: as in :class:`ModelSettings`.
       prefix: the config path of ``settings``, for messages.
-      rngs: the source of the initial weights.
     """
 
     def __init__(
@@ -166,13 +163,8 @@ class Stack(nnx.Module):
             "range; set it to one value",
         )
         self.position_range: int | None = next(iter(spread), None)
-        require_with(
-            settings.scan,
-            scanned,
-            "scan",
-            "mixers that work on the task's axes",
-            wanted_if_missing=False,
-        )
+        owner = "mixers that work on the task's axes"
+        require_with(settings.scan, scanned, "scan", owner, wanted_if_missing=False)
         self.remat: Remat = remat
         self.blocks = nnx.List(blocks)
         self.norm = Norm(width, shared.norm, rngs=rngs) if shared.norm_position == "pre" else None

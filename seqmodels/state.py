@@ -31,7 +31,6 @@ def start_state(
     """The state before the first position of a stack of blocks.
 
     Args:
-      stack: the blocks.
       rows: how many sequences B.
       room: the longest that they may become.
       ends: whether something ends there, such as a cache; otherwise any number may follow, and
@@ -67,13 +66,10 @@ def extend_state(
     """The scores of a chunk and the state after it.
 
     Args:
-      stack: the blocks.
       state: what :func:`start_state` or the last call returned.
-      length: how many positions the chunk has.
       embed: the blocks' inputs, from the positions of the chunk.
       score: what they make into scores.
       valid: where the chunk is no padding, which comes last in each row; None where it has none.
-      key: for dropout.
       scored: at which of its positions scores are wanted; None for all.
 
     Raises:

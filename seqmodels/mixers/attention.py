@@ -25,7 +25,6 @@ class Attention(Mixer):
     the inputs of a bidirectional, global one permutes its outputs.
 
     Args:
-      width: the model width D.
       heads: the number of heads H, which divides D; each has width K = D / H.
       window: W, or None for global attention.
       causal: whether a query sees only its own and earlier positions.
@@ -48,7 +47,6 @@ class Attention(Mixer):
         spreads them evenly otherwise (randomised positions, Ruoss et al. 2023); None counts them.
       plain: whether all scores of a sequence exist at once, in memory that grows with L^2:
         the same function, to compare with.
-      rngs: the source of the initial weights.
     """
 
     def __init__(

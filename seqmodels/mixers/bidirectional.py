@@ -19,9 +19,7 @@ class Bidirectional(Mixer):
     the whole sequence. Padding may stand anywhere: the mixers carry their state over it.
 
     Args:
-      width: the model width D, of each direction too.
       mixer: ``{"kind": a causal mixer on one axis, **settings}``, such as an LSTM.
-      rngs: the source of the initial weights.
     """
 
     def __init__(self, width: int, mixer: Section, *, rngs: nnx.Rngs):

@@ -27,7 +27,6 @@ class Convolution(ExtentMixer):
     ones.
 
     Args:
-      width: the model width D, of inputs and outputs.
       kernel: how many positions one output sees along each axis: one number for a
         sequence, or as many as the grid has axes (up to 3).
       dilation: the distance between those positions.
@@ -40,7 +39,6 @@ class Convolution(ExtentMixer):
       gated: whether a gate takes the activation's place, ``a * sigmoid(b)`` with a second
         convolution b (Dauphin et al. 2017).
       activation: f; "none" leaves it out.
-      rngs: the source of the initial weights.
     """
 
     def __init__(
@@ -99,7 +97,6 @@ class Convolution(ExtentMixer):
 
     def initial_state(self, batch_size: int, room: int) -> State:
         """The inputs that the kernel still sees: zeros [B, reach, D]."""
-        del room
         return jnp.zeros((batch_size, self.extent.reach()[0], self.width), jnp.float32)
 
     def _apply(self, padded: Float[Array, "B *N D"]) -> Float[Array, "B *M D"]:
@@ -138,8 +135,4 @@ class Convolution(ExtentMixer):
         made = self.made(length)
         outputs = self.width * (2 if self.gated else 1)
         products = self.volume * inputs * outputs + self.width**2
-        return Cost(
-            flops=made * 2 * products,
-            state_bytes=self.state_bytes(0),
-            sequential_depth=1,
-        )
+        return Cost(flops=made * 2 * products, state_bytes=self.state_bytes(0), sequential_depth=1)

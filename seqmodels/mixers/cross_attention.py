@@ -27,12 +27,10 @@ class CrossAttention(nnx.Module):
     """Multi-head attention of every position to all positions of a source sequence.
 
     Args:
-      width: the model width D, of both sequences.
       heads: the number of heads H, which divides D; each has width K = D / H.
       score: how well query q and key k match: "scaled_dot" is q . k / sqrt(K) (Vaswani et
         al. 2017), "dot" is q . k (Luong et al. 2015), "additive" is v . tanh(q + k) with a
         learned v for each head (Bahdanau et al. 2015).
-      rngs: the source of the initial weights.
     """
 
     def __init__(self, width: int, heads: int = 1, score: Score = "scaled_dot", *, rngs: nnx.Rngs):

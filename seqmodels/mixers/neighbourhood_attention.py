@@ -29,15 +29,7 @@ class NeighbourhoodAttention(ExtentMixer):
     the ends, and masked ones, are not seen.
 
     Args:
-      width: the model width D.
-      kernel: how many positions one output sees along each axis: one number for a
-        sequence, or as many as the grid has axes (up to 3).
-      dilation: the distance between those positions.
-      causal: whether it sees its own and earlier positions of the first axis, or
-        (odd kernels only) as many on each side. It always does on the other axes.
-      stride: the distance between the positions that have an output.
       heads: the number of heads H, which divides D; each has width K = D / H.
-      rngs: the source of the initial weights.
     """
 
     def __init__(
@@ -96,7 +88,6 @@ class NeighbourhoodAttention(ExtentMixer):
 
     def initial_state(self, batch_size: int, room: int) -> State:
         """Zeros for the keys and values that the kernel still sees."""
-        del room
         shape = (batch_size, self.extent.reach()[0], self.heads, self.width // self.heads)
         return {"keys": jnp.zeros(shape, jnp.float32), "values": jnp.zeros(shape, jnp.float32)}
 

@@ -30,7 +30,6 @@ class _Recurrent(Mixer):
 
     @property
     def state_letters(self) -> str | tuple[str, ...]:
-        """Features, once or twice."""
         return "B D" if self.states == 1 else ("B D",) * self.states
 
     def mix(
@@ -43,7 +42,6 @@ class _Recurrent(Mixer):
 
     def initial_state(self, batch_size: int, room: int) -> State:
         """Zeros, in float32; any number of positions may follow."""
-        del room
         zeros = jnp.zeros((batch_size, self.width), jnp.float32)
         return zeros if self.states == 1 else (zeros,) * self.states
 
@@ -74,9 +72,7 @@ class RNN(_Recurrent):
     """The vanilla recurrent network (Elman 1990): ``h_t = f(W x_t + b + U h_{t-1})``.
 
     Args:
-      width: the model width D, also of the hidden state.
       activation: f, tanh or relu.
-      rngs: the source of the initial weights.
     """
 
     gates = 1
@@ -95,10 +91,6 @@ class LSTM(_Recurrent):
     ``i, f, g, o = split(W x_t + b + U h_{t-1})``,
     ``c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g)``, ``h_t = sigmoid(o) tanh(c_t)``.
     The forget gate's bias starts at 1 (Jozefowicz et al. 2015).
-
-    Args:
-      width: the model width D, also of the hidden state and of the cell.
-      rngs: the source of the initial weights.
     """
 
     gates = 4
@@ -117,10 +109,6 @@ class GRU(_Recurrent):
 
     ``r, z = sigmoid(W x_t + b + U h_{t-1})``, ``n = tanh(W_n x_t + b_n + r (U_n h_{t-1} + c_n))``,
     ``h_t = (1 - z) n + z h_{t-1}``.
-
-    Args:
-      width: the model width D, also of the hidden state.
-      rngs: the source of the initial weights.
     """
 
     gates = 3

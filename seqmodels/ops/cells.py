@@ -33,29 +33,24 @@ class Cell(NamedTuple):
 
 
 def _tanh_forward(x, product, bias, states):
-    del bias, states
     return (jnp.tanh(x + product),), ()
 
 
 def _tanh_backward(gradients, kept, h, previous_h):
-    del kept, previous_h
     d_x = gradients[0] * (1 - h * h)
     return (jnp.zeros_like(h),), d_x, (d_x,)
 
 
 def _relu_forward(x, product, bias, states):
-    del bias, states
     return (jax.nn.relu(x + product),), ()
 
 
 def _relu_backward(gradients, kept, h, previous_h):
-    del kept, previous_h
     d_x = jnp.where(h > 0, gradients[0], 0)
     return (jnp.zeros_like(h),), d_x, (d_x,)
 
 
 def _lstm_forward(x, product, bias, states):
-    del bias
     _, previous_c = states
     # sigmoid(a) = tanh(a / 2) / 2 + 1 / 2: one pass over four gates instead of four.
     scale = jnp.repeat(jnp.array([0.5, 0.5, 1.0, 0.5]), x.shape[1] // 4)[None]
@@ -66,7 +61,6 @@ def _lstm_forward(x, product, bias, states):
 
 
 def _lstm_backward(gradients, kept, h, previous_h):
-    del h, previous_h
     d_h, d_c = gradients
     gates, previous_c = kept
     i, f, g, o = jnp.split(gates, 4, axis=1)
@@ -92,7 +86,6 @@ def _gru_forward(x, product, bias, states):
 
 
 def _gru_backward(gradients, kept, h, previous_h):
-    del h
     (d_h,) = gradients
     gates, u = kept
     r, z, n = jnp.split(gates, 3, axis=1)

@@ -62,7 +62,6 @@ def _by_planes(x, weights, dilation, stride, groups):
 
 
 def _not_a_volume(x, *rest):
-    del rest
     return None if x.ndim == 5 else f"it takes 3 axes, and this has {x.ndim - 2}"
 
 

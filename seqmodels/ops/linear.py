@@ -1,10 +1,10 @@
-"""The matrix product under every projection, and the embedding's look-up."""
+"""The matrix product under every projection."""
 
 import math
 
 import jax.numpy as jnp
 
-from seqmodels.arrays import AnyArray, Array, Float, Int
+from seqmodels.arrays import AnyArray, Array, Float
 
 
 def linear(
@@ -20,8 +20,3 @@ def linear(
     if bias is not None:
         y = y + bias.astype(x.dtype)[None]
     return y.reshape(*x.shape[:-1], weights.shape[-1])
-
-
-def embed(table: Float[Array, "V D"], tokens: Int[AnyArray, "*B"]) -> Float[Array, "*B D"]:
-    """The row of the table for each token."""
-    return table[tokens]

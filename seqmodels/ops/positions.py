@@ -28,13 +28,8 @@ def rotate(
 
     Feature k is paired with k + K/2. The inner product of two rotated vectors
     depends on their distance alone. Angles are taken in float32: beyond some
-    million positions their rounding shows.
-
-    Args:
-      x: queries or keys.
-      positions: of each.
-      frequencies: each row's radians a position, for each of the K / 2 pairs; by default
-        10,000^(-2k / K).
+    million positions their rounding shows. ``frequencies`` are each row's radians a position,
+    for each of the K / 2 pairs; by default 10,000^(-2k / K).
     """
     angles = _angles(positions, x.shape[-1], frequencies)[:, :, None]  # [B, L, 1, K/2]
     sine, cosine = jnp.sin(angles), jnp.cos(angles)
@@ -44,10 +39,7 @@ def rotate(
 
 
 def scaled_frequencies(
-    kind: Literal["linear", "ntk"],
-    lengths: Int[Array, "B"],
-    trained_length: int,
-    head_width: int,
+    kind: Literal["linear", "ntk"], lengths: Int[Array, "B"], trained_length: int, head_width: int
 ) -> Float[Array, "B f"]:
     """Rotary frequencies for sequences that are longer than those of training.
 
@@ -113,9 +105,7 @@ def alibi_slopes(heads: int) -> tuple[float, ...]:
 
 
 def relative_query(
-    query: Float[Array, "B L H K"],
-    projection: Float[Array, "H K K"],
-    positions: Int[Array, "#B L"],
+    query: Float[Array, "B L H K"], projection: Float[Array, "H K K"], positions: Int[Array, "#B L"]
 ) -> Float[Array, "B L H K"]:
     """What meets :func:`relative_key` in ``query_i . projection s(i - j)``, s sinusoidal.
 

@@ -1,5 +1,6 @@
 """What a task is: a pure function from (seed, split, step) to a batch, and its metrics."""
 
+import math
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -215,6 +216,13 @@ def exact_match_metrics(outputs: Float[Array, "B P V"], batch: Batch) -> Metrics
     right = jnp.where(jnp.any(wrong, axis=-1), 0.0, counts)
     exact = {"exact_match": (jnp.sum(right), jnp.sum(counts))}
     return classification_metrics(outputs, batch) | exact
+
+
+def bits_metrics(outputs: Float[Array, "B P V"], batch: Batch, name: str) -> Metrics:
+    """Classification metrics, and the cross-entropy in bits by a name of its own."""
+    metrics = classification_metrics(outputs, batch)
+    total, count = metrics["loss"]
+    return metrics | {name: (total / math.log(2), count)}
 
 
 def regression_metrics(outputs: Float[Array, "B 1"], batch: Batch, tolerance: float) -> Metrics:

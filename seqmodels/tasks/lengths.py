@@ -40,15 +40,6 @@ class Lengths:
     are padded to their bucket (:mod:`seqmodels.tasks.buckets`), so that ``buckets`` holds all the
     shapes, and their number is that of the programs to compile.
 
-    Args:
-      task: what makes the batches.
-      seed: which lengths are drawn.
-      batch_size: rows a batch.
-      longest: the greatest length, which the task makes.
-      kind: how lengths are drawn; None for ``longest`` alone.
-      shortest: the smallest length; read with a kind.
-      curriculum_steps: read with "curriculum".
-
     Raises:
       ParameterError: the task, or the range, has no other lengths to draw.
 

@@ -32,10 +32,7 @@ def choose(
     distribution (Efraimidis and Spirakis 2006).
 
     Args:
-      random: the generator.
       log_odds: of each index, or the number of indices that are all as likely.
-      rows: the number of rows B.
-      count: how many are drawn in each, P.
 
     >>> choose(np.random.default_rng(0), 1000, rows=2, count=3).tolist()
     [[850, 636, 511], [175, 813, 649]]

@@ -46,7 +46,6 @@ class Batches[T]:
         wait for the loop."""
 
     def __enter__(self) -> "Batches[T]":
-        """Begins with the first ones."""
         self._add_worker()
         for _ in range(AHEAD):
             self._begin()
@@ -106,5 +105,4 @@ class Batches[T]:
 
     @property
     def workers(self) -> int:
-        """How many threads make them by now."""
         return len(self._workers)

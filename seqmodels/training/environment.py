@@ -61,11 +61,9 @@ def starts(content: Mapping[str, Any]) -> list[Start]:
 
 
 def with_start(content: Mapping[str, Any], mathematics: int) -> dict[str, Any]:
-    """A file's content with an entry for this start of a program.
+    """A file's content, empty for a new one, with an entry for this start of a program.
 
-    Args:
-      content: what the file has; empty for a new one.
-      mathematics: as :data:`seqmodels.training.workdir.MATHEMATICS`.
+    ``mathematics`` is as :data:`seqmodels.training.workdir.MATHEMATICS`.
     """
     here = {
         "command": command(),

@@ -50,8 +50,13 @@ def gather_facts(experiment: Experiment, by: Mapping[str, Any]) -> Facts:
         },
     )
     if isinstance(task, ReadingTask):
-        facts["places"] = task.places
-        facts["files"] = _records(task)
+        files: dict[str, tuple[int, str]] = {}
+        facts["places"], facts["files"] = task.places, files
+        for name, path in task.reads().items():
+            try:
+                files[name] = record_file(path)
+            except OSError as error:
+                raise ConfigError(f"task: can't read {path}: {error.strerror}") from None
     return facts
 
 
@@ -79,16 +84,6 @@ def keep_facts(experiment: Experiment, run: Workdir, origin: Origin | None) -> N
             f"workdir={run.path} began with other data than there are now: {differing}; bring "
             "back what it began with, or choose another folder"
         )
-
-
-def _records(task: ReadingTask) -> dict[str, tuple[int, str]]:
-    records: dict[str, tuple[int, str]] = {}
-    for name, path in task.reads().items():
-        try:
-            records[name] = record_file(path)
-        except OSError as error:
-            raise ConfigError(f"task: can't read {path}: {error.strerror}") from None
-    return records
 
 
 def digest(batch: Batch) -> str:

@@ -267,8 +267,7 @@ class _Run:
     def _stop(self, signal: int) -> None:
         self.checkpoints.wait()
         raise RunInterruptedError(
-            f"interrupted at step {self.step}, which is saved; continue with: {command()}",
-            signal,
+            f"interrupted at step {self.step}, which is saved; continue with: {command()}", signal
         )
 
     def _finish(self) -> dict[str, Any]:

@@ -29,12 +29,10 @@ class Interruption:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
-        """Takes the signals over."""
         self._before = stopping.take_over(self._note)
         return self
 
     def __exit__(self, *_) -> None:
-        """Gives them back."""
         stopping.give_back(self._before)
 
     def agreed(self) -> int | None:

@@ -58,11 +58,7 @@ class MetricWriter:
     """
 
     def __init__(
-        self,
-        file: Path,
-        step: int,
-        writes: bool = True,
-        warn: Callable[[str], None] = warn,
+        self, file: Path, step: int, writes: bool = True, warn: Callable[[str], None] = warn
     ):
         events, damaged = _read(file)
         before = [e for e in events if e["step"] <= step and e["split"] != "test"]

@@ -43,7 +43,6 @@ class ProgressDisplay:
         self._task = self._bar.add_task("train", total=steps, completed=start, values="compiling")
 
     def __enter__(self) -> "ProgressDisplay":
-        """Begins to draw."""
         self._show(self._bar.start)
         return self
 

@@ -20,13 +20,9 @@ REPLY_SECONDS = 5.0
 
 
 def call_roll(count: int, process: int, coordinator: str, seconds: float) -> None:
-    """Returns in each process once all have come.
+    """Returns in each process once all have come, each within some seconds of another.
 
-    Args:
-      count: how many there are.
-      process: which of them this is, from 0.
-      coordinator: ``HOST:PORT`` of process 0.
-      seconds: for how long to wait for another one.
+    ``coordinator`` is ``HOST:PORT`` of process 0.
 
     Raises:
       UserError: a process is missing, which it names, or the port can't be had.

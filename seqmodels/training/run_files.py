@@ -137,9 +137,8 @@ SCHEMAS: dict[str, Any] = {
     "results.json": Results,
     "environment.json": Environment,
     "facts.json": Facts,
-    "evaluations.json": dict[
-        Digits, dict[Split, dict[str, float | str]]
-    ],  # by step, and "other_data"
+    # By step; among the scores stands "other_data".
+    "evaluations.json": dict[Digits, dict[Split, dict[str, float | str]]],
     "lengths.json": dict[Digits, dict[Split, dict[Digits, AtLength]]],  # by step and length
 }
 

@@ -131,13 +131,7 @@ def put_batch(batch: Batch, mesh: Mesh) -> Batch:
 
 
 def read_batch(
-    task: Task,
-    split: Split,
-    step: int,
-    batch_size: int,
-    length: int,
-    mesh: Mesh,
-    examples: int,
+    task: Task, split: Split, step: int, batch_size: int, length: int, mesh: Mesh, examples: int
 ) -> Batch:
     """A task's batch on the devices, of which each process reads its own rows.
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqmodels.ops.linear import embed, linear
+from seqmodels.ops.linear import linear
 
 
 def normal(*shape: int) -> np.ndarray:
@@ -44,8 +44,3 @@ def test_follows_the_dtype_of_its_input():
     half, full = both(x, weights, bias)
     assert (half.dtype, full.dtype) == (jnp.bfloat16, jnp.float32)
     np.testing.assert_allclose(np.asarray(half, np.float32), full, rtol=0.05, atol=0.1)
-
-
-def test_embed_takes_the_row_of_each_token():
-    table, tokens = normal(5, 3), np.array([[4, 0, 4], [1, 2, 3]])
-    np.testing.assert_array_equal(embed(jnp.asarray(table), jnp.asarray(tokens)), table[tokens])

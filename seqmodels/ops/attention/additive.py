@@ -91,8 +91,10 @@ def _by_blocks(query, key, value, vector, positions, mask, causal, window):
     B, M, H, K = query.shape
     size = _block_size(query, key)
     blocks = -(-M // size)
-    pad = lambda x: jnp.pad(x, ((0, 0), (0, blocks * size - M)) + ((0, 0),) * (x.ndim - 2))  # noqa: E731
-    cut = lambda x: pad(x).reshape(x.shape[0], blocks, size, *x.shape[2:]).swapaxes(0, 1)  # noqa: E731
+
+    def cut(x):
+        x = jnp.pad(x, ((0, 0), (0, blocks * size - M)) + ((0, 0),) * (x.ndim - 2))
+        return x.reshape(x.shape[0], blocks, size, *x.shape[2:]).swapaxes(0, 1)
 
     @jax.checkpoint
     def attend(block):
@@ -103,7 +105,6 @@ def _by_blocks(query, key, value, vector, positions, mask, causal, window):
 
 
 def _fits_a_block(query, key, *rest):
-    del rest
     return _block_size(query, key) == query.shape[1]
 
 

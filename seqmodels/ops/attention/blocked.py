@@ -138,9 +138,7 @@ def _attend_forward(query, key, value, mask, starts, band):
             return merge(sums, attend_block(q, k, v, visible, bias, band.scale))
 
         nothing = Partial(
-            jnp.full((B, H, C), LOWEST),
-            jnp.zeros((B, H, C)),
-            jnp.zeros((B, H, C, value.shape[-1])),
+            jnp.full((B, H, C), LOWEST), jnp.zeros((B, H, C)), jnp.zeros((B, H, C, value.shape[-1]))
         )
         ranges = _keys(i, C, len(key), starts, band, mask is not None)
         return finish(_loop(*ranges, step, nothing), q.dtype)

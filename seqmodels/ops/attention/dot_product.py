@@ -7,6 +7,7 @@
 """
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -82,10 +83,10 @@ def _crop(query, key, value, mask, offset, causal, window):
     if isinstance(offset, int):
         start = max(min(offset - before, L - 1), 0)
         stop = max(min(offset + M + after, L), start + 1)
-        cut = lambda x: x[:, start:stop]  # noqa: E731
+        cut = partial(lax.slice_in_dim, start_index=start, limit_index=stop, axis=1)
     elif span < L and offset.ndim == 0:
         start = jnp.clip(offset - before, 0, L - span)
-        cut = lambda x: lax.dynamic_slice_in_dim(x, start, span, 1)  # noqa: E731
+        cut = partial(lax.dynamic_slice_in_dim, start_index=start, slice_size=span, axis=1)
     else:
         return key, value, mask, offset
     return cut(key), cut(value), None if mask is None else cut(mask), offset - start
@@ -146,20 +147,17 @@ def _with_keys_repeated(form: Form) -> Form:
 
 
 def _are_few(query, key, value, mask, causal, window, offset, scale, slopes):
-    del value, mask, causal, window, offset, scale, slopes
     M, L = query.shape[1], key.shape[1]
     return M <= FEW_QUERIES or M * L <= FEW_SCORES
 
 
 def _no_window(query, key, value, mask, causal, window, offset, scale, slopes):
-    del query, key, value, mask, causal, scale, slopes
     if window is None:
         return "it takes a window"
     return None if isinstance(offset, int) else "the offset isn't known while tracing"
 
 
 def _is_narrow(query, key, value, mask, causal, window, *rest):
-    del query, value, mask, rest
     return sum(reach(causal, window)) < min(LOCAL_SPAN, key.shape[1])
 
 

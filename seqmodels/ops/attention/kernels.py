@@ -5,6 +5,7 @@ in both passes. A kernel's own module is imported when it is used, and on a CPU 
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 from jax.sharding import PartitionSpec
@@ -30,7 +31,6 @@ def _form(kernel: Kernel, on: Platform, refusal: Callable[..., str | None]) -> F
     """
 
     def refuses(query, key, value, mask, causal, window, offset, scale, slopes):
-        del scale
         M, L, rows = query.shape[1], key.shape[1], _row_parts()
         if slopes is not None:
             return "it takes no slopes"
@@ -49,10 +49,7 @@ def _form(kernel: Kernel, on: Platform, refusal: Callable[..., str | None]) -> F
         return refusal(query, key, causal, window, mask is not None, offset)
 
     def run(query, key, value, mask, causal, window, offset, scale, slopes):
-        del slopes
-        local = lambda query, key, value, mask: kernel(  # noqa: E731
-            query, key, value, mask, causal, window, offset, scale
-        )
+        local = partial(kernel, causal=causal, window=window, offset=offset, scale=scale)
         if _row_parts() > 1:
             local = jax.shard_map(
                 local,

@@ -138,10 +138,7 @@ def _backward(around, saved, d_out):
         k = _span(keys, start, made, stride).astype(jnp.float32)
         k = k + r.astype(jnp.float32).reshape((1,) * (k.ndim - 2) + r.shape)
         product = d_score[..., None] * q
-        carry = (
-            d_query + d_score[..., None] * k,
-            _add_span(d_keys, start, product, stride),
-        )
+        carry = (d_query + d_score[..., None] * k, _add_span(d_keys, start, product, stride))
         return carry, jnp.sum(product, axis=range(product.ndim - 2))
 
     carry = (jnp.zeros(query.shape, jnp.float32), like)

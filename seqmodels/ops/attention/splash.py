@@ -31,7 +31,6 @@ def splash_refusal(
     offset: int,
 ) -> str | None:
     """Why :func:`splash_attention` can't do a call in which each query has a key in reach."""
-    del causal, window, masked, offset
     if query.dtype not in (jnp.bfloat16, jnp.float32):
         return f"it takes bfloat16 and float32, and this is {query.dtype}"
     blocks = -(-query.shape[1] // SPLASH_BLOCK) * -(-key.shape[1] // SPLASH_BLOCK)

@@ -130,7 +130,6 @@ class Images(ByRows):
         return {f"{p.parent.name}/{p.name}": p for split in SPLITS for p in self.paths[split]}
 
     def holds(self) -> dict[Split, str]:
-        """How many images each split has."""
         total = sum(map(len, self.paths.values()))
         return {s: f"{len(p):,} images ({len(p) / total:.1%})" for s, p in self.paths.items()}
 

@@ -44,13 +44,11 @@ class SameFile(FromFiles):
 
     Args:
       seed: which stretches are trained on.
-      files: a file, a folder, a glob, or ``"stdlib"`` for the Python standard library's own
-        source without its tests. Only files that hold two stretches
-        of their own take part, and of more than MOST_BYTES a part.
+      files: a file, a folder, a glob, or "stdlib". Only files that hold two stretches of their own
+        take part, and of more than MOST_BYTES a part.
       held_out: the share of all bytes that goes to validation, and again to test, where no name
         says a split (:func:`~seqmodels.tasks.files.splits.split_files`); the part of a file that a
         split has counts as a file.
-      evaluation_examples: the size of the validation and of the test split.
       splitting: "shares", or "whole_files" as earlier versions split them.
 
     >>> import email

@@ -63,7 +63,6 @@ class SplitFiles(ByRows):
         return {name: self.paths[name] for name in sorted(names)}
 
     def holds(self) -> dict[Split, str]:
-        """Files and bytes of each split."""
         counts: dict[Split, int] = {split: len(self.parts[split]) for split in SPLITS}
         held: dict[Split, int] = {
             split: sum(part.size for part in self.parts[split]) for split in SPLITS
@@ -95,7 +94,6 @@ class FromFiles(SplitFiles):
         return files
 
     def examples(self, split: Split, length: int) -> int | None:
-        """Endless in training, ``evaluation_examples`` in each other split."""
         return None if split == "train" else self.evaluation_examples
 
     metrics = staticmethod(classification_metrics)

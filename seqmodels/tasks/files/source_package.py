@@ -39,7 +39,6 @@ class SourcePackage(FromFiles):
         with at least 3 files.
       held_out: the share of each folder's bytes that goes to validation, and again to test, where
         no name says a split (:func:`~seqmodels.tasks.files.splits.split_files`).
-      evaluation_examples: the size of the validation and of the test split.
       splitting: "shares", or "whole_files" as earlier versions split them.
 
     >>> task = SourcePackage(seed=0, classes=4)

@@ -59,9 +59,7 @@ def split_files(
 
     Args:
       sizes: how many bytes each file holds, by name.
-      held_out: the share of validation, and again of test.
       what: the setting that names the files, for messages.
-      splitting: "shares" or "whole_files".
       by_name: whether what names say counts; False where they are not a user's own.
 
     Raises:
@@ -199,7 +197,6 @@ def split_whole_files(
 
     Args:
       sizes: what each of at least 3 files holds, by name.
-      held_out: the share that goes to validation, and again to test.
       said: the split of those whose names say it; the others are for the splits that lack one,
         and for training.
 

@@ -1,6 +1,5 @@
 """Language modelling on the bytes of local text files."""
 
-import math
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +12,7 @@ from seqmodels.tasks.base import (
     Metrics,
     Split,
     TaskSpec,
-    classification_metrics,
+    bits_metrics,
     example_indices,
     generator,
     require_length,
@@ -110,10 +109,7 @@ class Text(SplitFiles):
         return Batch(window[:, :-1], window[:, 1:], weights)
 
     def metrics(self, outputs: Float[Array, "B L V"], batch: Batch) -> Metrics:
-        """Cross-entropy in nats, the same in bits per byte, and accuracy."""
-        metrics = classification_metrics(outputs, batch)
-        total, count = metrics["loss"]
-        return metrics | {"bits_per_byte": (total / math.log(2), count)}
+        return bits_metrics(outputs, batch, "bits_per_byte")
 
     def chance(self, split: Split, length: int) -> float:
         """Bits per byte by how often each byte comes."""

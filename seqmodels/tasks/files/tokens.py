@@ -105,12 +105,10 @@ class Tokens(ByRows):
         )
 
     def reads(self) -> dict[str, Path]:
-        """The one file."""
         path = Path(self.places["path"])
         return {path.name: path}
 
     def holds(self) -> dict[Split, str]:
-        """How many tokens each split has."""
         total = len(self.tokens)
         held: dict[Split, str] = {}
         for split, (start, end) in self.parts.items():

@@ -94,15 +94,12 @@ class Dates(GeneratedTask):
         return {"length": np.asarray(batch.mask).sum(axis=1)}
 
     def show_source(self, row: Int[AnyArray, "L"]) -> str:
-        """A source as text."""
         return "".join(ALPHABET[token] for token in np.asarray(row))
 
     def show_target(self, row: Int[AnyArray, "P"]) -> str:
-        """What is written, as text, up to the end token."""
         return "".join(TARGET_ALPHABET[token] for token in until(row, END))
 
     def read_source(self, text: str) -> Int[np.ndarray, "L"]:
-        """A source from text."""
         wrong = [character for character in text if character not in ALPHABET]
         require(not wrong, f"{wrong[:1]} is in no date; known: {ALPHABET!r}")
         require(text != "", "'' is no date; write one, such as '3 March 1999'")

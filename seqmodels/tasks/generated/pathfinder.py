@@ -93,15 +93,8 @@ def draw_images(
     for opposite in (0, 2):
         joint = planned.crossing[every, 1 - labels + opposite]
         _dots(images, every, _line(joint, drawing.dash), drawing.reach)
-    arms = planned.arms.reshape(rows, -1)
-    points = planned.arms.shape[2]
     for arm in range(4):
-        _dots(
-            images,
-            every,
-            _dashes(arms[:, arm * points : (arm + 1) * points], drawing),
-            drawing.reach,
-        )
+        _dots(images, every, _dashes(planned.arms[:, arm], drawing), drawing.reach)
     for having, path in planned.distractors:
         _dots(images, having, _dashes(path, drawing), drawing.reach)
     return images, labels

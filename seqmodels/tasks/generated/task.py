@@ -46,7 +46,6 @@ class GeneratedTask:
         self.evaluation_examples = evaluation_examples
 
     def examples(self, split: Split, length: int) -> int | None:
-        """Endless in training, ``evaluation_examples`` in each other split."""
         return None if split == "train" else self.evaluation_examples
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:

@@ -81,11 +81,9 @@ class _Transduction(GeneratedTask):
         return float(self.symbols) ** -length
 
     def show_source(self, row: Int[AnyArray, "L"]) -> str:
-        """A source as text."""
         return " ".join(map(str, np.asarray(row).tolist()))
 
     def show_target(self, row: Int[AnyArray, "P"]) -> str:
-        """What is written, as text, up to the end token."""
         return " ".join(map(str, until(row, self.symbols)))
 
     def read_source(self, text: str) -> Int[np.ndarray, "L"]:
@@ -172,11 +170,9 @@ class Compression(CopyString):
         super().__init__(seed, symbols, 1, evaluation_examples)
 
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
-        """As in validation, whatever the split."""
         return super().draw(random, "validation", batch_size, length)
 
     def chance(self, split: Split, length: int) -> float:
-        """As in validation, whatever the split."""
         return super().chance("validation", length)
 
 
@@ -270,11 +266,9 @@ class StackManipulation(GeneratedTask):
         return {"length": np.asarray(batch.mask).sum(axis=1)}
 
     def show_source(self, row: Int[AnyArray, "L"]) -> str:
-        """A source as text."""
         return " ".join(self.WORDS[token] for token in np.asarray(row))
 
     def show_target(self, row: Int[AnyArray, "P"]) -> str:
-        """What is written, as text, up to the end token."""
         return " ".join(map(str, until(row, self.END)))
 
     def read_source(self, text: str) -> Int[np.ndarray, "L"]:

@@ -35,7 +35,6 @@ class Digits:
     Alpaydin and Kaynak 1998). The split into 1,200 / 297 / 300 images is drawn once
     and does not depend on the seed. Inputs are features in [0, 1], row after row.
 
-
     Args:
       seed: the order of the training images and how each is distorted.
       shift: the most that a training image is moved along each axis, in pixels.

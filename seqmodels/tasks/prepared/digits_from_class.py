@@ -1,7 +1,5 @@
 """One-to-many: draw a digit, pixel by pixel, from its name alone."""
 
-import math
-
 import numpy as np
 
 from seqmodels.arrays import AnyArray, Array, Float, Int
@@ -11,7 +9,7 @@ from seqmodels.tasks.base import (
     Metrics,
     Split,
     TaskSpec,
-    classification_metrics,
+    bits_metrics,
     example_indices,
     require_length,
 )
@@ -66,7 +64,6 @@ class DigitsFromClass:
         return Batch(digits[indices], targets, np.repeat(weights[:, None], length, axis=1))
 
     def show_source(self, row: Int[AnyArray, ""]) -> str:
-        """Which digit."""
         return str(int(row))
 
     def show_target(self, row: Int[AnyArray, "P"]) -> str:
@@ -75,15 +72,11 @@ class DigitsFromClass:
         return "\n".join("".join(SHADES[grey] * 2 for grey in line) for line in greys)
 
     def read_source(self, text: str) -> Int[np.ndarray, ""]:
-        """A digit from text."""
         require(text in "0123456789" and len(text) == 1, f"{text!r} is no digit from 0 to 9")
         return np.array(int(text), np.int32)
 
     def metrics(self, outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
-        """Cross-entropy in nats, the same in bits per pixel, and accuracy."""
-        metrics = classification_metrics(outputs, batch)
-        total, count = metrics["loss"]
-        return metrics | {"bits_per_pixel": (total / math.log(2), count)}
+        return bits_metrics(outputs, batch, "bits_per_pixel")
 
     def chance(self, split: Split, length: int) -> float:
         """Bits per pixel by how often each has each grey value."""

@@ -38,7 +38,6 @@ def freeze(
 
     Args:
       config: whose ``task``, ``seed`` and ``train.batch_size`` are used.
-      out: the folder, which must not exist.
       length: the length of the sequences; None for the config's ``train.length``.
       examples: how many of each split; what is left out is frozen whole.
       report: told of progress: the split, how many are written, of how many.
@@ -69,9 +68,8 @@ def freeze(
         name = PlainName(partial)
         writer = _Writer(name.path, plain["task"]["kind"], first, stored)
         for split, count in counts.items():
-            batches = _batches(task, split, count, batch_size, length)
             written = 0
-            for batch in batches:
+            for batch in _batches(task, split, count, batch_size, length):
                 writer.add(split, batch)
                 written += len(batch.inputs)
                 report(split, written, count)
@@ -149,7 +147,6 @@ class _Writer:
         self.writer.initialize_splits(list(SPLITS))
 
     def add(self, split: Split, batch: Batch) -> None:
-        """Appends a batch's examples to a split."""
         fields = {name: array for name, array in batch._asdict().items() if array is not None}
         rows = [
             {name: np.asarray(array[row]) for name, array in fields.items()}

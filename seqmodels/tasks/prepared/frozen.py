@@ -72,11 +72,9 @@ class Frozen(ByRows):
                 setattr(self, ability, getattr(self._task, ability))
 
     def reads(self) -> dict[str, Path]:
-        """The files of the folder."""
         return self._records.files()
 
     def holds(self) -> dict[Split, str]:
-        """How many examples each split has."""
         return {split: f"{self._sizes[split]:,} examples" for split in SPLITS}
 
     def examples(self, split: Split, length: int) -> int:
@@ -101,11 +99,9 @@ class Frozen(ByRows):
         return batch._replace(weights=(batch.weights * counted).astype(np.float32))
 
     def metrics(self, outputs: Float[Array, "B *P V"], batch: Batch) -> Metrics:
-        """The metrics of the task that was frozen."""
         return self._task.metrics(outputs, batch)
 
     def chance(self, split: Split, length: int) -> float:
-        """That of the task that was frozen."""
         return self._task.chance(split, length)
 
 

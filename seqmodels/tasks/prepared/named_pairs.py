@@ -75,14 +75,11 @@ class NamedPairs(RowsByName):
         return chance_of_examples(self, split, length)
 
     def show_source(self, row: Int[AnyArray, "L"]) -> str:
-        """A source as text."""
         return bytes(np.asarray(row).tolist()).decode("utf-8", "replace")
 
     def show_target(self, row: Int[AnyArray, "P"]) -> str:
-        """What is written, as text, up to the end token."""
         return bytes(until(row, END)).decode("utf-8", "replace")
 
     def read_source(self, text: str) -> Int[np.ndarray, "L"]:
-        """The bytes of a text."""
         require(len(text) > 0, "'' holds no byte; write some text")
         return np.frombuffer(text.encode(errors="surrogateescape"), np.uint8).astype(np.int32)

@@ -58,11 +58,9 @@ class RowsByName(ByRows):
             require(count > 0, f"set={name!r} has too few rows for split {split}: {self.sizes}")
 
     def reads(self) -> dict[str, Path]:
-        """The files of the set."""
         return self.records.files()
 
     def holds(self) -> dict[Split, str]:
-        """How many rows each split has."""
         return {split: f"{self._count(split):,} rows" for split in SPLITS}
 
     def examples(self, split: Split, length: int) -> int:
