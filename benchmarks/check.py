@@ -6,8 +6,8 @@
 Each side is a process with its own checkout's code (benchmarks/checkout.py). They answer in turn,
 the order changing from round to round; a case's ratio is the median of the rounds' ratios, after
 over before. What lies above the limit is measured once more, and its rounds are counted together.
-Beside the layers: a prompt of 2,048 and 4,096 positions, whose temporary memory must be linear,
-and a token after 16,384, by a model of four blocks.
+Beside the layers: a prompt of 2,048 and 4,096 positions and a token after 16,384, by a model of
+four blocks; a prompt's temporary memory must be linear.
 """
 
 import itertools
@@ -39,6 +39,8 @@ MODELS = ("global", "local", "lstm")
 """What reads the prompts and writes the tokens."""
 MORE = {"prompt": (2048, 4096), "token": (16384,)}
 """The lengths of the cases that aren't layers."""
+MEMORY = (4096, 8192)
+"""Between these a prompt's memory is compared; XLA lays out those of shorter ones otherwise."""
 DOUBLING = 2.2
 """The largest ratio of a prompt's temporary memory to that of one half as long."""
 LEAST_ROUNDS, MOST_ROUNDS = 3, 9
@@ -132,8 +134,7 @@ def prompts_memory(before: Side, after: Side) -> list[str]:
         grows = {}
         for which, side in (("before", before), ("after", after)):
             short, long = (
-                side.ask(0, case="prompt", length=length, model=model)["bytes"]
-                for length in MORE["prompt"]
+                side.ask(0, case="prompt", length=length, model=model)["bytes"] for length in MEMORY
             )
             grows[which] = long / short
             line = f"prompt's memory {model} {which}"

@@ -60,7 +60,8 @@ def token(name: str, length: int):
     model, params, batch = model_and_inputs(name, length)
     extend = jax.jit(model.extend, donate_argnums=2)
     # Past the room only scores change, and not the time.
-    state = model.start(params, batch, length + 256 * TOKENS)
+    # Copied, as an LSTM's zeros may be one array twice, which can't be given away twice.
+    state = jax.tree.map(jnp.copy, model.start(params, batch, length + 256 * TOKENS))
     for begin in range(0, length, CHUNK):
         _, state = extend(params, jnp.asarray(batch.inputs[:, begin : begin + CHUNK]), state)
 
