@@ -12,17 +12,19 @@ from tests.command_line import finish, start
 
 FAULTS = """
 import resource
+import statistics
 
 import jax.numpy as jnp
 
 barrier = jax.lax.optimization_barrier
 step = jax.jit(lambda x: barrier(x[::-1] * 2)[::-1] + 1)  # 64 MiB in, out, and between
 x = jnp.ones(2**24)
-for i in range(20):
-    if i == 10:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+counts = []
+for _ in range(20):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     step(x).block_until_ready()
-print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 10)
+    counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(int(statistics.median(counts[10:])))  # beside other work single steps have many
 """
 
 
@@ -72,9 +74,8 @@ def test_each_core_is_offered_as_a_device(outputs):
 def test_memory_is_kept_from_step_to_step(outputs):
     """A step allocates 128 MiB: 32,770 pages, a fault each, unless freed memory is kept."""
     kept, returned, large = (int(outputs[name][1]) for name in ("plain", "set", "large"))
-    # Beside other work a third of them come back. With huge pages there are few either way.
-    assert kept < max(returned / 2, 1000)
-    assert large > returned / 2
+    assert kept < max(returned / 3, 1000)  # with huge pages there are few either way
+    assert large > returned / 3
 
 
 @pytest.mark.parametrize("home", ["unknown", "not to be written", "a home"])
