@@ -7,7 +7,7 @@ the runs. Any key of the config can be set for all of them: --config.train.steps
 
 from seqmodels.stopping import stop_at_once
 
-stop_at_once(__name__)  # while the rest is imported
+stop_at_once(__name__, __file__)  # while the rest is imported
 
 from pathlib import Path
 

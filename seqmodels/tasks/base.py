@@ -62,6 +62,8 @@ class Batch(NamedTuple):
 
 Metrics = dict[str, tuple[Array, Array]]
 """Each metric as (sum, count), so that batches and devices add up before one division."""
+SHARES = ("accuracy", "exact_match")
+"""Metrics that are shares of right answers, from 0 to 1: more is better, as of no other."""
 
 
 @runtime_checkable

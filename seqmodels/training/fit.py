@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from seqmodels.command import command
 from seqmodels.config import Origin, Section
 from seqmodels.model import count_parameters
 from seqmodels.output import decoration
@@ -15,7 +16,6 @@ from seqmodels.training.batches import Batches
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.curve import draw_learning_curve
 from seqmodels.training.endings import end_unless_finite, ending, whereabouts
-from seqmodels.training.environment import command
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.facts import keep_facts
 from seqmodels.training.interruption import Interruption, RunInterruptedError
@@ -141,7 +141,7 @@ class _Run:
                     warn(card)
                 with decoration("what a step costs can't be told", warn):
                     say(self.programs.describe())
-                say(self.programs.compile(state, first))
+                say(self._compile(state, first))
             self.writer = MetricWriter(self.workdir.metrics, self.step, is_first())
             folder = self.workdir.path / "profile"
             profile_steps = self.profile_steps if is_first() else 0
@@ -183,13 +183,18 @@ class _Run:
             return state
         return jax.jit(self._new_state, out_shardings=everywhere)()
 
+    def _compile(self, state: TrainState, of: StepBatch) -> str:
+        said = self.programs.compile(state, of)
+        self.workdir.note_forms(self.programs.forms)
+        return said
+
     def _loop(self, state: TrainState, prepared: StepBatch | None) -> None:
         settings = self.experiment.train
         self.pace = Pace()
         while prepared is not None:
             if prepared.bucket not in self.programs:
                 with self.pace.paused():
-                    self.display.line(self.programs.compile(state, prepared))
+                    self.display.line(self._compile(state, prepared))
             self.trace.before(self.step)
             state, report = self.programs[prepared.bucket](state, prepared.batch)
             self.step += 1
@@ -267,7 +272,9 @@ class _Run:
     def _stop(self, signal: int) -> None:
         self.checkpoints.wait()
         raise RunInterruptedError(
-            f"interrupted at step {self.step}, which is saved; continue with: {command()}", signal
+            f"interrupted at step {self.step}, which is saved; continue with: "
+            f"{command() or 'the same call'}",
+            signal,
         )
 
     def _finish(self) -> dict[str, Any]:

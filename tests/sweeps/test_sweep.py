@@ -20,6 +20,7 @@ import pytest
 from ml_collections import ConfigDict
 from sqlalchemy.exc import OperationalError
 
+from seqmodels.command import carried_out
 from seqmodels.config import override
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.sweeps.groups import Group, override_texts
@@ -554,7 +555,6 @@ def test_nothing_that_a_sweep_writes_or_prints_holds_a_password(tmp_path, monkey
     """Told by the flag as two words, which is the form that is split in two."""
     sweep = SmallSweep(tmp_path, f"product({{'{RATE}': (0.1,)}})")
     url = "postgresql://me:sesame@host/x"
-    monkeypatch.setattr(sys, "argv", ["sweep.py", "--storage", url])
     own = PatientStorage
 
     def elsewhere(place, *arguments):
@@ -563,7 +563,8 @@ def test_nothing_that_a_sweep_writes_or_prints_holds_a_password(tmp_path, monkey
 
     monkeypatch.setattr("seqmodels.sweeps.run.PatientStorage", elsewhere)
     monkeypatch.setattr(WorkerHere, "look", lambda self: False)
-    sweep.run(storage=url)
+    with carried_out(["sweep.py", "--storage", url]):
+        sweep.run(storage=url)
     assert read_json(sweep.folder / "sweep.json")["command"].endswith("postgresql://me:***@host/x'")
     shown = capfd.readouterr()
     assert "dealt out by postgresql://me:***@host/x" in shown.out

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import ParameterError
-from seqmodels.report.comparison import HIGHER_IS_BETTER, older_score
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import SPLITS, Batch, read_rows
 from seqmodels.tasks.reading import ReadingTask
+from seqmodels.training.facts import older_facts
 from tests.tasks.small_sets import frozen_digits, small_sets
 
 ROOT = Path(__file__).parents[2]
@@ -115,15 +115,15 @@ def test_a_task_that_reads_files_says_which(name):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_report_knows_the_score_of_older_runs(name):
+def test_the_score_of_older_runs_is_known(name):
     """Of those that note none, by the metrics that they have."""
     task, length = make(name), CASES[name][1]
     spec, batch = task.spec, task.batch("test", 0, 2, length)
     outputs = jax.ShapeDtypeStruct((*batch.targets.shape, spec.outputs), np.float32)
     metrics = jax.eval_shape(task.metrics, outputs, batch)
-    writes = spec.shape in ("one-to-many", "sequence-to-sequence")
-    assert older_score(name, metrics, writes) == spec.score
-    assert (spec.score in HIGHER_IS_BETTER) == spec.higher_is_better
+    model = {"decoder": {}} if spec.shape in ("one-to-many", "sequence-to-sequence") else {}
+    facts = older_facts({"task": {"kind": name}, "model": model}, metrics)
+    assert facts == {"score": spec.score, "higher_is_better": spec.higher_is_better}
 
 
 @pytest.mark.parametrize("name", TASKS)

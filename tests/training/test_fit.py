@@ -232,6 +232,11 @@ def test_results_are_those_of_the_best_checkpoint(undisturbed):
     assert results["steps"] == STEPS
 
 
+def test_the_forms_that_computed_it_are_among_what_it_decided(undisturbed):
+    decided = read_json(undisturbed / "config.json")["decided"]
+    assert decided["forms"] == {"recurrence": ["steps"]}
+
+
 def test_the_best_checkpoint_is_scored_where_the_last_is_another(monkeypatch, tmp_path):
     scores, scored = iter([0.5, 0.9, 0.1, 0.3, 0.9, 0.7]), []
 
