@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -136,7 +136,7 @@ class Mixer(nnx.Module):
     """The longest sequence that it can serve; None for any."""
     convolved: tuple[str, ...] = ()
     """Its projections that take the block's short convolution."""
-    state_letters: Any = None
+    state_letters: ClassVar[Any] = None
     """The axes of each leaf of its state, such as "B D"; L is what there must be room for."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -1,6 +1,7 @@
 """Attention among neighbours in place of a convolution: the same extent, sequences and grids."""
 
 import math
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
@@ -69,7 +70,7 @@ class NeighbourhoodAttention(ExtentMixer):
         offsets = jnp.array(self.extent.offsets())  # [O, axes]
         return jnp.concatenate([sinusoidal(axis, share) for axis in offsets.T], axis=-1)
 
-    state_letters = {"keys": "B W H K", "values": "B W H U"}  # noqa: RUF012
+    state_letters: ClassVar[Any] = {"keys": "B W H K", "values": "B W H U"}
 
     def mix(
         self, x: Float[Array, "B *L D"], state: State | None, context: Context
