@@ -29,13 +29,14 @@ def middle(cell: Content, quantity: str) -> tuple[Number | None, Number | None, 
     """A quantity of a cell with its lowest and highest repeat, if it was repeated."""
     value = cell[quantity]
     if isinstance(value, dict):
-        return value["median"], value["low"], value["high"]
-    return value, None, None
+        return number(value["median"]), number(value["low"]), number(value["high"])
+    return number(value), None, None
 
 
 def fits_of(content: Content) -> list[Content]:
     """The fitted power laws that the data tell: those of narrow intervals."""
-    return [fit for fit in content["fits"] if is_carried(fit["low"], fit["high"])]
+    found = [fit for fit in content["fits"] if is_carried(fit["low"], fit["high"])]
+    return [f for f in found if None not in (number(f["exponent"]), number(f["coefficient"]))]
 
 
 def status(cell: Content) -> str:
