@@ -55,7 +55,7 @@ ERRORS = {
     "mixer-key": (
         one(kind="attention", windw=5),
         "model.mixers.mixer.windw=5 is never read by Attention; did you mean 'window'? "
-        "(known: causal, heads, kv_heads, plain, position_range, positions, qk_norm, "
+        "(known: causal, form, heads, kv_heads, position_range, positions, qk_norm, "
         "rotary_scaling, score, trained_length, window)",
     ),
     "choice": (

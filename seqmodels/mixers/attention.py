@@ -14,7 +14,8 @@ from seqmodels.mixers.encodings import Encoding, PositionEncoding, Relative
 from seqmodels.mixers.scores import Scores
 from seqmodels.mixers.short_convolution import Short, ShortConvolutions
 from seqmodels.observing import observe
-from seqmodels.ops.attention.additive import Score
+from seqmodels.ops.attention.additive import ADDITIVE, Score
+from seqmodels.ops.attention.dot_product import ATTENTION
 from seqmodels.parameters import parameter
 
 
@@ -46,8 +47,10 @@ class Attention(Mixer):
       trained_length: the longest sequence of training, for that; None otherwise.
       position_range: draws the positions of a sequence in training from so many, in order, and
         spreads them evenly otherwise (randomised positions, Ruoss et al. 2023); None counts them.
-      plain: whether all scores of a sequence exist at once, in memory that grows with L^2:
-        the same function, to compare with.
+      form: by which form whole sequences and prompts are computed: of products a name in
+        :data:`~seqmodels.ops.attention.dot_product.ATTENTION`, of additive scores in
+        :data:`~seqmodels.ops.attention.additive.ADDITIVE`; "whole" holds all scores at once, in
+        memory that grows with L^2. None takes the one that suits.
       short: the block's short convolution, of queries, keys and values before they are normalised
         and turned.
     """
@@ -65,7 +68,7 @@ class Attention(Mixer):
         rotary_scaling: Literal["linear", "ntk"] | None = None,
         trained_length: int | None = None,
         position_range: int | None = None,
-        plain: bool = False,
+        form: str | None = None,
         *,
         short: Short | None = None,
         rngs: nnx.Rngs,
@@ -89,7 +92,9 @@ class Attention(Mixer):
             f"positions={positions!r} works on products of queries and keys, and score='additive' "
             "has none; set it to 'none'",
         )
+        (ADDITIVE if score == "additive" else ATTENTION).require_form(form)
         self.width = width
+        self.form = form
         self.heads = heads
         self.kv_heads = kv_heads or heads
         self.head_width = K = width // heads
@@ -99,7 +104,7 @@ class Attention(Mixer):
         self.position_range = self.longest = position_range
         self.encoding = Encoding(positions, rotary_scaling, trained_length, position_range)
         self.encoding.check(K, window)
-        self.score = Scores(score, K, self.encoding.slopes(heads), plain)
+        self.score = Scores(score, K, self.encoding.slopes(heads))
         H, G = heads, self.kv_heads
         several = [{"H": H, "K": K}, {"G": G, "K": K}, {"G": G, "U": K}]
         self.queries, self.keys, self.values = linears({"D": width}, several, "inputs", rngs=rngs)
@@ -146,12 +151,13 @@ class Attention(Mixer):
         values, mask = projected["values"], None
         if state is None and context.valid is not None:
             mask = jnp.reshape(context.valid, x.shape[:2])
-        seen, after = KeyValues(keys, values, mask, 0), None
+        seen, after, form = KeyValues(keys, values, mask, 0), None, self.form
         if isinstance(state, Room):
             after = begin_cache(keys, values, state.positions, self.window, context) | short
         elif state is not None:
             seen, after = extend_cache(state, keys, values, self.window, context)
             after |= short
+            form = None  # few queries at places that aren't known while tracing
         vector = self.vector[...] if self.score.kind == "additive" else None
         view: dict[str, Any] = {
             "causal": self.causal,
@@ -160,7 +166,7 @@ class Attention(Mixer):
             "offset": seen.offset,
         }
         observe("weights", lambda: self.score.weights(query, seen.keys, vector, **view))
-        mixed = self.score.mix(query, seen.keys, seen.values, vector, **view)
+        mixed = self.score.mix(query, seen.keys, seen.values, vector, **view, form=form)
         return self.outputs(mixed).reshape(shape), after
 
     def _encode(

@@ -79,7 +79,7 @@ VARIANTS: Variants = {
         "attention",
         {"positions": "relative", "position_range": 260},
     ),
-    "attention-plain": ("attention", {"plain": True}),
+    "attention-whole": ("attention", {"form": "whole"}),
     "attention-global": ("attention", {}),
     "attention-global-both-sides": ("attention", {"causal": False}),
     "attention-global-set": ("attention", {"positions": "none"}),
