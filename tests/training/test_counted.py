@@ -157,9 +157,8 @@ def test_truncated_training_reports_whole_sequences(truncate, accumulate):
     zero["embedding"]["table"] = jnp.eye(3) * 4
     zero["norm"]["norm"]["scale"] = jnp.ones(3)
     zero["head"]["weights"] = jnp.eye(3) * 4
-    optimizer = make_optimizer(
-        1e-3, 0, 0.0, 0.0, 0.9, 0.98, None, steps=2, parameters=model.parameters
-    )
+    settings = {"learning_rate": 1e-3, "weight_decay": 0.0, "clip_norm": None}
+    optimizer = make_optimizer(settings, 2, model.parameters)
     step = jax.jit(make_train_step(model, Pairs(), optimizer, accumulate, 0, truncate))
     report = step(initial_state(model, optimizer, 0)._replace(params=zero), batch)[1].read()
     assert report["exact_match"] == (2.0, 5.0)
