@@ -164,7 +164,7 @@ ERRORS = {
     "short-in-the-mixers-section": (
         one(kind="attention", short=4),
         "model.mixers.mixer.short=4 is never read by Attention; did you mean 'score'? "
-        "(known: causal, heads, kv_heads, plain, position_range, positions, qk_norm, "
+        "(known: causal, form, heads, kv_heads, position_range, positions, qk_norm, "
         "rotary_scaling, score, trained_length, window)",
     ),
     "block-no-section": (
