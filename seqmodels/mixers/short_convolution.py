@@ -10,7 +10,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from seqmodels.arrays import Array, Float, State
-from seqmodels.config import RENAMED, Section, construct_kind
+from seqmodels.config import Section, construct_kind
 from seqmodels.layers import Axes
 from seqmodels.mixers.base import MIXERS, Context, Mixer, Room
 from seqmodels.mixers.cache import keep_last, put_before
@@ -164,8 +164,7 @@ def construct_mixer(
     """
     given: dict[str, Any] = {"width": width, "rngs": rngs}
     kind: Any = section.get("kind") if isinstance(section, Mapping | ConfigDict) else None
-    kind = RENAMED.get(kind, kind) if isinstance(kind, str) else None
-    if kind in MIXERS and MIXERS[kind].convolved:
+    if isinstance(kind, str) and kind in MIXERS and MIXERS[kind].convolved:
         given["short"] = short
     mixer = construct_kind(MIXERS, section, path, **given)
     if short is None or mixer.convolved:
