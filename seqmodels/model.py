@@ -201,6 +201,9 @@ class Facts(NamedTuple):
     """How many blocks read."""
     width: int
     """The model width D."""
+    widened: dict[str, int]
+    """The kernels of short convolutions that see both sides, where they are one wider than they are
+    set to, by the pattern's names."""
 
 
 def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
@@ -254,6 +257,7 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
         longest=abstract.longest,
         depth=len(reading.blocks),
         width=abstract.width,
+        widened=reading.widened,
     )
     apply, start, extend = map(of_parameters, ("__call__", "start", "extend"))
     about = declared(abstract)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -135,8 +135,9 @@ class Mixer(nnx.Module):
     longest: int | None = None
     """The longest sequence that it can serve; None for any."""
     convolved: tuple[str, ...] = ()
-    """Its projections that take the block's short convolution."""
-    state_letters: ClassVar[Any] = None
+    """Its projections that take the block's short convolution, which its constructor is given as
+    ``short``; where there are none, it stands before the mixer, in the block."""
+    state_letters: Any = None
     """The axes of each leaf of its state, such as "B D"; L is what there must be room for."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

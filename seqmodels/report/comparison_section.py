@@ -3,7 +3,7 @@
 from typing import Any
 
 from seqmodels.report.alike import differing
-from seqmodels.report.comparison import Comparison, Contender, links
+from seqmodels.report.comparison import Comparison, Contender, links, names_of
 from seqmodels.report.comparison_figures import ComparisonFigures
 from seqmodels.report.page import Section
 from seqmodels.report.recipes import run_recipe
@@ -105,9 +105,9 @@ def _runs(comparison: Comparison, what: str) -> Table:
     columns += [Column(f"validation {what}", "number"), Column(f"test {what}", "number")]
     columns += [Column("best step", "count"), Column("time", "seconds")]
     rows = []
-    for place, run in enumerate(runs):
+    for place, (run, name) in enumerate(zip(runs, names_of(runs), strict=True)):
         results = run.results or {"validation": {}, "test": {}}
-        values: tuple[Any, ...] = (run.name, run.mixer)
+        values: tuple[Any, ...] = (name, run.mixer)
         values += (run.length,) if several else ()
         values += tuple(_plain(source[place].get(key)) for source, key in keys)
         values += (run.seed, run.state, results.get("parameters"))
