@@ -91,7 +91,7 @@ def under(path: str) -> Iterator[None]:
         raise ConfigError(f"{path}.{error}") from None
 
 
-def require_least(least: float, **settings: float | None) -> None:
+def require_least(least: int | float, **settings: int | float | None) -> None:
     """Refuses settings below a number; one that is None is not looked at.
 
     >>> require_least(1, heads=4, window=None, depth=0)

@@ -26,7 +26,13 @@ from seqmodels.training.profiling import StepTrace
 from seqmodels.training.programs import Programs
 from seqmodels.training.progress import Pace, ProgressDisplay, format_value
 from seqmodels.training.scores import evaluate
-from seqmodels.training.sharding import local_rows, put_batch, replicated, run_mesh
+from seqmodels.training.sharding import (
+    local_rows,
+    put_batch,
+    replicated,
+    require_forms,
+    run_mesh,
+)
 from seqmodels.training.startup import overlooked_card, start_jax
 from seqmodels.training.step import StepReport, TrainState, initial_state, jit_evaluation_step
 from seqmodels.training.workdir import Workdir
@@ -68,8 +74,10 @@ def fit(
     start_jax()
     with ending():
         run = Workdir(workdir)
-        experiment = build_experiment(run.located(config))
+        located: Any = run.located(config)
+        experiment = build_experiment(located)
         mesh = run_mesh(experiment, devices)
+        require_forms(located.model, experiment, mesh)
         with run.held():
             run.open_for(config, decided(experiment, mesh))
             results = run.scored(experiment.task.spec.score)
