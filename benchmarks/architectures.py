@@ -104,7 +104,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         ),
         "none": Row("no positions: a bag of pixels", GLOBAL, f"model.positions=none {NO_ROTARY}"),
         "qk-norm": Row("queries and keys normalised", GLOBAL, "model.mixers.global.qk_norm=True"),
-        "plain": Row("all scores in memory", GLOBAL, "model.mixers.global.plain=True"),
+        "plain": Row("all scores in memory", GLOBAL, "model.mixers.global.form=whole"),
         "set-maximum": Row("on a set: its maximum", "configs/set.py:operation=maximum"),
         "set-count": Row("on a set: how many are 0", "configs/set.py:operation=count"),
     },

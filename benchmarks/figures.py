@@ -28,15 +28,8 @@ IMAGES = flags.DEFINE_string("images", "docs/images", "folder of the pictures")
 DOCUMENT = flags.DEFINE_string("document", "docs/architectures.md", "file whose table is replaced")
 
 LENGTH, DEPTH, WIDTH = 64, 5, 16
-CONVOLUTION = {
-    "kind": "convolution", "kernel": 3, "dilation": 1, "causal": False, "stride": 1,
-    "groups": 1, "gated": False,
-}  # fmt: skip
-ATTENTION = {
-    "kind": "attention", "heads": 4, "window": None, "causal": False, "positions": "none",
-    "kv_heads": None, "score": "scaled_dot", "qk_norm": False,
-    "rotary_scaling": None, "trained_length": None, "position_range": None, "plain": False,
-}  # fmt: skip
+CONVOLUTION = {"kind": "convolution", "kernel": 3, "causal": False}
+ATTENTION = {"kind": "attention", "causal": False, "positions": "none"}
 STACKS: dict[str, list[dict[str, Any]]] = {
     "convolutions, k = 3": [CONVOLUTION],
     "dilated 1, 2, 4, ...": [CONVOLUTION | {"dilation": 2**level} for level in range(DEPTH)],

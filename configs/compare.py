@@ -6,8 +6,8 @@ python sweep.py --config=configs/compare.py --workdir=sweeps/compare --match=par
 
 Each model gets the same three learning rates, chosen between on validation. These are short runs of
 one seed; the sweeps of configs/digits.py and configs/recall.py are longer, and of several. All take
-14 minutes on 2 cores. Digits: 92% (global) to 97% (conv). Recall: attention 99% at 32, global also
-at 128; rnn, lstm, gru and conv at most 28% (docs/compare.md).
+14 to 18 minutes on 2 cores. Digits: 91% (global) to 98% (lstm). Recall: attention 100% at 32,
+global also at 128; rnn, lstm, gru and conv at most 26% (docs/compare.md).
 """
 
 from typing import Any

@@ -8,20 +8,31 @@ import jax
 from flax import nnx
 from ml_collections import ConfigDict
 
-from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
+from seqmodels.arrays import AnyArray, Array, Bool, Float, Key
 from seqmodels.config import construct
 from seqmodels.errors import ConfigError, require, require_with
 from seqmodels.layers import MLP, MLPKind, Norm, NormKind, dropout
-from seqmodels.mixers import Context, CrossAttention, Mixer, Room
+from seqmodels.mixers import (
+    Context,
+    CrossAttention,
+    Mixer,
+    Room,
+    Short,
+    ShortActivation,
+    ShortConvolution,
+)
 from seqmodels.observing import observe, within
 from seqmodels.ops.grids import ScanOrder, average_windows, grid_to_sequence, sequence_to_grid
 
 NormPosition = Literal["pre", "post"]
 BlockState = dict[str, Any]
-"""``mixer``: its state, :class:`Room` before the first chunk, or None where nobody wants one; and,
-with cross-attention, ``source``: what it attends to."""
+"""``mixer``: its state, :class:`Room` before the first chunk, or None where nobody wants one; of a
+short convolution before it ``short``, the same; with cross-attention ``source``: what it attends
+to."""
 WIDEST_MLP = 2**24
 """Features of an MLP at most."""
+LONGEST_SHORT = 64
+"""Positions of a short convolution's kernel at most: each is a pass over all features."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +53,34 @@ class BlockSettings:
     """The share of features dropped after each mixer, attention and MLP, in training."""
     residual: bool = True
     """Whether what goes into each of them is added to what comes out."""
+    short_convolution: int | None = None
+    """The kernel, usually of 4 positions, of a convolution of each feature by itself: of those
+    projections of the mixer that take one, such as queries, keys and values, else of all that it
+    reads. Causal where the mixer is; where it sees both sides centred, an even kernel one wider.
+    None for none."""
+    short_activation: ShortActivation = "none"
+    """What follows that convolution."""
 
     def __post_init__(self):
         require(0 <= self.dropout < 1, f"dropout={self.dropout} is not at least 0 and below 1")
         require_with(self.mlp_expansion, self.mlp != "none", "mlp_expansion", f"mlp={self.mlp!r}")
+        kernel, activation = self.short_convolution, self.short_activation
+        require(
+            kernel is None or 2 <= kernel <= LONGEST_SHORT,
+            f"short_convolution={kernel} is not from 2 to {LONGEST_SHORT} positions, 4 as a rule; "
+            "None leaves it out",
+        )
+        require(
+            kernel is not None or activation == "none",
+            f"short_activation={activation!r} is never read with short_convolution=None; leave it "
+            "'none'",
+        )
+
+    @property
+    def short(self) -> Short | None:
+        """The short convolution, as mixers take it."""
+        kernel = self.short_convolution
+        return None if kernel is None else Short(kernel, self.short_activation)
 
     def changed(self, changes: Any, path: str) -> "BlockSettings":
         """These, with those that a section sets otherwise; ConfigError where it can't."""
@@ -85,11 +120,13 @@ class Block(nnx.Module):
         width: int,
         settings: BlockSettings,
         *,
+        short: ShortConvolution | None = None,
         cross: CrossAttention | None = None,
         scan: ScanOrder | None = None,
         rngs: nnx.Rngs,
     ):
         self.mixer = mixer
+        self.short = short
         self.settings = settings
         self.mixer_norm = Norm(width, settings.norm, rngs=rngs)
         features = settings.mlp_width(width)
@@ -110,11 +147,11 @@ class Block(nnx.Module):
             [None] * 4 if context.key is None else jax.random.split(context.key, 4)
         )
         with within("mixer"):
-            y, mixed = self._mix(
-                self._before(x, self.mixer_norm), state["mixer"], context._replace(key=mixer_key)
+            y, after = self._mix(
+                self._before(x, self.mixer_norm), state, context._replace(key=mixer_key)
             )
-            if mixed is not None:
-                observe("state", mixed)
+            if after["mixer"] is not None:
+                observe("state", after["mixer"])
         if self.mixer.stride > 1:
             x, valid = average_windows(x, context.valid, self.mixer.stride)
             context = context.coarser(valid, self.mixer.stride)
@@ -126,7 +163,7 @@ class Block(nnx.Module):
         if self.mlp is not None and self.mlp_norm is not None:
             y = self.mlp(self._before(x, self.mlp_norm))
             x = self._add(x, y, self.mlp_norm, mlp_key)
-        return x, state | {"mixer": mixed}, context
+        return x, state | after, context
 
     def start(
         self,
@@ -135,18 +172,20 @@ class Block(nnx.Module):
         source_valid: Bool[AnyArray, "B S"] | None = None,
     ) -> BlockState:
         """The state before the first position; None for ``room`` where nobody wants the next."""
-        if self.cross is None:
-            return {"mixer": room}
-        assert source is not None
-        return {"mixer": room, "source": self.cross.project(source, source_valid)}
+        state: BlockState = {"mixer": room}
+        if self.short is not None:
+            state["short"] = room
+        if self.cross is not None:
+            assert source is not None
+            state["source"] = self.cross.project(source, source_valid)
+        return state
 
     def _mix(
-        self, x: Float[Array, "B *L D"], state: State | None, context: Context
-    ) -> tuple[Float[Array, "B *M D"], State | None]:
+        self, x: Float[Array, "B *L D"], state: BlockState, context: Context
+    ) -> tuple[Float[Array, "B *M D"], BlockState]:
         """The mixer, which reads a grid in the order of ``scan`` where it can't otherwise."""
         if self.scan is None:
-            y, after = self.mixer.mix(x, state, context)
-            return y, None if state is None else after
+            return self._mix_sequence(x, state, context)
         sequence, valid = grid_to_sequence(x, self.scan), context.valid
         if valid is not None:
             valid = grid_to_sequence(valid[..., None], self.scan)[..., 0]
@@ -158,8 +197,18 @@ class Block(nnx.Module):
             draw=context.key,
             key=context.key,
         )
-        y = self.mixer(sequence, context)
-        return sequence_to_grid(y, x.shape[1:-1], self.scan), None
+        y, after = self._mix_sequence(sequence, state, context)
+        return sequence_to_grid(y, x.shape[1:-1], self.scan), after
+
+    def _mix_sequence(
+        self, x: Float[Array, "B *L D"], state: BlockState, context: Context
+    ) -> tuple[Float[Array, "B *M D"], BlockState]:
+        """What stands before the mixer, and the mixer; and their states then."""
+        after: BlockState = {}
+        if self.short is not None:
+            x, after["short"] = self.short(x, state["short"], context)
+        y, mixed = self.mixer.mix(x, state["mixer"], context)
+        return y, after | {"mixer": None if state["mixer"] is None else mixed}
 
     def _before(self, x: Float[Array, "*B D"], norm: Norm) -> Float[Array, "*B D"]:
         return norm(x) if self.settings.norm_position == "pre" else x

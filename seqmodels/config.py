@@ -21,6 +21,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from ml_collections.config_dict import RequiredValueError
 
 from seqmodels.config_files import run_config
+from seqmodels.earlier import renew
 from seqmodels.errors import ConfigError, nearest, under
 from seqmodels.json_files import DEEPEST
 from seqmodels.values import describe, fits, plain, require_finite
@@ -30,21 +31,6 @@ Section = Mapping[str, Any] | ConfigDict
 
 Flat = dict[str, Any]
 """A config's leaves by dotted path: ``{"model.width": 64}``."""
-
-
-RENAMED = {"local_attention": "neighbourhood_attention"}
-"""Kinds that configs and folders of earlier versions name, and what they are called now."""
-
-
-class Before(NamedTuple):
-    """Beside a setting in its schema: what it was before it could be set.
-
-    Folders of runs that were written without it mean that, and new ones its default::
-
-        splitting: Annotated[Literal["shares", "whole_files"], Before("whole_files")] = "shares"
-    """
-
-    value: Any
 
 
 class Origin(NamedTuple):
@@ -95,7 +81,7 @@ def load_config(
             "or a dict"
         )
     _make_plain(config, "config")
-    for said in rename_kinds(config):
+    for said in renew(config):
         warnings.warn(f"config={file}: {said}", FutureWarning, stacklevel=2)
     config.lock()
     for key, text in overrides:
@@ -135,18 +121,6 @@ def _make_plain(config: Any, path: str, depth: int = 0) -> None:
             elif repr(value := plain(now, f"{path}.{key}")) != repr(now):
                 del config[key]  # which would make a tuple the list that it was
                 config[key] = value
-
-
-def rename_kinds(config: ConfigDict, path: str = "config") -> list[str]:
-    """Calls each kind in a config what it is called now; a line for each that has another name."""
-    said = []
-    for key, value in list(config.items()):
-        if isinstance(value, ConfigDict):
-            said += rename_kinds(value, f"{path}.{key}")
-        elif key == "kind" and isinstance(value, str) and value in RENAMED:
-            config[key] = RENAMED[value]
-            said.append(f"{path}.kind={value!r} is now called {RENAMED[value]!r}; change the name")
-    return said
 
 
 def read_arguments(text: str, **defaults: Any) -> Any:
@@ -316,7 +290,6 @@ def construct_kind(
         raise ConfigError(f"{path}={section!r} is not a section with a key 'kind'")
     rest: dict[str, Any] = dict(section.items())
     kind: Any = rest.pop("kind", None)
-    kind = RENAMED.get(kind, kind) if isinstance(kind, str) else kind
     if not isinstance(kind, str) or kind not in table:
         raise ConfigError(f"{path}.kind={kind!r} is not known; {nearest(str(kind), table)}")
     return construct(table[kind], rest, path, **given)

@@ -201,6 +201,9 @@ class Facts(NamedTuple):
     """How many blocks read."""
     width: int
     """The model width D."""
+    widened: dict[str, int]
+    """The kernels of short convolutions that see both sides, where they are one wider than they are
+    set to, by the pattern's names."""
 
 
 def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
@@ -272,6 +275,7 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
         longest=abstract.longest,
         depth=len(reading.blocks),
         width=abstract.width,
+        widened=reading.widened,
     )
     about = declared(abstract)
     return Model(init, apply, cost, start, extend, abstract.read_axes, about, facts)

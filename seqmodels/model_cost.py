@@ -53,9 +53,11 @@ def model_cost(merge: Callable[[Params], Any], params: Params, row: Batch) -> Co
 
 
 def _silence(block: Block, note: Callable[[Cost], None]) -> None:
-    """Replaces what mixes positions in a block; its MLP is noted as the step that it is."""
+    """Replaces what mixes positions in a block; its other steps are noted, MLP and convolution."""
     if block.mlp is not None:
         note(Cost(0, 0, 1))
+    if block.short is not None:
+        note(Cost(0, block.short.state_bytes, 1))
     # Not by setattr: Flax would look for parameters in them.
     vars(block)["mixer"] = _SilentMixer(block.mixer, note)
     if block.cross is not None:

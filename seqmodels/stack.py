@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Any, Literal
 
 import jax
@@ -10,10 +11,10 @@ from flax import nnx
 
 from seqmodels.arrays import AnyArray, Array, Bool, Float, Int, Key
 from seqmodels.block import Block, BlockSettings, BlockState
-from seqmodels.config import Section, construct_kind
+from seqmodels.config import Section
 from seqmodels.errors import ConfigError, nearest, require, require_with, under
 from seqmodels.layers import Norm, PositionKind
-from seqmodels.mixers import MIXERS, Context, CrossAttention, Mixer
+from seqmodels.mixers import Context, CrossAttention, Mixer, ShortConvolution, construct_mixer
 from seqmodels.observing import is_observed, observe, within
 from seqmodels.ops.grids import ScanOrder
 
@@ -129,16 +130,24 @@ class Stack(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.rank = rank
+        self.names = tuple(islice(cycle(settings.pattern), settings.depth))
         by_name = settings.by_name(shared, width, prefix)
         blocks, scanned = [], False
         mixers: Any = settings.mixers
-        for index in range(settings.depth):
-            name = settings.pattern[index % len(settings.pattern)]
+        for name in self.names:
             where = f"{prefix}.mixers.{name}"
-            mixer = construct_kind(MIXERS, mixers[name], where, width=width, rngs=rngs)
+            own = by_name[name]
+            mixer, short = construct_mixer(
+                mixers[name], where, width=width, short=own.short, rngs=rngs
+            )
             scans = mixer.rank == 1 and rank > 1 and settings.scan is not None
             scanned |= scans
             _require_rank(mixer, rank, scans, where)
+            if own.short is not None and rank > 1 and not scans:
+                raise ConfigError(
+                    f"{prefix}.blocks.{name}.short_convolution={own.short.kernel} goes along a "
+                    f"sequence, and the task's inputs are {_on_axes(rank)}; set it to None there"
+                )
             if causal and (not mixer.causal or mixer.rank not in (None, 1)):
                 raise ConfigError(_not_causal(mixers[name], where))
             if mixer.stride > 1 and not strides:
@@ -150,7 +159,8 @@ class Stack(nnx.Module):
                 Block(
                     mixer,
                     width,
-                    by_name[name],
+                    own,
+                    short=short,
                     cross=cross() if cross is not None else None,
                     scan=settings.scan if scans else None,
                     rngs=rngs,
@@ -190,6 +200,17 @@ class Stack(nnx.Module):
         """Whether a mixer's state holds all that was read, so that it ends at its room."""
         letters = [block.mixer.state_letters for block in self.blocks]
         return any("L" in leaf.split() for leaf in jax.tree.leaves(letters))
+
+    @property
+    def widened(self) -> dict[str, int]:
+        """The kernels of short convolutions that are one wider than set, by the pattern's names."""
+        taken = {}
+        for name, block in zip(self.names, self.blocks, strict=True):
+            set_to = block.settings.short_convolution
+            for _, part in nnx.iter_modules(block):
+                if isinstance(part, ShortConvolution) and part.kernel != set_to:
+                    taken[name] = part.kernel
+        return taken
 
     def whole(
         self,
@@ -253,8 +274,6 @@ def _require_rank(mixer: Mixer, rank: int, scans: bool, path: str) -> None:
     """Refuses a mixer that can't work on the axes that the task's positions have."""
     if mixer.rank in (None, rank) or scans:
         return
-    axes = {1: "sequences (1 axis)", 2: "2-D grids", 3: "3-D grids"}
-    here = axes.get(rank, f"grids of {rank} axes")
     if mixer.rank == 1:
         advice = (
             "set model.scan to 'rows' to read the grid as a sequence, or take a mixer on grids: "
@@ -264,9 +283,13 @@ def _require_rank(mixer: Mixer, rank: int, scans: bool, path: str) -> None:
     else:
         advice = f"give it {rank} number{'s' if rank > 1 else ''} in kernel"
     raise ConfigError(
-        f"{path}: this mixer works on {axes.get(mixer.rank or 0, mixer.rank)}, and the task's "
-        f"inputs are {here}; {advice}"
+        f"{path}: this mixer works on {_on_axes(mixer.rank or 0)}, and the task's inputs are "
+        f"{_on_axes(rank)}; {advice}"
     )
+
+
+def _on_axes(rank: int) -> str:
+    return "sequences (1 axis)" if rank == 1 else f"{rank}-D grids"
 
 
 def _not_causal(settings: Any, path: str) -> str:
@@ -291,7 +314,9 @@ def pool(
         return jnp.mean(x, axis=1) if pooling == "mean" else x[:, -1]
     mask = mask.reshape(mask.shape[0], -1)
     if pooling == "mean":
-        real = mask[:, :, None].astype(x.dtype)
-        return jnp.sum(x * real, axis=1) / jnp.maximum(jnp.sum(real, axis=1), 1)
+        # In float32: bfloat16 counts no further than 256.
+        total = jnp.sum(x, axis=1, dtype=jnp.float32, where=mask[:, :, None])
+        count = jnp.sum(mask, axis=1, dtype=jnp.float32)[:, None]
+        return (total / jnp.maximum(count, 1)).astype(x.dtype)
     last = x.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
     return jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]

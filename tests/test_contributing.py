@@ -1,5 +1,5 @@
-"""CONTRIBUTING.md to the letter: its mixer and its task, each a class and a line, are tested as all
-others are."""
+"""CONTRIBUTING.md to the letter: its mixer, task and optimizer, each a class and a line, are tested
+as all others are."""
 
 import importlib.util
 import itertools
@@ -13,13 +13,17 @@ from typing import Any
 import pytest
 
 from seqmodels.config import construct_kind
+from seqmodels.errors import ConfigError
 from seqmodels.mixers import MIXERS
 from seqmodels.tasks import TASKS
+from seqmodels.training.optimizer import OPTIMIZERS, make_optimizer
 from tests.mixers import test_contract, variants
 from tests.tasks import test_chance, test_tasks
+from tests.training import test_optimizer
 
-GUIDE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
-TABLES = {"MIXERS": MIXERS, "TASKS": TASKS}
+ROOT = Path(__file__).parents[1]
+GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
+TABLES = {"MIXERS": MIXERS, "TASKS": TASKS, "OPTIMIZERS": OPTIMIZERS}
 
 
 @pytest.fixture
@@ -27,13 +31,14 @@ def add(tmp_path, monkeypatch) -> Callable[[str], str]:
     """Does to a table what the guide says, and gives the kind that it has one add."""
 
     def add_(table: str) -> str:
-        line = rf'Add a line to `{table}` in `seqmodels/\w+/__init__\.py`: `"(\w+)": (\w+)`'
-        ((kind, name),) = re.findall(line, GUIDE)
+        line = rf'Add a line to `{table}` in `([\w/]+\.py)`: `"(\w+)": (\w+)`'
+        ((file, kind, name),) = re.findall(line, GUIDE)
+        assert f"\n{table}" in (ROOT / file).read_text()
         blocks = map(textwrap.dedent, re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL))
         (code,) = [block for block in blocks if f"class {name}" in block]
-        file = tmp_path / f"{kind}.py"
-        file.write_text(code)
-        spec = importlib.util.spec_from_file_location(kind, file)
+        own = tmp_path / f"{kind}.py"
+        own.write_text(code)
+        spec = importlib.util.spec_from_file_location(kind, own)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -66,6 +71,17 @@ def test_a_task_is_a_class_and_a_line(add, monkeypatch):
     assert len(asked) > 15
     for test, others in asked:
         test(name=kind, **others)
+
+
+def test_an_optimizer_is_a_class_and_a_line(add):
+    kind = add("OPTIMIZERS")
+    asked = list(asked_of_all(test_optimizer, OPTIMIZERS))
+    assert asked
+    for test, others in asked:
+        test(name=kind, **others)
+    settings = {"kind": kind, "learning_rate": 0.1, "beta2": 0.5, "clip_norm": None}
+    with pytest.raises(ConfigError, match=r"^optimizer.nesterov=True is never read by Lion;"):
+        make_optimizer({**settings, "nesterov": True}, 10, {})
 
 
 def test_a_mixer_is_a_class_and_a_line(add, monkeypatch):

@@ -55,6 +55,13 @@ REFUSED = {
         {},
         "the task's inputs are 2-D grids; give it 2 numbers in kernel",
     ),
+    "short-convolution-on-a-plane": (
+        PLANE,
+        CONVOLUTION,
+        {"short_convolution": 4},
+        "model.blocks.one.short_convolution=4 goes along a sequence, and the task's inputs are 2-D "
+        "grids; set it to None there",
+    ),
     "scan-that-nothing-reads": (
         PLANE,
         CONVOLUTION,

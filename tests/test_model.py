@@ -266,6 +266,9 @@ HYBRID = section(
         "global": {"kind": "attention"},
     },
     norm_position="post",
+    short_convolution=4,
+    short_activation="silu",
+    blocks={"global": {"short_convolution": None, "short_activation": "none"}},
     positions="learned",
     max_length=LENGTH,
 )

@@ -82,6 +82,17 @@ def test_a_decoder_and_what_it_looks_at():
     assert cost.sequential_depth == (1 + 1) + (5 + 1 + 1) + 1
 
 
+def test_a_short_convolution_keeps_inputs_and_takes_a_step():
+    """Of all that a recurrence reads; its products are elementwise, and don't count."""
+    plain, convolved = (
+        build(TOKENS, {"kind": "lstm"}, short_convolution=kernel).cost(row((16,), (16,)))
+        for kernel in (None, 4)
+    )
+    assert convolved.flops == plain.flops
+    assert convolved.state_bytes == plain.state_bytes + 2 * 4 * 3 * D
+    assert convolved.sequential_depth == plain.sequential_depth + 2
+
+
 @pytest.mark.parametrize("mixer", ["lstm", "attention"])
 def test_the_state_is_that_of_the_blocks(mixer):
     cost = build(TOKENS, {"kind": mixer}).cost(row((16,), (16,)))

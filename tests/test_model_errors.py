@@ -55,7 +55,7 @@ ERRORS = {
     "mixer-key": (
         one(kind="attention", windw=5),
         "model.mixers.mixer.windw=5 is never read by Attention; did you mean 'window'? "
-        "(known: causal, heads, kv_heads, plain, position_range, positions, qk_norm, "
+        "(known: causal, form, heads, kv_heads, position_range, positions, qk_norm, "
         "rotary_scaling, score, trained_length, window)",
     ),
     "choice": (
@@ -138,7 +138,7 @@ ERRORS = {
     "block-key": (
         {"blocks": {"mixer": {"width": 4}}},
         "model.blocks.mixer.width=4 is never read by BlockSettings; known: dropout, mlp, "
-        "mlp_expansion, norm, norm_position, residual",
+        "mlp_expansion, norm, norm_position, residual, short_activation, short_convolution",
     ),
     "block-choice": (
         {"blocks": {"mixer": {"mlp": "relu"}}},
@@ -151,6 +151,21 @@ ERRORS = {
     "block-dropout": (
         {"blocks": {"mixer": {"dropout": 1}}},
         "model.blocks.mixer.dropout=1.0 is not at least 0 and below 1",
+    ),
+    "short-kernel": (
+        {"short_convolution": 1},
+        "model.short_convolution=1 is not from 2 to 64 positions, 4 as a rule; None leaves it out",
+    ),
+    "short-activation-unread": (
+        {"blocks": {"mixer": {"short_activation": "silu"}}},
+        "model.blocks.mixer.short_activation='silu' is never read with short_convolution=None; "
+        "leave it 'none'",
+    ),
+    "short-in-the-mixers-section": (
+        one(kind="attention", short=4),
+        "model.mixers.mixer.short=4 is never read by Attention; did you mean 'score'? "
+        "(known: causal, form, heads, kv_heads, position_range, positions, qk_norm, "
+        "rotary_scaling, score, trained_length, window)",
     ),
     "block-no-section": (
         {"blocks": {"mixer": "gelu"}},
@@ -177,7 +192,7 @@ ERRORS = {
         "model.dropuot=0.1 is never read by SequenceSettings; did you mean 'dropout'? "
         "(known: blocks, depth, dropout, dtype, max_length, mixers, mlp, mlp_expansion, norm, "
         "norm_position, patch, pattern, pooling, positions, remat, residual, scan, "
-        "tied_embeddings, width)",
+        "short_activation, short_convolution, tied_embeddings, width)",
     ),
 }
 

@@ -20,7 +20,7 @@ FILES = sorted(str(file) for file in ROOT.glob("configs/*.py") if file.stem != "
 def check(config):
     """Refuses what training would of steps, lengths and the schedule."""
     settings = construct(TrainSettings, config.train, "train")
-    construct(make_optimizer, config.optimizer, "optimizer", steps=settings.steps, parameters={})
+    make_optimizer(config.optimizer, settings.steps, {})
     return settings
 
 

@@ -14,7 +14,7 @@ from seqmodels.errors import ConfigError, ParameterError, require_seed
 from seqmodels.mixers import MIXERS
 from seqmodels.tasks import TASKS
 from seqmodels.training.experiment import TrainSettings, build_experiment
-from seqmodels.training.optimizer import make_optimizer
+from seqmodels.training.optimizer import OPTIMIZERS
 from seqmodels.values import fits, plain, require_finite
 from tests.command_line import tiny_config
 
@@ -66,7 +66,7 @@ def float_settings() -> list[tuple[Any, str]]:
     import typing
 
     found = []
-    for function in (*TASKS.values(), *MIXERS.values(), make_optimizer, TrainSettings):
+    for function in (*TASKS.values(), *MIXERS.values(), *OPTIMIZERS.values(), TrainSettings):
         target = function.__init__ if isinstance(function, type) else function
         for name, hint in typing.get_type_hints(target).items():
             if name != "return" and fits(0.5, hint) and hint is not Any:

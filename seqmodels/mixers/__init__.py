@@ -10,6 +10,12 @@ from seqmodels.mixers.convolution import Convolution
 from seqmodels.mixers.cross_attention import CrossAttention
 from seqmodels.mixers.neighbourhood_attention import NeighbourhoodAttention
 from seqmodels.mixers.rnn import GRU, LSTM, RNN
+from seqmodels.mixers.short_convolution import (
+    Short,
+    ShortActivation,
+    ShortConvolution,
+    construct_mixer,
+)
 
 MIXERS |= {
     "rnn": RNN,
@@ -35,4 +41,8 @@ __all__ = [
     "Mixer",
     "NeighbourhoodAttention",
     "Room",
+    "Short",
+    "ShortActivation",
+    "ShortConvolution",
+    "construct_mixer",
 ]

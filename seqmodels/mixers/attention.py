@@ -12,8 +12,10 @@ from seqmodels.mixers.base import Context, Cost, Mixer, Room
 from seqmodels.mixers.cache import KeyValues, begin_cache, extend_cache
 from seqmodels.mixers.encodings import Encoding, PositionEncoding, Relative
 from seqmodels.mixers.scores import Scores
+from seqmodels.mixers.short_convolution import Short, ShortConvolutions
 from seqmodels.observing import observe
-from seqmodels.ops.attention.additive import Score
+from seqmodels.ops.attention.additive import ADDITIVE, Score
+from seqmodels.ops.attention.dot_product import ATTENTION
 from seqmodels.parameters import parameter
 
 
@@ -45,8 +47,12 @@ class Attention(Mixer):
       trained_length: the longest sequence of training, for that; None otherwise.
       position_range: draws the positions of a sequence in training from so many, in order, and
         spreads them evenly otherwise (randomised positions, Ruoss et al. 2023); None counts them.
-      plain: whether all scores of a sequence exist at once, in memory that grows with L^2:
-        the same function, to compare with.
+      form: by which form whole sequences and prompts are computed: of products a name in
+        :data:`~seqmodels.ops.attention.dot_product.ATTENTION`, of additive scores in
+        :data:`~seqmodels.ops.attention.additive.ADDITIVE`; "whole" holds all scores at once, in
+        memory that grows with L^2. None takes the one that suits.
+      short: the block's short convolution, of queries, keys and values before they are normalised
+        and turned.
     """
 
     def __init__(
@@ -62,8 +68,9 @@ class Attention(Mixer):
         rotary_scaling: Literal["linear", "ntk"] | None = None,
         trained_length: int | None = None,
         position_range: int | None = None,
-        plain: bool = False,
+        form: str | None = None,
         *,
+        short: Short | None = None,
         rngs: nnx.Rngs,
     ):
         require(heads >= 1, f"heads={heads} is below 1")
@@ -85,7 +92,9 @@ class Attention(Mixer):
             f"positions={positions!r} works on products of queries and keys, and score='additive' "
             "has none; set it to 'none'",
         )
+        (ADDITIVE if score == "additive" else ATTENTION).require_form(form)
         self.width = width
+        self.form = form
         self.heads = heads
         self.kv_heads = kv_heads or heads
         self.head_width = K = width // heads
@@ -95,11 +104,13 @@ class Attention(Mixer):
         self.position_range = self.longest = position_range
         self.encoding = Encoding(positions, rotary_scaling, trained_length, position_range)
         self.encoding.check(K, window)
-        self.score = Scores(score, K, self.encoding.slopes(heads), plain)
+        self.score = Scores(score, K, self.encoding.slopes(heads))
         H, G = heads, self.kv_heads
         several = [{"H": H, "K": K}, {"G": G, "K": K}, {"G": G, "U": K}]
         self.queries, self.keys, self.values = linears({"D": width}, several, "inputs", rngs=rngs)
         self.outputs = Linear({"H": H, "U": K}, {"D": width}, rngs=rngs)
+        projections = dict(zip(self.convolved, several, strict=True))
+        self.short = ShortConvolutions(short, projections, causal=causal, rngs=rngs)
         self.norms = nnx.List([Norm(K, "rms", "K", rngs=rngs) for _ in range(2 if qk_norm else 0)])
         if positions == "relative":
             initial = nnx.initializers.lecun_normal(batch_axis=0)
@@ -110,19 +121,23 @@ class Attention(Mixer):
             normal = nnx.initializers.normal(1.0)
             self.vector = parameter(normal(rngs.params(), (heads, K)), "HK", decays=False)
 
+    convolved = ("queries", "keys", "values")
+
     @property
-    def state_letters(self) -> dict[str, str]:
+    def state_letters(self) -> dict[str, Any]:
         """Keys and values: of all that is read, or of what the window still reaches."""
         kept = "L" if self.window is None else "W"
-        return {"keys": f"B {kept} G K", "values": f"B {kept} G U"}
+        letters = {"keys": f"B {kept} G K", "values": f"B {kept} G U"}
+        return letters | self.short.state_letters
 
     def initial_state(self, batch_size: int, room: int) -> State:
         """Zeros for the keys and values still to be seen: ``room``, or W - 1 of a window."""
         shape = (batch_size, room if self.window is None else self.window - 1, self.kv_heads)
-        return {
+        cache = {
             "keys": jnp.zeros((*shape, self.encoding.key_width(self.head_width)), jnp.float32),
             "values": jnp.zeros((*shape, self.head_width), jnp.float32),
         }
+        return cache | self.short.initial_state(batch_size)
 
     def mix(
         self, x: Float[Array, "B *L D"], state: State | None, context: Context
@@ -130,15 +145,19 @@ class Attention(Mixer):
         """Attends from each position to what it sees of the chunk and of what the state keeps."""
         shape = x.shape
         x = x.reshape(shape[0], -1, shape[-1])
-        query, keys, values = self._project(x, context)
-        mask = None
+        projected = {"queries": self.queries(x), "keys": self.keys(x), "values": self.values(x)}
+        projected, short = self.short(projected, state, context)
+        query, keys = self._encode(projected["queries"], projected["keys"], context)
+        values, mask = projected["values"], None
         if state is None and context.valid is not None:
             mask = jnp.reshape(context.valid, x.shape[:2])
-        seen, after = KeyValues(keys, values, mask, 0), None
+        seen, after, form = KeyValues(keys, values, mask, 0), None, self.form
         if isinstance(state, Room):
-            after = begin_cache(keys, values, state.positions, self.window, context)
+            after = begin_cache(keys, values, state.positions, self.window, context) | short
         elif state is not None:
             seen, after = extend_cache(state, keys, values, self.window, context)
+            after |= short
+            form = None  # few queries at places that aren't known while tracing
         vector = self.vector[...] if self.score.kind == "additive" else None
         view: dict[str, Any] = {
             "causal": self.causal,
@@ -147,20 +166,20 @@ class Attention(Mixer):
             "offset": seen.offset,
         }
         observe("weights", lambda: self.score.weights(query, seen.keys, vector, **view))
-        mixed = self.score.mix(query, seen.keys, seen.values, vector, **view)
+        mixed = self.score.mix(query, seen.keys, seen.values, vector, **view, form=form)
         return self.outputs(mixed).reshape(shape), after
 
-    def _project(
-        self, x: Float[Array, "B L D"], context: Context
-    ) -> tuple[Float[Array, "B L H Kq"], Float[Array, "B L G Kq"], Float[Array, "B L G K"]]:
-        query, keys, values = self.queries(x), self.keys(x), self.values(x)
+    def _encode(
+        self, query: Float[Array, "B L H K"], keys: Float[Array, "B L G K"], context: Context
+    ) -> tuple[Float[Array, "B L H Kq"], Float[Array, "B L G Kq"]]:
+        """Normalised, where they are, and told where they stand."""
         if self.norms:
             query, keys = self.norms[0](query), self.norms[1](keys)
         relative = None
         if self.encoding.kind == "relative":
             learned = (self.offsets, self.content_bias, self.offset_bias)
             relative = Relative(*(parameter[...] for parameter in learned))
-        return *self.encoding.encode(query, keys, context, relative), values
+        return self.encoding.encode(query, keys, context, relative)
 
     def cost(self, length: int) -> Cost:
         """The projections, then scores and sums over the keys that each query sees."""
@@ -180,5 +199,5 @@ class Attention(Mixer):
         return Cost(
             flops=length * 2 * projections + pairs * 2 * self.heads * (key_width + K),
             state_bytes=self.state_bytes(length),
-            sequential_depth=1,
+            sequential_depth=1 + self.short.depth,
         )

@@ -135,7 +135,8 @@ class Mixer(nnx.Module):
     longest: int | None = None
     """The longest sequence that it can serve; None for any."""
     convolved: tuple[str, ...] = ()
-    """Its projections that take the block's short convolution."""
+    """Its projections that take the block's short convolution, which its constructor is given as
+    ``short``; where there are none, it stands before the mixer, in the block."""
     state_letters: Any = None
     """The axes of each leaf of its state, such as "B D"; L is what there must be room for."""
 

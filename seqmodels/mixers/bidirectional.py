@@ -5,10 +5,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import Array, Float, State
-from seqmodels.config import Section, construct_kind
+from seqmodels.config import Section
 from seqmodels.errors import ConfigError, ParameterError, require
 from seqmodels.layers import Linear
-from seqmodels.mixers.base import MIXERS, Context, Cost, Mixer
+from seqmodels.mixers.base import Context, Cost, Mixer
+from seqmodels.mixers.short_convolution import Short, ShortConvolution, construct_mixer
 from seqmodels.observing import within
 
 
@@ -20,11 +21,14 @@ class Bidirectional(Mixer):
 
     Args:
       mixer: ``{"kind": a causal mixer on one axis, **settings}``, such as an LSTM.
+      short: the block's short convolution, in each mixer or before it, in its own direction.
     """
 
-    def __init__(self, width: int, mixer: Section, *, rngs: nnx.Rngs):
-        self.forward = _construct(mixer, width, rngs)
-        self.backward = _construct(mixer, width, rngs)
+    convolved = ("forward", "backward")
+
+    def __init__(self, width: int, mixer: Section, *, short: Short | None = None, rngs: nnx.Rngs):
+        self.forward, self.forward_short = _construct(mixer, width, short, rngs)
+        self.backward, self.backward_short = _construct(mixer, width, short, rngs)
         require(
             self.forward.has_state,
             f"mixer.kind={dict(mixer.items())['kind']!r} has no direction; it takes a causal "
@@ -41,20 +45,30 @@ class Bidirectional(Mixer):
         assert state is None
         keys = (None, None) if context.key is None else jax.random.split(context.key)
         with within("forward"):
-            ahead = self.forward(x, context._replace(key=keys[0]))
+            ahead = _read(self.forward, self.forward_short, x, context._replace(key=keys[0]))
         with within("backward"):  # what is observed there lies on the flipped sequence
-            back = self.backward(jnp.flip(x, 1), context.flipped()._replace(key=keys[1]))
+            flipped = context.flipped()._replace(key=keys[1])
+            back = _read(self.backward, self.backward_short, jnp.flip(x, 1), flipped)
         return self.outputs(jnp.stack([ahead, jnp.flip(back, 1)], axis=-2)), None
 
     def cost(self, length: int) -> Cost:
         """Two mixers beside each other, and a product of [2D] with [2D, D] a position."""
         one = self.forward.cost(length)
         width = self.outputs.weights.shape[1]
-        return Cost(2 * one.flops + length * 4 * width**2, 0, one.sequential_depth)
+        depth = one.sequential_depth + (self.forward_short is not None)
+        return Cost(2 * one.flops + length * 4 * width**2, 0, depth)
 
 
-def _construct(mixer: Section, width: int, rngs: nnx.Rngs) -> Mixer:
+def _read(
+    mixer: Mixer, short: ShortConvolution | None, x: Float[Array, "B L D"], context: Context
+) -> Float[Array, "B L D"]:
+    return mixer(x if short is None else short(x, None, context)[0], context)
+
+
+def _construct(
+    mixer: Section, width: int, short: Short | None, rngs: nnx.Rngs
+) -> tuple[Mixer, ShortConvolution | None]:
     try:
-        return construct_kind(MIXERS, mixer, "mixer", width=width, rngs=rngs)
+        return construct_mixer(mixer, "mixer", width=width, short=short, rngs=rngs)
     except ConfigError as error:
         raise ParameterError(str(error)) from None

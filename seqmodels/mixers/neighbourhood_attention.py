@@ -1,6 +1,7 @@
 """Attention among neighbours in place of a convolution: the same extent, sequences and grids."""
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
@@ -11,6 +12,7 @@ from seqmodels.layers import Linear, linears
 from seqmodels.mixers.base import Context, Cost, Room
 from seqmodels.mixers.cache import KeyValues, begin_cache, extend_cache
 from seqmodels.mixers.extent import ExtentMixer
+from seqmodels.mixers.short_convolution import Short, ShortConvolutions
 from seqmodels.ops.attention.neighbourhood import Neighbourhood, neighbourhood_attention
 from seqmodels.ops.positions import sinusoidal
 from seqmodels.parameters import Whole
@@ -30,6 +32,7 @@ class NeighbourhoodAttention(ExtentMixer):
 
     Args:
       heads: the number of heads H, which divides D; each has width K = D / H.
+      short: the block's short convolution, of queries, keys and values; on a sequence alone.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class NeighbourhoodAttention(ExtentMixer):
         stride: int = 1,
         heads: int = 4,
         *,
+        short: Short | None = None,
         rngs: nnx.Rngs,
     ):
         super().__init__(width, kernel, dilation, causal, stride)
@@ -61,6 +65,8 @@ class NeighbourhoodAttention(ExtentMixer):
         self.offsets = Whole(offsets, "offsets").cut(
             (features, H, K), ("features", "H", "K"), decays=True
         )
+        projections = dict(zip(self.convolved, several, strict=True))
+        self.short = ShortConvolutions(short, projections, causal=causal, rngs=rngs)
 
     @property
     def _features(self) -> Float[Array, "O F"]:
@@ -69,27 +75,36 @@ class NeighbourhoodAttention(ExtentMixer):
         offsets = jnp.array(self.extent.offsets())  # [O, axes]
         return jnp.concatenate([sinusoidal(axis, share) for axis in offsets.T], axis=-1)
 
-    state_letters = {"keys": "B W H K", "values": "B W H U"}  # noqa: RUF012
+    convolved = ("queries", "keys", "values")
+
+    @property
+    def state_letters(self) -> dict[str, Any]:
+        """Keys and values of what the kernel still reaches."""
+        return {"keys": "B W H K", "values": "B W H U"} | self.short.state_letters
 
     def mix(
         self, x: Float[Array, "B *L D"], state: State | None, context: Context
     ) -> tuple[Float[Array, "B *M D"], State | None]:
         """Attends within whole sequences or grids, or also to what the state keeps."""
-        query, keys, values = self.queries(x), self.keys(x), self.values(x)
+        projected = {"queries": self.queries(x), "keys": self.keys(x), "values": self.values(x)}
+        projected, short = self.short(projected, state, context)
+        query, keys, values = (projected[name] for name in self.convolved)
         query = query[(slice(None), *(slice(None, None, self.stride),) * self.rank)]
         seen, after = KeyValues(keys, values, context.valid if state is None else None, 0), None
         edges, window = self.extent.edges(), self.extent.reach()[0] + 1
         if isinstance(state, Room):
-            after = begin_cache(keys, values, 0, window, context)
+            after = begin_cache(keys, values, 0, window, context) | short
         elif state is not None:
             seen, after = extend_cache(state, keys, values, window, context)
+            after |= short
             edges = ((0, 0),)  # what is kept is the edge
         return self._attend(query, seen.keys, seen.values, seen.valid, edges), after
 
     def initial_state(self, batch_size: int, room: int) -> State:
         """Zeros for the keys and values that the kernel still sees."""
         shape = (batch_size, self.extent.reach()[0], self.heads, self.width // self.heads)
-        return {"keys": jnp.zeros(shape, jnp.float32), "values": jnp.zeros(shape, jnp.float32)}
+        cache = {"keys": jnp.zeros(shape, jnp.float32), "values": jnp.zeros(shape, jnp.float32)}
+        return cache | self.short.initial_state(batch_size)
 
     def _attend(self, query, keys, values, mask, edges) -> Float[Array, "B *M D"]:
         offsets = self.offsets[...]
@@ -110,5 +125,5 @@ class NeighbourhoodAttention(ExtentMixer):
         return Cost(
             flops=projected + made * self.volume * 4 * self.width,
             state_bytes=self.state_bytes(0),
-            sequential_depth=1,
+            sequential_depth=1 + self.short.depth,
         )

@@ -16,14 +16,13 @@ class Scores:
     """The score of a query and a key, and who may see whom.
 
     "scaled_dot" is q . k / sqrt(K), "dot" is q . k, "additive" is v . tanh(q + k) with a vector v
-    for each head. ``slopes`` lower products with the distance; ``plain`` holds all at once.
+    for each head. ``slopes`` lower products with the distance.
     """
 
     kind: Score
     head_width: int
     """K, by which products are scaled however wide queries and keys have become."""
     slopes: tuple[float, ...] | None = None
-    plain: bool = False
 
     def mix(
         self,
@@ -36,10 +35,11 @@ class Scores:
         window: int | None = None,
         mask: Bool[Array, "B L"] | None = None,
         offset: int | Int[Array, "B"] = 0,
+        form: str | None = None,
     ) -> Float[Array, "B M H U"]:
         """The values, weighed for each query; ``vector`` is that of additive scores alone."""
         seen: dict[str, Any] = {"causal": causal, "window": window, "mask": mask, "offset": offset}
-        seen["form"] = "whole" if self.plain else None
+        seen["form"] = form
         if self.kind == "additive":
             heads = query.shape[2]
             keys, values = _repeat(keys, heads), _repeat(values, heads)

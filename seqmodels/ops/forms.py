@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from seqmodels.errors import ParameterError, nearest
+from seqmodels.errors import ParameterError, nearest, require
 from seqmodels.ops.platform import Platform, platform
 
 
@@ -56,9 +56,7 @@ class Operation:
         if form is None:
             serving = [name for name in self.forms if self.refusal(name, *arguments) is None]
             return next(name for name in serving if self.forms[name].suits(*arguments))
-        if form not in self.forms:
-            known = nearest(form, self.forms)
-            raise ParameterError(f"form={form!r} is no form of {self.name}; {known}")
+        self.require_form(form)
         refusal = self.refusal(form, *arguments)
         if refusal is not None:
             others = [name for name in self.forms if self.refusal(name, *arguments) is None]
@@ -67,6 +65,11 @@ class Operation:
                 f"{' or '.join(map(repr, others))}, or None to leave the choice open"
             )
         return form
+
+    def require_form(self, form: str | None) -> None:
+        """Refuses a name that no form has; None leaves the choice open."""
+        known = None if form is None or form in self.forms else nearest(form, self.forms)
+        require(known is None, f"form={form!r} is no form of {self.name}; {known}")
 
     def refusal(self, form: str, *arguments: Any) -> str | None:
         """Why a form can't serve a call, or None where it can."""

@@ -84,9 +84,8 @@ class LanguageModel(NamedTuple):
 def language_model(section: dict[str, Any], length: int, rows: int) -> LanguageModel:
     """The model of a config's ``model`` section on bytes, trained with clipping and AdamW."""
     model = build_model(section, Text.spec, length)
-    optimizer = make_optimizer(
-        1e-3, 10, 0.0, 0.01, 0.9, 0.999, 1.0, steps=10**6, parameters=model.parameters
-    )
+    settings = {"learning_rate": 1e-3, "warmup_steps": 10, "weight_decay": 0.01, "beta2": 0.999}
+    optimizer = make_optimizer(settings, 10**6, model.parameters)
     return LanguageModel(model, optimizer, rows, length)
 
 
@@ -105,5 +104,5 @@ def model_section(mixer: str, width: int, depth: int, dtype: str) -> dict[str, A
         dtype=dtype,
     )
     if mixer == "plain":
-        section["mixers"] = {"global": section["mixers"]["global"] | {"plain": True}}
+        section["mixers"] = {"global": section["mixers"]["global"] | {"form": "whole"}}
     return section

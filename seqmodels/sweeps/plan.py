@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from seqmodels.config import (
-    construct,
     flatten,
     load_config,
     load_sweep,
@@ -216,7 +215,7 @@ class _Builder:
         if key in self._built:
             steps = self._built[key].steps
             optimizer: Any = config.optimizer
-            construct(make_optimizer, optimizer, "optimizer", steps=steps, parameters={})
+            make_optimizer(optimizer, steps, {})
             return self._built[key]
         experiment = build_experiment(config)
         width = None

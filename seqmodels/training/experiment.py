@@ -88,7 +88,7 @@ class Settings:
     model: Section
     """As in :func:`~seqmodels.model.build_model`."""
     optimizer: Section
-    """As in :func:`~seqmodels.training.optimizer.make_optimizer`."""
+    """``{"kind": a key of OPTIMIZERS, **settings}``; without a kind it is AdamW's."""
     train: Section
     """As in :class:`TrainSettings`."""
     seed: int = 0
@@ -169,8 +169,7 @@ def _build(config: Settings) -> Experiment:
         jax.eval_shape(the_model.apply, params, lengths.batch(0).batch, None)
     if settings.truncate is not None:
         _require_truncatable(settings.truncate, settings.length, the_task, the_model)
-    given: Any = {"steps": settings.steps, "parameters": the_model.parameters}
-    optimizer = construct(make_optimizer, config.optimizer, "optimizer", **given)
+    optimizer = make_optimizer(config.optimizer, settings.steps, the_model.parameters)
     return Experiment(seed, the_task, the_model, optimizer, settings, lengths)
 
 

@@ -71,7 +71,7 @@ def fit(
         experiment = build_experiment(run.located(config))
         mesh = run_mesh(experiment, devices)
         with run.held():
-            run.open_for(config, {"devices": mesh.size})
+            run.open_for(config, decided(experiment, mesh))
             results = run.scored(experiment.task.spec.score)
             if results is not None:
                 finished = f"{run.path} is finished (results.json)"
@@ -80,6 +80,12 @@ def fit(
             keep_facts(experiment, run, origin)
             with Interruption() as interruption:
                 return _Run(experiment, run, mesh, interruption, profile_steps, observers).run()
+
+
+def decided(experiment: Experiment, mesh: jax.sharding.Mesh) -> dict[str, Any]:
+    """What the run decides by itself: its devices, and kernels that need a centre."""
+    widened = experiment.model.facts.widened
+    return {"devices": mesh.size} | ({"short_convolution": widened} if widened else {})
 
 
 class _Run:

@@ -1,7 +1,11 @@
-"""AdamW with warm-up, cosine decay and clipping."""
+"""Optimizers: what they share is clipping, weight decay and a schedule, and each has its direction.
+
+A new one is a subclass of :class:`Descent`, and a line in :data:`OPTIMIZERS`.
+"""
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +13,8 @@ import jax.numpy as jnp
 import optax
 
 from seqmodels.arrays import Array, PyTree
-from seqmodels.errors import require
+from seqmodels.config import Section, construct_kind
+from seqmodels.errors import require, under
 from seqmodels.parameters import About
 
 
@@ -20,51 +25,94 @@ class Optimizer(NamedTuple):
     learning_rate: Callable[[int], Any]
 
 
-def make_optimizer(
-    learning_rate: float,
-    warmup_steps: int = 0,
-    final_learning_rate: float = 0.0,
-    weight_decay: float = 0.05,
-    beta1: float = 0.9,
-    beta2: float = 0.98,
-    clip_norm: float | None = 1.0,
-    *,
-    steps: int,
-    parameters: PyTree[About],
-) -> Optimizer:
-    """AdamW (Loshchilov and Hutter 2019); its arguments are a config's ``optimizer`` section.
+@dataclass(frozen=True)
+class Descent:
+    """Steps along a direction; the keys of a config's ``optimizer`` section that all kinds have."""
 
-    Args:
-      learning_rate: the peak, of the warm-up's last update, or of the first without one.
-      warmup_steps: updates over which the rate grows evenly: update i, counted from 0, has
-        ``learning_rate * (i + 1) / warmup_steps``.
-      final_learning_rate: that of the last update, where the cosine from the peak ends. A run
-        of one update has the peak.
-      weight_decay: decay per step relative to the learning rate, of the parameters that decay.
-      clip_norm: the largest global norm of a gradient; None does not clip.
-      parameters: what each parameter says of itself, in the tree that is optimised.
+    learning_rate: float
+    """The peak, of the warm-up's last update, or of the first without one."""
+    warmup_steps: int = 0
+    """Updates over which the rate grows evenly: update i, counted from 0, has
+    ``learning_rate * (i + 1) / warmup_steps``."""
+    final_learning_rate: float = 0.0
+    """That of the last update, where the cosine from the peak ends. A run of one update has the
+    peak."""
+    weight_decay: float = 0.05
+    """A step's, relative to the learning rate, of the parameters that decay."""
+    clip_norm: float | None = 1.0
+    """The largest global norm of a gradient; None does not clip."""
+
+    def __post_init__(self):
+        rate, final, norm = self.learning_rate, self.final_learning_rate, self.clip_norm
+        require(rate > 0, f"learning_rate={rate} is not above 0")
+        require(final >= 0, f"final_learning_rate={final} is below 0")
+        require(self.weight_decay >= 0, f"weight_decay={self.weight_decay} is below 0")
+        require(norm is None or norm > 0, f"clip_norm={norm} is not above 0 or None")
+
+    def direction(self) -> optax.GradientTransformation:
+        """From clipped gradients to what is taken off the parameters at a learning rate of 1."""
+        raise NotImplementedError
+
+    def over(self, steps: int, parameters: PyTree[About]) -> Optimizer:
+        """The optimizer of so many updates, and of the tree of what parameters say of themselves.
+
+        Raises:
+          ParameterError: the warm-up is as long.
+        """
+        warmup = self.warmup_steps
+        require(
+            0 <= warmup < steps,
+            f"warmup_steps={warmup} is not at least 0 and below train.steps={steps}; set "
+            f"optimizer.warmup_steps={steps // 10}, a tenth of the steps, or another number below "
+            "them",
+        )
+        schedule = _schedule(self.learning_rate, warmup, self.final_learning_rate, steps)
+        decays = jax.tree.map(lambda about: about.decays, parameters)
+        norm = self.clip_norm
+        clip = optax.clip_by_global_norm(norm) if norm is not None else optax.identity()
+        descent = optax.chain(
+            self.direction(),
+            optax.add_decayed_weights(self.weight_decay, decays),
+            optax.scale_by_learning_rate(schedule),
+        )
+        return Optimizer(_with_shares(optax.chain(clip, descent), parameters), schedule)
+
+
+@dataclass(frozen=True)
+class AdamW(Descent):
+    """The mean of gradients over the root of that of their squares, both running ones (Loshchilov
+    and Hutter 2019)."""
+
+    beta1: float = 0.9
+    """What the mean of gradients keeps of itself at an update."""
+    beta2: float = 0.98
+    """The same of the squares."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("beta1", "beta2"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"{name}={value} is not at least 0 and below 1")
+
+    def direction(self) -> optax.GradientTransformation:
+        return optax.scale_by_adam(self.beta1, self.beta2)
+
+
+OPTIMIZERS: dict[str, type[Descent]] = {"adamw": AdamW}
+USUAL = "adamw"
+"""The kind of an ``optimizer`` section that states none."""
+
+
+def make_optimizer(section: Section, steps: int, parameters: PyTree[About]) -> Optimizer:
+    """That of a config's ``optimizer`` section, as :meth:`Descent.over` makes it.
+
+    Raises:
+      ConfigError: one line that names the key, its value and what is allowed.
     """
-    require(learning_rate > 0, f"learning_rate={learning_rate} is not above 0")
-    require(final_learning_rate >= 0, f"final_learning_rate={final_learning_rate} is below 0")
-    require(
-        0 <= warmup_steps < steps,
-        f"warmup_steps={warmup_steps} is not at least 0 and below train.steps={steps}; set "
-        f"optimizer.warmup_steps={steps // 10}, a tenth of the steps, or another number below them",
-    )
-    require(weight_decay >= 0, f"weight_decay={weight_decay} is below 0")
-    require(0 <= beta1 < 1, f"beta1={beta1} is not at least 0 and below 1")
-    require(0 <= beta2 < 1, f"beta2={beta2} is not at least 0 and below 1")
-    require(clip_norm is None or clip_norm > 0, f"clip_norm={clip_norm} is not above 0 or None")
-    schedule = _schedule(learning_rate, warmup_steps, final_learning_rate, steps)
-    adamw = optax.adamw(
-        schedule,
-        b1=beta1,
-        b2=beta2,
-        weight_decay=weight_decay,
-        mask=jax.tree.map(lambda about: about.decays, parameters),
-    )
-    clip = optax.clip_by_global_norm(clip_norm) if clip_norm is not None else optax.identity()
-    return Optimizer(_with_shares(optax.chain(clip, adamw), parameters), schedule)
+    whole = {"kind": USUAL, **dict(section.items())}
+    settings = construct_kind(OPTIMIZERS, whole, "optimizer")
+    with under("optimizer"):
+        return settings.over(steps, parameters)
 
 
 def _with_shares(

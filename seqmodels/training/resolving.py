@@ -12,7 +12,8 @@ from typing import Any, get_args, get_type_hints
 from ml_collections import ConfigDict
 
 from seqmodels.block import BlockSettings
-from seqmodels.config import Before, Loaded, Section, load_config, rename_kinds
+from seqmodels.config import Loaded, Section, load_config
+from seqmodels.earlier import Before, renew
 from seqmodels.encoder_decoder import EncoderDecoderSettings
 from seqmodels.errors import ConfigError
 from seqmodels.mixers import MIXERS
@@ -21,7 +22,7 @@ from seqmodels.stack import StackSettings
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.files.finding import is_there
 from seqmodels.training.experiment import Settings, TrainSettings
-from seqmodels.training.optimizer import make_optimizer
+from seqmodels.training.optimizer import OPTIMIZERS, USUAL
 from seqmodels.training.run_files import DECIDED
 
 
@@ -34,7 +35,7 @@ def resolved(config: Section, stored: Section | None = None) -> ConfigDict:
       config: the config; it stays as it is.
       stored: that of the folder of its run, if it has one. A key that it lacks came with a later
         version than the one that began the run, and has the value that leaves the run as it was
-        (:class:`~seqmodels.config.Before`), whatever a config file of today says.
+        (:class:`~seqmodels.earlier.Before`), whatever a config file of today says.
 
     Raises:
       ConfigError: a key that no config can have.
@@ -45,12 +46,15 @@ def resolved(config: Section, stored: Section | None = None) -> ConfigDict:
     except (ValueError, AttributeError) as error:  # a key with a dot, or a name of its own
         raise ConfigError(str(error)) from None
     with whole.unlocked(), whole.ignore_type():
-        rename_kinds(whole)
+        renew(whole)
         if DECIDED in whole:
             del whole[DECIDED]
         _fill(Settings, whole, stored)
         _fill_kind(TASKS, *_part("task", whole, stored), given=("seed",))
-        _fill(make_optimizer, *_part("optimizer", whole, stored))
+        optimizer, before = _part("optimizer", whole, stored)
+        if isinstance(optimizer, ConfigDict) and "kind" not in optimizer:
+            optimizer.kind = USUAL
+        _fill_kind(OPTIMIZERS, optimizer, before, given=())
         _fill(TrainSettings, *_part("train", whole, stored))
         _fill_model(*_part("model", whole, stored))
     return whole.lock()

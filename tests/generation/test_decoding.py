@@ -262,8 +262,8 @@ def test_beams_of_a_language_model_continue_its_prompt():
 
 def test_prompts_of_different_lengths_are_continued_as_each_by_itself():
     """Three rows of 5, 2 and 1 tokens, padded at their end, by every kind of state at once."""
-    learned = {"width": 8, "positions": "learned", "max_length": 12}
-    model = build_model(learned | blocks(*MIXERS), LANGUAGE)
+    settings = {"width": 8, "positions": "learned", "max_length": 12, "short_convolution": 3}
+    model = build_model(settings | blocks(*MIXERS), LANGUAGE)
     params, key = large_parameters(model), jax.random.key(0)
     prompts, lengths = (
         np.array([[0, 1, 2, 3, 1], [2, 3, 0, 0, 0], [1, 2, 2, 2, 2]], np.int32),

@@ -63,6 +63,8 @@ STATES = {
     "attention-grouped": LENGTH * 2 * 2 * 2,
     "attention-relative": LENGTH * (2 * 8 + 8),
     "attention-global-both-sides": 0,
+    "attention-short": 4 * 2 * 4 + 3 * (8 + 2 * 4),
+    "neighbourhood-attention-short": 2 * 2 * 8 + 2 * 3 * 8,
 }
 
 
@@ -73,8 +75,9 @@ def test_the_state_is_what_goes_on_needs(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_cost_counts_the_steps(name):
-    kind, _ = CASES[name]
+    kind, settings = CASES[name]
     known = dict.fromkeys(("rnn", "lstm", "gru"), LENGTH)
     known |= dict.fromkeys(("convolution", "neighbourhood_attention", "attention"), 1)
+    convolved = "short" in settings
     depth = make(*CASES[name]).cost(LENGTH).sequential_depth
-    assert depth == known[kind] if kind in known else 1 <= depth <= LENGTH
+    assert depth == known[kind] + convolved if kind in known else 1 <= depth <= LENGTH + convolved

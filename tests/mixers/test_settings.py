@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from seqmodels.errors import ParameterError
 from seqmodels.mixers import LSTM, Attention, Context, Convolution, CrossAttention, Mixer, Room
+from seqmodels.ops.forms import chosen_forms
 from tests.mixers.variants import WIDTH, normal
 
 
@@ -64,6 +66,29 @@ def test_normalised_queries_and_keys_have_no_size(part):
     expected = mixer(x)
     scaled(getattr(mixer, part), 10.0)
     np.testing.assert_allclose(mixer(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("operation", "form", "settings"),
+    [
+        ("attention", "blocked", {}),
+        ("attention", "local", {"window": 3}),
+        ("additive attention", "blocks", {"score": "additive", "positions": "none"}),
+    ],
+)
+def test_attention_takes_the_form_that_is_named(operation, form, settings):
+    """For sequences and prompts; a chunk after them takes one that serves it."""
+    mixer = Attention(WIDTH, 2, **settings, form=form, rngs=nnx.Rngs(0))
+    x, prompt = jnp.zeros((1, 6, WIDTH)), Context.of(1, 6)
+    with chosen_forms() as of_whole:
+        jax.eval_shape(lambda x: mixer(x), x)
+        _, state = jax.eval_shape(lambda x: mixer.extend(x, Room(8), prompt), x)
+    with chosen_forms() as of_chunk:
+        jax.eval_shape(lambda x, state: mixer.extend(x, state, prompt), x, state)
+    assert of_whole == {operation: [form]}
+    assert of_chunk == {operation: ["whole"]}
+    with pytest.raises(ParameterError, match=rf"^form='{form}x' is no form of {operation}; did"):
+        Attention(WIDTH, 2, **settings, form=f"{form}x", rngs=nnx.Rngs(0))
 
 
 def test_a_state_takes_a_causal_mixer():

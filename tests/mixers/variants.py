@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from seqmodels.mixers import MIXERS, Context
+from seqmodels.mixers import MIXERS, Context, Short
 
 WIDTH = 8
 LENGTH = 130  # past a block of 128, and far past every window and kernel below
@@ -79,11 +79,23 @@ VARIANTS: Variants = {
         "attention",
         {"positions": "relative", "position_range": 260},
     ),
-    "attention-plain": ("attention", {"plain": True}),
+    "attention-whole": ("attention", {"form": "whole"}),
     "attention-global": ("attention", {}),
     "attention-global-both-sides": ("attention", {"causal": False}),
     "attention-global-set": ("attention", {"positions": "none"}),
     "attention-global-both-sides-set": ("attention", {"causal": False, "positions": "none"}),
+    "attention-short": (
+        "attention",
+        {"short": Short(4, "silu"), "kv_heads": 2, "window": 5, "qk_norm": True},
+    ),
+    "neighbourhood-attention-short": (
+        "neighbourhood_attention",
+        {"short": Short(3), "kernel": 3, "heads": 2},
+    ),
+    "bidirectional-short": (
+        "bidirectional",
+        {"short": Short(4, "silu"), "mixer": {"kind": "lstm"}},
+    ),
 }
 
 

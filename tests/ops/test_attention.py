@@ -101,8 +101,13 @@ SLOW = [
 
 def by_form(cases: list[Case], *marks: Any) -> list[Any]:
     pairs = [(form, case) for case in cases for form in case.serving()]
-    name = lambda case: "-".join(str(value) for value in case if value not in (None, False))  # noqa: E731
-    return [pytest.param(f, c, marks=marks, id=f"{f}-{name(c)}") for f, c in pairs]
+    return [pytest.param(f, c, marks=marks, id=f"{f}-{named(c)}") for f, c in pairs]
+
+
+def named(case: Case) -> str:
+    """What is set in a case: sizes as they are, and what holds by its name."""
+    values = case._asdict().items()
+    return "-".join(k if v is True else str(v) for k, v in values if v not in (None, False))
 
 
 @pytest.mark.parametrize(("form", "case"), by_form(FAST) + by_form(SLOW, pytest.mark.slow))

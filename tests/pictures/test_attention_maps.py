@@ -23,7 +23,7 @@ SETTINGS = [
     {"causal": False, "positions": "alibi", "kv_heads": 2},
     {"causal": True, "window": 5, "positions": "relative"},
     {"causal": False, "score": "additive", "positions": "none", "kv_heads": 1},
-    {"causal": False, "score": "dot", "plain": True},
+    {"causal": False, "score": "dot", "form": "whole"},
 ]
 
 

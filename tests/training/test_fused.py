@@ -35,9 +35,7 @@ def model():
 @pytest.fixture(scope="module")
 def like(model):
     """The state of its training."""
-    optimizer = make_optimizer(
-        1e-3, 0, 0.0, 0.1, 0.9, 0.98, 1.0, steps=2, parameters=model.parameters
-    )
+    optimizer = make_optimizer({"learning_rate": 1e-3}, 2, model.parameters)
     return abstract_state(lambda: initial_state(model, optimizer, 0), replicated(make_mesh(1)))
 
 

@@ -3,11 +3,12 @@
 import json
 
 import pytest
-from flax import nnx
+from ml_collections import ConfigDict
 
-from seqmodels.config import construct_kind, load_config
+from seqmodels.config import load_config
+from seqmodels.earlier import renew
 from seqmodels.errors import UserError
-from seqmodels.mixers import MIXERS, NeighbourhoodAttention
+from seqmodels.training.resolving import resolved
 from seqmodels.training.workdir import MATHEMATICS, Workdir
 from tests.command_line import tiny_config
 
@@ -73,6 +74,17 @@ def test_a_kind_goes_on_under_another_name(tmp_path):
     Workdir(run.path).open_for(config)
     found = Workdir(run.path).config()
     assert found.model.mixers.near.kind == "neighbourhood_attention"
-    section = {"kind": "local_attention", "kernel": 3}
-    made = construct_kind(MIXERS, section, "mixer", width=4, rngs=nnx.Rngs(0))
-    assert isinstance(made, NeighbourhoodAttention)
+
+
+@pytest.mark.parametrize(("plain", "form"), [(True, "whole"), (False, None)])
+def test_a_setting_is_said_by_another(plain, form):
+    """Wherever it stands, also inside a mixer; what it never could be is left to be refused."""
+    one = {"kind": "attention", "plain": plain, "heads": 2}
+    mixers = {"a": one, "b": {"kind": "bidirectional", "mixer": one}, "c": one | {"plain": 5}}
+    found = resolved({"model": {"decoder": {"mixers": mixers}}}).model.decoder.mixers
+    assert (found.a.form, found.b.mixer.form) == (form, form)
+    assert "plain" not in {*found.a, *found.b.mixer}
+    assert (found.c.plain, found.c.form) == (5, None)
+    assert renew(ConfigDict({"m": one})) == [
+        f"config.m.plain={plain} is now form={form!r}; change it"
+    ]

@@ -9,7 +9,9 @@ from seqmodels.config import flatten, override, to_dict
 from seqmodels.errors import ConfigError
 from seqmodels.presets import PRESETS, preset
 from seqmodels.training.experiment import build_experiment
+from seqmodels.training.fit import decided
 from seqmodels.training.resolving import load_whole, resolved, settable
+from seqmodels.training.sharding import make_mesh
 from seqmodels.training.workdir import Workdir
 from tests.command_line import ROOT
 
@@ -170,3 +172,15 @@ def test_a_folder_has_every_key_and_what_was_decided(tmp_path):
     run.open_for(SHORT, {"devices": 3})
     assert json.loads((tmp_path / "config.json").read_text())["decided"] == {"devices": 2}
     assert to_dict(run.config()) == stored
+
+
+def test_a_run_decides_its_devices_and_kernels_with_a_centre():
+    plain, centred = (
+        load("digits.py:mixer=global", model__short_convolution=kernel) for kernel in ("None", "4")
+    )
+    mesh = make_mesh(1)
+    assert decided(build_experiment(plain), mesh) == {"devices": 1}
+    assert decided(build_experiment(centred), mesh) == {
+        "devices": 1,
+        "short_convolution": {"global": 5},
+    }

@@ -14,10 +14,9 @@ from seqmodels.training.optimizer import Optimizer, make_optimizer
 
 
 def optimizer(peak: float, warmup: int, final: float, steps: int, clip=None) -> Optimizer:
+    settings = {"learning_rate": peak, "warmup_steps": warmup, "final_learning_rate": final}
     parameters = {"bias": About(("D",), decays=False)}
-    return make_optimizer(
-        peak, warmup, final, 0.0, 0.9, 0.98, clip, steps=steps, parameters=parameters
-    )
+    return make_optimizer({**settings, "clip_norm": clip}, steps, parameters)
 
 
 def by_definition(peak: float, warmup: int, final: float, steps: int) -> list[float]:

@@ -28,20 +28,12 @@ from seqmodels.training.step import (
 
 ATTENTION = {"kind": "attention", "heads": 2, "window": 5, "positions": "rotary"}
 
-OPTIMIZER = {
-    "learning_rate": 1e-2,
-    "warmup_steps": 0,
-    "final_learning_rate": 0.0,
-    "weight_decay": 0.1,
-    "beta1": 0.9,
-    "beta2": 0.98,
-    "clip_norm": 1.0,
-}
+OPTIMIZER = {"learning_rate": 1e-2, "weight_decay": 0.1}
 
 
 def optimizer_of(parameters) -> Optimizer:
     """The same for any parameters."""
-    return make_optimizer(**OPTIMIZER, steps=10, parameters=parameters)
+    return make_optimizer(OPTIMIZER, 10, parameters)
 
 
 def experiment(**model) -> Experiment:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Literal, NamedTuple
 
-from seqmodels.config import Before
+from seqmodels.earlier import Before
 from seqmodels.errors import ParameterError, require
 from seqmodels.tasks.base import SPLITS, Split
 

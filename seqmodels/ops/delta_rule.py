@@ -1,0 +1,177 @@
+"""A matrix as the state, with erasing: delta rules.
+
+    S_t = (D_t + a_t b_t^T) S_{t-1} + k_t v_t^T        o_t = S_t^T q_t        t = 1 ... L
+
+D_t = diag(exp(log_decay_t)), as in :mod:`seqmodels.ops.matrix_state`. Before k writes v, b reads
+what the state holds, ``u_t = S_{t-1}^T b_t``, and a takes it away. DeltaNet (Schlag et al. 2021;
+Yang et al. 2024) has ``a = -beta k``, ``b = k`` and writes ``beta v``; Gated DeltaNet (Yang et al.
+2025) and KDA (Kimi Team 2025) ``b = D k``: they erase after the decay; RWKV-7 (Peng et al. 2025)
+has a and b of their own; DeltaProduct (Siems et al. 2025) several such steps a token, with the
+decay in the first. State and sums are float32.
+
+:data:`DELTA_RULE` has its forms, as there. The chunked one follows from
+
+    u_i = b_i^T P_{i-1} S_0 + sum_{j<i} b_i^T P_{i-1} / P_j (a_j u_j^T + k_j v_j^T)
+
+with P_i = D_i ... D_1 from the chunk's start: a unit triangular system for all u of a chunk (Yang
+et al. 2024, section 3; Bischof and Van Loan 1987).
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from seqmodels.arrays import Array, Bool, Float
+from seqmodels.ops.chunks import decayed_products, not_a_power_of_2, over_chunks, unit_inverse
+from seqmodels.ops.forms import Form, Operation
+from seqmodels.ops.matrix_state import (
+    LogDecay,
+    Logs,
+    decayed,
+    is_fast_step_by_step,
+    masked,
+    outer,
+    read,
+)
+from seqmodels.ops.stepwise import run_steps
+
+
+def delta_rule(
+    query: Float[Array, "B L H K"],
+    key: Float[Array, "B nL H K"],
+    value: Float[Array, "B nL H U"],
+    erase: Float[Array, "B nL H"] | Float[Array, "B nL H K"],
+    reads: Float[Array, "B nL H K"],
+    log_decay: LogDecay,
+    state: Float[Array, "B H K U"],
+    valid: Bool[Array, "B L"] | None = None,
+    *,
+    chunk: int = 64,
+    form: str | None = None,
+) -> tuple[Float[Array, "B L H U"], Float[Array, "B H K U"]]:
+    """Every ``o_t``, and the last state in float32.
+
+    Args:
+      erase: a, or the number that makes it of the key: ``a_t = erase_t k_t``.
+      reads: b.
+      log_decay: that of each token's first step; a token may have n of them, one after another,
+        and is read out after the last.
+      valid: a padded position leaves the state as it is.
+      chunk: as of :func:`~seqmodels.ops.matrix_state.matrix_state`, in steps.
+      form: one in DELTA_RULE; ParameterError where it can't serve.
+    """
+    steps = key.shape[1] // query.shape[1]
+    of_steps = valid if valid is None else jnp.repeat(valid, steps, axis=1)
+    key, erase = masked(key, of_steps), masked(erase, of_steps)
+    log_decay, state = masked(log_decay, valid), state.astype(jnp.float32)
+    given = (query, key, value, erase, reads, log_decay, state, chunk)
+    outputs, state = DELTA_RULE(*given, form=form)
+    return outputs.astype(query.dtype), state
+
+
+def transition_of_part(
+    key: Float[Array, "B L H K"],
+    erase: Float[Array, "B L H"] | Float[Array, "B L H K"],
+    reads: Float[Array, "B L H K"],
+    log_decay: LogDecay,
+    valid: Bool[Array, "B L"] | None = None,
+) -> Float[Array, "B H K K"]:
+    """What all steps together multiply the state by: the product of ``D_t + a_t b_t^T``.
+
+    It is what they make of the identity as the state, when they write nothing.
+    """
+    B, _, H, K = key.shape
+    nothing = jnp.zeros_like(key)
+    identity = jnp.broadcast_to(jnp.eye(K).reshape(1, 1, K, K), (B, H, K, K))
+    return delta_rule(nothing, key, nothing, erase, reads, log_decay, identity, valid)[1]
+
+
+def _step(_, state, given):
+    """Of one token: keys, values, erasers and readers have its n steps as their first axis."""
+    query, *of_steps, log_decay = given
+    of_steps = [x.astype(jnp.float32) for x in of_steps]
+    for number, (key, value, erase, reads) in enumerate(zip(*of_steps, strict=True)):
+        held = read(state, reads)
+        state = decayed(state, log_decay) if number == 0 else state
+        if erase.ndim == key.ndim:
+            state = state + outer(erase, held)
+        else:
+            value = value + erase[..., None] * held
+        state = state + outer(key, value)
+    return state, read(state, query.astype(jnp.float32)).astype(query.dtype)
+
+
+def _recurrent(query, key, value, erase, reads, log_decay, state, chunk):
+    length = query.shape[1]
+
+    def by_token(x):
+        steps = x.reshape(len(x), length, -1, *x.shape[2:])
+        return jnp.moveaxis(steps, 0, 2)  # [L, n, B, H, ...]
+
+    by_time = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (query, log_decay))
+    inputs = (by_time[0], *map(by_token, (key, value, erase, reads)), by_time[1])
+    state, outputs = run_steps(_step, chunk, (), state, inputs)
+    return jnp.swapaxes(outputs, 0, 1), state
+
+
+def _group(state, given):
+    query, key, value, erase, reads, log_decay = given
+    logs = Logs(log_decay, key)
+    freely = erase.ndim == key.ndim
+    written = decayed_products(reads, key, logs.before, logs.after, strict=True)
+    if freely:
+        erased = decayed_products(reads, erase, logs.before, logs.after, strict=True)
+    else:
+        erased = written * erase[..., None, :]
+    inverse = unit_inverse(erased)
+    held = inverse @ (written @ value)
+    of_state = inverse @ logs.from_start(reads, before=True)
+    keys, erasers = logs.to_end(key), logs.to_end(erase) if freely else None
+
+    def both(held, value, erase):
+        """What is written, when so much is held: values beside keys, and what a takes away."""
+        return value if freely else value + erase[..., None] * held
+
+    def step(state, given):
+        held, of_state, value, keys, erase, erasers, whole = given
+        held = held + of_state @ state
+        after = decayed(state, whole)
+        after = after + jnp.swapaxes(keys, -1, -2) @ both(held, value, erase)
+        if erasers is not None:
+            after = after + jnp.swapaxes(erasers, -1, -2) @ held
+        return after, (state, held)
+
+    of_chunks = (held, of_state, value, keys, erase, erasers, logs.whole)
+    state, (before, held) = lax.scan(step, state, of_chunks)
+    outputs = logs.from_start(query) @ before
+    seen = decayed_products(query, key, logs.after, logs.after)
+    outputs = outputs + seen @ both(held, value, erase)
+    if freely:
+        outputs = outputs + decayed_products(query, erase, logs.after, logs.after) @ held
+    return state, outputs
+
+
+def _chunked(query, key, value, erase, reads, log_decay, state, chunk):
+    steps = key.shape[1] // query.shape[1]
+
+    def among_steps(x, place):
+        """A token's, at one of its steps, and zeros at the others."""
+        if x is None or steps == 1:
+            return x
+        padding = ((0, 0), (0, 0), (place, steps - 1 - place), *[(0, 0)] * (x.ndim - 2))
+        return jnp.pad(x[:, :, None], padding).reshape(len(x), -1, *x.shape[2:])
+
+    query, log_decay = among_steps(query, steps - 1), among_steps(log_decay, 0)
+    inputs = (query, key, value, erase, reads, log_decay)
+    outputs, state = over_chunks(_group, chunk, state, inputs)
+    return outputs[:, steps - 1 :: steps], state
+
+
+DELTA_RULE = Operation(
+    "delta rule",
+    {
+        "recurrent": Form(_recurrent, suits=lambda query, *_: is_fast_step_by_step(query)),
+        "chunked": Form(_chunked, refusal=lambda *arguments: not_a_power_of_2(arguments[-1])),
+    },
+)
+"""Of (query, key, value, erase, reads, log_decay, state, chunk)."""

@@ -1,0 +1,156 @@
+"""A matrix as the state, without erasing.
+
+    S_t = D_t S_{t-1} + k_t v_t^T        o_t = S_t^T q_t        t = 1 ... L
+
+S [K, U] is what keys have written of values, and D_t = diag(exp(log_decay_t)), one decay a head or
+one for each of the K rows. Linear attention (Katharopoulos et al. 2020) has none, retention (Sun et
+al. 2023) and Mamba-2 (Dao and Gu 2024) one a head, gated linear attention (Yang et al. 2024) one a
+row. State and sums are float32.
+
+:data:`MATRIX_STATE` has its forms: step by step, with a backward pass that keeps a state a chunk
+(:mod:`seqmodels.ops.stepwise`), and products of matrices a chunk at a time.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from seqmodels.arrays import Array, Bool, Float
+from seqmodels.ops.chunks import decayed_products, not_a_power_of_2, over_chunks
+from seqmodels.ops.forms import Form, Operation
+from seqmodels.ops.platform import platform
+from seqmodels.ops.stepwise import run_steps
+
+LogDecay = Float[Array, "B L H"] | Float[Array, "B L H K"] | None
+"""The logs of decays in float32, at most 0: one a head, or one for each key feature; or none."""
+FEW_POSITIONS = 16
+"""Up to so many positions are read one by one, wherever that runs."""
+
+
+def matrix_state(
+    query: Float[Array, "B L H K"],
+    key: Float[Array, "B L H K"],
+    value: Float[Array, "B L H U"],
+    log_decay: LogDecay,
+    state: Float[Array, "B H K U"],
+    valid: Bool[Array, "B L"] | None = None,
+    *,
+    chunk: int = 64,
+    form: str | None = None,
+) -> tuple[Float[Array, "B L H U"], Float[Array, "B H K U"]]:
+    """Every ``o_t``, and the last state in float32.
+
+    A padded position leaves the state as it is. ``chunk`` positions are computed at once by the
+    chunked form, where it is a power of 2, and lie between the states that the recurrent one keeps.
+    ``form`` names one in MATRIX_STATE; it raises ParameterError where that one can't serve.
+    """
+    key, log_decay = masked(key, valid), masked(log_decay, valid)
+    state = state.astype(jnp.float32)
+    outputs, state = MATRIX_STATE(query, key, value, log_decay, state, chunk, form=form)
+    return outputs.astype(query.dtype), state
+
+
+def decay_of_part(
+    log_decay: Float[Array, "B L H"] | Float[Array, "B L H K"],
+    valid: Bool[Array, "B L"] | None = None,
+) -> Float[Array, "B H"] | Float[Array, "B H K"]:
+    """What all positions together multiply the state by: ``D_L ... D_1``."""
+    return jnp.exp(jnp.sum(masked(log_decay, valid), axis=1))
+
+
+def masked(x: Array | None, valid: Bool[Array, "B L"] | None) -> Array | None:
+    """Zeros at padded positions: what they write, and the logs of their decays."""
+    if x is None or valid is None:
+        return x
+    return jnp.where(valid.reshape(*valid.shape, *[1] * (x.ndim - 2)), x, 0)
+
+
+def decayed(state: Float[Array, "B H K U"], log_decay: Array | None) -> Float[Array, "B H K U"]:
+    """The state times one position's decays, [B, H] or [B, H, K]."""
+    if log_decay is None:
+        return state
+    return state * jnp.exp(log_decay).reshape(*log_decay.shape, *[1] * (4 - log_decay.ndim))
+
+
+def outer(key: Float[Array, "B H K"], value: Float[Array, "B H U"]) -> Float[Array, "B H K U"]:
+    """``k v^T``."""
+    return key[..., :, None] * value[..., None, :]
+
+
+def read(state: Float[Array, "B H K U"], query: Float[Array, "B H K"]) -> Float[Array, "B H U"]:
+    """``S^T q``."""
+    return jnp.einsum("bhku,bhk->bhu", state, query, preferred_element_type=jnp.float32)
+
+
+def _step(_, state, given):
+    query, key, value = (x.astype(jnp.float32) for x in given[:3])
+    state = decayed(state, given[3]) + outer(key, value)
+    return state, read(state, query).astype(given[0].dtype)
+
+
+def _recurrent(query, key, value, log_decay, state, chunk):
+    inputs = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (query, key, value, log_decay))
+    state, outputs = run_steps(_step, chunk, (), state, inputs)
+    return jnp.swapaxes(outputs, 0, 1), state
+
+
+def _group(state, given):
+    query, key, value, log_decay = given
+    logs = Logs(log_decay, key)
+    inside = decayed_products(query, key, logs.after, logs.after) @ value
+    added = jnp.swapaxes(logs.to_end(key), -1, -2) @ value
+
+    def step(state, given):
+        whole, added = given
+        return decayed(state, whole) + added, state
+
+    state, before = lax.scan(step, state, (logs.whole, added))
+    return state, inside + logs.from_start(query) @ before
+
+
+class Logs:
+    """A chunk's decays, summed up in logs.
+
+    Attributes:
+      after: of its positions up to each, that one included, [..., C, 1 or K], or None.
+      before: the same without it.
+      whole: of all, [..., 1 or K].
+    """
+
+    def __init__(self, log_decay: Array | None, key: Float[Array, "*B C K"]):
+        self.after = self.before = self.whole = None
+        if log_decay is not None:
+            each = log_decay if log_decay.ndim == key.ndim else log_decay[..., None]
+            self.after = jnp.cumsum(each, axis=-2)
+            self.before = self.after - each
+            self.whole = self.after[..., -1, :]
+
+    def to_end(self, x: Float[Array, "*B C K"]) -> Float[Array, "*B C K"]:
+        """What is left of x, written at its position, at the chunk's end."""
+        if self.after is None:
+            return x
+        return x * jnp.exp(self.after[..., -1:, :] - self.after)
+
+    def from_start(self, x: Float[Array, "*B C K"], before: bool = False) -> Array:
+        """What reads from a state before the chunk as x reads at its position."""
+        logs = self.before if before else self.after
+        return x if logs is None else x * jnp.exp(logs)
+
+
+def _chunked(query, key, value, log_decay, state, chunk):
+    return over_chunks(_group, chunk, state, (query, key, value, log_decay))
+
+
+def is_fast_step_by_step(query: Float[Array, "B L H K"]) -> bool:
+    """Whether steps are faster than products of matrices: on CPU, and for few positions."""
+    return platform() == "cpu" or query.shape[1] <= FEW_POSITIONS
+
+
+MATRIX_STATE = Operation(
+    "matrix state",
+    {
+        "recurrent": Form(_recurrent, suits=lambda query, *_: is_fast_step_by_step(query)),
+        "chunked": Form(_chunked, refusal=lambda *arguments: not_a_power_of_2(arguments[-1])),
+    },
+)
+"""Of (query, key, value, log_decay, state, chunk)."""
