@@ -314,7 +314,9 @@ def pool(
         return jnp.mean(x, axis=1) if pooling == "mean" else x[:, -1]
     mask = mask.reshape(mask.shape[0], -1)
     if pooling == "mean":
-        real = mask[:, :, None].astype(x.dtype)
-        return jnp.sum(x * real, axis=1) / jnp.maximum(jnp.sum(real, axis=1), 1)
+        # In float32: bfloat16 counts no further than 256.
+        total = jnp.sum(x, axis=1, dtype=jnp.float32, where=mask[:, :, None])
+        count = jnp.sum(mask, axis=1, dtype=jnp.float32)[:, None]
+        return (total / jnp.maximum(count, 1)).astype(x.dtype)
     last = x.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
     return jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]

@@ -1,5 +1,6 @@
-"""Which Python .venv is made with, on machines that have few: tools/find-python.sh."""
+"""Which Python .venv is made with, on machines that have few, and what setting up says."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -100,3 +101,59 @@ def test_debians_python_without_venv_is_named(tmp_path, find):
     python(tmp_path, "python3", "3.14", venv=False)
     command(tmp_path, "apt", "exit 0")
     assert ": apt install python3.14-venv (or" in find().stderr
+
+
+MAKES_A_VENV = """#!/bin/sh
+case "$*" in
+*ensurepip*) echo "$0" ;;
+"-m venv .venv") mkdir -p .venv/bin && cp pip-stand-in .venv/bin/python ;;
+esac
+"""
+
+
+@pytest.fixture
+def set_up(tmp_path):
+    """Runs tools/setup.sh in a checkout whose Python and pip are stand-ins; pip ends so."""
+    shutil.copytree(SCRIPT.parent, tmp_path / "tools")
+    for name in ("requirements.lock", "requirements-cuda.lock", "pyproject.toml"):
+        (tmp_path / name).write_text("setuptools==1\n")
+    command(tmp_path / "bin", "python3.13", MAKES_A_VENV)
+
+    def set_up_(pip: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        stand_in = f'case "$*" in *pip*) echo "$@" >>log; exit {pip} ;; esac'
+        command(tmp_path, "pip-stand-in", stand_in)
+        return subprocess.run(
+            ["/bin/sh", tmp_path / "tools/setup.sh"],
+            env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"} | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return set_up_
+
+
+def test_an_install_that_fails_is_said_and_goes_on(tmp_path, set_up):
+    """Without a network pip says that there is no such version, and nothing of a network."""
+    failed = set_up(pip=1)
+    assert failed.returncode == 1
+    assert failed.stderr.count("\n") == 1
+    assert failed.stderr.startswith("Setting up .venv stopped, as pip says above. ")
+    assert not (tmp_path / ".venv/stamp").exists()
+    again = set_up()
+    assert (again.returncode, again.stderr) == (0, "")
+    assert again.stdout == "Setting up .venv (once, about a minute)...\n"
+    assert (set_up().stdout, set_up().returncode) == ("", 0)
+    assert "--editable ." in (tmp_path / "log").read_text()
+
+
+def test_an_extra_is_one_that_there_is_and_is_kept(tmp_path, set_up):
+    refused = set_up(EXTRA="wrong")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.strip() == "EXTRA=wrong is not one of: cuda"
+    assert not (tmp_path / ".venv").exists()
+    assert set_up(EXTRA="cuda").returncode == 0
+    (tmp_path / "log").unlink()
+    (tmp_path / "requirements.lock").write_text("setuptools==2\n")
+    assert set_up().stdout == "Updating .venv...\n"
+    assert "-r requirements-cuda.lock" in (tmp_path / "log").read_text()

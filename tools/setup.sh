@@ -27,7 +27,12 @@ python_runs() {
 
 install() {
     # --compile: start-up stays fast where PYTHONDONTWRITEBYTECODE or a pip setting says otherwise.
-    .venv/bin/python -m pip install -qq --no-input --disable-pip-version-check --compile "$@"
+    .venv/bin/python -m pip install -qq --no-input --disable-pip-version-check --compile "$@" &&
+        return
+    # Without a network pip says that there is no such version.
+    echo "Setting up .venv stopped, as pip says above. If it can't reach its package index, name one" \
+        "that it can (PIP_INDEX_URL=URL, or pip's configuration); the same command goes on." >&2
+    exit 1
 }
 
 if [ "$stamp" = "$wanted" ] && python_runs; then

@@ -24,6 +24,7 @@ from seqmodels.tasks.buckets import bucket, pad
 from seqmodels.tasks.chance import levels
 from seqmodels.tasks.row_metrics import PER_EXAMPLE
 from seqmodels.training.memory import require_drawable, require_model_memory
+from seqmodels.training.scores import AHEAD
 
 MOST_LENGTHS = 1000
 """Lengths that are read from one text: each takes a pass over the split."""
@@ -197,6 +198,8 @@ def _evaluate_length(run: LoadedRun, asked: Asked, length: int, scorer: Scorer) 
         batch = task.batch(asked.split, step, rows, length)
         batch = count_rows(batch, step * rows + np.arange(rows) < wanted)
         scores.append(scorer(run.params, batch if like is None else pad(batch, like)))
+        if step >= AHEAD:
+            jax.block_until_ready(scores[step - AHEAD])
         fields.append(task.fields(batch) if isinstance(task, SlicedTask) else {})
     held = levels(task, asked.split, length)
     return _summary(task.spec.score, jax.device_get(scores), fields)._replace(levels=held)

@@ -43,8 +43,8 @@ def average_windows(
     """
     real = jnp.ones(x.shape[:-1], bool) if mask is None else jnp.asarray(mask)
     total = _window_sums(jnp.where(real[..., None], jnp.asarray(x), jnp.zeros((), x.dtype)), stride)
-    count = _window_sums(real[..., None].astype(x.dtype), stride)
-    mean = total / jnp.maximum(count, jnp.ones((), x.dtype))
+    count = _window_sums(real[..., None], stride)
+    mean = (total / jnp.maximum(count, 1)).astype(x.dtype)
     return mean, None if mask is None else count[..., 0] > 0
 
 
@@ -53,7 +53,8 @@ def _window_sums(x, stride):
     x = jnp.pad(x, ((0, 0), *((0, -length % stride) for length in axes), (0, 0)))
     split = [part for length in axes for part in (-(-length // stride), stride)]
     x = x.reshape(x.shape[0], *split, x.shape[-1])
-    return x.sum(tuple(2 * i + 2 for i in range(len(axes))))
+    # In float32: bfloat16 counts no further than 256.
+    return x.sum(tuple(2 * i + 2 for i in range(len(axes))), dtype=jnp.float32)
 
 
 def patches(x: Float[AnyArray, "B *L features"], size: int) -> Float[Array, "B *M patch_features"]:

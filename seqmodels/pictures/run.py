@@ -131,11 +131,19 @@ def _name(axis: Any, names: list[str] | None) -> None:
 
 
 def scores_by_length(run: LoadedRun) -> dict[int, LengthScores]:
-    """Scores of test strings of several lengths, up to BEYOND times the training length."""
-    trained = run.experiment.train.length
-    spaced = np.linspace(1, BEYOND * trained, POINTS)
-    lengths = tuple(sorted({round(n) for n in spaced} | {trained}))
-    return dict(evaluate_lengths(run, Asked("test", lengths)))
+    """Scores of test strings of several lengths, up to BEYOND times the training length.
+
+    Those are left out that the model doesn't serve.
+    """
+    task, trained = run.experiment.task, run.experiment.train.length
+    longest = run.experiment.model.facts.longest
+
+    def is_served(length: int) -> bool:
+        batch = task.batch("test", 0, 1, length)
+        return longest is None or max(batch.inputs.shape[1], batch.targets.shape[1]) <= longest
+
+    spaced = {round(n) for n in np.linspace(1, BEYOND * trained, POINTS)} | {trained}
+    return dict(evaluate_lengths(run, Asked("test", tuple(filter(is_served, sorted(spaced))))))
 
 
 def _draw_written_digits(run: LoadedRun, path: Path) -> Path:

@@ -243,7 +243,10 @@ def _of_runs(task: str, runs: list[StoredRun]) -> Comparison:
 def _group_of_runs(
     runs: list[StoredRun], label: str, score: str, length: int | None, setting: Conditions
 ) -> Contender:
-    results = [run.results for run in runs if run.results is not None]
+    finished = [run for run in runs if run.results is not None]
+    # A seed that was run again, here or on another machine, says nothing of how seeds differ.
+    once = {seed_of(run): as_dict(run.results) for run in reversed(finished)}
+    results = list(reversed(once.values()))
     parameters = [number(one.get("parameters")) for one in results]
     seconds = [s for one in results if (s := number(one.get("seconds"))) is not None]
     return Contender(
@@ -273,6 +276,17 @@ def _spread_of(results: list[Content], split: str, score: str) -> Spread:
 def links(comparison: Comparison, runs: list[StoredRun]) -> tuple[Link, ...]:
     is_sweep, anchor = comparison.kind == "sweep", comparison.anchor
     return tuple(Link(f"seed {seed_of(r)}" if is_sweep else r.name, anchor(r)) for r in runs)
+
+
+def names_of(runs: list[StoredRun]) -> list[str]:
+    """What runs are called: as much of the ends of their folders' paths as tells them apart."""
+    paths = [run.folder.resolve().parts for run in runs]
+    names: list[str] = []
+    for count in range(1, max(map(len, paths), default=0) + 1):
+        names = [readable("/".join(path[-count:])) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    return names
 
 
 def seed_of(run: StoredRun) -> Number | None:

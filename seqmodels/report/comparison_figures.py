@@ -4,7 +4,7 @@ import statistics
 from typing import Any
 
 from seqmodels.report.alike import words
-from seqmodels.report.comparison import Comparison, Contender, links
+from seqmodels.report.comparison import Comparison, Contender, links, names_of
 from seqmodels.report.figure import Axis, Figure, Mark, Series, pareto
 from seqmodels.report.levels import results_of, stored_levels, with_levels
 from seqmodels.report.reading import StoredRun, as_dict
@@ -53,17 +53,17 @@ class ComparisonFigures:
     def beyond_training(self) -> Figure | None:
         """Scores of trained runs at other lengths, from lengths.json."""
         found = [
-            (group, run, split, points)
+            (group, run, called, split, points)
             for group in self.comparison.groups
-            for run in group.runs
+            for run, called in zip(group.runs, names_of(group.runs), strict=True)
             for split, points in [_stored_lengths(run, self.comparison.score)]
             if points
         ]
         settings = {group.setting for group, *_ in found}
         series, held = [], []
-        for group, run, split, points in found:
+        for group, run, called, split, points in found:
             differs = [group.setting.text] if len(settings) > 1 else []
-            differs += [run.name] if len(group.runs) > 1 else []
+            differs += [called] if len(group.runs) > 1 else []
             differs += [f"{split} split"] if split != "test" else []
             name = ", ".join(filter(None, [group.label, *differs]))
             link = links(self.comparison, [run])

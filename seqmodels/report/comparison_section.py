@@ -8,6 +8,7 @@ from seqmodels.report.comparison import (
     Contender,
     links,
     mixer_of,
+    names_of,
     seed_of,
     train_length,
 )
@@ -113,9 +114,9 @@ def _runs(comparison: Comparison, what: str) -> Table:
     columns += [Column(f"validation {what}", "number"), Column(f"test {what}", "number")]
     columns += [Column("best step", "count"), Column("time", "seconds")]
     rows = []
-    for place, run in enumerate(runs):
+    for place, (run, name) in enumerate(zip(runs, names_of(runs), strict=True)):
         results = as_dict(run.results)
-        values: tuple[Any, ...] = (run.name, mixer_of(run))
+        values: tuple[Any, ...] = (name, mixer_of(run))
         values += (train_length(run),) if several else ()
         values += tuple(_plain(source[place].get(key)) for source, key in keys)
         values += (seed_of(run), run.state, number(results.get("parameters")))

@@ -201,7 +201,7 @@ def classification_metrics(outputs: Float[Array, "B *P V"], batch: Batch) -> Met
     """Cross-entropy in nats and accuracy over the targets that count."""
     logits = outputs.astype(jnp.float32)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
-    correct = (jnp.argmax(logits, axis=-1) == batch.targets).astype(jnp.float32)
+    correct = _are_right(outputs, batch).astype(jnp.float32)
     count = jnp.sum(batch.weights)
     return {
         "loss": (jnp.sum(losses * batch.weights), count),
@@ -209,9 +209,16 @@ def classification_metrics(outputs: Float[Array, "B *P V"], batch: Batch) -> Met
     }
 
 
+def _are_right(outputs: Float[Array, "B *P V"], batch: Batch) -> Bool[Array, "B *P"]:
+    """Whether a target has the best score: none has where one is NaN, which argmax takes for it."""
+    best = jnp.argmax(outputs, axis=-1)
+    its_score = jnp.take_along_axis(outputs, best[..., None], axis=-1)[..., 0]
+    return (best == batch.targets) & ~jnp.isnan(its_score)
+
+
 def exact_match_metrics(outputs: Float[Array, "B P V"], batch: Batch) -> Metrics:
     """Classification metrics, and the share of examples whose every target is right."""
-    wrong = (jnp.argmax(outputs, axis=-1) != batch.targets) & (batch.weights > 0)
+    wrong = ~_are_right(outputs, batch) & (batch.weights > 0)
     counts = jnp.max(batch.weights, axis=-1)
     right = jnp.where(jnp.any(wrong, axis=-1), 0.0, counts)
     exact = {"exact_match": (jnp.sum(right), jnp.sum(counts))}

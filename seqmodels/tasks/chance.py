@@ -8,6 +8,7 @@ closed form says so in its ``chance`` instead; the tests hold each to its draws.
 
 import contextlib
 import hashlib
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,6 +23,7 @@ from seqmodels.arrays import Bool, Float, Int
 from seqmodels.errors import ParameterError, UserError
 from seqmodels.json_files import read_json, write_json
 from seqmodels.tasks.base import SPLITS, Batch, ShowingTask, Split, Task, TaskSpec
+from seqmodels.tasks.reading import ReadingTask, record_file
 from seqmodels.tasks.sampling import previous
 
 DRAWS = 2000
@@ -30,6 +32,10 @@ POSITIONS, FEWEST = 2**24, 100
 """Of long sequences as many examples as have so many positions, but never fewer."""
 AT_ONCE, ROWS = 2**18, 250
 """Positions that are drawn together, and examples at most."""
+COUNTED = 2**22
+"""How often each answer comes at a place: so many counts are held together."""
+FIRST = 16
+"""Examples of a batch that tells what a task reads from what another does."""
 STREAM = 0xC4A7CE
 """Sets the random numbers of these draws apart from those of batches."""
 SOURCE = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
@@ -104,12 +110,21 @@ def chance_of_examples(task: Task, split: Split, length: int) -> float:
     Of more than DRAWS those are taken that lie evenly spread; training's own are scored by the
     other half of them.
     """
-    if split == "train":
-        targets, counted = _spread(task, split, length, 2)
-        chosen, scored = (Answers(targets[half::2], counted[half::2]) for half in (0, 1))
-    else:
-        chosen, scored = _spread(task, "train", length), _spread(task, split, length)
-    return best_score(task.spec, chosen, scored)
+
+    def work() -> float:
+        if split == "train":
+            targets, counted = _spread(task, split, length, 2)
+            chosen, scored = (Answers(targets[half::2], counted[half::2]) for half in (0, 1))
+        else:
+            chosen, scored = _spread(task, "train", length), _spread(task, split, length)
+        return best_score(task.spec, chosen, scored)
+
+    if not isinstance(task, ReadingTask):
+        return work()
+    files = {name: record_file(path) for name, path in task.reads().items()}
+    splits: tuple[Split, ...] = ("train", split)
+    told = (_settings(task), split, length, files)
+    return _once(told, lambda: [task.batch(s, 0, FIRST, length) for s in splits], work)
 
 
 def chance_of_labels(labels: Mapping[Any, Int[np.ndarray, "n"]], split: Split) -> float:
@@ -143,7 +158,7 @@ def best_score(spec: TaskSpec, chosen: Answers, scored: Answers) -> float:
     if chosen.targets.ndim == 2:
         ways.append((chosen, scored))
     if spec.score == "accuracy":
-        return max(_accuracy(*way) for way in ways)
+        return max(_accuracy(spec.outputs, *way) for way in ways)
     nats = min(_cross_entropy(spec.outputs, *way) for way in ways)
     if spec.score == "loss":
         return nats
@@ -159,25 +174,34 @@ def _together(answers: Answers) -> Answers:
     return Answers(answers.targets.reshape(-1, 1), answers.counted.reshape(-1, 1))
 
 
-def _accuracy(chosen: Answers, scored: Answers) -> float:
+def _accuracy(outputs: int, chosen: Answers, scored: Answers) -> float:
     right = 0
-    for targets, counted, others, asked in _places(chosen, scored):
-        frequent = np.bincount(targets[counted], minlength=1).argmax()
-        right += int(((others == frequent) & asked).sum())
+    for counts, places, asked in _places(outputs, chosen, scored):
+        right += int((asked == counts.argmax(axis=1)[places]).sum())
     return right / int(scored.counted.sum())
 
 
 def _cross_entropy(outputs: int, chosen: Answers, scored: Answers) -> float:
     """In nats an answer, under the chosen ones' counts plus one."""
     nats = 0.0
-    for targets, counted, others, asked in _places(chosen, scored):
-        counts = np.bincount(targets[counted], minlength=outputs) + 1
-        nats += float((np.log(counts.sum()) - np.log(counts))[others[asked]].sum())
+    for counts, places, asked in _places(outputs, chosen, scored):
+        totals = counts.sum(axis=1) + outputs
+        nats += float(np.log(totals[places] / (counts[places, asked] + 1)).sum())
     return nats / int(scored.counted.sum())
 
 
-def _places(chosen: Answers, scored: Answers) -> Iterable[tuple[np.ndarray, ...]]:
-    return zip(*(part.T for part in (*chosen, *scored)), strict=True)
+def _places(outputs: int, chosen: Answers, scored: Answers) -> Iterator[tuple[np.ndarray, ...]]:
+    """Of some places at a time how often each answer was chosen there [places, V]; and the places
+    and values [n] of what is scored."""
+    together = max(1, COUNTED // outputs)
+    for start in range(0, chosen.targets.shape[1], together):
+        (targets, counted), (others, asked) = (
+            (part[:, start : start + together] for part in half) for half in (chosen, scored)
+        )
+        places = targets.shape[1]
+        flat = (outputs * np.arange(places) + targets)[counted]
+        counts = np.bincount(flat, minlength=places * outputs).reshape(places, outputs)
+        yield counts, asked.nonzero()[1], others[asked]
 
 
 def _exact_match(chosen: Answers, scored: Answers) -> float:
@@ -231,28 +255,39 @@ class _Draws:
         return _answers(self.batches(half), self.count)
 
     def once(self, what: str, work: Callable[[], float]) -> float:
-        """What is worked out of them; it is kept beside compiled programs, where those are."""
-        folder = jax.config.jax_compilation_cache_dir
-        if not (folder and jax.config.jax_enable_compilation_cache) or "://" in folder:
-            return work()
-        file = Path(folder) / "chance" / f"{self._digest(what)}.json"
-        with contextlib.suppress(UserError):  # it holds something else
-            if (kept := read_json(file, float)) is not None:
-                return kept
-        found = work()
-        with contextlib.suppress(OSError, UserError):  # a full or read-only disk: it isn't kept
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_json(file, found)
-        return found
-
-    def _digest(self, what: str) -> str:
-        """Of all that the draws depend on: how a task draws is told by some of what it draws."""
-        kind, plain = type(self.task), (bool, int, float, str, type(None))
-        settings = {k: value for k, value in vars(self.task).items() if isinstance(value, plain)}
-        settings |= {"seed": 0, "evaluation_examples": 0}  # on which it doesn't depend
+        """What is worked out of them: how a task draws is told by some of what it draws."""
+        # On the two numbers it doesn't depend.
+        settings = _settings(self.task) | {"seed": 0, "evaluation_examples": 0}
         asked = (what, self.split, self.length, self.count)
-        told = (SOURCE, kind.__module__, kind.__qualname__, settings, asked)
-        digest = hashlib.sha256(repr(told).encode())
-        for field in self.draw(0):
-            digest.update(b"" if field is None else np.ascontiguousarray(field).tobytes())
-        return digest.hexdigest()[:32]
+        return _once((settings, asked), lambda: [self.draw(0)], work)
+
+
+def _settings(task: Task) -> dict[str, Any]:
+    """What tells a task from another, as far as its attributes are plain."""
+    kind, plain = type(task), (bool, int, float, str, type(None))
+    settings = {k: value for k, value in vars(task).items() if isinstance(value, plain)}
+    return settings | {"kind": f"{kind.__module__}.{kind.__qualname__}"}
+
+
+def _once(
+    told: object, examples: Callable[[], Iterable[Batch]], work: Callable[[], float]
+) -> float:
+    """What is worked out of examples; it is kept beside compiled programs, where those are.
+
+    What is told, and some of the examples, say of which.
+    """
+    folder = jax.config.jax_compilation_cache_dir
+    if not (folder and jax.config.jax_enable_compilation_cache) or "://" in folder:
+        return work()
+    digest = hashlib.sha256(repr((SOURCE, told)).encode())
+    for field in itertools.chain.from_iterable(examples()):
+        digest.update(b"" if field is None else np.ascontiguousarray(field).tobytes())
+    file = Path(folder) / "chance" / f"{digest.hexdigest()[:32]}.json"
+    with contextlib.suppress(UserError):  # it holds something else
+        if (kept := read_json(file, float)) is not None:
+            return kept
+    found = work()
+    with contextlib.suppress(OSError, UserError):  # a full or read-only disk: it isn't kept
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, found)
+    return found

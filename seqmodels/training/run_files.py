@@ -164,13 +164,22 @@ def read_run_file(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 def read_event_lines(folder: Path) -> Iterator[tuple[str, dict[str, Any] | UnreadableError]]:
-    """Each line of a run's ``metrics.jsonl``, with its event or what is wrong with it."""
+    """Each line of a run's ``metrics.jsonl``, with its event or what is wrong with it.
+
+    A run has one event of a step and split: what comes again was written by somebody else.
+    """
     file = folder / "metrics.jsonl"
     lines = read_json_lines(file, dict[str, float | int | str])
+    seen: set[tuple[int, str]] = set()
     for number, (text, content) in enumerate(lines, 1):
         try:
             if not isinstance(content, UnreadableError):
-                convert(content, _Event, f"{file}, line {number},")
+                event = convert(content, _Event, f"{file}, line {number},")
+                place = event["step"], event["split"]
+                if place in seen:
+                    again = f"repeats step {place[0]} of {place[1]}"
+                    raise UnreadableError(f"{file}, line {number}, {again}")
+                seen.add(place)
             yield text, content
         except UnreadableError as error:
             yield text, error

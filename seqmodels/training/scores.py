@@ -10,6 +10,10 @@ from seqmodels.tasks.base import Batch, Metrics, Split, Task
 from seqmodels.training.metrics import Mean
 from seqmodels.training.sharding import read_batch
 
+AHEAD = 8
+"""Batches that are dispatched before one is waited for: the device never waits, and the inputs of
+no more of them lie in memory, however large the split."""
+
 
 def evaluate(
     evaluation_step: Callable[[Params, Batch], Metrics],
@@ -28,11 +32,12 @@ def evaluate(
     examples = task.examples(split, length)
     assert examples is not None, f"{split} is endless"
     batches = -(-examples // batch_size)
-    # All are dispatched before the first is read, so that the device never waits.
-    results = [
-        evaluation_step(params, read_batch(task, split, step, batch_size, length, mesh, examples))
-        for step in range(batches)
-    ]
+    results = []
+    for step in range(batches):
+        batch = read_batch(task, split, step, batch_size, length, mesh, examples)
+        results.append(evaluation_step(params, batch))
+        if step >= AHEAD:
+            jax.block_until_ready(results[step - AHEAD])
     mean = Mean()
     for metrics in jax.device_get(results):
         mean.add(metrics)

@@ -7,7 +7,7 @@ finished. Nothing else than this folder is needed to evaluate, resume or report.
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ from seqmodels.training.resolving import located, resolved
 from seqmodels.training.run_files import DECIDED, SCHEMAS, read_run_file
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+LEFT = ("checkpoints", "results.json", "facts.json", "metrics.jsonl")
+"""Of a run's folder what says that one began there, if its config.json is gone."""
 
 MATHEMATICS = 3
 """Raised with each change of what a run computes from the same config (CHANGELOG.md); a folder that
@@ -48,8 +51,23 @@ class Workdir:
         """Whether the run that is opened lay here before."""
 
     def held(self) -> contextlib.AbstractContextManager[None]:
-        """As :func:`held_folder`."""
-        return held_folder(self.path)
+        """As :func:`held_folder`; refused too where something else lies there."""
+        return held_folder(self.path, self._foreign)
+
+    def _foreign(self) -> str | None:
+        """Why no run may begin in a folder without a config, and what to do; None where one may.
+
+        Files may lie there already, such as a log, but no folders: ``.``, or that of other runs.
+        """
+        if (self.path / "config.json").exists():
+            return None
+        lost = next((name for name in LEFT if (self.path / name).exists()), None)
+        if lost is not None:
+            why = f"holds {lost} of a run, and no config.json that says of which; put back a copy"
+            return f"{why} of it, or choose another folder"
+        found = (path for path in sorted(self.path.glob("[!.]*")) if path.is_dir())
+        folder = next(found, None)
+        return folder and f"holds other things and no run, such as {folder}; choose another folder"
 
     def open_for(self, config: Section, decided: Mapping[str, Any] | None = None) -> None:
         """Makes the folder for a config's run, or checks that it holds that very run.
@@ -155,10 +173,11 @@ class Workdir:
 
 
 @contextlib.contextmanager
-def held_folder(folder: Path) -> Iterator[None]:
+def held_folder(folder: Path, foreign: Callable[[], str | None] = lambda: None) -> Iterator[None]:
     """Makes a folder, in which nobody else works during this ``with`` statement.
 
-    Whatever ends the process lets go of the folder. Those who only read need not ask.
+    Whatever ends the process lets go of the folder. Those who only read need not ask. ``foreign``
+    says what else is wrong with it.
 
     Raises:
       UserError: somebody works there, or it can't be written; in each process of a run.
@@ -168,6 +187,7 @@ def held_folder(folder: Path) -> Iterator[None]:
         try:
             if is_first():
                 folder.mkdir(parents=True, exist_ok=True)
+                refusal = foreign()
                 stack.enter_context(held(folder / ".lock"))
         except HeldError as error:
             refusal = f"is in use by {error}; wait, stop it, or choose another folder"

@@ -1,10 +1,12 @@
 """Scan orders, window means and patches, against loops."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from seqmodels.ops.grids import average_windows, grid_to_sequence, patches, sequence_to_grid
+from seqmodels.stack import pool
 
 RANDOM = np.random.default_rng(0)
 
@@ -49,6 +51,22 @@ def test_windows_are_averaged_over_what_is_real(axes, stride):
             if real is not None:
                 assert bool(np.asarray(coarse)[place]) == bool(len(values))
         assert (coarse is None) == (real is None)
+
+
+def test_means_of_many_positions_in_bfloat16():
+    """To one rounding, whatever the count: bfloat16 itself knows neither 257 nor 1,028."""
+    x = jnp.asarray(1 + np.random.default_rng(0).random((2, 1100, 3)), jnp.bfloat16)
+    mask = np.arange(1100)[None] < np.array([[257], [1028]])
+
+    @jax.jit
+    def means(x, mask):
+        return pool(x, mask, "mean"), average_windows(x, mask, 1100)[0][:, 0]
+
+    values = np.asarray(x, np.float64)
+    expected = np.stack([values[0, :257].mean(0), values[1, :1028].mean(0)]).astype(jnp.bfloat16)
+    for found in means(x, mask):
+        assert found.dtype == jnp.bfloat16
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize(("axes", "size"), [((6,), 2), ((4, 6), 2), ((6, 3), 3), ((2, 4, 2), 2)])

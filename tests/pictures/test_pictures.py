@@ -4,9 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from seqmodels.evaluation.runs import LoadedRun
 from seqmodels.evaluation.splits import evaluate_run
 from seqmodels.pictures import run as pictures
 from seqmodels.pictures.run import BEYOND, draw_pictures, fields
+from seqmodels.training.experiment import build_experiment
+from seqmodels.training.resolving import load_whole
+from seqmodels.training.sharding import make_mesh
+from seqmodels.training.workdir import Workdir
+from tests.command_line import ROOT
 from tests.run_folders import loaded
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -67,3 +73,13 @@ def test_strings_are_scored_at_each_length_as_evaluation_does(run, monkeypatch):
     assert (min(scores), max(scores)) == (1, 5 * BEYOND)
     expected = evaluate_run(folder, "best", ["test"])["test"]["exact_match"]
     assert scores[5].metrics["exact_match"].mean == pytest.approx(expected)
+
+
+def test_strings_are_no_longer_than_the_model_serves(monkeypatch):
+    """Learned positions for 9: of what is written the end is one token more."""
+    ends = [("model.positions", "learned"), ("model.max_length", "9")]
+    experiment = build_experiment(load_whole(f"{ROOT}/configs/reverse.py:length=5", ends).config)
+    asked = []
+    monkeypatch.setattr(pictures, "evaluate_lengths", lambda run, what: asked.append(what) or ())
+    pictures.scores_by_length(LoadedRun(Workdir("no-such-run"), experiment, 0, {}, make_mesh(1)))
+    assert asked[0].lengths == (1, 2, 4, 5, 6, 7)

@@ -135,6 +135,19 @@ def test_series_of_a_figure_have_their_own_colours_and_names(tmp_path):
     assert len({style.light for style in many.values()}) == 300
 
 
+def test_runs_of_one_folder_s_name_are_told_apart(tmp_path):
+    """seed-0/gru and seed-1/gru: two series, by two names, and two rows of the table."""
+    for seed in (0, 1):
+        run = run_folder(tmp_path / f"seed-{seed}/gru", seed=seed)
+        score = {"mean": 0.9, "low": 0.8, "high": 0.95, "examples": 9}
+        write_json(run / "lengths.json", {"200": {"test": {"64": {"metrics": {"accuracy": score},
+                                                                   "slices": {}}}}})  # fmt: skip
+    (figure,) = [figure for figure in figures_of(tmp_path) if "beyond" in figure.title]
+    drawn = [series for series in figure.series if series.is_data]
+    assert [series.name for series in drawn] == ["gru, seed-0/gru", "gru, seed-1/gru"]
+    assert drawn[0].style != drawn[1].style
+
+
 AXES = [Axis("length", "count"), Axis("FLOPs", "flops"), Axis("time", "seconds")]
 AXES += [Axis("memory", "bytes"), Axis("loss"), Axis("step", "count")]
 CLOSE = [(1.0, 1.0), (1.0, 1.001), (1.0, 1.04), (1.0, 1.9), (1.1, 3.4), (1.0, 27.0), (1.0, 1e6)]

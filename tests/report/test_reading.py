@@ -10,7 +10,7 @@ import pytest
 from seqmodels.config import to_dict
 from seqmodels.errors import UserError
 from seqmodels.report import reading
-from seqmodels.report.comparison import comparisons, mixer_of, score_of
+from seqmodels.report.comparison import comparisons, mixer_of, names_of, score_of
 from seqmodels.report.reading import find
 from seqmodels.report.recipes import run_recipe
 from seqmodels.report.writing import report_sections
@@ -295,6 +295,16 @@ def test_seeds_are_put_together_and_other_differences_are_told(tmp_path):
     assert (first.low, first.high) == (0.5, 0.7)
     assert first.mean == pytest.approx(0.6)
     assert first.deviation == pytest.approx(0.1 * 2**0.5)
+
+
+def test_a_seed_that_was_run_again_is_one_seed(tmp_path):
+    """A copy of a folder, or the same run on another machine: nothing differs but that."""
+    for place, accuracy in (("a/gru", 0.5), ("b/gru", 0.6), ("c/gru", 0.7)):
+        run_folder(tmp_path / place, "gru", int(place == "c/gru"), accuracy=accuracy)
+    (comparison,) = comparisons(found(tmp_path)[0])
+    (group,) = comparison.groups
+    assert (group.seeds, group.trials, group.test.values) == (2, 3, [0.5, 0.7])
+    assert names_of(group.runs) == ["a/gru", "b/gru", "c/gru"]
 
 
 def test_a_sweep_s_groups_are_those_of_its_summary(tmp_path):

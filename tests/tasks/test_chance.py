@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import ParameterError
-from seqmodels.tasks import TASKS
+from seqmodels.tasks import TASKS, chance
 from seqmodels.tasks.base import ShowingTask, TaskSpec
 from seqmodels.tasks.chance import Answers, best_score, chance_of_draws, shown_share
 from seqmodels.tasks.generated.task import GeneratedTask
@@ -222,6 +222,26 @@ def test_it_is_worked_out_once_for_settings(monkeypatch, tmp_path, keep_in):
     # Another way of drawing is another task.
     monkeypatch.setattr(kind, "draw", lambda *args: draw(args[0], args[1], "train", *args[3:]))
     assert kind(seed=0).chance("test", 6) != first
+
+
+def test_of_files_it_is_worked_out_once_for_what_they_hold(monkeypatch, tmp_path, keep_in):
+    """In each process of a sweep it is read; of other content, or other windows, it is another."""
+    keep_in(str(tmp_path / "programs"))
+    letters = np.random.default_rng(0).integers(97, 123, (20, 300), np.uint8)
+    for number, text in enumerate(letters):
+        (tmp_path / f"{number}.txt").write_bytes(text.tobytes())
+    worked_out, best = [], chance.best_score
+    monkeypatch.setattr(chance, "best_score", lambda *args: worked_out.append(0) or best(*args))
+
+    def found(**settings) -> float:
+        return TASKS["text"](seed=0, files=f"{tmp_path}/*.txt", **settings).chance("test", 8)
+
+    first = found()
+    assert (found(), len(worked_out)) == (first, 1)
+    assert found(evaluation_windows=3) != first
+    (tmp_path / "7.txt").write_bytes(letters[8].tobytes())
+    assert found() != first
+    assert len(worked_out) == 3
 
 
 def test_settings_that_show_in_no_draw_are_told_apart(tmp_path, keep_in):

@@ -49,6 +49,18 @@ def test_each_image_lies_in_one_split_with_its_class(folder):
         assert (task.fields(part)["class"] == part.targets).all()
 
 
+def test_images_that_lie_elsewhere_are_counted(folder):
+    task = Images(seed=0, folder=str(folder))
+    assert task.holds()["test"] == "5 images (10.0%)"
+    for place in ("1.png", "cat/more/2.jpg", "cat/more/yet more/3.PNG", "birds/small/4.png"):
+        write(folder / place, np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    write(folder / "cat/.hidden/5.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    task = Images(seed=0, folder=str(folder))
+    assert task.classes == ("cat", "dog")
+    said = "5 images (10.0%); 4 images that lie elsewhere than in CLASS/ left out"
+    assert task.holds()["test"] == said
+
+
 def test_layouts_and_colours(folder):
     def first(**changes):
         task = Images(seed=0, folder=str(folder), **changes)

@@ -114,6 +114,21 @@ def some_answers() -> tuple[np.ndarray, Batch]:
     return answers, Batch(answers, targets, weights)
 
 
+@pytest.mark.parametrize("wrong", [slice(None), slice(2, 3)])
+def test_no_answer_is_right_among_scores_that_are_no_numbers(wrong):
+    """The best of them, as argmax has it, is the first: class 0 would be right."""
+    outputs = np.zeros((2, 4, 3), np.float32)
+    outputs[..., 0] = 1
+    outputs[0, :, wrong] = np.nan
+    batch = Batch(np.zeros((2, 4), np.int32), np.zeros((2, 4), np.int32), np.ones((2, 4), "f4"))
+    found = Pairs().metrics(jnp.asarray(outputs), batch)
+    assert {name: pair[0].tolist() for name, pair in found.items() if name != "loss"} == {
+        "accuracy": 4,
+        "exact_match": 1,
+    }
+    assert np.isnan(found["loss"][0])
+
+
 @pytest.mark.parametrize("segments", [1, 2, 3, 12])
 def test_parts_make_the_metrics_of_the_whole(segments):
     answers, batch = some_answers()

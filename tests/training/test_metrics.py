@@ -102,7 +102,10 @@ def test_seconds_go_on_after_a_resume(file):
         b"null",
         b'{"step": 6, "split": "train", "loss": [1]}',
         b"\xff\xfe\x00",
+        b"\x00" * 60,  # of a file system whose machine lost power
         b'{"step": 6, "spl',
+        b'{"step": 6, "split": "train", "seconds": 1}{"step": 7, "split": "train", "seconds": 1}',
+        b'{"step": 5, "split": "train", "seconds": 1.0, "loss": 0.7}',
     ],
 )
 def test_a_bad_line_costs_itself_alone_and_is_said(file, bad):

@@ -77,6 +77,35 @@ def test_one_process_trains_in_a_folder_at_a_time(tmp_path):
         other.open_for(config())
 
 
+def take(folder) -> None:
+    with Workdir(folder).held():
+        pass
+
+
+def test_a_run_begins_beside_no_folders_of_others(tmp_path):
+    """``--workdir=.``, or the folder that holds all runs, whose others a report would miss."""
+    (tmp_path / "log.txt").touch()
+    (tmp_path / ".git").mkdir()
+    take(tmp_path)
+    (tmp_path / "other-run").mkdir()
+    assert refusal(take, tmp_path) == (
+        f"workdir={tmp_path} holds other things and no run, such as {tmp_path}/other-run; choose "
+        "another folder"
+    )
+    Workdir(tmp_path).open_for(config())
+    take(tmp_path)
+
+
+@pytest.mark.parametrize("left", ["checkpoints", "results.json", "facts.json", "metrics.jsonl"])
+def test_a_run_that_lost_its_config_is_not_gone_on_with(tmp_path, left):
+    """Whatever config is given: checkpoints of other settings may be of the same shapes."""
+    (tmp_path / left).mkdir()
+    assert refusal(take, tmp_path) == (
+        f"workdir={tmp_path} holds {left} of a run, and no config.json that says of which; put "
+        "back a copy of it, or choose another folder"
+    )
+
+
 @pytest.mark.parametrize(("number", "said"), [(errno.ENOLCK, True), (errno.EROFS, False)])
 def test_where_there_are_no_locks_there_may_be_runs(tmp_path, monkeypatch, capsys, number, said):
     def refuse(descriptor: int, operation: int) -> None:

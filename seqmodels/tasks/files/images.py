@@ -1,5 +1,6 @@
 """Classification of images of one's own: a folder of PNG and JPEG files by class."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -42,8 +43,9 @@ class Images(ByRows):
 
     Images lie in ``FOLDER/CLASS/`` as .png, .jpg or .jpeg files of one size once they are upright
     (EXIF says how a camera was held); a class is a folder that holds some, by alphabet, without
-    what programs leave behind. Inputs are features in [0, 1], one for grey values and three for
-    colours (transparency is dropped). Each image belongs to one split, which its name may say
+    what programs leave behind. Those elsewhere in the folder are left out, and counted in what is
+    said of the data. Inputs are features in [0, 1], one for grey values and three for colours
+    (transparency is dropped). Each image belongs to one split, which its name may say
     ("train-1.png"), or by a hash of its name in its class.
 
     Every file's header is read at the start, which finds those of another size; an image is
@@ -92,6 +94,7 @@ class Images(ByRows):
         self.mode, channels = _DEPTHS[colours]
         found = _find_images(folder)
         self.classes = tuple(found)
+        self.left_out = _count_elsewhere(Path(absolute(folder, "folder")))
         require_classes(self.classes, f"folder={folder!r}")
         self.places = {"folder": absolute(folder, "folder")}
         self.kept_bytes = 0
@@ -131,7 +134,12 @@ class Images(ByRows):
 
     def holds(self) -> dict[Split, str]:
         total = sum(map(len, self.paths.values()))
-        return {s: f"{len(p):,} images ({len(p) / total:.1%})" for s, p in self.paths.items()}
+        held: dict[Split, str] = {
+            s: f"{len(p):,} images ({len(p) / total:.1%})" for s, p in self.paths.items()
+        }
+        if self.left_out:
+            held["test"] += f"; {self.left_out:,} images that lie elsewhere than in CLASS/ left out"
+        return held
 
     def examples(self, split: Split, length: int) -> int:
         return len(self.paths[split])
@@ -207,6 +215,17 @@ def _find_images(folder: str) -> dict[str, dict[str, Path]]:
             "one for each split",
         )
     return found
+
+
+def _count_elsewhere(root: Path) -> int:
+    """How many images lie in the folder itself, or deeper than in a folder of it."""
+    count = 0
+    for path, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not is_left_behind(name)]
+        if Path(path).parent != root:
+            kept = (name for name in names if not is_left_behind(name))
+            count += sum(name.lower().endswith(ENDINGS) for name in kept)
+    return count
 
 
 def _is_new(path: Path, seen: set[tuple[int, int]]) -> bool:

@@ -3,7 +3,7 @@
 After Retrieval of the Long Range Arena (Tay et al. 2021), on text that needs no download.
 """
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from seqmodels.tasks.base import (
 from seqmodels.tasks.files.finding import STDLIB
 from seqmodels.tasks.files.source_files import FromFiles, by_folder, top_folder
 from seqmodels.tasks.files.splits import Part, Splitting
-from seqmodels.tasks.files.stretches import TRIES, OwnStretches
+from seqmodels.tasks.files.stretches import TRIES, OwnStretches, Pairs
 
 MOST_BYTES: dict[Split, int] = {"train": 2**24, "validation": 2**22, "test": 2**22}
 """Where files hold more, as many take part, and of each at most a sixteenth of them."""
@@ -98,12 +98,8 @@ class SameFile(FromFiles):
         """Two stretches and a separator [B, L], and whether one file holds both [B]."""
         why = "it holds two stretches of at least 1 byte and a separator"
         require_length(length, length >= 3, "same_file", why)
-        lengths = (length - 1) // 2, length // 2
-        pairs = self.own.pairs(lengths)
-        before = sum(len(self.parts[other]) for other in SPLITS[: SPLITS.index(split)])
-        own = pairs.possible[before : before + len(self.parts[split])]
-        firsts, counts, members = _partners(self.folders[split], own)
-        first, second = lengths
+        pairs, firsts, counts, members = _partners_at(self, split, length)
+        first, second = pairs.lengths
         why = f"{split} has no 2 files with stretches of {first} and {second} bytes of their own"
         require_length(length, len(members) > 0, "same_file", why)
         if split == "train":
@@ -119,8 +115,8 @@ class SameFile(FromFiles):
         another = firsts[one] + (one - firsts[one] + ahead) % counts[one]
         other = np.where(same, one, another)
         tries = uniform[3:].reshape(TRIES, 2, -1)
-        begin, _ = pairs.draw(before + members[one], tries)
-        _, after = pairs.draw(before + members[other], tries)
+        begin, _ = pairs.draw(members[one], tries)
+        _, after = pairs.draw(members[other], tries)
         inputs = np.full((len(rows), length), self.separator, np.int32)
         inputs[:, :first] = self.own.text[begin[:, None] + np.arange(first)]
         inputs[:, first + 1 :] = self.own.text[after[:, None] + np.arange(second)]
@@ -141,6 +137,18 @@ def _bounded(parts: list[Part], most: int) -> list[Part]:
             kept.append(part._replace(end=part.start + size))
         left -= size
     return kept
+
+
+@lru_cache(maxsize=64)  # it takes time for each file there is, and a batch but for its rows
+def _partners_at(
+    task: SameFile, split: Split, length: int
+) -> tuple[Pairs, Int[np.ndarray, "n"], Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
+    """The stretches that inputs of a length are made of, and :func:`_partners` of a split."""
+    pairs = task.own.pairs(((length - 1) // 2, length // 2))
+    before = sum(len(task.parts[other]) for other in SPLITS[: SPLITS.index(split)])
+    own = pairs.possible[before : before + len(task.parts[split])]
+    firsts, counts, members = _partners(task.folders[split], own)
+    return pairs, firsts, counts, before + members
 
 
 def _partners(
