@@ -2,7 +2,7 @@
 
 What is multiplied with what comes in decays: projections, kernels; and so do tables of vectors, of
 tokens and of positions. What is added, or scales feature by feature, does not: biases, of however
-many axes; the scales of norms; the vector of an additive score.
+many axes; the scales of norms; the vector of an additive score. Nor do decays, steps and poles.
 """
 
 import math
@@ -16,7 +16,9 @@ from flax import nnx
 from seqmodels.arrays import Array
 
 AXES = {*"DHKUGNWCFVEL", "gates", "kernel", "group", "features", "positions", "directions"}
-"""What an axis of a parameter may be called: a letter of :mod:`seqmodels.arrays`, or a word."""
+AXES |= {"parts", "rank"}
+"""What an axis of a parameter may be called: a letter of :mod:`seqmodels.arrays`, or a word.
+``parts`` are the real and the imaginary one."""
 
 
 class Part(NamedTuple):

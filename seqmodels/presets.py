@@ -92,15 +92,15 @@ def preset(
 
 
 @cache
-def _squares(name: str) -> list[int]:
-    """The parameters of a preset's mixers in units of D^2."""
+def _squares(name: str) -> list[float]:
+    """The parameters of a preset's mixers in units of D^2, to a tenth."""
     counts = [
         count_parameters(
             lambda rngs, mixer=mixer: construct_kind(MIXERS, mixer, name, width=_WIDE, rngs=rngs)
         )
         for mixer in _PRESETS[name].values()
     ]
-    return [round(count / _WIDE**2) for count in counts]
+    return [round(count / _WIDE**2, 1) for count in counts]
 
 
 def _directed(mixer: dict[str, Any], causal: bool) -> dict[str, Any]:

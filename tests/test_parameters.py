@@ -14,7 +14,15 @@ from seqmodels.tasks.base import TaskSpec
 from tests.mixers.variants import CASES, WIDTH, make
 
 STAY = {"bias", "gate_bias", "scale", "vector", "content_bias", "offset_bias"}
+STAY |= {"A_imaginary", "A_log", "B", "decay", "gamma_log", "log_step", "nu_log", "poles", "skip"}
+STAY |= {"step_bias", "theta_log"}
 """Names of the parameters that don't decay."""
+RATES = {
+    "LRU": {"B": 0.5, "gamma_log": 0.5, "nu_log": 0.5, "theta_log": 0.5},
+    "S4D": {"A_imaginary": 0.1, "A_log": 0.1, "log_step": 0.1},
+    "S5": {"B": 0.25, "log_step": 0.25, "poles": 0.25},
+}
+"""Those that learn at a rate of their own, as in the papers' code."""
 SIZED = "DHKUGF"
 """Letters that have one size in a model. What is read and what is written may differ."""
 
@@ -27,16 +35,16 @@ def modules():
         yield nnx.eval_shape(cross)
 
 
-def check(parameters, shapes):
+def check(parameters, shapes, rates=None):
     """Each axis has a name, each letter one size, and biases and their like alone don't decay.
 
-    Returns the sizes.
+    Their shares of the rate are 1 or what ``rates`` says. Returns the sizes.
     """
     sizes = {"D": WIDTH}
     leaves = jax.tree_util.tree_leaves_with_path(parameters)
     for (path, said), shape in zip(leaves, jax.tree.leaves(shapes), strict=True):
         assert said.decays == (path[-1].key not in STAY), path
-        assert said.rate == 1
+        assert said.rate == (rates or {}).get(path[-1].key, 1), path
         for letter, size in zip(said.letters, shape.shape, strict=True):
             assert letter not in SIZED or sizes.setdefault(letter, size) == size, path
     return sizes
@@ -44,7 +52,8 @@ def check(parameters, shapes):
 
 def test_mixers_say_what_their_axes_are_and_what_decays():
     for module in modules():
-        sizes = check(declared(module), nnx.to_pure_dict(nnx.state(module)))
+        rates = RATES.get(type(module).__name__)
+        sizes = check(declared(module), nnx.to_pure_dict(nnx.state(module)), rates)
         if getattr(module, "has_state", False):
             check_state(module, sizes)
 

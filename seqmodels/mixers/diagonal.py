@@ -1,0 +1,165 @@
+"""What the mixers on a diagonal linear recurrence share: a state, a form, and what stands after."""
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from seqmodels.arrays import Array, Bool, Float, State
+from seqmodels.errors import require
+from seqmodels.layers import Linear
+from seqmodels.mixers.base import Context, Mixer, Room
+from seqmodels.mixers.short_convolution import Short, ShortConvolutions
+from seqmodels.ops.diagonal_recurrence import FormName
+from seqmodels.ops.linear import linear
+
+Pair = tuple[Array, Array]
+"""The real and the imaginary parts of complex numbers."""
+GateKind = Literal["full", "half", "none"]
+WIDEST = 2**24
+"""Features of an expanded mixer, and states of all its features, at most."""
+
+
+class DiagonalMixer(Mixer):
+    """A mixer whose state is carried by ``h_t = a_t h_{t-1} + b_t``, each feature by itself."""
+
+    causal = True
+    state_shape: tuple[int, ...]
+    """Of a row's state."""
+    is_complex = False
+    """Whether its state has a real and an imaginary part."""
+
+    def __init__(self, width: int, form: FormName | None):
+        self.width = width
+        self.form: FormName | None = form
+
+    def mix(
+        self, x: Float[Array, "B L D"], state: State | None, context: Context
+    ) -> tuple[Float[Array, "B L D"], State]:
+        """Runs from the state, or from zeros; padding carries it unchanged."""
+        if state is None or isinstance(state, Room):
+            state = self.initial_state(x.shape[0], 0)
+        return self._run(x, state, context.valid)
+
+    def initial_state(self, batch_size: int, room: int) -> State:
+        """Zeros, in float32; any number of positions may follow."""
+        zeros = jnp.zeros((batch_size, *self.state_shape), jnp.float32)
+        return (zeros, zeros) if self.is_complex else zeros
+
+    def _run(
+        self, x: Float[Array, "B L D"], state: State, valid: Bool[Array, "B L"] | None
+    ) -> tuple[Float[Array, "B L D"], State]:
+        raise NotImplementedError
+
+
+class BranchedMixer(DiagonalMixer):
+    """``y = W_y (f(W_g x) * r)``, where r is what a recurrence makes of another branch, ``W_u x``.
+
+    That branch takes the block's short convolution. The state is an item "h", and "short" with it.
+    """
+
+    convolved = ("x",)
+
+    def __init__(
+        self, width: int, inner: int, short: Short | None, form: FormName | None, rngs: nnx.Rngs
+    ):
+        super().__init__(width, form)
+        self.inputs = Linear({"D": width}, {"gates": 2, "E": inner}, rngs=rngs)
+        self.short = ShortConvolutions(short, {"x": {"E": inner}}, rngs=rngs)
+        self.outputs = Linear({"E": inner}, {"D": width}, rngs=rngs)
+
+    def mix(
+        self, x: Float[Array, "B L D"], state: State | None, context: Context
+    ) -> tuple[Float[Array, "B L D"], State]:
+        """Runs from the state, or from zeros; padding carries it unchanged."""
+        gate, u = jnp.unstack(self.inputs(x), axis=2)
+        convolved, short = self.short({"x": u}, state, context)
+        h = state["h"] if isinstance(state, dict) else super().initial_state(len(x), 0)
+        y, h = self._run(convolved["x"], h, context.valid)
+        return self.outputs(self._activate(gate) * y), {"h": h} | short
+
+    def initial_state(self, batch_size: int, room: int) -> State:
+        """Zeros, in float32; any number of positions may follow."""
+        return {"h": super().initial_state(batch_size, room)} | self.short.initial_state(batch_size)
+
+    @property
+    def state_letters(self) -> dict[str, Any]:
+        return {"h": self.letters} | self.short.state_letters
+
+    letters: str
+    """The axes of the recurrence's state."""
+
+    def _activate(self, gate: Float[Array, "B L E"]) -> Float[Array, "B L E"]:
+        raise NotImplementedError
+
+
+class Gate(nnx.Module):
+    """``(W g + b) * sigmoid(V g + c)`` of ``g = gelu(y)``, half of it, ``g * sigmoid(V g + c)``.
+
+    The full one is that of Dauphin et al. 2017, as after S4D and the LRU; the half one stands after
+    S5. Without either y stays as it is.
+    """
+
+    def __init__(self, width: int, kind: GateKind, *, rngs: nnx.Rngs):
+        gates = {"full": 2, "half": 1, "none": 0}[kind]
+        outputs = {"gates": gates, "D": width}
+        self.projection = Linear({"D": width}, outputs, rngs=rngs) if gates else None
+        self.flops = 2 * gates * width**2
+        """Of a position."""
+
+    def __call__(self, y: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
+        if self.projection is None:
+            return y
+        hidden = nnx.gelu(y)
+        made = self.projection(hidden)  # [B, L, gates, D]
+        value = made[:, :, 0] if made.shape[2] == 2 else hidden
+        return value * jax.nn.sigmoid(made[:, :, -1])
+
+
+def complex_product(x: Float[Array, "B L D"], weights: Float[Array, "D N 2"]) -> Pair:
+    """``x W`` with complex W."""
+    joined = jnp.concatenate([weights[..., 0], weights[..., 1]], axis=1)
+    real, imaginary = jnp.split(linear(x, joined), 2, axis=-1)
+    return real, imaginary
+
+
+def real_product(h: Pair, weights: Float[Array, "N D 2"]) -> Float[Array, "B L D"]:
+    """``Re(h W)`` with complex h and W."""
+    return linear(h[0], weights[..., 0]) - linear(h[1], weights[..., 1])
+
+
+def scaled(x: Float[Array, "B L E"], factors: Float[Array, "E"]) -> Float[Array, "B L E"]:
+    """Each feature times a factor of its own."""
+    return x * factors.astype(x.dtype)[None, None]
+
+
+def expanded(width: int, expansion: float) -> int:
+    """The inner width E; ParameterError where there is none, or too much of it."""
+    inner = round(width * expansion)
+    require(inner >= 1, f"expansion={expansion} leaves the mixer no width; raise it")
+    require(inner <= WIDEST, f"expansion={expansion} makes {inner:,} features; lower it")
+    return inner
+
+
+def require_states(states: int, channels: int = 1) -> None:
+    """Refuses a number of states, each of so many channels, that can't be."""
+    require(states >= 1, f"states={states} is below 1")
+    require(
+        states * channels <= WIDEST,
+        f"states={states} makes {states * channels:,} of all channels, and {WIDEST:,} can be; "
+        "lower it",
+    )
+
+
+def log_uniform(
+    shape: tuple[int, ...], lowest: float, highest: float, rngs: nnx.Rngs
+) -> Float[Array, "*D"]:
+    """Logarithms drawn evenly between those of two numbers."""
+    low, high = jnp.log(lowest), jnp.log(highest)
+    return jax.random.uniform(rngs.params(), shape, minval=low, maxval=high)
+
+
+def inverse_softplus(y: Float[Array, "*D"]) -> Float[Array, "*D"]:
+    """x of which ``y = log(1 + exp(x))``, y > 0."""
+    return y + jnp.log(-jnp.expm1(-y))
