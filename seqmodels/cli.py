@@ -191,7 +191,8 @@ def read_config(
     if flags.FLAGS.show_config:
         print("\n".join(as_flags(config)))
         sys.exit(0)
-    return Loaded(config, origin | {"overrides": dict(_overrides)})
+    origin["overrides"] = dict(_overrides)
+    return Loaded(config, origin)
 
 
 def read_config_flags(spec: str | None) -> tuple[str, list[tuple[str, str]]]:
