@@ -33,13 +33,13 @@ class Sampling(NamedTuple):
     def check(self) -> "Sampling":
         """Raises ParameterError for settings that can't be used, or that nothing would read."""
         require_least(1, beams=self.beams, top_k=self.top_k)
-        require_least(0, temperature=self.temperature)
         require(
             self.beams is None or self == Sampling(beams=self.beams),
             f"beams={self.beams} takes the best sequence, and nothing is drawn: leave out "
             "temperature, top_k and top_p",
         )
         require(math.isfinite(self.temperature), f"temperature={self.temperature} is not finite")
+        require_least(0, temperature=self.temperature)
         require(
             not 0 < self.temperature < 1e-30,
             f"temperature={self.temperature} is neither 0, which takes the best token, nor 1e-30 "
