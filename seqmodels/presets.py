@@ -3,6 +3,7 @@
 Each is a plain dict that a config may change, with what differs from the model's defaults.
 """
 
+import math
 from typing import Any
 
 from seqmodels.errors import ConfigError, nearest
@@ -42,27 +43,41 @@ _PRESETS: dict[str, _Mixers] = {
     "local": {"local": (_ATTENTION | {"window": 16}, 4)},
     "global": {"global": (_ATTENTION, 4)},
     "transformer": {"global": (_ATTENTION, 4)},
+    "long_convolution": {"long": ({"kind": "long_convolution"}, 2)},
+    "hyena": {"hyena": ({"kind": "hyena"}, 4)},
     "hybrid": {
         "gru": ({"kind": "gru"}, 6),
         "local": (_ATTENTION | {"window": 16}, 4),
         "global": (_ATTENTION, 4),
     },
 }
+DEFAULT_LENGTH = 1024
+_FILTERS = {"long_convolution": (None, 0), "hyena": (64, 10_500)}
+"""Filters as long as the sequence: parameters a feature, None for as many as positions, and those
+beside them."""
 _WITH_MLP = ("transformer",)
 _MLP_SQUARES = 8
 PRESETS = tuple(_PRESETS)
 
 
 def preset(
-    name: str, *, parameters: int, depth: int, causal: bool, pooling: str | None, **changes: Any
+    name: str,
+    *,
+    parameters: int,
+    depth: int,
+    causal: bool,
+    pooling: str | None,
+    length: int | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """The ``model`` section of a preset, sized to about a number of parameters.
 
     The width is the multiple of 8 at which the blocks come nearest to
     ``parameters``; embedding and head, which differ little, are not counted. "hybrid" has a block
     of each of its 3 mixers at least. Causal convolutions and attention see earlier positions only.
-    Many-to-one tasks take the pooling "mean" or "last", many-to-many None. ``changes`` are keys of
-    the section to set beside these, such as ``dropout=0.1``.
+    Many-to-one tasks take the pooling "mean" or "last", many-to-many None. ``length`` is that of
+    filters as long as the sequence; None leaves their default. ``changes`` are keys of the section
+    to set beside these, such as ``dropout=0.1``.
 
     >>> preset("lstm", parameters=130_000, depth=1, causal=True, pooling=None)["width"]
     128
@@ -75,16 +90,22 @@ def preset(
     mlp = name in _WITH_MLP
     squares = [squares + _MLP_SQUARES * mlp for _, squares in chosen.values()]
     total = sum(squares[index % len(squares)] for index in range(depth))
+    mixers = {key: _directed(mixer, causal, length) for key, (mixer, _) in chosen.items()}
+    each, beside = _FILTERS.get(name, (0, 0))
+    linear = depth * (length or DEFAULT_LENGTH if each is None else each)
+    left = max(0, parameters - depth * beside)
+    width = (math.sqrt(linear**2 + 4 * total * left) - linear) / (2 * total)
     return {
-        "width": max(8, 8 * round((parameters / total) ** 0.5 / 8)),
+        "width": max(8, 8 * round(width / 8)),
         "depth": depth,
         "pattern": tuple(chosen),
-        "mixers": {key: _directed(mixer, causal) for key, (mixer, _) in chosen.items()},
+        "mixers": mixers,
         **({"mlp": "gelu", "mlp_expansion": 4.0} if mlp else {}),
         **({"pooling": pooling} if pooling is not None else {}),
         **changes,
     }
 
 
-def _directed(mixer: dict[str, Any], causal: bool) -> dict[str, Any]:
-    return {key: value for key, value in mixer.items() if not (causal and key == "causal")}
+def _directed(mixer: dict[str, Any], causal: bool, length: int | None) -> dict[str, Any]:
+    ends = {"max_length": length} if length is not None and mixer["kind"] in _FILTERS else {}
+    return {k: value for k, value in mixer.items() if not (causal and k == "causal")} | ends

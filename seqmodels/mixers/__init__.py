@@ -8,6 +8,7 @@ from seqmodels.mixers.base import MIXERS, Context, Cost, Mixer, Room
 from seqmodels.mixers.bidirectional import Bidirectional
 from seqmodels.mixers.convolution import Convolution
 from seqmodels.mixers.cross_attention import CrossAttention
+from seqmodels.mixers.long_convolution import Hyena, LongConvolution
 from seqmodels.mixers.lru import LRU, RGLRU
 from seqmodels.mixers.mamba import Mamba
 from seqmodels.mixers.minimal_rnn import MinGRU, MinLSTM
@@ -29,6 +30,8 @@ MIXERS |= {
     "convolution": Convolution,
     "neighbourhood_attention": NeighbourhoodAttention,
     "attention": Attention,
+    "long_convolution": LongConvolution,
+    "hyena": Hyena,
     "mingru": MinGRU,
     "minlstm": MinLSTM,
     "lru": LRU,
@@ -53,6 +56,8 @@ __all__ = [
     "Convolution",
     "Cost",
     "CrossAttention",
+    "Hyena",
+    "LongConvolution",
     "Mamba",
     "MinGRU",
     "MinLSTM",
