@@ -107,5 +107,6 @@ def preset(
 
 
 def _directed(mixer: dict[str, Any], causal: bool, length: int | None) -> dict[str, Any]:
-    ends = {"max_length": length} if length is not None and mixer["kind"] in _FILTERS else {}
-    return {k: value for k, value in mixer.items() if not (causal and k == "causal")} | ends
+    if length is not None and mixer["kind"] in _FILTERS:
+        mixer = mixer | {"max_length": length}
+    return {key: value for key, value in mixer.items() if not (causal and key == "causal")}

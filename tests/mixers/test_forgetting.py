@@ -27,15 +27,15 @@ def numpy_forgetting(mixer, x: np.ndarray, window: int | None) -> np.ndarray:
     query, keys, values = (part(name) for name in ("queries", "keys", "values"))
     gates = np.asarray(mixer.forgetting.gates.weights[...], np.float64)
     log_f = -np.log1p(np.exp(-(x @ gates + np.asarray(mixer.forgetting.gates.bias[...]))))
-    mixed = np.zeros_like(query)
-    for b, i, h in np.ndindex(*query.shape[:3]):
-        first = 0 if window is None else max(0, i - window + 1)
-        scores = [
-            query[b, i, h] @ keys[b, j, h] / math.sqrt(K) + log_f[b, j + 1 : i + 1, h].sum()
-            for j in range(first, i + 1)
-        ]
-        weights = np.exp(np.array(scores) - max(scores))
-        mixed[b, i, h] = weights @ values[b, first : i + 1, h] / weights.sum()
+    sums = np.cumsum(log_f, axis=1).transpose(0, 2, 1)  # [B, H, L]
+    scores = np.einsum("bihk,bjhk->bhij", query, keys) / math.sqrt(K)
+    scores += sums[:, :, :, None] - sums[:, :, None, :]
+    ahead = np.arange(x.shape[1])[None] - np.arange(x.shape[1])[:, None]
+    seen = (ahead <= 0) & ((ahead > -window) if window else True)
+    scores = np.where(seen, scores, -np.inf)
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    weights /= weights.sum(axis=-1, keepdims=True)
+    mixed = np.einsum("bhij,bjhk->bihk", weights, values)
     weights = np.asarray(mixer.outputs.weights[...], np.float64)
     return np.tensordot(mixed, weights, 2) + np.asarray(mixer.outputs.bias[...])
 
