@@ -191,7 +191,8 @@ class Attention(Mixer):
         after = None if after is None else after | kept
         if after is not None and self.forgetting is not None:
             # The sums up to each key become those since it.
-            for cache in (after, after["first"]) if self.sinks is not None else (after,):
+            caches: list[Any] = [after] if self.sinks is None else [after, after["first"]]
+            for cache in caches:
                 cache["forgotten"] -= new["forgotten"][:, -1:]
         mixed = self._attend(query, seen, first, context, form)
         return self.outputs(mixed).reshape(shape), None if after is None else after | short
