@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from seqmodels.arrays import Array, Bool, Float, Int
+from seqmodels.arrays import Array, Int
 from seqmodels.ops.attention.blocks import (
     LOWEST,
     Band,
@@ -30,17 +30,8 @@ from seqmodels.ops.attention.visibility import allowed, reach
 
 
 def blocked_attention(
-    query: Float[Array, "B M H K"],
-    key: Float[Array, "B L H K"],
-    value: Float[Array, "B L H Kv"],
-    mask: Bool[Array, "B L"] | None,
-    causal: bool,
-    window: int | None,
-    offset: int | Int[Array, ""] | Int[Array, "B"],
-    scale: float,
-    slopes: tuple[float, ...] | None = None,
-    log_sum: bool = False,
-) -> Float[Array, "B M H Kv"] | tuple[Float[Array, "B M H Kv"], Float[Array, "B M H"]]:
+    query, key, value, mask, causal, window, offset, scale, slopes=None, log_sum=False
+):
     """As ``attention`` in dot_product.py, over blocks, without those that no query sees."""
     (B, M, H, _), L = query.shape, key.shape[1]
     size = block_size(B * H, max(M, L))

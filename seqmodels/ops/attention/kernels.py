@@ -18,7 +18,8 @@ from seqmodels.ops.forms import Form
 from seqmodels.ops.platform import Platform
 
 Kernel = Callable[..., Array]
-"""(query, key, value, mask, causal, window, offset, scale) -> out, as in blocked_attention."""
+"""(query, key, value, mask, causal, window, offset, scale) to outputs, as ``attention`` in
+dot_product.py has them, with keys and values for each head of the queries."""
 
 
 def _form(kernel: Kernel, on: Platform, refusal: Callable[..., str | None]) -> Form:

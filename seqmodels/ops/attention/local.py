@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from seqmodels.arrays import Array, Bool, Float
 from seqmodels.ops.attention.blocks import (
     Band,
     Rows,
@@ -27,17 +26,8 @@ from seqmodels.ops.attention.visibility import allowed, reach
 
 
 def local_attention(
-    query: Float[Array, "B M H K"],
-    key: Float[Array, "B L H K"],
-    value: Float[Array, "B L H Kv"],
-    mask: Bool[Array, "B L"] | None,
-    causal: bool,
-    window: int,
-    offset: int,
-    scale: float,
-    slopes: tuple[float, ...] | None = None,
-    log_sum: bool = False,
-) -> Float[Array, "B M H Kv"] | tuple[Float[Array, "B M H Kv"], Float[Array, "B M H"]]:
+    query, key, value, mask, causal, window, offset, scale, slopes=None, log_sum=False
+):
     """As ``attention`` in dot_product.py, for a window much narrower than the sequence.
 
     The length is folded into the batch as segments when batch and heads are too
