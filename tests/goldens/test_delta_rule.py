@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import pytest
 from jax import lax
-from seqmodels.ops.delta_rule import delta_rule
 
+from seqmodels.ops.delta_rule import delta_rule
 from tests.goldens.stored import Recorded
 
 SCALE = 6**-0.5
