@@ -386,4 +386,6 @@ def test_one_device_equals_eight(name):
     for array in (*rows, outputs):
         assert [len(shard.data) for shard in array.addressable_shards] == [1] * ROWS
     expected = (found.by_params, found.by_inputs), found.outputs
-    assert_trees_close((gradients, outputs), expected, rtol=1e-4, atol=1e-5)
+    # Sums over rows have the rounding of their terms, however near to 0 they end.
+    largest = max(1.0, *(np.abs(leaf).max() for leaf in jax.tree.leaves(expected)))
+    assert_trees_close((gradients, outputs), expected, rtol=1e-4, atol=1e-5 * largest)

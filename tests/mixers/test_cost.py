@@ -10,8 +10,9 @@ import pytest
 from seqmodels.flops import count_flops
 from tests.mixers.variants import CASES, LENGTH, WIDTH, make, pure
 
-# Scores that a mask throws away are computed too.
+# Scores that a mask throws away are computed too, and chunks' of matrices.
 UNMASKED = {"attention": {"causal": False, "window": None}}
+UNMASKED |= {kind: {"form": "recurrent"} for kind in ("gla", "kda")}
 ALWAYS_MASKED = {"forgetting", "sinks"}
 WHOLE = [name for name, (_, settings) in CASES.items() if not ALWAYS_MASKED & settings.keys()]
 

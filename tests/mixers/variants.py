@@ -114,10 +114,32 @@ VARIANTS: Variants = {
         "bidirectional",
         {"short": Short(4, "silu"), "mixer": {"kind": "lstm"}},
     ),
+    "linear_attention": ("linear_attention", {}),
+    "linear_attention-plain": (
+        "linear_attention",
+        {"features": "identity", "normalised": False, "heads": 1},
+    ),
+    "retention": ("retention", {"heads": 2, "value_expansion": 1.0}),
+    "gla": ("gla", {"heads": 2, "rank": 4}),
+    "mamba2": ("mamba2", {"heads": 2, "state_size": 4}),
+    "mamba3": ("mamba3", {"heads": 2, "state_size": 8}),
+    "deltanet": ("deltanet", {"heads": 2}),
+    "gated_deltanet": ("gated_deltanet", {"heads": 2, "value_expansion": 1.0}),
+    "gated_deltanet-short": ("gated_deltanet", {"short": Short(4), "heads": 2}),
+    "kda": ("kda", {"heads": 2, "negative_eigenvalues": True}),
+    "deltaproduct": ("deltaproduct", {"heads": 2, "value_expansion": 1.0}),
+    "rwkv7": ("rwkv7", {"heads": 2, "rank": 4, "gate_rank": 4}),
+    "mlstm": ("mlstm", {"heads": 2}),
+    "slstm": ("slstm", {"heads": 2}),
+    "slstm-short": ("slstm", {"short": Short(4, "silu"), "heads": 2}),
+    "gla-chunked": ("gla", {"heads": 2, "rank": 4, "chunk": 16, "form": "chunked"}),
 }
 
 
 SLOW_KINDS = ("rnn", "gru")  # they share their code with the LSTM
+# And these with gated_deltanet or gla, or they take long.
+SLOW_KINDS += ("linear_attention", "retention", "mamba2", "mamba3", "mlstm", "slstm")
+SLOW_KINDS += ("deltanet", "kda", "deltaproduct", "rwkv7")
 
 
 def all_variants(mixers: Mapping[str, Any], variants: Variants) -> Variants:
