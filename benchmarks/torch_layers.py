@@ -15,6 +15,7 @@ import sys
 import time
 
 import torch
+import torch_matrix
 from torch import nn
 from torch.nn import functional
 
@@ -149,6 +150,8 @@ class TransformerBlock(nn.Module):
 def layer(case, length, sizes):
     """The module that a case times."""
     D, H = sizes["width"], sizes["heads"]
+    if case in torch_matrix.KINDS:
+        return torch_matrix.layer(case, D, H)
     return {
         "rnn": lambda: Recurrent(nn.RNN, D),
         "lstm": lambda: Recurrent(nn.LSTM, D),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import Array, Float
-from seqmodels.errors import require
+from seqmodels.errors import require_least
 from seqmodels.layers import Axes, Linear, NormKind
 from seqmodels.mixers.base import Context
 from seqmodels.mixers.decays import StepDecay
@@ -113,8 +113,7 @@ class DeltaNet(DeltaMixer):
         from -1 to 1 in place of 0 to 1 (Grazzi et al. 2025).
       head_norm: the norm of each head's outputs.
       output_gate: whether they are gated by ``silu(G x_t)``.
-      chunk: positions that the chunked form computes at once, a power of 2, and between the states
-        that the recurrent one keeps for its backward pass.
+      chunk: positions that the chunked form computes at once, a power of 2.
       form: "recurrent" or "chunked"; None goes by platform and length.
       short: the block\'s short convolution, of queries, keys and values, before silu.
     """
@@ -266,7 +265,7 @@ class DeltaProduct(DeltaMixer):
         short: Short | None = None,
         rngs: nnx.Rngs,
     ):
-        require(steps >= 1, f"steps={steps} is below 1")
+        require_least(1, steps=steps)
         self.steps = steps
         self.products = 2 * steps + forgets + 1
         self._settle_delta(

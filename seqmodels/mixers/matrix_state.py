@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import Array, Float, State
-from seqmodels.errors import require
+from seqmodels.errors import require, require_least
 from seqmodels.layers import Axes, Linear, Norm, NormKind
 from seqmodels.mixers.base import Context, Cost, Mixer
 from seqmodels.mixers.short_convolution import Short, ShortConvolutions
@@ -26,7 +26,7 @@ def features_of_a_head(
     Raises:
       ParameterError: they can't.
     """
-    require(heads >= 1, f"heads={heads} is below 1")
+    require_least(1, heads=heads)
     features = expansion * width
     whole = round(features)
     require(
