@@ -3,8 +3,11 @@
 Each is a plain dict that a config may change, with what differs from the model's defaults.
 """
 
+import math
 from functools import cache
 from typing import Any
+
+import numpy as np
 
 from seqmodels.config import construct_kind
 from seqmodels.errors import ConfigError, nearest
@@ -45,6 +48,8 @@ _PRESETS: dict[str, _Mixers] = {
     "local": {"local": _ATTENTION | {"window": 16}},
     "global": {"global": _ATTENTION},
     "transformer": {"global": _ATTENTION},
+    "long_convolution": {"long": {"kind": "long_convolution"}},
+    "hyena": {"hyena": {"kind": "hyena"}},
     "hybrid": {
         "gru": {"kind": "gru"},
         "local": _ATTENTION | {"window": 16},
@@ -56,19 +61,29 @@ _MLPS = {"transformer": 4.0}
 """Those with an MLP, and its expansion."""
 _WIDE = 1024
 """A width at which the parameters that are not as many as D^2 don't count."""
+_FILTERS = ("long_convolution", "hyena")
+"""Kinds with filters as long as the sequence."""
 PRESETS = tuple(_PRESETS)
 
 
 def preset(
-    name: str, *, parameters: int, depth: int, causal: bool, pooling: str | None, **changes: Any
+    name: str,
+    *,
+    parameters: int,
+    depth: int,
+    causal: bool,
+    pooling: str | None,
+    length: int | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """The ``model`` section of a preset, sized to about a number of parameters.
 
     The width is the multiple of 8 at which the blocks come nearest to
     ``parameters``; embedding and head, which differ little, are not counted. "hybrid" has a block
     of each of its 3 mixers at least. Causal convolutions and attention see earlier positions only.
-    Many-to-one tasks take the pooling "mean" or "last", many-to-many None. ``changes`` are keys of
-    the section to set beside these, such as ``dropout=0.1``.
+    Many-to-one tasks take the pooling "mean" or "last", many-to-many None. ``length`` is that of
+    filters as long as the sequence; None leaves their default. ``changes`` are keys of the section
+    to set beside these, such as ``dropout=0.1``.
 
     >>> preset("lstm", parameters=130_000, depth=1, causal=True, pooling=None)["width"]
     128
@@ -78,13 +93,17 @@ def preset(
     if name == "hybrid":
         depth = max(depth, len(_PRESETS[name]))
     chosen = dict(list(_PRESETS[name].items())[:depth])
+    mixers = {key: _directed(mixer, causal, length) for key, mixer in chosen.items()}
     squares, expansion = _squares(name)[:depth], _MLPS.get(name)
     total = sum(squares[index % len(squares)] + 2 * (expansion or 0) for index in range(depth))
+    width = (parameters / total) ** 0.5
+    if name in _FILTERS:
+        width = _width_beside_filters(name, length, parameters / depth)
     return {
-        "width": max(8, 8 * round((parameters / total) ** 0.5 / 8)),
+        "width": max(8, 8 * round(width / 8)),
         "depth": depth,
         "pattern": tuple(chosen),
-        "mixers": {key: _directed(mixer, causal) for key, mixer in chosen.items()},
+        "mixers": mixers,
         **({"mlp": "gelu", "mlp_expansion": expansion} if expansion else {}),
         **({"pooling": pooling} if pooling is not None else {}),
         **changes,
@@ -103,5 +122,21 @@ def _squares(name: str) -> list[float]:
     return [round(count / _WIDE**2, 1) for count in counts]
 
 
-def _directed(mixer: dict[str, Any], causal: bool) -> dict[str, Any]:
+def _width_beside_filters(name: str, length: int | None, parameters: float) -> float:
+    """The width at which a block of one kind has so many: ``a D^2 + b D + c``."""
+    (mixer,) = _PRESETS[name].values()
+    mixer, widths = _directed(mixer, True, length), (64, 128, 256)
+    counts = [
+        count_parameters(
+            lambda rngs, width=width: construct_kind(MIXERS, mixer, name, width=width, rngs=rngs)
+        )
+        for width in widths
+    ]
+    a, b, c = np.polyfit(widths, counts, 2)
+    return float((math.sqrt(max(0, b**2 - 4 * a * (c - parameters))) - b) / (2 * a))
+
+
+def _directed(mixer: dict[str, Any], causal: bool, length: int | None) -> dict[str, Any]:
+    if length is not None and mixer["kind"] in _FILTERS:
+        mixer = mixer | {"max_length": length}
     return {key: value for key, value in mixer.items() if not (causal and key == "causal")}

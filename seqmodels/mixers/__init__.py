@@ -10,6 +10,7 @@ from seqmodels.mixers.convolution import Convolution
 from seqmodels.mixers.cross_attention import CrossAttention
 from seqmodels.mixers.delta import DeltaNet, DeltaProduct, GatedDeltaNet, KimiDeltaAttention
 from seqmodels.mixers.linear_attention import GatedLinearAttention, LinearAttention, Retention
+from seqmodels.mixers.long_convolution import Hyena, LongConvolution
 from seqmodels.mixers.lru import LRU, RGLRU
 from seqmodels.mixers.mamba import Mamba
 from seqmodels.mixers.mamba2 import Mamba2
@@ -35,6 +36,8 @@ MIXERS |= {
     "convolution": Convolution,
     "neighbourhood_attention": NeighbourhoodAttention,
     "attention": Attention,
+    "long_convolution": LongConvolution,
+    "hyena": Hyena,
     "mingru": MinGRU,
     "minlstm": MinLSTM,
     "lru": LRU,
@@ -78,8 +81,10 @@ __all__ = [
     "DeltaProduct",
     "GatedDeltaNet",
     "GatedLinearAttention",
+    "Hyena",
     "KimiDeltaAttention",
     "LinearAttention",
+    "LongConvolution",
     "Mamba",
     "Mamba2",
     "Mamba3",

@@ -60,7 +60,9 @@ def cell(request: CellRequest) -> None:
     """Measures, or compiles for a target, and says what it finds as it goes."""
     target = read_target(request.target) if request.target else None
     devices = len(target.devices()) if target else 1
-    section = model_section(request.mixer, request.width, request.depth, request.dtype)
+    section = model_section(
+        request.mixer, request.width, request.depth, request.dtype, request.length
+    )
     of = language_model(section, request.length, request.batch_size * devices)
     cost = of.cost(request.length)
     tell(

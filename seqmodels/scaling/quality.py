@@ -36,7 +36,7 @@ def _config(settings: Settings, task: str, mixer: str, length: int) -> dict[str,
     return {
         "seed": 0,
         "task": {"kind": task, "evaluation_examples": budget.examples},
-        "model": model_section(mixer, settings.width, settings.depth, settings.dtype),
+        "model": model_section(mixer, settings.width, settings.depth, settings.dtype, length),
         "optimizer": {"learning_rate": budget.learning_rate, "warmup_steps": budget.steps // 10},
         "train": {
             "steps": budget.steps,

@@ -74,7 +74,9 @@ class Settings:
         for mixer in self.mixers:
             require(mixer in names, f"mixers: {mixer!r} can't be scaled; {nearest(mixer, names)}")
             try:
-                section = model_section(mixer, self.width, self.depth, self.dtype)
+                section = model_section(
+                    mixer, self.width, self.depth, self.dtype, max(self.lengths)
+                )
                 language_model(section, max(self.lengths), self.batch_size)
             except ConfigError as error:
                 raise ConfigError(

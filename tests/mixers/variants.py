@@ -16,6 +16,7 @@ LENGTH = 130  # past a block of 128, and far past every window and kernel below
 
 Variants = dict[str, tuple[str, dict[str, Any]]]
 
+HYENA = {"max_length": 140, "filter_width": 4, "frequency": 1.0}
 VARIANTS: Variants = {
     "rnn-tanh": ("rnn", {"activation": "tanh"}),
     "rnn-relu": ("rnn", {"activation": "relu"}),
@@ -91,10 +92,24 @@ VARIANTS: Variants = {
         "attention",
         {"short": Short(4, "silu"), "kv_heads": 2, "window": 5, "qk_norm": True},
     ),
+    "attention-forgetting": ("attention", {"forgetting": True, "kv_heads": 2}),
+    "attention-forgetting-local": ("attention", {"forgetting": True, "window": 5, "heads": 2}),
+    "attention-sinks": (
+        "attention",
+        {"window": 5, "sinks": 3, "kv_heads": 2, "positions": "alibi"},
+    ),
+    "attention-sink-logit": ("attention", {"sink_logit": True}),
+    "attention-sinks-forgetting": (
+        "attention",
+        {"window": 5, "sinks": 2, "forgetting": True, "heads": 2, "short": Short(3)},
+    ),
     "neighbourhood-attention-short": (
         "neighbourhood_attention",
         {"short": Short(3), "kernel": 3, "heads": 2},
     ),
+    "long-convolution": ("long_convolution", {"max_length": 140, "smooth": 3}),
+    "hyena": ("hyena", HYENA | {"bands": 2}),
+    "hyena-short": ("hyena", HYENA | {"order": 3, "bands": 1, "short": Short(3)}),
     "bidirectional-short": (
         "bidirectional",
         {"short": Short(4, "silu"), "mixer": {"kind": "lstm"}},
