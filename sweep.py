@@ -8,7 +8,7 @@ again goes on where it stopped; on another machine that reaches the folder it ad
 
 from seqmodels.stopping import stop_at_once
 
-stop_at_once(__name__)  # while the rest is imported
+stop_at_once(__name__, __file__)  # while the rest is imported
 
 from pathlib import Path
 

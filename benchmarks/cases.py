@@ -17,7 +17,7 @@ from seqmodels.mixers import MIXERS
 from seqmodels.ops.attention.additive import ADDITIVE, additive_attention
 from seqmodels.ops.attention.dot_product import ATTENTION, attention
 from seqmodels.ops.convolution import CONVOLUTION, convolution, depthwise_convolution
-from seqmodels.ops.fft_convolution import fft_convolution
+from seqmodels.ops.fft_convolution import FFT_CONVOLUTION, fft_convolution
 from seqmodels.ops.recurrence import RECURRENCE, lstm
 from seqmodels.scaling.programs import language_model
 
@@ -179,6 +179,10 @@ def _lstm(w, x, form):
     return lstm(jnp.tile(x, (1, 1, 4)), w, (state, state), form=form)[0]
 
 
+def _convolve_by_fourier(w, x, form):
+    return fft_convolution(x, w, form=form)
+
+
 B, D, H, W = (SIZES[name] for name in ("batch", "width", "heads", "window"))
 # A call of each operation, the shape of its weights, and a length.
 CALLS = {
@@ -187,6 +191,7 @@ CALLS = {
     "additive attention": (_attend_additively, ADDITIVE, (H, D // H), 256),
     "volume": (_convolve_a_volume, CONVOLUTION, (3, 3, 3, D, D), 2048),
     "lstm": (_lstm, RECURRENCE, (D, 4 * D), 2048),
+    "fft": (_convolve_by_fourier, FFT_CONVOLUTION, (2048, D), 2048),
 }
 FORMS = {
     f"{name}:{form}": operation(partial(call, form=form), lambda _, shape=shape: shape, (length,))

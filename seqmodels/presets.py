@@ -3,66 +3,87 @@
 Each is a plain dict that a config may change, with what differs from the model's defaults.
 """
 
+import math
+from functools import cache
 from typing import Any
 
+import numpy as np
+
+from seqmodels.config import construct_kind
 from seqmodels.errors import ConfigError, nearest
+from seqmodels.mixers import MIXERS
+from seqmodels.parameters import count_parameters
 
 # What could see both sides says that it does; where it must not, that is left out.
 _ATTENTION = {"kind": "attention", "causal": False}
 _CONVOLUTION = {"kind": "convolution", "causal": False}
 _NEIGHBOURHOOD = {"kind": "neighbourhood_attention", "causal": False}
-_Mixers = dict[str, tuple[dict[str, Any], int]]
+_Mixers = dict[str, dict[str, Any]]
 
 
-def _near_and_far(mixer: dict[str, Any], squares: int) -> _Mixers:
+def _near_and_far(mixer: dict[str, Any]) -> _Mixers:
     """Two in turn: one block sees 7 neighbours, two see 55 positions, 6 + 6 * 8 + 1."""
-    return {"near": (mixer, squares), "far": (mixer | {"dilation": 8}, squares)}
+    return {"near": mixer, "far": mixer | {"dilation": 8}}
 
 
 def _doubling(levels: int) -> _Mixers:
     """Temporal convolutional network (Bai et al. 2018): kernels of 3, dilations 1, 2, 4, ..."""
     farther = [{"dilation": 2**level} if level else {} for level in range(levels)]
     return {
-        f"dilated{2**level}": (_CONVOLUTION | {"kernel": 3} | distance, 4)
+        f"dilated{2**level}": _CONVOLUTION | {"kernel": 3} | distance
         for level, distance in enumerate(farther)
     }
 
 
-# The mixers in their order, each with the parameters of its block in units of D^2.
 _PRESETS: dict[str, _Mixers] = {
-    "rnn": {"rnn": ({"kind": "rnn"}, 2)},
-    "lstm": {"lstm": ({"kind": "lstm"}, 8)},
-    "gru": {"gru": ({"kind": "gru"}, 6)},
-    "bidirectional": {"both": ({"kind": "bidirectional", "mixer": {"kind": "gru"}}, 14)},
-    "conv": {"conv": (_CONVOLUTION, 8), "dilated": (_CONVOLUTION | {"dilation": 8}, 8)},
+    "rnn": {"rnn": {"kind": "rnn"}},
+    "lstm": {"lstm": {"kind": "lstm"}},
+    "gru": {"gru": {"kind": "gru"}},
+    "bidirectional": {"both": {"kind": "bidirectional", "mixer": {"kind": "gru"}}},
+    "conv": {"conv": _CONVOLUTION, "dilated": _CONVOLUTION | {"dilation": 8}},
     "tcn": _doubling(levels=12),
-    "separable": _near_and_far(_CONVOLUTION | {"groups": None}, 1),
-    "gated": _near_and_far(_CONVOLUTION | {"gated": True}, 15),
-    "neighbourhood": _near_and_far(_NEIGHBOURHOOD, 5),
-    "local": {"local": (_ATTENTION | {"window": 16}, 4)},
-    "global": {"global": (_ATTENTION, 4)},
-    "transformer": {"global": (_ATTENTION, 4)},
+    "separable": _near_and_far(_CONVOLUTION | {"groups": None}),
+    "gated": _near_and_far(_CONVOLUTION | {"gated": True}),
+    "neighbourhood": _near_and_far(_NEIGHBOURHOOD),
+    "local": {"local": _ATTENTION | {"window": 16}},
+    "global": {"global": _ATTENTION},
+    "transformer": {"global": _ATTENTION},
+    "long_convolution": {"long": {"kind": "long_convolution"}},
+    "hyena": {"hyena": {"kind": "hyena"}},
     "hybrid": {
-        "gru": ({"kind": "gru"}, 6),
-        "local": (_ATTENTION | {"window": 16}, 4),
-        "global": (_ATTENTION, 4),
+        "gru": {"kind": "gru"},
+        "local": _ATTENTION | {"window": 16},
+        "global": _ATTENTION,
     },
 }
-_WITH_MLP = ("transformer",)
-_MLP_SQUARES = 8
+"""The mixers of each, in their order."""
+_MLPS = {"transformer": 4.0}
+"""Those with an MLP, and its expansion."""
+_WIDE = 1024
+"""A width at which the parameters that are not as many as D^2 don't count."""
+_FILTERS = ("long_convolution", "hyena")
+"""Kinds with filters as long as the sequence."""
 PRESETS = tuple(_PRESETS)
 
 
 def preset(
-    name: str, *, parameters: int, depth: int, causal: bool, pooling: str | None, **changes: Any
+    name: str,
+    *,
+    parameters: int,
+    depth: int,
+    causal: bool,
+    pooling: str | None,
+    length: int | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """The ``model`` section of a preset, sized to about a number of parameters.
 
     The width is the multiple of 8 at which the blocks come nearest to
     ``parameters``; embedding and head, which differ little, are not counted. "hybrid" has a block
     of each of its 3 mixers at least. Causal convolutions and attention see earlier positions only.
-    Many-to-one tasks take the pooling "mean" or "last", many-to-many None. ``changes`` are keys of
-    the section to set beside these, such as ``dropout=0.1``.
+    Many-to-one tasks take the pooling "mean" or "last", many-to-many None. ``length`` is that of
+    filters as long as the sequence; None leaves their default. ``changes`` are keys of the section
+    to set beside these, such as ``dropout=0.1``.
 
     >>> preset("lstm", parameters=130_000, depth=1, causal=True, pooling=None)["width"]
     128
@@ -72,19 +93,50 @@ def preset(
     if name == "hybrid":
         depth = max(depth, len(_PRESETS[name]))
     chosen = dict(list(_PRESETS[name].items())[:depth])
-    mlp = name in _WITH_MLP
-    squares = [squares + _MLP_SQUARES * mlp for _, squares in chosen.values()]
-    total = sum(squares[index % len(squares)] for index in range(depth))
+    mixers = {key: _directed(mixer, causal, length) for key, mixer in chosen.items()}
+    squares, expansion = _squares(name)[:depth], _MLPS.get(name)
+    total = sum(squares[index % len(squares)] + 2 * (expansion or 0) for index in range(depth))
+    width = (parameters / total) ** 0.5
+    if name in _FILTERS:
+        width = _width_beside_filters(name, length, parameters / depth)
     return {
-        "width": max(8, 8 * round((parameters / total) ** 0.5 / 8)),
+        "width": max(8, 8 * round(width / 8)),
         "depth": depth,
         "pattern": tuple(chosen),
-        "mixers": {key: _directed(mixer, causal) for key, (mixer, _) in chosen.items()},
-        **({"mlp": "gelu", "mlp_expansion": 4.0} if mlp else {}),
+        "mixers": mixers,
+        **({"mlp": "gelu", "mlp_expansion": expansion} if expansion else {}),
         **({"pooling": pooling} if pooling is not None else {}),
         **changes,
     }
 
 
-def _directed(mixer: dict[str, Any], causal: bool) -> dict[str, Any]:
+@cache
+def _squares(name: str) -> list[float]:
+    """The parameters of a preset's mixers in units of D^2, to a tenth."""
+    counts = [
+        count_parameters(
+            lambda rngs, mixer=mixer: construct_kind(MIXERS, mixer, name, width=_WIDE, rngs=rngs)
+        )
+        for mixer in _PRESETS[name].values()
+    ]
+    return [round(count / _WIDE**2, 1) for count in counts]
+
+
+def _width_beside_filters(name: str, length: int | None, parameters: float) -> float:
+    """The width at which a block of one kind has so many: ``a D^2 + b D + c``."""
+    (mixer,) = _PRESETS[name].values()
+    mixer, widths = _directed(mixer, True, length), (64, 128, 256)
+    counts = [
+        count_parameters(
+            lambda rngs, width=width: construct_kind(MIXERS, mixer, name, width=width, rngs=rngs)
+        )
+        for width in widths
+    ]
+    a, b, c = np.polyfit(widths, counts, 2)
+    return float((math.sqrt(max(0, b**2 - 4 * a * (c - parameters))) - b) / (2 * a))
+
+
+def _directed(mixer: dict[str, Any], causal: bool, length: int | None) -> dict[str, Any]:
+    if length is not None and mixer["kind"] in _FILTERS:
+        mixer = mixer | {"max_length": length}
     return {key: value for key, value in mixer.items() if not (causal and key == "causal")}

@@ -26,8 +26,18 @@ def test_causal_decides_for_every_mixer(name, causal):
         with pytest.raises(ConfigError, match="kind='bidirectional' sees later inputs"):
             build_model(preset(name, **sizes), DIGITS._replace(causal=True))
         return
-    recurrent = name in ("rnn", "lstm", "gru")
+    recurrent = name in ("rnn", "lstm", "gru", "long_convolution", "hyena")
     assert build_model(preset(name, **sizes), DIGITS).facts.causal == (causal or recurrent)
+
+
+def test_filters_are_as_long_as_the_sequence():
+    """And their parameters count: of the learned ones one a position and feature."""
+    for name in ("long_convolution", "hyena"):
+        sizes = {"parameters": 100_000, "depth": 2, "causal": True, "pooling": "mean"}
+        config = preset(name, length=300, **sizes)
+        assert {mixer["max_length"] for mixer in config["mixers"].values()} == {300}
+        count = count_parameters(build_model(config, DIGITS, 300))
+        assert abs(count / 100_000 - 1) < 0.12
 
 
 def test_dilations_double():

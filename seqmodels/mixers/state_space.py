@@ -147,7 +147,7 @@ class S5(DiagonalMixer):
         self.sampling: Sampling = sampling
         self.state_shape = (states // 2,)
         poles, vectors = normal_hippo(states // blocks)
-        poles = np.tile(np.stack([poles.real, poles.imag], axis=-1), (blocks, 1))
+        poles = np.tile(np.stack([np.real(poles), np.imag(poles)], axis=-1), (blocks, 1))
         vectors = np.kron(np.eye(blocks), vectors)  # [N, N / 2]
         slow = partial(parameter, decays=False, rate=0.25)
         self.poles = slow(jnp.asarray(poles, jnp.float32), ("N", "parts"))

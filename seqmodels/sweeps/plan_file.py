@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from seqmodels.command import command
 from seqmodels.config import differing_keys, load_config, to_dict
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError, write_json
 from seqmodels.output import warn
-from seqmodels.secrets import shown_command
 from seqmodels.sweeps.files import SweepFile, read_sweep
 from seqmodels.sweeps.groups import HASHED, Run, argument_text, override_texts
 from seqmodels.sweeps.matching import TOLERANCE
@@ -74,7 +74,7 @@ def store_plan(plan: Plan, folder: Path, widths: dict[str, int]) -> None:
     content = {
         "kind": "sweep",
         **described,
-        "command": shown_command(),
+        "command": command(),
         "score": plan.score,
         "higher_is_better": plan.higher_is_better,
         "points": points,

@@ -4,10 +4,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from seqmodels.command import command
 from seqmodels.errors import UserError
 from seqmodels.output import warn
 from seqmodels.paths import local_path
-from seqmodels.secrets import shown_command
 from seqmodels.sweeps.display import SweepDisplay, print_plan
 from seqmodels.sweeps.files import add_points, read_sweep
 from seqmodels.sweeps.groups import Group, Overrides, bare, settings_to_try
@@ -150,7 +150,8 @@ class _Sweep:
         finished = f"{display.count('finished')} of {display.total} runs finished"
         if self.interruption.signal is not None:
             raise RunInterruptedError(
-                f"stopped with {finished}, the others saved; go on with: {shown_command()}",
+                f"stopped with {finished}, the others saved; go on with: "
+                f"{command() or 'the same call'}",
                 self.interruption.signal,
             )
         print(

@@ -11,6 +11,7 @@ from collections import Counter
 import pytest
 from ml_collections import ConfigDict
 
+from seqmodels.command import carried_out
 from seqmodels.config import override
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.sweeps.groups import Group, override_texts
@@ -365,9 +366,9 @@ def test_a_worker_killed_twice_loses_no_trial(tmp_path):
 def test_nothing_that_a_sweep_writes_holds_a_password(tmp_path, monkeypatch):
     """Told by the flag as two words, which is the form that is split in two."""
     sweep = SmallSweep(tmp_path, f"product({{'{RATE}': (0.1,)}})")
-    monkeypatch.setattr(sys, "argv", ["sweep.py", "--storage", "postgresql://me:sesame@host/x"])
     monkeypatch.setattr(WorkerHere, "look", lambda self: False)
-    sweep.run()
+    with carried_out(["sweep.py", "--storage", "postgresql://me:sesame/x"]):
+        sweep.run()
     assert read_json(sweep.folder / "sweep.json")["command"].endswith("postgresql://me:***@host/x'")
     for file in tmp_path.rglob("*"):
         assert file.is_dir() or b"sesame" not in file.read_bytes(), file
