@@ -5,7 +5,7 @@ Poles come in conjugate pairs; one of each is kept, and 2 Re(C h) is what both w
 """
 
 import math
-from functools import partial
+from functools import cache, partial
 from typing import Literal
 
 import jax
@@ -147,7 +147,7 @@ class S5(DiagonalMixer):
         self.sampling: Sampling = sampling
         self.state_shape = (states // 2,)
         poles, vectors = normal_hippo(states // blocks)
-        poles = np.tile(np.stack([poles.real, poles.imag], axis=-1), (blocks, 1))
+        poles = np.tile(np.stack([np.real(poles), np.imag(poles)], axis=-1), (blocks, 1))
         vectors = np.kron(np.eye(blocks), vectors)  # [N, N / 2]
         slow = partial(parameter, decays=False, rate=0.25)
         self.poles = slow(jnp.asarray(poles, jnp.float32), ("N", "parts"))
@@ -193,6 +193,7 @@ def sample(poles: Array, step: Float[Array, "..."], sampling: Sampling) -> tuple
     return (1 + half) / (1 - half), step / (1 - half)
 
 
+@cache
 def normal_hippo(states: int) -> tuple[np.ndarray, np.ndarray]:
     """Half of the eigenvalues [N / 2] of HiPPO-LegS' normal part, and their vectors [N, N / 2].
 
