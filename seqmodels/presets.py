@@ -3,7 +3,8 @@
 Each is a plain dict that a config may change, with what differs from the model's defaults.
 """
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 from seqmodels.errors import ConfigError, nearest
 
@@ -11,7 +12,20 @@ from seqmodels.errors import ConfigError, nearest
 _ATTENTION = {"kind": "attention", "causal": False}
 _CONVOLUTION = {"kind": "convolution", "causal": False}
 _NEIGHBOURHOOD = {"kind": "neighbourhood_attention", "causal": False}
-_Mixers = dict[str, tuple[dict[str, Any], int]]
+
+
+class _Part(NamedTuple):
+    """A mixer's settings, and the parameters of its block in units of D^2 and of D."""
+
+    settings: dict[str, Any]
+    squares: float
+    rows: float = 0
+
+
+_Mixers = dict[str, tuple[Any, ...]]
+_LOCAL = _ATTENTION | {"window": 16}
+# Griffin's block (E = 4/3 D): 2 E D, its gates' 2 E^2 and E D.
+_RECURRENT = {"kind": "rglru"}, 3 * 4 / 3 + 2 * (4 / 3) ** 2
 
 
 def _near_and_far(mixer: dict[str, Any], squares: int) -> _Mixers:
@@ -28,7 +42,7 @@ def _doubling(levels: int) -> _Mixers:
     }
 
 
-# The mixers in their order, each with the parameters of its block in units of D^2.
+# The mixers in their order, as parts.
 _PRESETS: dict[str, _Mixers] = {
     "rnn": {"rnn": ({"kind": "rnn"}, 2)},
     "lstm": {"lstm": ({"kind": "lstm"}, 8)},
@@ -39,16 +53,25 @@ _PRESETS: dict[str, _Mixers] = {
     "separable": _near_and_far(_CONVOLUTION | {"groups": None}, 1),
     "gated": _near_and_far(_CONVOLUTION | {"gated": True}, 15),
     "neighbourhood": _near_and_far(_NEIGHBOURHOOD, 5),
-    "local": {"local": (_ATTENTION | {"window": 16}, 4)},
+    "local": {"local": (_LOCAL, 4)},
     "global": {"global": (_ATTENTION, 4)},
     "transformer": {"global": (_ATTENTION, 4)},
     "hybrid": {
         "gru": ({"kind": "gru"}, 6),
-        "local": (_ATTENTION | {"window": 16}, 4),
+        "local": (_LOCAL, 4),
         "global": (_ATTENTION, 4),
     },
+    "mingru": {"mingru": ({"kind": "mingru"}, 2)},
+    "minlstm": {"minlstm": ({"kind": "minlstm"}, 3)},
+    "lru": {"lru": ({"kind": "lru"}, 6)},
+    "rglru": {"rglru": _RECURRENT},
+    "griffin": {"first": _RECURRENT, "second": _RECURRENT, "local": (_LOCAL, 4)},
+    "s4d": {"s4d": ({"kind": "s4d"}, 2, 130)},
+    "s5": {"s5": ({"kind": "s5"}, 3)},
+    "mamba": {"mamba": ({"kind": "mamba"}, 6.25, 105)},
 }
-_WITH_MLP = ("transformer",)
+_WITH_MLP = ("transformer", "griffin")
+_WHOLE = ("hybrid", "griffin")
 _MLP_SQUARES = 8
 PRESETS = tuple(_PRESETS)
 
@@ -58,28 +81,30 @@ def preset(
 ) -> dict[str, Any]:
     """The ``model`` section of a preset, sized to about a number of parameters.
 
-    The width is the multiple of 8 at which the blocks come nearest to
-    ``parameters``; embedding and head, which differ little, are not counted. "hybrid" has a block
-    of each of its 3 mixers at least. Causal convolutions and attention see earlier positions only.
-    Many-to-one tasks take the pooling "mean" or "last", many-to-many None. ``changes`` are keys of
-    the section to set beside these, such as ``dropout=0.1``.
+    The width is the multiple of 8 at which the blocks come nearest to ``parameters``; embedding and
+    head, which differ little, are not counted. "hybrid" and "griffin" have a block of each of their
+    3 mixers at least. Causal convolutions and attention see earlier positions only. Many-to-one
+    tasks take the pooling "mean" or "last", many-to-many None. ``changes`` are keys of the section
+    to set beside these, such as ``dropout=0.1``.
 
     >>> preset("lstm", parameters=130_000, depth=1, causal=True, pooling=None)["width"]
     128
     """
     if name not in _PRESETS:
         raise ConfigError(f"mixer={name!r} is not a preset; {nearest(name, _PRESETS)}")
-    if name == "hybrid":
+    if name in _WHOLE:
         depth = max(depth, len(_PRESETS[name]))
-    chosen = dict(list(_PRESETS[name].items())[:depth])
+    chosen = {key: _Part(*part) for key, part in list(_PRESETS[name].items())[:depth]}
     mlp = name in _WITH_MLP
-    squares = [squares + _MLP_SQUARES * mlp for _, squares in chosen.values()]
-    total = sum(squares[index % len(squares)] for index in range(depth))
+    parts = [list(chosen.values())[index % len(chosen)] for index in range(depth)]
+    squares = sum(part.squares + _MLP_SQUARES * mlp for part in parts)
+    half = sum(part.rows for part in parts) / 2
+    width = (math.sqrt(half**2 + squares * parameters) - half) / squares
     return {
-        "width": max(8, 8 * round((parameters / total) ** 0.5 / 8)),
+        "width": max(8, 8 * round(width / 8)),
         "depth": depth,
         "pattern": tuple(chosen),
-        "mixers": {key: _directed(mixer, causal) for key, (mixer, _) in chosen.items()},
+        "mixers": {key: _directed(part.settings, causal) for key, part in chosen.items()},
         **({"mlp": "gelu", "mlp_expansion": 4.0} if mlp else {}),
         **({"pooling": pooling} if pooling is not None else {}),
         **changes,
