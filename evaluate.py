@@ -8,7 +8,7 @@ Or writes for a source: python evaluate.py --workdir=runs/dates --prompt='3 Marc
 
 from seqmodels.stopping import stop_at_once
 
-stop_at_once(__name__)  # while the rest is imported
+stop_at_once(__name__, __file__)  # while the rest is imported
 
 from absl import flags
 

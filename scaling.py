@@ -9,7 +9,7 @@ cuda.
 
 from seqmodels.stopping import stop_at_once
 
-stop_at_once(__name__)  # while the rest is imported
+stop_at_once(__name__, __file__)  # while the rest is imported
 
 from absl import flags
 

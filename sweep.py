@@ -1,13 +1,14 @@
 """Runs a sweep: python sweep.py --config=configs/recall.py --workdir=sweeps/recall --workers=2
 
 Every point of the config's sweep() is a run of train.py, in a folder of its own. The same command
-again goes on where it stopped; on another machine, with --storage, it adds workers. --dry-run lists
-the runs. Any key of the config can be set for all of them: --config.train.steps=500.
+again goes on where it stopped; on another machine that reaches the folder it adds workers.
+--dry-run lists the runs. Any key of the config can be set for all of them:
+--config.train.steps=500.
 """
 
 from seqmodels.stopping import stop_at_once
 
-stop_at_once(__name__)  # while the rest is imported
+stop_at_once(__name__, __file__)  # while the rest is imported
 
 from pathlib import Path
 
@@ -23,9 +24,9 @@ TRIALS = flags.DEFINE_integer("trials", None, "random, tpe: how many settings of
 PRUNE = flags.DEFINE_boolean("prune", False, "stop runs that validate below their group's median")
 MATCH = flags.DEFINE_string("match", None, "bring models to one size: parameters, flops or state")
 TARGET = flags.DEFINE_float("target", None, "that size")
-STORAGE = flags.DEFINE_string("storage", None, "URL for Optuna; by default SQLite in the workdir")
+STORAGE = flags.DEFINE_string("storage", None, "means nothing any more: the workdir knows all")
 SLURM = flags.DEFINE_string("slurm", None, "partition of a cluster whose jobs are the workers")
-HEARTBEAT = flags.DEFINE_integer("heartbeat", 10, "seconds; a worker is dead after three missed", 1)
+HEARTBEAT = flags.DEFINE_integer("heartbeat", None, "means nothing any more: locks tell who lives")
 DRY_RUN = flags.DEFINE_boolean("dry_run", False, "list the runs and their sizes, run none")
 
 
@@ -33,6 +34,8 @@ def main() -> None:
     """Reads the flags and sweeps."""
     spec, overrides = cli.read_config_flags(CONFIG.value)
     workdir = "" if DRY_RUN.value else cli.require_flag(WORKDIR)
+    if STORAGE.value is not None:
+        print("--storage is not needed: the workdir deals out the runs and knows what was tried")
     from seqmodels.sweeps.run import SweepOptions, run_sweep
 
     options = SweepOptions(
@@ -40,12 +43,10 @@ def main() -> None:
         search=SEARCH.value,
         trials=TRIALS.value,
         prune=PRUNE.value,
-        storage=STORAGE.value,
         match=MATCH.value,
         target=TARGET.value,
         dry_run=DRY_RUN.value,
         slurm=SLURM.value,
-        heartbeat=HEARTBEAT.value,
     )
     run_sweep(spec, overrides, workdir, Path(__file__).with_name("train.py"), options)
 

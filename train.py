@@ -9,7 +9,7 @@ Two machines: the same command with --processes=2 --coordinator=HOST:PORT on bot
 
 from seqmodels.stopping import stop_at_once
 
-stop_at_once(__name__)  # while the rest is imported
+stop_at_once(__name__, __file__)  # while the rest is imported
 
 import tempfile
 

@@ -19,7 +19,7 @@ from seqmodels.ops.attention.dot_product import ATTENTION, attention
 from seqmodels.ops.convolution import CONVOLUTION, convolution, depthwise_convolution
 from seqmodels.ops.diagonal_forms import DIAGONAL
 from seqmodels.ops.diagonal_recurrence import diagonal_recurrence
-from seqmodels.ops.fft_convolution import fft_convolution
+from seqmodels.ops.fft_convolution import FFT_CONVOLUTION, fft_convolution
 from seqmodels.ops.recurrence import RECURRENCE, lstm
 from seqmodels.scaling.programs import language_model
 
@@ -194,6 +194,10 @@ def _decay(w, x, form):
     return diagonal_recurrence(decay, x, state, form=form)[0]
 
 
+def _convolve_by_fourier(w, x, form):
+    return fft_convolution(x, w, form=form)
+
+
 B, D, H, W = (SIZES[name] for name in ("batch", "width", "heads", "window"))
 # A call of each operation, the shape of its weights, and a length.
 CALLS = {
@@ -203,6 +207,7 @@ CALLS = {
     "volume": (_convolve_a_volume, CONVOLUTION, (3, 3, 3, D, D), 2048),
     "lstm": (_lstm, RECURRENCE, (D, 4 * D), 2048),
     "diagonal": (_decay, DIAGONAL, (1, D), 2048),
+    "fft": (_convolve_by_fourier, FFT_CONVOLUTION, (2048, D), 2048),
 }
 FORMS = {
     f"{name}:{form}": operation(partial(call, form=form), lambda _, shape=shape: shape, (length,))

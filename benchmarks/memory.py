@@ -46,7 +46,7 @@ MIB = 2**20
 
 def cell(name: str, length: int) -> dict:
     """Measures one cell in this process."""
-    section = model_section(name, WIDTH, DEPTH, "float32")
+    section = model_section(name, WIDTH, DEPTH, "float32", length)
     settings = dict(next(iter(section["mixers"].values())))
     mixer = MIXERS[settings.pop("kind")](WIDTH, **settings, rngs=nnx.Rngs(0))
     graph, state = nnx.split(mixer, nnx.Param)

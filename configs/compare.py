@@ -46,6 +46,7 @@ def get_config(arg: str = "") -> ConfigDict:
         depth=2,
         causal=not reads,
         pooling="mean" if reads else None,
+        length=arguments.length,
         positions="sinusoidal" if reads else "none",
     )
     for mixer in config.model["mixers"].values():

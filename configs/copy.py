@@ -18,7 +18,14 @@ def get_config(arg: str = "") -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.task = {"kind": "copy", "pattern": 10, "symbols": 8}
-    config.model = preset(arguments.mixer, parameters=100_000, depth=2, causal=True, pooling=None)
+    config.model = preset(
+        arguments.mixer,
+        parameters=100_000,
+        depth=2,
+        causal=True,
+        pooling=None,
+        length=arguments.length,
+    )
     config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 100}
     config.train = {"steps": 1000, "batch_size": 64, "length": arguments.length}
     return config.lock()

@@ -37,6 +37,7 @@ def get_config(arg: str = "") -> ConfigDict:
         depth=_DEPTHS.get(arguments.mixer, 2),
         causal=False,
         pooling="mean",
+        length=64,
         dropout=0.1,
         # Where a pixel lies matters, to recurrent networks too.
         positions="sinusoidal",

@@ -38,6 +38,7 @@ def get_config(arg: str = "") -> ConfigDict:
         depth=2,
         causal=True,
         pooling=None if arguments.task == "word_problem" else "last",
+        length=arguments.length,
     )
     config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 100}
     config.train = {"steps": 2000, "batch_size": 64, "length": arguments.length}

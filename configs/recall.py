@@ -32,7 +32,14 @@ def get_config(arg: str = "") -> ConfigDict:
         "pairs": arguments.pairs,
         "power": 0.01,  # Zoology's: queries mostly soon after the pairs
     }
-    config.model = preset(arguments.mixer, parameters=100_000, depth=2, causal=True, pooling=None)
+    config.model = preset(
+        arguments.mixer,
+        parameters=100_000,
+        depth=2,
+        causal=True,
+        pooling=None,
+        length=arguments.length,
+    )
     config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 200, "weight_decay": 0.1}
     config.train = {
         "steps": 1200,

@@ -17,7 +17,12 @@ def get_config(arg: str = "") -> ConfigDict:
     config.seed = 0
     config.task = {"kind": "set", "operation": arguments.operation, "symbols": 16}
     config.model = preset(
-        arguments.mixer, parameters=100_000, depth=2, causal=False, pooling="mean"
+        arguments.mixer,
+        parameters=100_000,
+        depth=2,
+        causal=False,
+        pooling="mean",
+        length=arguments.length,
     )
     for mixer in config.model.mixers.values():
         if mixer.kind == "attention":

@@ -36,6 +36,7 @@ def get_config(arg: str = "") -> ConfigDict:
         depth=2,
         causal=False,
         pooling="mean",
+        length=arguments.length,
         dropout=0.1,
     )
     config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 50}

@@ -23,7 +23,14 @@ def get_config(arg: str = "") -> ConfigDict:
         "files": "stdlib",  # or a glob: notes/**/*.txt
         "splitting": "shares",  # or whole_files, as earlier versions split them
     }
-    config.model = preset(arguments.mixer, parameters=400_000, depth=2, causal=True, pooling=None)
+    config.model = preset(
+        arguments.mixer,
+        parameters=400_000,
+        depth=2,
+        causal=True,
+        pooling=None,
+        length=arguments.length,
+    )
     config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 100, "final_learning_rate": 1e-4}
     config.train = {
         "steps": 2000,

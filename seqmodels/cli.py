@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from seqmodels import stopping
 from seqmodels.answering import answered
+from seqmodels.command import carried_out
 from seqmodels.config import Complete, Loaded, load_config, override
 from seqmodels.config_help import as_flags, describe_config
 from seqmodels.errors import ConfigError, UserError
@@ -44,7 +45,12 @@ def run(
     streams: list[Any] = [stream and Lenient(stream) for stream in (sys.stdout, sys.stderr)]
     output, errors = streams
     try:
-        with redirect_stdout(output), redirect_stderr(errors), stopping.raised():
+        with (
+            carried_out(sys.argv),
+            redirect_stdout(output),
+            redirect_stderr(errors),
+            stopping.raised(sys.argv[0]),
+        ):
             _run_guarded(main, takes_config, takes_names)
     finally:
         for stream in filter(None, streams):
@@ -185,7 +191,8 @@ def read_config(
     if flags.FLAGS.show_config:
         print("\n".join(as_flags(config)))
         sys.exit(0)
-    return Loaded(config, origin._replace(overrides=dict(_overrides)))
+    origin["overrides"] = dict(_overrides)
+    return Loaded(config, origin)
 
 
 def read_config_flags(spec: str | None) -> tuple[str, list[tuple[str, str]]]:

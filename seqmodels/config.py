@@ -15,7 +15,7 @@ import reprlib
 import typing
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from ml_collections import ConfigDict, FrozenConfigDict
 from ml_collections.config_dict import RequiredValueError
@@ -33,8 +33,8 @@ Flat = dict[str, Any]
 """A config's leaves by dotted path: ``{"model.width": 64}``."""
 
 
-class Origin(NamedTuple):
-    """Where a config came from."""
+class Origin(TypedDict):
+    """Where a config came from, as ``facts.json`` has it."""
 
     file: str
     arguments: dict[str, str]
@@ -86,7 +86,8 @@ def load_config(
     config.lock()
     for key, text in overrides:
         override(config, key, text, complete)
-    return Loaded(config, Origin(file, read_values(argument), dict(overrides)))
+    origin = Origin(file=file, arguments=read_values(argument), overrides=dict(overrides))
+    return Loaded(config, origin)
 
 
 def read_values(argument: str) -> dict[str, str]:

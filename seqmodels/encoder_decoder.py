@@ -115,7 +115,7 @@ class EncoderDecoder(nnx.Module):
         tied = settings.tied_embeddings
         self.head = None if tied else Linear({"D": width}, {"V": spec.outputs}, rngs=rngs)
 
-    def __call__(self, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, "B P V"]:
+    def __call__(self, batch: Batch, key: Key[Array, ""] | None = None) -> Float[Array, "B P V"]:
         """Scores of each target token, given those before it."""
         self.check_length(max(batch.targets.shape[1], *batch.inputs.shape[1 : 1 + self.rank], 1))
         keys = [None] * 3 if key is None else list(jax.random.split(key, 3))

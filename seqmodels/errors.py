@@ -91,6 +91,17 @@ def under(path: str) -> Iterator[None]:
         raise ConfigError(f"{path}.{error}") from None
 
 
+def require_least(least: int | float, **settings: int | float | None) -> None:
+    """Refuses settings below a number; one that is None is not looked at.
+
+    >>> require_least(1, heads=4, window=None, depth=0)
+    Traceback (most recent call last):
+    seqmodels.errors.ParameterError: depth=0 is below 1
+    """
+    for name, value in settings.items():
+        require(value is None or value >= least, f"{name}={value} is below {least}")
+
+
 def require_seed(seed: int) -> None:
     """Refuses a seed that ``jax.random.key`` doesn't take, or doesn't tell from another one.
 

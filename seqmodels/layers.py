@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from seqmodels.arrays import AnyArray, Array, Float, Int, Key
-from seqmodels.errors import ConfigError, require, require_with
+from seqmodels.errors import ConfigError, require, require_least, require_with
 from seqmodels.ops.grids import patches
 from seqmodels.ops.linear import linear
 from seqmodels.ops.positions import sinusoidal
@@ -152,10 +152,9 @@ class Embedding(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        require(width >= 1, f"width={width} is below 1")
+        require_least(1, width=width, max_length=max_length)
         require(width <= WIDEST, f"width={width} is above {WIDEST:,}; lower it")
         require_with(max_length, positions == "learned", "max_length", f"positions={positions!r}")
-        require(max_length is None or max_length >= 1, f"max_length={max_length} is below 1")
         require(
             positions != "sinusoidal" or width % (2 * rank) == 0,
             f"width={width} is odd; positions='sinusoidal' needs pairs of features"

@@ -82,7 +82,7 @@ class SequenceModel(Stack):
         )
         self.head = None if tied else Linear({"D": settings.width}, {"V": spec.outputs}, rngs=rngs)
 
-    def __call__(self, batch: Batch, key: Key[Array, ""] | None) -> Float[Array, "B *P V"]:
+    def __call__(self, batch: Batch, key: Key[Array, ""] | None = None) -> Float[Array, "B *P V"]:
         """Scores for whole sequences, at the labelled positions."""
         axes = batch.inputs.shape[1 : 1 + self.rank]
         if any(length % self.patch for length in axes):
@@ -237,29 +237,11 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
     def init(key: Key[Array, ""]) -> Params:
         return nnx.to_pure_dict(nnx.split(create(key), nnx.Param)[1])
 
-    def apply(
-        params: Params, batch: Batch, key: Key[Array, ""] | None = None
-    ) -> Float[Array, "B *P V"]:
-        return nnx.merge(graph, params)(batch, key)
+    def of_parameters(method: str) -> Callable[..., Any]:
+        def call(params: Params, *arguments: Any, **named: Any) -> Any:
+            return getattr(nnx.merge(graph, params), method)(*arguments, **named)
 
-    def start(
-        params: Params,
-        batch: Batch | int,
-        room: int,
-        lengths: Int[AnyArray, "B"] | None = None,
-        key: Key[Array, ""] | None = None,
-    ) -> State:
-        return nnx.merge(graph, params).start(batch, room, lengths, key)  # type: ignore
-
-    def extend(
-        params: Params,
-        inputs: AnyArray,
-        state: State,
-        valid: Bool[AnyArray, "B L"] | None = None,
-        key: Key[Array, ""] | None = None,
-        scored: Int[AnyArray, "B P"] | None = None,
-    ) -> tuple[Float[Array, "B P V"], State]:
-        return nnx.merge(graph, params).extend(inputs, state, valid, key, scored)
+        return call
 
     shapes = nnx.to_pure_dict(nnx.split(abstract, nnx.Param)[1])
     cost_of_row = cache(lambda row: model_cost(partial(nnx.merge, graph), shapes, row))
@@ -277,6 +259,7 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
         width=abstract.width,
         widened=reading.widened,
     )
+    apply, start, extend = map(of_parameters, ("__call__", "start", "extend"))
     about = declared(abstract)
     return Model(init, apply, cost, start, extend, abstract.read_axes, about, facts)
 

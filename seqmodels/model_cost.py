@@ -70,6 +70,7 @@ class _SilentMixer:
     def __init__(self, mixer: Mixer, note: Callable[[Cost], None]):
         self.mixer, self.note = mixer, note
         self.stride, self.position_range = mixer.stride, mixer.position_range
+        self.longest = mixer.longest
 
     def mix(self, x: Array, state: None, context: Context) -> tuple[Array, None]:
         return self(x, context), state

@@ -6,10 +6,11 @@ many axes; the scales of norms; the vector of an additive score. Nor do decays, 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import jax
 from flax import nnx
 
 from seqmodels.arrays import Array
@@ -89,6 +90,12 @@ class Whole:
         whole = self._value.shape
         was = Part(self._name, whole, start) if shape != whole else None
         return parameter(part, letters, decays=decays, was=was)
+
+
+def count_parameters(make: Callable[[nnx.Rngs], nnx.Module]) -> int:
+    """How many parameters a module has; none is drawn."""
+    state = nnx.state(nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param)
+    return sum(leaf.size for leaf in jax.tree.leaves(state))
 
 
 def declared(module: nnx.Module) -> dict[str, Any]:

@@ -4,88 +4,99 @@ Each is a plain dict that a config may change, with what differs from the model'
 """
 
 import math
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 
+import numpy as np
+
+from seqmodels.config import construct_kind
 from seqmodels.errors import ConfigError, nearest
+from seqmodels.mixers import MIXERS
+from seqmodels.parameters import count_parameters
 
 # What could see both sides says that it does; where it must not, that is left out.
 _ATTENTION = {"kind": "attention", "causal": False}
 _CONVOLUTION = {"kind": "convolution", "causal": False}
 _NEIGHBOURHOOD = {"kind": "neighbourhood_attention", "causal": False}
-
-
-class _Part(NamedTuple):
-    """A mixer's settings, and the parameters of its block in units of D^2 and of D."""
-
-    settings: dict[str, Any]
-    squares: float
-    rows: float = 0
-
-
-_Mixers = dict[str, tuple[Any, ...]]
 _LOCAL = _ATTENTION | {"window": 16}
-# Griffin's block (E = 4/3 D): 2 E D, its gates' 2 E^2 and E D.
-_RECURRENT = {"kind": "rglru"}, 3 * 4 / 3 + 2 * (4 / 3) ** 2
+_Mixers = dict[str, dict[str, Any]]
 
 
-def _near_and_far(mixer: dict[str, Any], squares: int) -> _Mixers:
+def _near_and_far(mixer: dict[str, Any]) -> _Mixers:
     """Two in turn: one block sees 7 neighbours, two see 55 positions, 6 + 6 * 8 + 1."""
-    return {"near": (mixer, squares), "far": (mixer | {"dilation": 8}, squares)}
+    return {"near": mixer, "far": mixer | {"dilation": 8}}
 
 
 def _doubling(levels: int) -> _Mixers:
     """Temporal convolutional network (Bai et al. 2018): kernels of 3, dilations 1, 2, 4, ..."""
     farther = [{"dilation": 2**level} if level else {} for level in range(levels)]
     return {
-        f"dilated{2**level}": (_CONVOLUTION | {"kernel": 3} | distance, 4)
+        f"dilated{2**level}": _CONVOLUTION | {"kernel": 3} | distance
         for level, distance in enumerate(farther)
     }
 
 
-# The mixers in their order, as parts.
 _PRESETS: dict[str, _Mixers] = {
-    "rnn": {"rnn": ({"kind": "rnn"}, 2)},
-    "lstm": {"lstm": ({"kind": "lstm"}, 8)},
-    "gru": {"gru": ({"kind": "gru"}, 6)},
-    "bidirectional": {"both": ({"kind": "bidirectional", "mixer": {"kind": "gru"}}, 14)},
-    "conv": {"conv": (_CONVOLUTION, 8), "dilated": (_CONVOLUTION | {"dilation": 8}, 8)},
+    "rnn": {"rnn": {"kind": "rnn"}},
+    "lstm": {"lstm": {"kind": "lstm"}},
+    "gru": {"gru": {"kind": "gru"}},
+    "bidirectional": {"both": {"kind": "bidirectional", "mixer": {"kind": "gru"}}},
+    "conv": {"conv": _CONVOLUTION, "dilated": _CONVOLUTION | {"dilation": 8}},
     "tcn": _doubling(levels=12),
-    "separable": _near_and_far(_CONVOLUTION | {"groups": None}, 1),
-    "gated": _near_and_far(_CONVOLUTION | {"gated": True}, 15),
-    "neighbourhood": _near_and_far(_NEIGHBOURHOOD, 5),
-    "local": {"local": (_LOCAL, 4)},
-    "global": {"global": (_ATTENTION, 4)},
-    "transformer": {"global": (_ATTENTION, 4)},
+    "separable": _near_and_far(_CONVOLUTION | {"groups": None}),
+    "gated": _near_and_far(_CONVOLUTION | {"gated": True}),
+    "neighbourhood": _near_and_far(_NEIGHBOURHOOD),
+    "local": {"local": _LOCAL},
+    "global": {"global": _ATTENTION},
+    "transformer": {"global": _ATTENTION},
+    "long_convolution": {"long": {"kind": "long_convolution"}},
+    "hyena": {"hyena": {"kind": "hyena"}},
     "hybrid": {
-        "gru": ({"kind": "gru"}, 6),
-        "local": (_LOCAL, 4),
-        "global": (_ATTENTION, 4),
+        "gru": {"kind": "gru"},
+        "local": _LOCAL,
+        "global": _ATTENTION,
     },
-    "mingru": {"mingru": ({"kind": "mingru"}, 2)},
-    "minlstm": {"minlstm": ({"kind": "minlstm"}, 3)},
-    "lru": {"lru": ({"kind": "lru"}, 6)},
-    "rglru": {"rglru": _RECURRENT},
-    "griffin": {"first": _RECURRENT, "second": _RECURRENT, "local": (_LOCAL, 4)},
-    "s4d": {"s4d": ({"kind": "s4d"}, 2, 130)},
-    "s5": {"s5": ({"kind": "s5"}, 3)},
-    "mamba": {"mamba": ({"kind": "mamba"}, 6.25, 105)},
+    "mingru": {"mingru": {"kind": "mingru"}},
+    "minlstm": {"minlstm": {"kind": "minlstm"}},
+    "lru": {"lru": {"kind": "lru"}},
+    "rglru": {"rglru": {"kind": "rglru"}},
+    "griffin": {"first": {"kind": "rglru"}, "second": {"kind": "rglru"}, "local": _LOCAL},
+    "s4d": {"s4d": {"kind": "s4d"}},
+    "s5": {"s5": {"kind": "s5"}},
+    "mamba": {"mamba": {"kind": "mamba"}},
 }
-_WITH_MLP = ("transformer", "griffin")
+"""The mixers of each, in their order."""
+_MLPS = {"transformer": 4.0, "griffin": 4.0}
+"""Those with an MLP, and its expansion."""
 _WHOLE = ("hybrid", "griffin")
-_MLP_SQUARES = 8
+"""Those that have each of their mixers, however deep."""
+_WIDE = 1024
+"""A width at which the parameters that are not as many as D^2 don't count."""
+_FILTERS = ("long_convolution", "hyena")
+"""Kinds with filters as long as the sequence."""
+_COUNTED = (*_FILTERS, "s4d", "s5", "mamba")
+"""Those of one kind, many of whose parameters are not as many as D^2."""
 PRESETS = tuple(_PRESETS)
 
 
 def preset(
-    name: str, *, parameters: int, depth: int, causal: bool, pooling: str | None, **changes: Any
+    name: str,
+    *,
+    parameters: int,
+    depth: int,
+    causal: bool,
+    pooling: str | None,
+    length: int | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """The ``model`` section of a preset, sized to about a number of parameters.
 
     The width is the multiple of 8 at which the blocks come nearest to ``parameters``; embedding and
     head, which differ little, are not counted. "hybrid" and "griffin" have a block of each of their
     3 mixers at least. Causal convolutions and attention see earlier positions only. Many-to-one
-    tasks take the pooling "mean" or "last", many-to-many None. ``changes`` are keys of the section
-    to set beside these, such as ``dropout=0.1``.
+    tasks take the pooling "mean" or "last", many-to-many None. ``length`` is that of filters as
+    long as the sequence; None leaves their default. ``changes`` are keys of the section to set
+    beside these, such as ``dropout=0.1``.
 
     >>> preset("lstm", parameters=130_000, depth=1, causal=True, pooling=None)["width"]
     128
@@ -94,22 +105,53 @@ def preset(
         raise ConfigError(f"mixer={name!r} is not a preset; {nearest(name, _PRESETS)}")
     if name in _WHOLE:
         depth = max(depth, len(_PRESETS[name]))
-    chosen = {key: _Part(*part) for key, part in list(_PRESETS[name].items())[:depth]}
-    mlp = name in _WITH_MLP
-    parts = [list(chosen.values())[index % len(chosen)] for index in range(depth)]
-    squares = sum(part.squares + _MLP_SQUARES * mlp for part in parts)
-    half = sum(part.rows for part in parts) / 2
-    width = (math.sqrt(half**2 + squares * parameters) - half) / squares
+    chosen = dict(list(_PRESETS[name].items())[:depth])
+    mixers = {key: _directed(mixer, causal, length) for key, mixer in chosen.items()}
+    expansion = _MLPS.get(name)
+    if name in _COUNTED:
+        width = _counted_width(name, length, parameters / depth)
+    else:
+        squares = _squares(name)[:depth]
+        total = sum(squares[index % len(squares)] + 2 * (expansion or 0) for index in range(depth))
+        width = (parameters / total) ** 0.5
     return {
         "width": max(8, 8 * round(width / 8)),
         "depth": depth,
         "pattern": tuple(chosen),
-        "mixers": {key: _directed(part.settings, causal) for key, part in chosen.items()},
-        **({"mlp": "gelu", "mlp_expansion": 4.0} if mlp else {}),
+        "mixers": mixers,
+        **({"mlp": "gelu", "mlp_expansion": expansion} if expansion else {}),
         **({"pooling": pooling} if pooling is not None else {}),
         **changes,
     }
 
 
-def _directed(mixer: dict[str, Any], causal: bool) -> dict[str, Any]:
+@cache
+def _squares(name: str) -> list[float]:
+    """The parameters of a preset's mixers in units of D^2, to a tenth."""
+    counts = [
+        count_parameters(
+            lambda rngs, mixer=mixer: construct_kind(MIXERS, mixer, name, width=_WIDE, rngs=rngs)
+        )
+        for mixer in _PRESETS[name].values()
+    ]
+    return [round(count / _WIDE**2, 1) for count in counts]
+
+
+def _counted_width(name: str, length: int | None, parameters: float) -> float:
+    """The width at which a block of one kind has so many: ``a D^2 + b D + c``."""
+    (mixer,) = _PRESETS[name].values()
+    mixer, widths = _directed(mixer, True, length), (64, 128, 256)
+    counts = [
+        count_parameters(
+            lambda rngs, width=width: construct_kind(MIXERS, mixer, name, width=width, rngs=rngs)
+        )
+        for width in widths
+    ]
+    a, b, c = np.polyfit(widths, counts, 2)
+    return float((math.sqrt(max(0, b**2 - 4 * a * (c - parameters))) - b) / (2 * a))
+
+
+def _directed(mixer: dict[str, Any], causal: bool, length: int | None) -> dict[str, Any]:
+    if length is not None and mixer["kind"] in _FILTERS:
+        mixer = mixer | {"max_length": length}
     return {key: value for key, value in mixer.items() if not (causal and key == "causal")}

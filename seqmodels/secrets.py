@@ -1,9 +1,6 @@
 """What is secret, and how it stays out of all that is written or printed: passwords in URLs."""
 
 import re
-import shlex
-import sys
-from collections.abc import Iterable
 from urllib.parse import unquote
 
 HIDDEN = "***"
@@ -23,17 +20,6 @@ def without_secrets(text: str) -> str:
     '--storage=mysql://host/name?user=me&password=***'
     """
     return _hide(text, r"\S")
-
-
-def shown_command(words: Iterable[str] | None = None) -> str:
-    """A command line to be pasted into a shell, without passwords; by default this process's.
-
-    >>> shown_command(["sweep.py", "--storage", "postgresql://me:a b@host/x", "--workdir=it"])
-    "python sweep.py --storage 'postgresql://me:***@host/x' --workdir=it"
-    """
-    # In a word a password ends with its URL, whatever is in it.
-    shown = [shown_url(word) for word in (sys.argv if words is None else words)]
-    return shlex.join(["python", *shown])
 
 
 def shown_url(url: str) -> str:

@@ -130,6 +130,7 @@ class Stack(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.rank = rank
+        self.prefix = prefix
         self.names = tuple(islice(cycle(settings.pattern), settings.depth))
         by_name = settings.by_name(shared, width, prefix)
         blocks, scanned = [], False
@@ -258,12 +259,19 @@ class Stack(nnx.Module):
         return x, after, context
 
     def check_spread(self, length: int) -> None:
-        """Raises ConfigError where spread positions end before a length."""
+        """Raises ConfigError where spread positions or a mixer's filters end before a length."""
         if self.position_range is not None and length > self.position_range:
             raise ConfigError(
                 f"position_range={self.position_range} has fewer positions than the length "
                 f"{length} that is asked for; raise it, or take shorter sequences"
             )
+        for name, block in zip(self.names, self.blocks, strict=True):
+            longest = block.mixer.longest
+            if longest is not None and length > longest:
+                raise ConfigError(
+                    f"{self.prefix}.mixers.{name}: max_length={longest} is below the length "
+                    f"{length} that is asked for; raise it"
+                )
 
     def normalise(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
         """The last norm, of pre-norm models."""

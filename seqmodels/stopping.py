@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -16,23 +17,23 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, the system or a cluster, and a terminal that is closed."""
 
 
-def stop_at_once(module: str) -> None:
+def stop_at_once(module: str, file: str) -> None:
     """Makes each of the signals end this process in a line, if the module is the one that is run.
 
     For a command's first moments: what they import takes a while, and nothing is lost yet.
     """
     if module == "__main__":
-        take_over(_leave)
+        take_over(partial(_leave, os.path.basename(file)))
 
 
 @contextlib.contextmanager
-def raised() -> Iterator[None]:
+def raised(program: str) -> Iterator[None]:
     """In this ``with`` statement a signal raises KeyboardInterrupt, with its number.
 
-    While modules are imported it ends the process instead, because what they do with an exception
-    is theirs.
+    While modules are imported it ends the process instead, in the program's name, because what
+    they do with an exception is theirs.
     """
-    before = take_over(_raise)
+    before = take_over(partial(_raise, program))
     try:
         yield
     finally:
@@ -59,18 +60,18 @@ def give_back(before: dict[int, Any]) -> None:
         signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-def _raise(number: int, frame: FrameType | None) -> NoReturn:
+def _raise(program: str, number: int, frame: FrameType | None) -> NoReturn:
     inner = frame
     while inner is not None:
         if inner.f_code.co_filename.startswith("<frozen importlib"):
-            _leave(number, frame)
+            _leave(program, number, frame)
         inner = inner.f_back
     raise KeyboardInterrupt(number)
 
 
-def _leave(number: int, frame: FrameType | None) -> NoReturn:
+def _leave(program: str, number: int, frame: FrameType | None) -> NoReturn:
     with contextlib.suppress(Exception):  # it may be in the middle of a print
         sys.stdout.flush()
     with contextlib.suppress(OSError):
-        os.write(2, f"{sys.argv[0]}: stopped\n".encode(errors="replace"))
+        os.write(2, f"{program}: stopped\n".encode(errors="replace"))
     os._exit(128 + number)

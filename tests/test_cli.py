@@ -231,7 +231,8 @@ def test_a_flag_that_its_mode_does_not_read_is_refused(evaluation, asked, other)
 
 COMMANDS = ("cli.py", "config_help.py", "tasks/prepared/freeze.py")
 WRITE_COMMANDS = {
-    "secrets.py": "shows a command line",
+    "command.py": "shows a command line",
+    "secrets.py": "shows a part of one",
     "errors.py": "shows what a command prints",
     "sweeps/orders.py": "starts train.py",
     "sweeps/worker.py": "starts train.py",

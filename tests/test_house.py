@@ -12,7 +12,7 @@ ORDER = (
     ("seqmodels.layers",),
     ("seqmodels.mixers",),
     ("seqmodels.tasks",),
-    ("seqmodels.block",),
+    ("seqmodels.block", "seqmodels.presets"),
     ("seqmodels.stack",),
     ("seqmodels.state",),
     ("seqmodels.encoder_decoder",),
@@ -107,6 +107,17 @@ def test_only_what_makes_models_knows_flax():
     }
     makers = ("mixers", "parameters", "layers", "block", "stack", "encoder_decoder", "model")
     assert knowing <= {f"seqmodels.{name}" for name in makers}
+
+
+def test_only_the_command_line_knows_what_was_typed():
+    """To all others it is a function's arguments, and what cli.py says of the command."""
+    reading = [
+        module
+        for module, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in ("argv", "orig_argv")
+    ]
+    assert set(reading) == {"seqmodels.cli"}
 
 
 def test_orders_parts_are_there():

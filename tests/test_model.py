@@ -274,7 +274,7 @@ HYBRID = section(
 )
 EXTENDED = {"hybrid": HYBRID, "sinusoidal": section(SET | {"causal": True}, positions="sinusoidal")}
 EXTENDED |= {
-    name: preset(name, parameters=1000, depth=2, causal=True, pooling=None)
+    name: preset(name, parameters=1000, depth=2, causal=True, pooling=None, length=LENGTH)
     for name in PRESETS
     if name != "bidirectional"
 }

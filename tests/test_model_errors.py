@@ -55,8 +55,8 @@ ERRORS = {
     "mixer-key": (
         one(kind="attention", windw=5),
         "model.mixers.mixer.windw=5 is never read by Attention; did you mean 'window'? "
-        "(known: causal, form, heads, kv_heads, position_range, positions, qk_norm, "
-        "rotary_scaling, score, trained_length, window)",
+        "(known: causal, forgetting, form, heads, kv_heads, position_range, positions, qk_norm, "
+        "rotary_scaling, score, sink_logit, sinks, trained_length, window)",
     ),
     "choice": (
         one(kind="rnn", activation="tan"),
@@ -164,8 +164,8 @@ ERRORS = {
     "short-in-the-mixers-section": (
         one(kind="attention", short=4),
         "model.mixers.mixer.short=4 is never read by Attention; did you mean 'score'? "
-        "(known: causal, form, heads, kv_heads, position_range, positions, qk_norm, "
-        "rotary_scaling, score, trained_length, window)",
+        "(known: causal, forgetting, form, heads, kv_heads, position_range, positions, qk_norm, "
+        "rotary_scaling, score, sink_logit, sinks, trained_length, window)",
     ),
     "block-no-section": (
         {"blocks": {"mixer": "gelu"}},

@@ -13,12 +13,15 @@ from seqmodels.parameters import AXES, declared, parameter
 from seqmodels.tasks.base import TaskSpec
 from tests.mixers.variants import CASES, WIDTH, make
 
-STAY = {"bias", "gate_bias", "scale", "vector", "content_bias", "offset_bias"}
+STAY = {"bias", "gate_bias", "scale", "vector", "content_bias", "offset_bias", "sink_logits"}
+STAY |= {"filter", "matrix", "skip", "frequency"}
 STAY |= {"A_imaginary", "A_log", "B", "decay", "gamma_log", "log_step", "nu_log", "poles", "skip"}
-STAY |= {"step_bias", "theta_log"}
+STAY |= {"step_bias", "theta_log", "dt_bias", "query_bias", "key_bias"}
+STAY |= {"mixtures", "erased", "strengthened", "bonus", "shift"}
 """Names of the parameters that don't decay."""
 RATES = {
     "LRU": {"B": 0.5, "gamma_log": 0.5, "nu_log": 0.5, "theta_log": 0.5},
+    "RWKV7": {"decay_up/bias": 2},
     "S4D": {"A_imaginary": 0.1, "A_log": 0.1, "log_step": 0.1},
     "S5": {"B": 0.25, "log_step": 0.25, "poles": 0.25},
 }
@@ -44,7 +47,9 @@ def check(parameters, shapes, rates=None):
     leaves = jax.tree_util.tree_leaves_with_path(parameters)
     for (path, said), shape in zip(leaves, jax.tree.leaves(shapes), strict=True):
         assert said.decays == (path[-1].key not in STAY), path
-        assert said.rate == (rates or {}).get(path[-1].key, 1), path
+        name, owner = path[-1].key, path[-2].key if len(path) > 1 else None
+        of = rates or {}
+        assert said.rate == of.get(f"{owner}/{name}", of.get(name, 1)), path
         for letter, size in zip(said.letters, shape.shape, strict=True):
             assert letter not in SIZED or sizes.setdefault(letter, size) == size, path
     return sizes

@@ -34,6 +34,16 @@ def test_causal_decides_for_every_mixer(name, causal):
     assert build_model(preset(name, **sizes), DIGITS).facts.causal == (causal or one_way)
 
 
+def test_filters_are_as_long_as_the_sequence():
+    """And their parameters count: of the learned ones one a position and feature."""
+    for name in ("long_convolution", "hyena"):
+        sizes = {"parameters": 100_000, "depth": 2, "causal": True, "pooling": "mean"}
+        config = preset(name, length=300, **sizes)
+        assert {mixer["max_length"] for mixer in config["mixers"].values()} == {300}
+        count = count_parameters(build_model(config, DIGITS, 300))
+        assert abs(count / 100_000 - 1) < 0.12
+
+
 def test_dilations_double():
     """As in Bai et al. 2018: five blocks see 1 + 2 * (1 + 2 + 4 + 8 + 16) positions."""
     config = preset("tcn", parameters=10_000, depth=5, causal=True, pooling="last")

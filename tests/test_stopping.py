@@ -32,7 +32,7 @@ def same_after():
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_is_raised(number):
-    with pytest.raises(KeyboardInterrupt) as stop, stopping.raised():
+    with pytest.raises(KeyboardInterrupt) as stop, stopping.raised("train.py"):
         signal.raise_signal(number)
     assert stop.value.args == (number,)
 
@@ -43,10 +43,9 @@ def test_while_modules_are_imported_the_process_ends(tmp_path, monkeypatch, capf
     strikes = "signal.raise_signal(15)"
     module.write_text(f"import signal\ntry:\n  {strikes}\nexcept BaseException:\n  pass\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["train.py"])
     ended = []
     monkeypatch.setattr(os, "_exit", ended.append)
-    with stopping.raised():
+    with stopping.raised("train.py"):
         __import__("stopped_while_imported")
     assert ended == [128 + signal.SIGTERM]
     assert capfd.readouterr().err == "train.py: stopped\n"
@@ -55,7 +54,7 @@ def test_while_modules_are_imported_the_process_ends(tmp_path, monkeypatch, capf
 def test_a_hang_up_that_is_ignored_stays_so():
     """As nohup has it; Ctrl-C that a shell ignores for a program in the background is taken."""
     handlers = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
-    with stopping.raised():
+    with stopping.raised("train.py"):
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
     for number, handler in handlers.items():
@@ -76,12 +75,12 @@ def test_a_command_takes_them_over_first():
     for file in COMMANDS:
         _, first, second, *_ = ast.parse(file.read_text()).body
         assert ast.unparse(first) == "from seqmodels.stopping import stop_at_once", file
-        assert ast.unparse(second) == "stop_at_once(__name__)", file
+        assert ast.unparse(second) == "stop_at_once(__name__, __file__)", file
     program = (
-        "import os; from seqmodels.stopping import stop_at_once; stop_at_once(__name__);"
+        "import os; from seqmodels.stopping import stop_at_once; stop_at_once(__name__, '/a/b');"
         "print('done'); os.kill(os.getpid(), 2); import numpy"
     )
     process = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert (process.returncode, process.stdout, process.stderr) == (130, "done\n", "-c: stopped\n")
+    assert (process.returncode, process.stdout, process.stderr) == (130, "done\n", "b: stopped\n")

@@ -5,11 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from seqmodels.arrays import Float
+from seqmodels.tasks.base import SHARES
 
 Z = 1.959964
 """Standard deviations on either side that hold 95% of a normal distribution."""
-SHARES = ("accuracy", "exact_match")
-"""Metrics that are shares of right answers, from 0 to 1."""
 
 
 class Score(NamedTuple):

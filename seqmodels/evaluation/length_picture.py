@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from seqmodels.drawing import BLUE, ORANGE, new_figure, save
-from seqmodels.evaluation.intervals import SHARES
 from seqmodels.evaluation.lengths import LengthScores
 from seqmodels.evaluation.runs import LoadedRun
+from seqmodels.tasks.base import SHARES
 from seqmodels.tasks.chance import WORDS
 
 MANY, WIDE = 360, 16

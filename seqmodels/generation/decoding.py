@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from seqmodels.arrays import AnyArray, Array, Bool, Float, Int, Key, Params, State
-from seqmodels.errors import require
+from seqmodels.errors import require, require_least
 from seqmodels.model import Model
 from seqmodels.tasks.base import Batch, TaskSpec
 
@@ -32,20 +32,19 @@ class Sampling(NamedTuple):
 
     def check(self) -> "Sampling":
         """Raises ParameterError for settings that can't be used, or that nothing would read."""
-        require(self.beams is None or self.beams >= 1, f"beams={self.beams} is below 1")
+        require_least(1, beams=self.beams, top_k=self.top_k)
         require(
             self.beams is None or self == Sampling(beams=self.beams),
             f"beams={self.beams} takes the best sequence, and nothing is drawn: leave out "
             "temperature, top_k and top_p",
         )
-        require(not self.temperature < 0, f"temperature={self.temperature} is below 0")
         require(math.isfinite(self.temperature), f"temperature={self.temperature} is not finite")
+        require_least(0, temperature=self.temperature)
         require(
             not 0 < self.temperature < 1e-30,
             f"temperature={self.temperature} is neither 0, which takes the best token, nor 1e-30 "
             "or more",
         )
-        require(self.top_k is None or self.top_k >= 1, f"top_k={self.top_k} is below 1")
         require(
             self.top_p is None or 0 < self.top_p <= 1,
             f"top_p={self.top_p} is not above 0 and at most 1",
@@ -79,7 +78,7 @@ def decode(
     if (beams := sampling.check().beams) is not None:
         found = beam_search(model, params, state, first, count, beams, end=end, valid=valid)
         return found.tokens[:, 0]
-    require(count >= 1, f"count={count} is below 1")
+    require_least(1, count=count)
     return _decode(model.extend, count, sampling, end, params, state, first, key, valid)
 
 
@@ -168,8 +167,7 @@ def beam_search(
     2016). An exponent of 0 compares log-probabilities, and favours short sequences. A sequence that
     has ended stays as it is as long as it is among them. All else is as in :func:`decode`.
     """
-    require(count >= 1, f"count={count} is below 1")
-    require(beams >= 1, f"beams={beams} is below 1")
+    require_least(1, count=count, beams=beams)
     require(
         0 <= length_penalty < math.inf,
         f"length_penalty={length_penalty} is not at least 0 and finite",

@@ -9,13 +9,16 @@ from seqmodels.arrays import Array, Float, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear, Norm, linears
 from seqmodels.mixers.base import Context, Cost, Mixer, Room
-from seqmodels.mixers.cache import KeyValues, begin_cache, extend_cache
+from seqmodels.mixers.cache import Kept, Seen, begin_cache, extend_cache
 from seqmodels.mixers.encodings import Encoding, PositionEncoding, Relative
+from seqmodels.mixers.forgetting import Forgetting, check_forgetting, with_bias
 from seqmodels.mixers.scores import Scores
 from seqmodels.mixers.short_convolution import Short, ShortConvolutions
+from seqmodels.mixers.sinks import First, check_sinks, read_first
 from seqmodels.observing import observe
 from seqmodels.ops.attention.additive import ADDITIVE, Score
 from seqmodels.ops.attention.dot_product import ATTENTION
+from seqmodels.ops.attention.sinks import join_sinks, sink_weights
 from seqmodels.parameters import parameter
 
 
@@ -25,6 +28,10 @@ class Attention(Mixer):
     **Window W means W keys, the query's own included (causal), or W on each side and
     itself (bidirectional).** Without positions it is an operation on a set: permuting
     the inputs of a bidirectional, global one permutes its outputs.
+
+    Its arguments are the keys of one section of a config, side by side; what belongs together is a
+    part of its own inside: :class:`~seqmodels.mixers.encodings.Encoding`,
+    :class:`~seqmodels.mixers.scores.Scores`, and the cache.
 
     Args:
       heads: the number of heads H, which divides D; each has width K = D / H.
@@ -47,6 +54,11 @@ class Attention(Mixer):
       trained_length: the longest sequence of training, for that; None otherwise.
       position_range: draws the positions of a sequence in training from so many, in order, and
         spreads them evenly otherwise (randomised positions, Ruoss et al. 2023); None counts them.
+      forgetting: whether each head lowers the scores of what lies behind by gates of all positions
+        since (:class:`~seqmodels.mixers.forgetting.Forgetting`); causal, of products alone.
+      sinks: how many first positions stay in sight where a window has left them (Xiao et al.
+        2024), at their own distance; causal. None for none.
+      sink_logit: whether each head has a learned score for attending to nothing (OpenAI 2025).
       form: by which form whole sequences and prompts are computed: of products a name in
         :data:`~seqmodels.ops.attention.dot_product.ATTENTION`, of additive scores in
         :data:`~seqmodels.ops.attention.additive.ADDITIVE`; "whole" holds all scores at once, in
@@ -68,6 +80,9 @@ class Attention(Mixer):
         rotary_scaling: Literal["linear", "ntk"] | None = None,
         trained_length: int | None = None,
         position_range: int | None = None,
+        forgetting: bool = False,
+        sinks: int | None = None,
+        sink_logit: bool = False,
         form: str | None = None,
         *,
         short: Short | None = None,
@@ -92,6 +107,8 @@ class Attention(Mixer):
             f"positions={positions!r} works on products of queries and keys, and score='additive' "
             "has none; set it to 'none'",
         )
+        check_forgetting(forgetting, causal, score)
+        check_sinks(sinks, sink_logit, causal, window, score, forgetting)
         (ADDITIVE if score == "additive" else ATTENTION).require_form(form)
         self.width = width
         self.form = form
@@ -100,7 +117,8 @@ class Attention(Mixer):
         self.head_width = K = width // heads
         self.window = window
         self.causal = causal
-        self.rank = None if positions == "none" and window is None else 1
+        is_set = positions == "none" and window is None and not (forgetting or sink_logit)
+        self.rank = None if is_set else 1
         self.position_range = self.longest = position_range
         self.encoding = Encoding(positions, rotary_scaling, trained_length, position_range)
         self.encoding.check(K, window)
@@ -112,6 +130,10 @@ class Attention(Mixer):
         projections = dict(zip(self.convolved, several, strict=True))
         self.short = ShortConvolutions(short, projections, causal=causal, rngs=rngs)
         self.norms = nnx.List([Norm(K, "rms", "K", rngs=rngs) for _ in range(2 if qk_norm else 0)])
+        self.forgetting = Forgetting(width, heads, rngs=rngs) if forgetting else None
+        self.sinks = sinks
+        logits = parameter(jnp.zeros((heads,)), "H", decays=False) if sink_logit else None
+        self.sink_logits = logits
         if positions == "relative":
             initial = nnx.initializers.lecun_normal(batch_axis=0)
             self.offsets = parameter(initial(rngs.params(), (heads, K, K)), "HKK", decays=True)
@@ -128,16 +150,26 @@ class Attention(Mixer):
         """Keys and values: of all that is read, or of what the window still reaches."""
         kept = "L" if self.window is None else "W"
         letters = {"keys": f"B {kept} G K", "values": f"B {kept} G U"}
-        return letters | self.short.state_letters
+        if self.forgetting is not None:
+            letters["forgotten"] = f"B {kept} H"
+        first = {} if self.sinks is None else {"first": letters}
+        return letters | first | self.short.state_letters
 
     def initial_state(self, batch_size: int, room: int) -> State:
         """Zeros for the keys and values still to be seen: ``room``, or W - 1 of a window."""
-        shape = (batch_size, room if self.window is None else self.window - 1, self.kv_heads)
+        cache = self._cache(batch_size, room if self.window is None else self.window - 1)
+        first = {} if self.sinks is None else {"first": self._cache(batch_size, self.sinks)}
+        return cache | first | self.short.initial_state(batch_size)
+
+    def _cache(self, rows: int, length: int) -> Kept:
+        shape = (rows, length, self.kv_heads)
         cache = {
             "keys": jnp.zeros((*shape, self.encoding.key_width(self.head_width)), jnp.float32),
             "values": jnp.zeros((*shape, self.head_width), jnp.float32),
         }
-        return cache | self.short.initial_state(batch_size)
+        if self.forgetting is not None:
+            cache["forgotten"] = jnp.zeros((rows, length, self.heads), jnp.float32)
+        return cache
 
     def mix(
         self, x: Float[Array, "B *L D"], state: State | None, context: Context
@@ -148,16 +180,40 @@ class Attention(Mixer):
         projected = {"queries": self.queries(x), "keys": self.keys(x), "values": self.values(x)}
         projected, short = self.short(projected, state, context)
         query, keys = self._encode(projected["queries"], projected["keys"], context)
-        values, mask = projected["values"], None
+        new, mask = {"keys": keys, "values": projected["values"]}, None
+        if self.forgetting is not None:
+            new["forgotten"] = -self.forgetting(x, context)
         if state is None and context.valid is not None:
             mask = jnp.reshape(context.valid, x.shape[:2])
-        seen, after, form = KeyValues(keys, values, mask, 0), None, self.form
+        seen, after, form = Seen(new, mask, 0), None, self.form
         if isinstance(state, Room):
-            after = begin_cache(keys, values, state.positions, self.window, context) | short
+            after = begin_cache(new, state.positions, self.window, context)
         elif state is not None:
-            seen, after = extend_cache(state, keys, values, self.window, context)
-            after |= short
+            seen, after = extend_cache(state, new, self.window, context)
             form = None  # few queries at places that aren't known while tracing
+        first, kept = read_first(new, self.sinks, state, context)
+        after = None if after is None else after | kept
+        if after is not None and self.forgetting is not None:
+            # The sums up to each key become those since it.
+            caches: list[Any] = [after] if self.sinks is None else [after, after["first"]]
+            for cache in caches:
+                cache["forgotten"] -= new["forgotten"][:, -1:]
+        mixed = self._attend(query, seen, first, context, form)
+        return self.outputs(mixed).reshape(shape), None if after is None else after | short
+
+    def _attend(
+        self,
+        query: Float[Array, "B L H Kq"],
+        seen: Seen,
+        first: First,
+        context: Context,
+        form: str | None,
+    ) -> Float[Array, "B L H U"]:
+        """From queries to the keys that are seen, and to the sinks."""
+        near, keys = self._biased(query, seen.arrays)
+        values = seen.arrays["values"]
+        if self.forgetting is not None:
+            values = jnp.repeat(values, self.heads // self.kv_heads, axis=2)
         vector = self.vector[...] if self.score.kind == "additive" else None
         view: dict[str, Any] = {
             "causal": self.causal,
@@ -165,9 +221,36 @@ class Attention(Mixer):
             "mask": seen.valid,
             "offset": seen.offset,
         }
-        observe("weights", lambda: self.score.weights(query, seen.keys, vector, **view))
-        mixed = self.score.mix(query, seen.keys, seen.values, vector, **view, form=form)
-        return self.outputs(mixed).reshape(shape), after
+        if self.sinks is None and self.sink_logits is None:
+            observe("weights", lambda: self.score.weights(near, keys, vector, **view))
+            return self.score.mix(near, keys, values, vector, **view, form=form)
+        mixed, log_sum = self.score.mix_and_sum(near, keys, values, **view, form=form)
+        far, sinks = self._biased(query, first.arrays)
+        assert context.positions is not None
+        scores = self.score.products(far, sinks, context.positions, first.places)
+        visible = first.visible(context.positions, self.window or 0)  # [B, L, S]
+        scores = jnp.where(visible[:, :, None], scores, -jnp.inf)
+        logits = None if self.sink_logits is None else self.sink_logits[...]
+        if self.sinks is None or seen.offset == 0:  # or they aren't among the keys seen
+            observe(
+                "weights",
+                lambda: sink_weights(
+                    self.score.weights(near, keys, None, **view),
+                    log_sum,
+                    scores,
+                    first.places,
+                    logits,
+                ),
+            )
+        return join_sinks(mixed, log_sum, scores, first.arrays["values"], logits)
+
+    def _biased(
+        self, query: Float[Array, "B L H Kq"], cache: Kept
+    ) -> tuple[Float[Array, "B L H Kb"], Float[Array, "B N Gb Kb"]]:
+        """Queries and keys, with what lies between them forgotten."""
+        if self.forgetting is None:
+            return query, cache["keys"]
+        return with_bias(query, cache["keys"], cache["forgotten"], self.score.scale)
 
     def _encode(
         self, query: Float[Array, "B L H K"], keys: Float[Array, "B L G K"], context: Context
@@ -191,10 +274,16 @@ class Attention(Mixer):
         else:
             side = min(self.window, length - 1)
             pairs = length + 2 * (side * length - side * (side + 1) / 2)
+        if self.sinks is not None and self.window is not None:
+            beyond = max(0, length - self.window)
+            few = min(beyond, self.sinks)
+            pairs += few * (few + 1) / 2 + (beyond - few) * few
         K, key_width = self.head_width, self.encoding.key_width(self.head_width)
         projections = self.width * (2 * self.heads + 2 * self.kv_heads) * K
         if self.encoding.kind == "relative":
             projections += self.heads * K**2
+        if self.forgetting is not None:
+            projections += self.width * self.heads
         # An additive score is a product of the tanh with v: as many operations as q . k.
         return Cost(
             flops=length * 2 * projections + pairs * 2 * self.heads * (key_width + K),

@@ -1,10 +1,10 @@
 """What a mixer keeps of what it has read: all of it, or the last positions of a window."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from seqmodels.arrays import Array, Bool, Float, Int, Shaped
+from seqmodels.arrays import Array, Bool, Int, Shaped
 from seqmodels.mixers.base import Context
 
 
@@ -28,66 +28,63 @@ def put_before(
     return jnp.concatenate([kept.astype(new.dtype), new], axis=1)
 
 
-class KeyValues(NamedTuple):
+Kept = dict[str, Array]
+"""``keys``, ``values`` and what else each position has, in the dtype in which they are read."""
+
+
+class Seen(NamedTuple):
     """What queries attend to, and where they stand among it."""
 
-    keys: Float[Array, "B L G K"]
-    values: Float[Array, "B L G U"]
+    arrays: Kept
     valid: Bool[Array, "B L"] | None
     offset: int | Int[Array, "B"]
     """The place of the chunk's first query."""
 
 
-Kept = dict[str, Array]
-"""``keys`` and ``values``, in the dtype in which they are read."""
-
-
-def begin_cache(
-    keys: Array, values: Array, room: int, window: int | None, context: Context
-) -> Kept:
+def begin_cache(new: Kept, room: int, window: int | None, context: Context) -> Kept:
     """What is kept after the first chunk: with a window its last W - 1 positions.
 
     Otherwise all, with room for more. Rows may end in padding: what follows takes its place.
     """
     if window is not None:
         return {
-            name: keep_last(put_before(None, new, window - 1), window - 1, context.valid)
-            for name, new in (("keys", keys), ("values", values))
+            name: keep_last(put_before(None, each, window - 1), window - 1, context.valid)
+            for name, each in new.items()
         }
-    missing = max(0, room - keys.shape[1])
-    widths = ((0, 0), (0, missing), (0, 0), (0, 0))
-    return {
-        name: jnp.pad(new[:, :room], widths) for name, new in (("keys", keys), ("values", values))
-    }
+    after = {}
+    for name, each in new.items():
+        missing = ((0, 0), (0, max(0, room - each.shape[1])), *((0, 0),) * (each.ndim - 2))
+        after[name] = jnp.pad(each[:, :room], missing)
+    return after
 
 
 def extend_cache(
-    kept: Kept, keys: Array, values: Array, window: int | None, context: Context
-) -> tuple[KeyValues, Kept]:
+    state: dict[str, Any], new: Kept, window: int | None, context: Context
+) -> tuple[Seen, Kept]:
     """What a chunk's queries attend to, its own keys and values with it, and what is kept then.
 
-    Only what is read is cast: a window's few positions, and of all that are kept none where they
-    have the chunk's dtype.
+    ``state`` is the mixer's, which may hold more. Only what is read is cast: a window's few
+    positions, and of all that are kept none where they have the chunk's dtype.
     """
     assert context.positions is not None
-    places = jnp.broadcast_to(context.positions, keys.shape[:2])
+    kept: Kept = {name: state[name] for name in new}
+    length = new["keys"].shape[1]
+    places = jnp.broadcast_to(context.positions, new["keys"].shape[:2])
     if window is None:
-        rows = jnp.arange(len(keys))[:, None]
+        rows = jnp.arange(len(places))[:, None]
         # Of padding what lies past the room is dropped; the rest is overwritten before it is seen.
         after = {
-            name: kept[name].at[rows, places].set(new.astype(kept[name].dtype), mode="drop")
-            for name, new in (("keys", keys), ("values", values))
+            name: kept[name].at[rows, places].set(each.astype(kept[name].dtype), mode="drop")
+            for name, each in new.items()
         }
-        all_keys, all_values = (after[name].astype(keys.dtype) for name in ("keys", "values"))
-        return KeyValues(all_keys, all_values, None, places[:, 0]), after
+        read = {name: after[name].astype(each.dtype) for name, each in new.items()}
+        return Seen(read, None, places[:, 0]), after
     size = window - 1
-    all_keys, all_values = (
-        put_before(kept[name], new, size) for name, new in (("keys", keys), ("values", values))
-    )
+    read = {name: put_before(kept[name], each, size) for name, each in new.items()}
     after = {
         name: keep_last(seen, size, context.valid).astype(kept[name].dtype)
-        for name, seen in (("keys", all_keys), ("values", all_values))
+        for name, seen in read.items()
     }
     # A window is filled from its end: slots that nothing has reached yet are masked.
-    slots = jnp.arange(all_keys.shape[1])[None]
-    return KeyValues(all_keys, all_values, slots >= size - places[:, :1], size), after
+    slots = jnp.arange(size + length)[None]
+    return Seen(read, slots >= size - places[:, :1], size), after

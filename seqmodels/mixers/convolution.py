@@ -37,7 +37,8 @@ class Convolution(ExtentMixer):
         divides D); None for each feature by itself, which makes the convolution
         depthwise-separable, as the projection mixes features (Chollet 2017).
       gated: whether a gate takes the activation's place, ``a * sigmoid(b)`` with a second
-        convolution b (Dauphin et al. 2017).
+        convolution b (Dauphin et al. 2017). The groups are those of a and b together: with two, a
+        is of the first half of the features and b of the second.
       activation: f; "none" leaves it out.
     """
 
@@ -113,7 +114,10 @@ class Convolution(ExtentMixer):
         kernels: list[Float[Array, "*K G D"]],
         biases: list[Float[Array, "D"]],
     ) -> list[Float[Array, "B *M D"]]:
-        """By each kernel, with its bias; in groups all outputs are cut as one."""
+        """By each kernel, with its bias.
+
+        In groups all outputs are cut as one row: what trained parameters mean hangs on it.
+        """
         extent = self.extent
         if self.groups is None:
             made = [

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 
 from seqmodels.arrays import Array, Float
-from seqmodels.errors import require, require_with
+from seqmodels.errors import require, require_least, require_with
 from seqmodels.mixers.base import Context
 from seqmodels.ops.positions import (
     alibi_slopes,
@@ -54,19 +54,12 @@ class Encoding:
         )
         owner = f"rotary_scaling={self.scaling!r}"
         require_with(self.trained_length, self.scaling is not None, "trained_length", owner)
-        require(
-            self.trained_length is None or self.trained_length >= 1,
-            f"trained_length={self.trained_length} is below 1",
-        )
+        require_least(1, trained_length=self.trained_length, position_range=self.position_range)
         require(
             self.position_range is None or (self.kind in ("rotary", "relative") and window is None),
             f"position_range={self.position_range} spreads positions that are encoded, and a "
             f"window bounds distances by itself: here positions={self.kind!r}, window={window}; "
             "set it to None",
-        )
-        require(
-            self.position_range is None or self.position_range >= 1,
-            f"position_range={self.position_range} is below 1",
         )
 
     def key_width(self, head_width: int) -> int:

@@ -4,7 +4,7 @@ import itertools
 import math
 from typing import NamedTuple
 
-from seqmodels.errors import ParameterError, require
+from seqmodels.errors import ParameterError, require, require_least
 from seqmodels.mixers.base import Mixer
 
 MOST_SEEN = 2**20
@@ -37,13 +37,12 @@ class Extent(NamedTuple):
             math.prod(sizes) <= MOST_SEEN,
             f"kernel={kernel} sees {math.prod(sizes):,} positions, above {MOST_SEEN:,}; lower it",
         )
-        require(dilation >= 1, f"dilation={dilation} is below 1")
+        require_least(1, dilation=dilation, stride=stride)
         require(
             max(sizes) * dilation <= FARTHEST,
             f"dilation={dilation} puts the ends of kernel={kernel} farther apart than {FARTHEST:,} "
             "positions; lower it",
         )
-        require(stride >= 1, f"stride={stride} is below 1")
         for axis, size in enumerate(sizes):
             if size % 2 == 0 and not (causal and axis == 0):
                 where = "" if len(sizes) == 1 else f" on axis {axis}"

@@ -10,7 +10,7 @@ from seqmodels.arrays import Array, Float, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear, linears
 from seqmodels.mixers.base import Context, Cost, Room
-from seqmodels.mixers.cache import KeyValues, begin_cache, extend_cache
+from seqmodels.mixers.cache import Seen, begin_cache, extend_cache
 from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.mixers.short_convolution import Short, ShortConvolutions
 from seqmodels.ops.attention.neighbourhood import Neighbourhood, neighbourhood_attention
@@ -88,17 +88,18 @@ class NeighbourhoodAttention(ExtentMixer):
         """Attends within whole sequences or grids, or also to what the state keeps."""
         projected = {"queries": self.queries(x), "keys": self.keys(x), "values": self.values(x)}
         projected, short = self.short(projected, state, context)
-        query, keys, values = (projected[name] for name in self.convolved)
+        query = projected.pop("queries")
         query = query[(slice(None), *(slice(None, None, self.stride),) * self.rank)]
-        seen, after = KeyValues(keys, values, context.valid if state is None else None, 0), None
+        seen, after = Seen(projected, context.valid if state is None else None, 0), None
         edges, window = self.extent.edges(), self.extent.reach()[0] + 1
         if isinstance(state, Room):
-            after = begin_cache(keys, values, 0, window, context) | short
+            after = begin_cache(projected, 0, window, context) | short
         elif state is not None:
-            seen, after = extend_cache(state, keys, values, window, context)
+            seen, after = extend_cache(state, projected, window, context)
             after |= short
             edges = ((0, 0),)  # what is kept is the edge
-        return self._attend(query, seen.keys, seen.values, seen.valid, edges), after
+        keys, values = (seen.arrays[name] for name in ("keys", "values"))
+        return self._attend(query, keys, values, seen.valid, edges), after
 
     def initial_state(self, batch_size: int, room: int) -> State:
         """Zeros for the keys and values that the kernel still sees."""

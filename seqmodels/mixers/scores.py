@@ -8,7 +8,11 @@ import jax.numpy as jnp
 
 from seqmodels.arrays import Array, Bool, Float, Int
 from seqmodels.ops.attention.additive import Score, additive_attention, additive_weights
-from seqmodels.ops.attention.dot_product import attention, attention_weights
+from seqmodels.ops.attention.dot_product import (
+    attention,
+    attention_and_sums,
+    attention_weights,
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,33 @@ class Scores:
             keys, values = _repeat(keys, heads), _repeat(values, heads)
             assert vector is not None
             return additive_attention(query, keys, values, vector, **seen)
-        return attention(query, keys, values, scale=self._scale, slopes=self.slopes, **seen)
+        return attention(query, keys, values, scale=self.scale, slopes=self.slopes, **seen)
+
+    def mix_and_sum(
+        self,
+        query: Float[Array, "B M H Kq"],
+        keys: Float[Array, "B L G Kq"],
+        values: Float[Array, "B L G U"],
+        **seen: Any,
+    ) -> tuple[Float[Array, "B M H U"], Float[Array, "B M H"]]:
+        """As :meth:`mix` of products, and the log of the sum of the scores' exponentials."""
+        return attention_and_sums(query, keys, values, **seen, scale=self.scale, slopes=self.slopes)
+
+    def products(
+        self,
+        query: Float[Array, "B M H Kq"],
+        keys: Float[Array, "B S G Kq"],
+        query_places: Int[Array, "#B M"],
+        key_places: Int[Array, "#B S"],
+    ) -> Float[Array, "B M H S"]:
+        """The scores of all pairs, in float32; for few keys."""
+        keys = _repeat(keys, query.shape[2])
+        scores = jnp.einsum("bmhk,bshk->bmhs", query, keys, preferred_element_type=jnp.float32)
+        scores = self.scale * scores
+        if self.slopes is None:
+            return scores
+        distance = jnp.abs(query_places[:, :, None] - key_places[:, None]).astype(jnp.float32)
+        return scores - jnp.array(self.slopes).reshape(1, 1, -1, 1) * distance[:, :, None]
 
     def weights(
         self,
@@ -65,11 +95,12 @@ class Scores:
             places = jnp.reshape(jnp.asarray(offset), (-1, 1)) + jnp.arange(query.shape[1])[None]
             keys = _repeat(keys, query.shape[2])
             return additive_weights(query, keys, vector, **seen, positions=places)
-        seen |= {"scale": self._scale, "slopes": self.slopes, "offset": offset}
+        seen |= {"scale": self.scale, "slopes": self.slopes, "offset": offset}
         return attention_weights(query, keys, **seen)
 
     @property
-    def _scale(self) -> float:
+    def scale(self) -> float:
+        """What products are multiplied with."""
         return 1.0 if self.kind == "dot" else 1 / math.sqrt(self.head_width)
 
 

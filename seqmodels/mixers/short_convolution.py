@@ -10,7 +10,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from seqmodels.arrays import Array, Float, State
-from seqmodels.config import Section, construct_kind
+from seqmodels.config import construct_kind
 from seqmodels.layers import Axes
 from seqmodels.mixers.base import MIXERS, Context, Mixer, Room
 from seqmodels.mixers.cache import keep_last, put_before
@@ -155,7 +155,7 @@ class ShortConvolutions(nnx.Module):
 
 
 def construct_mixer(
-    section: Section, path: str, *, width: int, short: Short | None, rngs: nnx.Rngs
+    section: Any, path: str, *, width: int, short: Short | None, rngs: nnx.Rngs
 ) -> tuple[Mixer, ShortConvolution | None]:
     """A mixer of a config's section, and the short convolution before it, if it holds none itself.
 

@@ -56,6 +56,40 @@ def not_a_power_of_2(chunk: int) -> str | None:
     return None if chunk & (chunk - 1) == 0 else f"chunk={chunk} is no power of 2"
 
 
+class Logs:
+    """A chunk's decays, summed up in logs.
+
+    Attributes:
+      after: of its positions up to each, that one included, [..., C, 1 or K], or None.
+      before: the same without it.
+      whole: of all, [..., 1 or K].
+    """
+
+    def __init__(self, log_decay: Array | None, key: Float[Array, "*B C K"]):
+        self.after = self.before = self.whole = None
+        if log_decay is not None:
+            each = log_decay if log_decay.ndim == key.ndim else log_decay[..., None]
+            self.after = jnp.cumsum(each, axis=-2)
+            self.before = self.after - each
+            self.whole = self.after[..., -1, :]
+
+    def to_end(self, x: Float[Array, "*B C K"]) -> Float[Array, "*B C K"]:
+        """What is left of x, written at its position, at the chunk's end."""
+        if self.after is None:
+            return x
+        return x * jnp.exp(self.after[..., -1:, :] - self.after)
+
+    def from_start(self, x: Float[Array, "*B C K"], before: bool = False) -> Array:
+        """What reads from a state before the chunk as x reads at its position."""
+        logs = self.before if before else self.after
+        return x if logs is None else x * jnp.exp(logs)
+
+
+def decayed(state: Float[Array, "B H K U"], log_decay: Array | None) -> Float[Array, "B H K U"]:
+    """The state times a chunk's decays, [B, H, 1 or K]."""
+    return state if log_decay is None else state * jnp.exp(log_decay)[..., None]
+
+
 def decayed_products(
     rows: Float[Array, "*B C K"],
     columns: Float[Array, "*B C K"],
@@ -87,7 +121,7 @@ def decayed_products(
         x.reshape(*x.shape[:-2], 2, size // 2, x.shape[-1])
         for x in (rows, columns, row_log, column_log)
     ]
-    first, second = _both(decayed_products(*halves, strict))
+    first, second = _both(decayed_products(*halves, strict=strict))
     middle = halves[3][..., 0, -1:, :]
     below_rows = halves[0][..., 1, :, :] * jnp.exp(halves[2][..., 1, :, :] - middle)
     above_columns = halves[1][..., 0, :, :] * jnp.exp(middle - halves[3][..., 0, :, :])

@@ -17,23 +17,21 @@ with P_i = D_i ... D_1 from the chunk's start: a unit triangular system for all 
 et al. 2024, section 3; Bischof and Van Loan 1987).
 """
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
-from seqmodels.ops.chunks import decayed_products, not_a_power_of_2, over_chunks, unit_inverse
-from seqmodels.ops.forms import Form, Operation
-from seqmodels.ops.matrix_state import (
-    LogDecay,
+from seqmodels.ops import rows
+from seqmodels.ops.chunks import (
     Logs,
     decayed,
-    is_fast_step_by_step,
-    masked,
-    outer,
-    read,
+    decayed_products,
+    not_a_power_of_2,
+    over_chunks,
+    unit_inverse,
 )
-from seqmodels.ops.stepwise import run_steps
+from seqmodels.ops.forms import Form, Operation
+from seqmodels.ops.matrix_state import LogDecay, is_fast_step_by_step, masked
 
 
 def delta_rule(
@@ -63,7 +61,8 @@ def delta_rule(
     steps = key.shape[1] // query.shape[1]
     of_steps = valid if valid is None else jnp.repeat(valid, steps, axis=1)
     key, erase = masked(key, of_steps), masked(erase, of_steps)
-    log_decay, state = masked(log_decay, valid), state.astype(jnp.float32)
+    log_decay = None if log_decay is None else masked(log_decay, valid)
+    state = state.astype(jnp.float32)
     given = (query, key, value, erase, reads, log_decay, state, chunk)
     outputs, state = DELTA_RULE(*given, form=form)
     return outputs.astype(query.dtype), state
@@ -91,14 +90,14 @@ def _step(_, state, given):
     query, *of_steps, log_decay = given
     of_steps = [x.astype(jnp.float32) for x in of_steps]
     for number, (key, value, erase, reads) in enumerate(zip(*of_steps, strict=True)):
-        held = read(state, reads)
-        state = decayed(state, log_decay) if number == 0 else state
+        held = rows.read(state, reads)
+        state = rows.decayed(state, log_decay) if number == 0 else state
         if erase.ndim == key.ndim:
-            state = state + outer(erase, held)
+            state = state + rows.outer(erase, held)
         else:
-            value = value + erase[..., None] * held
-        state = state + outer(key, value)
-    return state, read(state, query.astype(jnp.float32)).astype(query.dtype)
+            value = rows.fenced(value + erase[None] * held)
+        state = rows.fenced(state + rows.outer(key, value))
+    return state, rows.read(state, query.astype(jnp.float32)).astype(query.dtype)
 
 
 def _recurrent(query, key, value, erase, reads, log_decay, state, chunk):
@@ -106,12 +105,11 @@ def _recurrent(query, key, value, erase, reads, log_decay, state, chunk):
 
     def by_token(x):
         steps = x.reshape(len(x), length, -1, *x.shape[2:])
-        return jnp.moveaxis(steps, 0, 2)  # [L, n, B, H, ...]
+        return rows.rows_last(jnp.moveaxis(steps, 0, 2), 2)  # [L, n, *K, R]
 
-    by_time = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (query, log_decay))
-    inputs = (by_time[0], *map(by_token, (key, value, erase, reads)), by_time[1])
-    state, outputs = run_steps(_step, chunk, (), state, inputs)
-    return jnp.swapaxes(outputs, 0, 1), state
+    query, log_decay = rows.by_time((query, log_decay))
+    inputs = (query, *map(by_token, (key, value, erase, reads)), log_decay)
+    return rows.in_steps(_step, chunk, state, inputs)
 
 
 def _group(state, given):

@@ -1,55 +1,234 @@
 """Causal convolution with a kernel as long as the sequence, by Fourier transforms."""
 
+import math
+from functools import partial
+
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from seqmodels.arrays import Array, Float
+from seqmodels.arrays import Array, Float, Int
+from seqmodels.ops.forms import Form, Operation
+from seqmodels.ops.platform import platform
+
+BLOCK = 4096
+"""Positions of a block of the form by blocks: its transforms stay in a core's cache."""
+FEW_PLACES = 4
+"""Up to so many outputs are sums over all that was read; more are cut out of a whole."""
 
 
-def fft_convolution(x: Float[Array, "B L D"], kernel: Float[Array, "M D"]) -> Float[Array, "B L D"]:
+def fft_convolution(
+    x: Float[Array, "B L D"], kernel: Float[Array, "M D"], form: str | None = None
+) -> Float[Array, "B L D"]:
     """``y_t = sum_{i <= t} kernel_i * x_{t - i}``: causal, with a kernel as long as the sequence.
 
     By the convolution theorem, in L log L instead of L * M, as in S4 (Gu et al. 2022)
     and Hyena (Poli et al. 2023).
-    Positions before the first count as zeros. Sums are float32.
+    Positions before the first count as zeros. Sums are float32. ``form`` names one in
+    FFT_CONVOLUTION.
     """
-    return _fft_convolution(x, kernel)
+    return FFT_CONVOLUTION(x, kernel[: x.shape[1]], form=form)
+
+
+def convolution_at(
+    seen: Float[Array, "B S D"], kernel: Float[Array, "M D"], places: Int[Array, "B L"]
+) -> Float[Array, "B L D"]:
+    """``y_p = sum_{i <= p} kernel_i * seen_{p - i}`` at some places p of what was read so far.
+
+    What lies in ``seen`` past a place doesn't count. A few places are each a sum over S; otherwise
+    all are computed as by :func:`fft_convolution`.
+    """
+    if places.shape[1] > FEW_PLACES:
+        return jnp.take_along_axis(fft_convolution(seen, kernel), places[:, :, None], axis=1)
+    size = seen.shape[1]
+    kernel = kernel[:size].astype(jnp.float32)
+    # Backwards, and zeros for what comes later: a place's weights are a slice of it.
+    table = jnp.pad(kernel[::-1], ((max(0, size - len(kernel)), size), (0, 0)))
+    exact = seen.astype(jnp.float32)
+
+    def at(place: Int[Array, "B"]) -> Float[Array, "B D"]:
+        begin = lambda p: lax.dynamic_slice_in_dim(table, size - 1 - p, size)  # noqa: E731
+        return jnp.sum(jax.vmap(begin)(place) * exact, axis=1)
+
+    made = [at(places[:, index]) for index in range(places.shape[1])]
+    return jnp.stack(made, axis=1).astype(seen.dtype)
+
+
+def convolution_flops(length: int, width: int) -> int:
+    """Operations of one sequence's convolution with a kernel as long: three transforms a feature.
+
+    One of n points counts as 5 n log2 n.
+    """
+    points = transform_size(2 * length - 1)
+    return 3 * round(5 * width * points * math.log2(points))
+
+
+def transform_size(length: int) -> int:
+    """The next size whose only prime factors are 2, 3 and 5: transforms of it are fast."""
+    twos = 1 << (length - 1).bit_length()
+    sizes = (twos * 9 // 16, twos * 5 // 8, twos * 3 // 4, twos)
+    return next(size for size in sizes if size >= length)
+
+
+def _by_feature(core):
+    """A form of [B, L, D] from one of [B, D, L] in float32: transforms take the last axis."""
+
+    def run(x, kernel):
+        y = core(x.astype(jnp.float32).swapaxes(1, 2), kernel.astype(jnp.float32).T)
+        return y.swapaxes(1, 2).astype(x.dtype)
+
+    return run
+
+
+def _points(x, kernel):
+    return transform_size(x.shape[-1] + kernel.shape[-1] - 1)
+
+
+def _correlated(d_spectrum, spectrum):
+    """The kernel's gradient: the sum over rows."""
+    return jnp.sum(d_spectrum * spectrum.conj(), axis=0)
+
+
+def _back(spectrum, points, length):
+    return jnp.fft.irfft(spectrum, points)[..., :length]
 
 
 @jax.custom_vjp
-def _fft_convolution(x, kernel):
-    return _fft_forward(x, kernel)[0]
+def _whole(x, kernel):
+    return _whole_forward(x, kernel)[0]
 
 
-def _fft_forward(x, kernel):
-    size = _fft_size(x.shape[1] + kernel.shape[0] - 1)
-    spectrum, kernel_spectrum = _spectrum(x, size), _spectrum(kernel, size)
-    y = _from_spectrum(spectrum * kernel_spectrum[None], size, x.shape[1])
-    return y.astype(x.dtype), (spectrum, kernel_spectrum, x, kernel)
+def _whole_forward(x, kernel):
+    points = _points(x, kernel)
+    spectrum, kernel_spectrum = jnp.fft.rfft(x, points), jnp.fft.rfft(kernel, points)
+    y = _back(spectrum * kernel_spectrum[None], points, x.shape[-1])
+    return y, (spectrum, kernel_spectrum, kernel)
 
 
-def _fft_backward(saved, d_y):
-    spectrum, kernel_spectrum, x, kernel = saved
-    size = _fft_size(x.shape[1] + kernel.shape[0] - 1)
-    d_spectrum = _spectrum(d_y, size)
-    d_x = _from_spectrum(d_spectrum * kernel_spectrum.conj()[None], size, x.shape[1])
-    summed = jnp.sum(d_spectrum * spectrum.conj(), axis=0)
-    d_kernel = _from_spectrum(summed, size, kernel.shape[0])
-    return d_x.astype(x.dtype), d_kernel.astype(kernel.dtype)
+def _whole_backward(saved, d_y):
+    spectrum, kernel_spectrum, kernel = saved
+    points = _points(d_y, kernel)
+    d_spectrum = jnp.fft.rfft(d_y, points)
+    d_x = _back(d_spectrum * kernel_spectrum.conj()[None], points, d_y.shape[-1])
+    summed = _correlated(d_spectrum, spectrum)
+    return d_x, _back(summed, points, kernel.shape[-1])
 
 
-_fft_convolution.defvjp(_fft_forward, _fft_backward)
+_whole.defvjp(_whole_forward, _whole_backward)
 
 
-def _fft_size(length):
-    """The next size whose only prime factors are 2 and 3: transforms of it are fast."""
-    twos = 1 << (length - 1).bit_length()
-    return next(size for size in (twos * 9 // 16, twos * 3 // 4, twos) if size >= length)
+@jax.custom_vjp
+def _paired(x, kernel):
+    return _paired_forward(x, kernel)[0]
 
 
-def _spectrum(x, size):
-    return jnp.fft.rfft(x.astype(jnp.float32), size, axis=-2)
+def _paired_forward(x, kernel):
+    points = _points(x, kernel)
+    spectrum = jnp.fft.fft(_pair(x), points)
+    kernel_spectrum = jnp.fft.fft(kernel, points)
+    pairs = jnp.fft.ifft(spectrum * kernel_spectrum[None])[..., : x.shape[-1]]
+    return _part(pairs, len(x)), (spectrum, kernel_spectrum, kernel)
 
 
-def _from_spectrum(spectrum, size, length):
-    return jnp.fft.irfft(spectrum, size, axis=-2)[..., :length, :]
+def _paired_backward(saved, d_y):
+    spectrum, kernel_spectrum, kernel = saved
+    points = _points(d_y, kernel)
+    d_spectrum = jnp.fft.fft(_pair(d_y), points)
+    pairs = jnp.fft.ifft(d_spectrum * kernel_spectrum.conj()[None])[..., : d_y.shape[-1]]
+    # Of a pair's product the real part is the sum of the two rows' own.
+    summed = _correlated(d_spectrum, spectrum)
+    d_kernel = jnp.fft.ifft(summed)[..., : kernel.shape[-1]].real
+    return _part(pairs, len(d_y)), d_kernel
+
+
+_paired.defvjp(_paired_forward, _paired_backward)
+
+
+def _pair(x):
+    """Two rows as one of complex numbers, of which a real kernel keeps the parts apart."""
+    even = jnp.pad(x, ((0, len(x) % 2), (0, 0), (0, 0)))
+    pairs = even.reshape(-1, 2, *x.shape[1:])  # neighbours, which lie on one device
+    return lax.complex(pairs[:, 0], pairs[:, 1])
+
+
+def _part(pairs, rows):
+    both = jnp.stack([pairs.real, pairs.imag], axis=1)
+    return both.reshape(-1, *pairs.shape[1:])[:rows]
+
+
+def _blocked(x, kernel):
+    size = min(BLOCK, x.shape[-1])
+    return _overlap_add(x, kernel, size)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _overlap_add(x, kernel, size):
+    return _overlap_add_forward(x, kernel, size)[0]
+
+
+def _overlap_add_forward(x, kernel, size):
+    """Each block of x meets each of the kernel; what a product has beyond a block is the next's."""
+    spectra, kernels = (jnp.fft.rfft(_cut(a, size), 2 * size) for a in (x, kernel))
+
+    def meet(total, place):
+        return total + _shifted(spectra, place) * kernels[place][None, None], None
+
+    products, _ = lax.scan(meet, jnp.zeros_like(spectra), jnp.arange(len(kernels)))
+    made = jnp.fft.irfft(products, 2 * size)  # [N, B, D, 2C]
+    late = jnp.pad(made[:-1, ..., size:], ((1, 0), (0, 0), (0, 0), (0, 0)))
+    y = _joined(made[..., :size] + late, x.shape[-1])
+    return y, (spectra, kernels, kernel)
+
+
+def _overlap_add_backward(size, saved, d_y):
+    spectra, kernels, kernel = saved
+    length = d_y.shape[-1]
+    d_blocks = _cut(d_y, size)
+    following = jnp.pad(d_blocks[1:], ((0, 1), (0, 0), (0, 0), (0, 0)))
+    d_products = jnp.fft.rfft(jnp.concatenate([d_blocks, following], axis=-1))
+
+    def meet(total, place):
+        met = _shifted(spectra, place)
+        d_kernel = jnp.sum(d_products * met.conj(), axis=(0, 1))
+        later = _shifted(d_products[::-1], place)[::-1]
+        return total + later * kernels[place].conj()[None, None], d_kernel
+
+    d_spectra, d_kernels = lax.scan(meet, jnp.zeros_like(spectra), jnp.arange(len(kernels)))
+    d_x = _joined(jnp.fft.irfft(d_spectra, 2 * size)[..., :size], length)
+    d_kernel = jnp.fft.irfft(d_kernels, 2 * size)[..., :size]
+    return d_x, d_kernel.swapaxes(0, 1).reshape(len(kernel), -1)[:, : kernel.shape[-1]]
+
+
+_overlap_add.defvjp(_overlap_add_forward, _overlap_add_backward)
+
+
+def _cut(x, size):
+    """[..., L] as blocks [N, ..., C], the last one padded."""
+    edges = ((0, 0),) * (x.ndim - 1) + ((0, -x.shape[-1] % size),)
+    return jnp.moveaxis(jnp.pad(x, edges).reshape(*x.shape[:-1], -1, size), -2, 0)
+
+
+def _joined(blocks, length):
+    return jnp.moveaxis(blocks, 0, -2).reshape(*blocks.shape[1:-1], -1)[..., :length]
+
+
+def _shifted(blocks, place):
+    """Each block where the one ``place`` before it was, and zeros in the first ones."""
+    later = jnp.arange(len(blocks)) - place
+    moved = jnp.take(blocks, jnp.maximum(later, 0), axis=0)
+    return jnp.where((later >= 0).reshape(-1, *(1,) * (blocks.ndim - 1)), moved, 0)
+
+
+FFT_CONVOLUTION = Operation(
+    "fft_convolution",
+    {
+        "paired": Form(
+            _by_feature(_paired),
+            refusal=lambda x, kernel: "it pairs rows, and this has one" if len(x) < 2 else None,
+            suits=lambda x, kernel: platform() == "cpu" and len(x) % 2 == 0,
+        ),
+        "blocked": Form(_by_feature(_blocked), suits=lambda *_: False),
+        "whole": Form(_by_feature(_whole)),
+    },
+)
+"""Of (x, kernel)."""

@@ -11,20 +11,21 @@ row. State and sums are float32.
 (:mod:`seqmodels.ops.stepwise`), and products of matrices a chunk at a time.
 """
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
-from seqmodels.ops.chunks import decayed_products, not_a_power_of_2, over_chunks
+from seqmodels.ops import rows
+from seqmodels.ops.chunks import Logs, decayed, decayed_products, not_a_power_of_2, over_chunks
 from seqmodels.ops.forms import Form, Operation
 from seqmodels.ops.platform import platform
-from seqmodels.ops.stepwise import run_steps
 
 LogDecay = Float[Array, "B L H"] | Float[Array, "B L H K"] | None
 """The logs of decays in float32, at most 0: one a head, or one for each key feature; or none."""
 FEW_POSITIONS = 16
 """Up to so many positions are read one by one, wherever that runs."""
+FEW_KEYS = 64
+"""Up to so many rows of the state steps are faster than chunks on CPU."""
 
 
 def matrix_state(
@@ -44,8 +45,8 @@ def matrix_state(
     chunked form, where it is a power of 2, and lie between the states that the recurrent one keeps.
     ``form`` names one in MATRIX_STATE; it raises ParameterError where that one can't serve.
     """
-    key, log_decay = masked(key, valid), masked(log_decay, valid)
-    state = state.astype(jnp.float32)
+    key, state = masked(key, valid), state.astype(jnp.float32)
+    log_decay = None if log_decay is None else masked(log_decay, valid)
     outputs, state = MATRIX_STATE(query, key, value, log_decay, state, chunk, form=form)
     return outputs.astype(query.dtype), state
 
@@ -58,40 +59,22 @@ def decay_of_part(
     return jnp.exp(jnp.sum(masked(log_decay, valid), axis=1))
 
 
-def masked(x: Array | None, valid: Bool[Array, "B L"] | None) -> Array | None:
+def masked(x: Float[Array, "B L *rest"], valid: Bool[Array, "B L"] | None) -> Array:
     """Zeros at padded positions: what they write, and the logs of their decays."""
-    if x is None or valid is None:
+    if valid is None:
         return x
     return jnp.where(valid.reshape(*valid.shape, *[1] * (x.ndim - 2)), x, 0)
 
 
-def decayed(state: Float[Array, "B H K U"], log_decay: Array | None) -> Float[Array, "B H K U"]:
-    """The state times one position's decays, [B, H] or [B, H, K]."""
-    if log_decay is None:
-        return state
-    return state * jnp.exp(log_decay).reshape(*log_decay.shape, *[1] * (4 - log_decay.ndim))
-
-
-def outer(key: Float[Array, "B H K"], value: Float[Array, "B H U"]) -> Float[Array, "B H K U"]:
-    """``k v^T``."""
-    return key[..., :, None] * value[..., None, :]
-
-
-def read(state: Float[Array, "B H K U"], query: Float[Array, "B H K"]) -> Float[Array, "B H U"]:
-    """``S^T q``."""
-    return jnp.einsum("bhku,bhk->bhu", state, query, preferred_element_type=jnp.float32)
-
-
 def _step(_, state, given):
     query, key, value = (x.astype(jnp.float32) for x in given[:3])
-    state = decayed(state, given[3]) + outer(key, value)
-    return state, read(state, query).astype(given[0].dtype)
+    state = rows.fenced(rows.decayed(state, given[3]) + rows.outer(key, value))
+    return state, rows.read(state, query).astype(given[0].dtype)
 
 
 def _recurrent(query, key, value, log_decay, state, chunk):
-    inputs = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (query, key, value, log_decay))
-    state, outputs = run_steps(_step, chunk, (), state, inputs)
-    return jnp.swapaxes(outputs, 0, 1), state
+    inputs = rows.by_time((query, key, value, log_decay))
+    return rows.in_steps(_step, chunk, state, inputs)
 
 
 def _group(state, given):
@@ -108,42 +91,14 @@ def _group(state, given):
     return state, inside + logs.from_start(query) @ before
 
 
-class Logs:
-    """A chunk's decays, summed up in logs.
-
-    Attributes:
-      after: of its positions up to each, that one included, [..., C, 1 or K], or None.
-      before: the same without it.
-      whole: of all, [..., 1 or K].
-    """
-
-    def __init__(self, log_decay: Array | None, key: Float[Array, "*B C K"]):
-        self.after = self.before = self.whole = None
-        if log_decay is not None:
-            each = log_decay if log_decay.ndim == key.ndim else log_decay[..., None]
-            self.after = jnp.cumsum(each, axis=-2)
-            self.before = self.after - each
-            self.whole = self.after[..., -1, :]
-
-    def to_end(self, x: Float[Array, "*B C K"]) -> Float[Array, "*B C K"]:
-        """What is left of x, written at its position, at the chunk's end."""
-        if self.after is None:
-            return x
-        return x * jnp.exp(self.after[..., -1:, :] - self.after)
-
-    def from_start(self, x: Float[Array, "*B C K"], before: bool = False) -> Array:
-        """What reads from a state before the chunk as x reads at its position."""
-        logs = self.before if before else self.after
-        return x if logs is None else x * jnp.exp(logs)
-
-
 def _chunked(query, key, value, log_decay, state, chunk):
     return over_chunks(_group, chunk, state, (query, key, value, log_decay))
 
 
 def is_fast_step_by_step(query: Float[Array, "B L H K"]) -> bool:
-    """Whether steps are faster than products of matrices: on CPU, and for few positions."""
-    return platform() == "cpu" or query.shape[1] <= FEW_POSITIONS
+    """Whether steps are faster than chunks: for few positions, and for small states on CPU."""
+    few = query.shape[1] <= FEW_POSITIONS
+    return few or (platform() == "cpu" and query.shape[-1] <= FEW_KEYS)
 
 
 MATRIX_STATE = Operation(

@@ -2,19 +2,12 @@
 
 import json
 import statistics
-from collections.abc import Collection
 from typing import NamedTuple
 
 from seqmodels.report.alike import Conditions, conditions, held_to, labels, leaves_of, words
-from seqmodels.report.reading import Content, Found, StoredRun, Sweep, as_dict
+from seqmodels.report.reading import Content, Found, StoredRun, Sweep
 from seqmodels.report.table import Link
 from seqmodels.report.values import Number, number, readable, slug
-
-WRITTEN = "exact_match"
-"""What models that write a sequence are judged by, where they have measured it."""
-SCORES = ("bits_per_byte", "bits_per_pixel", "squared_error", "accuracy", "loss")
-"""Of other runs that state no score, the first of these that they have measured."""
-HIGHER_IS_BETTER = ("exact_match", "accuracy")
 
 
 class Spread(NamedTuple):
@@ -80,47 +73,8 @@ def comparisons(found: Found) -> list[Comparison]:
     made = [_of_sweep(sweep, place) for place, sweep in enumerate(found.sweeps)]
     by_task: dict[str, list[StoredRun]] = {}
     for run in found.runs:
-        by_task.setdefault(task_kind(run), []).append(run)
+        by_task.setdefault(run.task, []).append(run)
     return made + [_of_runs(task, runs) for task, runs in by_task.items()]
-
-
-def task_kind(run: StoredRun) -> str:
-    task = run.config.get("task")
-    return str(task.get("kind")) if isinstance(task, dict) else "unknown task"
-
-
-def score_of(run: StoredRun) -> tuple[str, bool]:
-    """The metric by which a run's task is judged, and whether more of it is better."""
-    score, better = run.facts.get("score"), run.facts.get("higher_is_better")
-    if isinstance(score, str) and isinstance(better, bool):
-        return score, better
-    metrics = {name for event in run.events for name in event if event["split"] != "train"}
-    score = older_score(task_kind(run), metrics, "decoder" in as_dict(run.config.get("model")))
-    return score, score in HIGHER_IS_BETTER
-
-
-def older_score(kind: str, metrics: Collection[str], writes: bool) -> str:
-    """The score of a run that states none, by what it has measured."""
-    order = (WRITTEN, *SCORES) if writes else SCORES
-    if kind == "tokens":  # models of language: accuracy was measured beside what they are judged by
-        order = ("loss",)
-    return next((name for name in order if name in metrics), "accuracy")
-
-
-def mixer_of(run: StoredRun) -> str:
-    """The mixer that was asked for, else those of the config's pattern."""
-    for source in (run.trial, run.origin):
-        if "mixer" in (arguments := as_dict(source.get("arguments"))):
-            return readable(str(arguments["mixer"]))
-    pattern = as_dict(run.config.get("model")).get("pattern")
-    names = pattern if isinstance(pattern, list) else []
-    return readable("+".join(dict.fromkeys(str(name) for name in names))) or "unknown"
-
-
-def train_length(run: StoredRun) -> int | None:
-    """The length that a run was trained and scored at."""
-    length = as_dict(run.config.get("train")).get("length")
-    return length if isinstance(length, int) else None
 
 
 def _of_sweep(sweep: Sweep, place: int) -> Comparison:
@@ -171,7 +125,7 @@ def _chosen_runs(sweep: Sweep, row: Content) -> list[StoredRun]:
 
 
 def _swept_length(arguments: Content, runs: list[StoredRun]) -> int | None:
-    length = number(arguments.get("length")) or (train_length(runs[0]) if runs else None)
+    length = number(arguments.get("length")) or (runs[0].length if runs else None)
     return int(length) if length is not None else None
 
 
@@ -208,15 +162,15 @@ def _spread(content: Content) -> Spread:
 
 
 def _of_runs(task: str, runs: list[StoredRun]) -> Comparison:
-    score, higher_is_better = score_of(runs[0])
+    score = runs[0].facts["score"]
     by_config: dict[str, list[StoredRun]] = {}
     for run in runs:
         key = json.dumps(leaves_of(run.config), sort_keys=True)
         by_config.setdefault(key, []).append(run)
     together = list(by_config.values())
     leaves = [leaves_of(members[0].config) for members in together]
-    lengths = [train_length(members[0]) for members in together]
-    mixers = [mixer_of(members[0]) for members in together]
+    lengths = [members[0].length for members in together]
+    mixers = [members[0].mixer for members in together]
     points = held_to([{} for _ in together], leaves)
     groups = [
         _group_of_runs(members, label, score, length, setting)
@@ -233,7 +187,7 @@ def _of_runs(task: str, runs: list[StoredRun]) -> Comparison:
         readable(task),
         "runs",
         score,
-        higher_is_better,
+        runs[0].facts["higher_is_better"],
         groups,
         runs,
         [("Folders", ", ".join(sorted({readable(run.folder.parent) for run in runs})))],
@@ -243,9 +197,8 @@ def _of_runs(task: str, runs: list[StoredRun]) -> Comparison:
 def _group_of_runs(
     runs: list[StoredRun], label: str, score: str, length: int | None, setting: Conditions
 ) -> Contender:
-    finished = [run for run in runs if run.results is not None]
     # A seed that was run again, here or on another machine, says nothing of how seeds differ.
-    once = {seed_of(run): as_dict(run.results) for run in reversed(finished)}
+    once = {run.seed: run.results for run in reversed(runs) if run.results is not None}
     results = list(reversed(once.values()))
     parameters = [number(one.get("parameters")) for one in results]
     seconds = [s for one in results if (s := number(one.get("seconds"))) is not None]
@@ -275,7 +228,7 @@ def _spread_of(results: list[Content], split: str, score: str) -> Spread:
 
 def links(comparison: Comparison, runs: list[StoredRun]) -> tuple[Link, ...]:
     is_sweep, anchor = comparison.kind == "sweep", comparison.anchor
-    return tuple(Link(f"seed {seed_of(r)}" if is_sweep else r.name, anchor(r)) for r in runs)
+    return tuple(Link(f"seed {r.seed}" if is_sweep else r.name, anchor(r)) for r in runs)
 
 
 def names_of(runs: list[StoredRun]) -> list[str]:
@@ -287,8 +240,3 @@ def names_of(runs: list[StoredRun]) -> list[str]:
         if len(set(names)) == len(names):
             break
     return names
-
-
-def seed_of(run: StoredRun) -> Number | None:
-    """The seed of a run, also of a trial that has not begun."""
-    return number(run.config.get("seed", as_dict(run.trial.get("overrides")).get("seed")))

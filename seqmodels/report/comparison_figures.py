@@ -7,7 +7,7 @@ from seqmodels.report.alike import words
 from seqmodels.report.comparison import Comparison, Contender, links, names_of
 from seqmodels.report.figure import Axis, Figure, Mark, Series, pareto
 from seqmodels.report.levels import results_of, stored_levels, with_levels
-from seqmodels.report.reading import StoredRun, as_dict
+from seqmodels.report.reading import StoredRun
 from seqmodels.report.styles import GREY, Styles
 from seqmodels.report.values import Number, number, slug
 
@@ -188,10 +188,9 @@ def _stored_lengths(run: StoredRun, score: str) -> tuple[str, list[Mark]]:
     splits = run.last_lengths
     split = "test" if "test" in splits else next(iter(splits), "")
     points = []
-    for length, entry in as_dict(splits.get(split)).items():
-        found = as_dict(as_dict(as_dict(entry).get("metrics")).get(score))
-        mean = number(found.get("mean"))
-        if mean is not None and length.isdigit():
-            low, high = number(found.get("low")), number(found.get("high"))
-            points.append(Mark(int(length), mean, low, high, split))
+    for length, entry in splits.get(split, {}).items():
+        found = entry["metrics"].get(score)
+        if found is not None and number(found["mean"]) is not None:
+            low, high = number(found["low"]), number(found["high"])
+            points.append(Mark(int(length), found["mean"], low, high, split))
     return split, sorted(points, key=lambda point: point.x)

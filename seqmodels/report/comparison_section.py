@@ -3,18 +3,9 @@
 from typing import Any
 
 from seqmodels.report.alike import differing
-from seqmodels.report.comparison import (
-    Comparison,
-    Contender,
-    links,
-    mixer_of,
-    names_of,
-    seed_of,
-    train_length,
-)
+from seqmodels.report.comparison import Comparison, Contender, links, names_of
 from seqmodels.report.comparison_figures import ComparisonFigures
 from seqmodels.report.page import Section
-from seqmodels.report.reading import as_dict
 from seqmodels.report.recipes import run_recipe
 from seqmodels.report.styles import Styles
 from seqmodels.report.table import Column, Row, Table
@@ -103,11 +94,11 @@ def _plain(value: Any) -> Any:
 def _runs(comparison: Comparison, what: str) -> Table:
     """A row a run, with its recipe."""
     runs = comparison.runs
-    overrides = [as_dict(run.trial.get("overrides")) | {"seed": None} for run in runs]
-    arguments = [as_dict(run.trial.get("arguments")) | {"mixer": None} for run in runs]
+    overrides = [run.trial.get("overrides", {}) | {"seed": None} for run in runs]
+    arguments = [run.trial.get("arguments", {}) | {"mixer": None} for run in runs]
     keys = [(arguments, key) for key in differing(arguments)]
     keys += [(overrides, key) for key in differing(overrides)]
-    several = comparison.kind == "runs" and len({train_length(run) for run in runs}) > 1
+    several = comparison.kind == "runs" and len({run.length for run in runs}) > 1
     columns = [Column("run"), Column("mixer"), *([Column("length", "count")] if several else [])]
     columns += [Column(_short(key), "number") for _, key in keys]
     columns += [Column("seed", "count"), Column("state", "state"), Column("parameters", "count")]
@@ -115,15 +106,14 @@ def _runs(comparison: Comparison, what: str) -> Table:
     columns += [Column("best step", "count"), Column("time", "seconds")]
     rows = []
     for place, (run, name) in enumerate(zip(runs, names_of(runs), strict=True)):
-        results = as_dict(run.results)
-        values: tuple[Any, ...] = (name, mixer_of(run))
-        values += (train_length(run),) if several else ()
+        results = run.results or {"validation": {}, "test": {}}
+        values: tuple[Any, ...] = (name, run.mixer)
+        values += (run.length,) if several else ()
         values += tuple(_plain(source[place].get(key)) for source, key in keys)
-        values += (seed_of(run), run.state, number(results.get("parameters")))
-        scores = [as_dict(results.get(split)) for split in ("validation", "test")]
-        values += tuple(number(one.get(comparison.score)) for one in scores)
-        seconds = number(results.get("seconds")) or number(run.trial.get("seconds"))
-        values += (number(results.get("best_step")), seconds)
+        values += (run.seed, run.state, results.get("parameters"))
+        scores = [results[split].get(comparison.score) for split in ("validation", "test")]
+        values += tuple(map(number, scores))
+        values += (results.get("best_step"), results.get("seconds") or run.trial.get("seconds"))
         rows.append(Row(values, run_recipe(run), comparison.anchor(run)))
     return Table(
         f"{comparison.name}-runs",

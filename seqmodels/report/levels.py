@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from seqmodels.report.figure import Mark, Series
-from seqmodels.report.reading import Content, StoredRun, as_dict
+from seqmodels.report.reading import Content, StoredRun
 from seqmodels.report.styles import GREY, Style
 from seqmodels.report.values import Number, number
 from seqmodels.tasks.chance import WORDS
@@ -45,5 +45,4 @@ def results_of(runs: Iterable[StoredRun]) -> list[Content]:
 
 def stored_levels(run: StoredRun, split: str) -> list[tuple[Number, Content]]:
     """By length, what lengths.json states beside the scores of a split's last step."""
-    found = as_dict(run.last_lengths.get(split)).items()
-    return [(int(length), as_dict(entry)) for length, entry in found if length.isdigit()]
+    return [(int(length), entry) for length, entry in run.last_lengths.get(split, {}).items()]

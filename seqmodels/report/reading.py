@@ -8,13 +8,15 @@ from typing import Any, NamedTuple, TypedDict
 from seqmodels.config import to_dict
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.json_files import UnreadableError, convert, read_json
-from seqmodels.report.values import number, readable
+from seqmodels.report.values import Number, number, readable
 from seqmodels.scaling.files import read_scaling
 from seqmodels.sweeps.files import GroupFile, SweepFile
 from seqmodels.sweeps.trials import Name, PointFile, Trial
+from seqmodels.tasks.base import SHARES
 from seqmodels.training.environment import starts, versions
+from seqmodels.training.facts import older_facts
 from seqmodels.training.resolving import resolved
-from seqmodels.training.run_files import read_event_lines, read_run_file
+from seqmodels.training.run_files import DECIDED, read_event_lines, read_run_file
 
 Content = dict[str, Any]
 """A JSON object."""
@@ -36,22 +38,46 @@ class StoredRun(NamedTuple):
     state: tuple[str, ...]
     """``finished``, or what it is otherwise; and whether another version made it."""
     facts: Content
-    """What it noted of its task when it began; empty where it didn't."""
-
-    @property
-    def origin(self) -> Content:
-        """Where its config came from, as it noted it; empty where it didn't."""
-        return as_dict(self.facts.get("origin"))
+    """What it noted of its task when it began; of one that didn't the score and its direction."""
+    decided: Content
+    """What it decided by itself, such as its devices."""
 
     @property
     def name(self) -> str:
         return readable(self.folder.resolve().name)
 
     @property
+    def task(self) -> str:
+        return self.config["task"]["kind"]
+
+    @property
+    def length(self) -> int | None:
+        """That it was trained and scored at; None of a trial that has not begun."""
+        return self.config["train"]["length"] if self.config else None
+
+    @property
+    def seed(self) -> Number | None:
+        return self.config["seed"] if self.config else number(self.asked["overrides"].get("seed"))
+
+    @property
+    def asked(self) -> Content:
+        """The arguments of ``get_config`` and the overrides by which it was made; empty where it
+        noted none."""
+        return self.trial or self.facts.get("origin", {})
+
+    @property
+    def mixer(self) -> str:
+        """The mixer that was asked for, else those of the model's pattern."""
+        if "mixer" in (arguments := self.asked.get("arguments", {})):
+            return readable(str(arguments["mixer"]))
+        pattern = self.config["model"].get("pattern") if self.config else None
+        names = pattern if isinstance(pattern, list) else []
+        return readable("+".join(dict.fromkeys(map(str, names)))) or "unknown"
+
+    @property
     def last_lengths(self) -> Content:
         """Scores of its last scored step, by split and length."""
-        steps = [step for step in self.lengths if step.isdigit()]
-        return as_dict(self.lengths[max(steps, key=int)]) if steps else {}
+        return self.lengths[max(self.lengths, key=int)] if self.lengths else {}
 
 
 class Sweep(NamedTuple):
@@ -161,24 +187,32 @@ def _read_or_skip(read: Callable[[], Content | None], skip: Skip) -> Content:
 
 def _read_run(folder: Path, now: Content, trial: Content, skip: Skip) -> StoredRun:
     results = read_run_file(folder, "results.json")
-    config = _read_config(folder)
+    config, decided = _read_config(folder)
     environment, lengths, facts = (
         _read_or_skip(lambda name=name: read_run_file(folder, name), skip)
         for name in ("environment.json", "lengths.json", "facts.json")
     )
     environment = next(reversed(starts(environment)), {})
     events = _read_events(folder, skip)
+    if config and not facts:
+        facts = older_facts(config, {name for e in events if e["split"] != "train" for name in e})
     state = _state(config, events, results, trial)
     other = _other_version(environment, now)
     states = (state, *([other] if other else []))
-    return StoredRun(folder, config, environment, events, results, lengths, trial, states, facts)
+    found = config, environment, events, results, lengths, trial, states, facts, decided
+    return StoredRun(folder, *found)
 
 
-def _read_config(folder: Path) -> Content:
-    """A run's config with every key, so that those of other versions can be held against it."""
+def _read_config(folder: Path) -> tuple[Content, Content]:
+    """A run's config with every key, so that those of other versions can be held against it.
+
+    And what it decided by itself.
+    """
     stored = read_run_file(folder, "config.json")
+    if stored is None:
+        return {}, {}
     try:
-        return {} if stored is None else to_dict(resolved(stored, stored))
+        return to_dict(resolved(stored, stored)), stored.get(DECIDED, {})
     except ConfigError as error:
         raise UnreadableError(f"{folder / 'config.json'} holds no config: {error}") from None
 
@@ -211,17 +245,16 @@ def _state(config: Content, events: list[Content], results: Content | None, tria
         return f"failed: the loss stopped being finite by step {events[-1]['step']}"
     if diverged := [e["step"] for e in events if e.get("split") == "diverged"]:
         return f"failed: the loss or its gradient stopped being finite at step {diverged[-1]:,}"
-    steps = number(as_dict(config.get("train")).get("steps"))
-    done = max((e["step"] for e in events), default=0)
-    how_far = f"step {done:,} of {steps:,}" if steps else f"step {done:,}"
-    if said == "waiting" or (trial and said is None and not config):
+    if said == "waiting" or (said is None and not config):
         return "waiting"
+    how_far = f"step {max((e['step'] for e in events), default=0):,}"
+    how_far += f" of {config['train']['steps']:,}" if config else ""
     return f"{'running' if said == 'running' else 'unfinished'}: {how_far}"
 
 
 def _other_version(environment: Content, now: Content) -> str | None:
     """In what the versions of seqmodels and JAX that made a run differ from those of now."""
-    made = as_dict(environment.get("packages"))
+    made = environment.get("packages", {})
     differing = [
         f"{name} {made[name]}, now {now['packages'][name]}"
         for name in ("seqmodels", "jax")
@@ -271,10 +304,7 @@ def _read_scaling(folder: Path, skip: Skip) -> Scaling:
     content: Any = read_scaling(folder, lambda error: skip(f"{error}; it is left out"))
     if content is None:
         raise UnreadableError(f"{folder}/scaling.json is gone")
+    for entry in content["quality"]:  # those of an earlier version state the score alone
+        entry.setdefault("higher_is_better", entry["score"] in SHARES)
     config = _read_or_skip(lambda: read_json(folder / "config.json", dict[str, Any]), skip)
     return Scaling(folder, config, content)
-
-
-def as_dict(value: Any) -> Content:
-    """The value where it is a JSON object; an empty one for anything else."""
-    return value if isinstance(value, dict) else {}

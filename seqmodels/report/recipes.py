@@ -3,28 +3,27 @@
 import json
 from typing import Any
 
-from seqmodels.report.reading import Scaling, StoredRun, as_dict
+from seqmodels.report.reading import Scaling, StoredRun
 from seqmodels.report.table import Recipe
 from seqmodels.report.values import readable
 
 
 def run_recipe(run: StoredRun) -> Recipe:
     """All that it takes to make a run again, and what made it."""
-    environment, trial = run.environment, run.trial
-    arguments, overrides = trial.get("arguments"), trial.get("overrides")
-    asked = {} if trial else run.origin
+    environment = run.environment
     lines = [
         ("Folder", readable(run.folder)),
         ("State", "\n".join(run.state)),
         ("Command", environment.get("command")),
-        ("Config file", run.origin.get("file")),
-        ("Arguments", _lines(as_dict(arguments or asked.get("arguments")))),
-        ("Overrides", _lines(as_dict(overrides or asked.get("overrides")))),
-        ("Seed", run.config.get("seed")),
+        ("Config file", run.facts.get("origin", {}).get("file")),
+        ("Arguments", _lines(run.asked.get("arguments", {}))),
+        ("Overrides", _lines(run.asked.get("overrides", {}))),
+        ("Seed", run.seed),
+        ("Decided by the run", _lines(run.decided)),
         ("Versions", _versions(environment)),
         ("Commit", environment.get("commit")),
         ("Machine", _machine(environment)),
-        ("Attempts", trial.get("attempts")),
+        ("Attempts", run.trial.get("attempts")),
         ("Config", json.dumps(run.config, indent=2) if run.config else None),
     ]
     return _told(lines)
@@ -49,7 +48,7 @@ def _told(lines: list[tuple[str, Any]]) -> Recipe:
 
 
 def _versions(environment: dict[str, Any]) -> str:
-    named = {"python": environment.get("python"), **as_dict(environment.get("packages"))}
+    named = {"python": environment.get("python"), **environment.get("packages", {})}
     return ", ".join(f"{name} {version}" for name, version in named.items() if version)
 
 

@@ -20,7 +20,7 @@ from seqmodels.report.scaling_tables import (
     status,
 )
 from seqmodels.report.styles import Styles
-from seqmodels.report.values import Number, number, readable, slug
+from seqmodels.report.values import number, readable, slug
 from seqmodels.scaling.files import DONE
 
 _DRAWN = (
@@ -84,11 +84,9 @@ def _against_length(name: str, content: Content, quantity: str, styles: Styles) 
         if not points:
             continue
         points.sort(key=lambda point: point.x)
-        fit = fits.get(mixer, {})
-        exponent = number(fit.get("exponent"))
-        called, style = readable(mixer), styles[readable(mixer)]
-        law = f" (L^{exponent:.2f})" if exponent is not None else ""
-        line = _fitted(fit, points)
+        fit, called, style = fits.get(mixer), readable(mixer), styles[readable(mixer)]
+        law = f" (L^{fit['exponent']:.2f})" if fit else ""
+        line = _fitted(fit, points) if fit else []
         series.append(Series(called + law, style, points, "points" if line else "line"))
         if line:
             lines.append(Series(f"{called}, fitted", style, line, "fit"))
@@ -113,12 +111,10 @@ def _against_length(name: str, content: Content, quantity: str, styles: Styles) 
 
 def _fitted(fit: Content, points: list[Mark]) -> list[Mark]:
     """Two points of ``coefficient · L^exponent``, over the lengths that were fitted."""
-    exponent, coefficient = number(fit.get("exponent")), number(fit.get("coefficient"))
-    first = number(fit.get("from_length")) or points[0].x
-    lengths = [max(first, points[0].x), points[-1].x]
-    if exponent is None or coefficient is None or coefficient <= 0 or lengths[0] >= lengths[1]:
+    lengths = [max(fit["from_length"], points[0].x), points[-1].x]
+    if fit["coefficient"] <= 0 or lengths[0] >= lengths[1]:
         return []
-    return [Mark(length, coefficient * length**exponent) for length in lengths]
+    return [Mark(length, fit["coefficient"] * length ** fit["exponent"]) for length in lengths]
 
 
 def _quality(name: str, content: Content, styles: Styles) -> list[Figure]:
@@ -138,7 +134,7 @@ def _quality(name: str, content: Content, styles: Styles) -> list[Figure]:
         title, budget = f"{what[0].upper()}{what[1:]} against", [steps] if several else []
         series = []
         for mixer in _of(own, "mixer"):
-            points = [_quality_point(e, e["length"]) for e in own if e["mixer"] == mixer]
+            points = [Mark(e["length"], e["mean"]) for e in own if e["mixer"] == mixer]
             series.append(Series(readable(mixer), styles[readable(mixer)], points))
         made.append(
             Figure(
@@ -155,11 +151,10 @@ def _quality(name: str, content: Content, styles: Styles) -> list[Figure]:
             for entry in own:
                 cost, mixer = seconds.get((entry["mixer"], length)), readable(entry["mixer"])
                 if cost and entry["length"] == length:
-                    point = _quality_point(entry, cost)
+                    point = Mark(cost, entry["mean"])
                     series.append(Series(mixer, styles[mixer], [point], "points"))
             if len(series) < 2:
                 continue
-            higher = score not in ("loss", "squared_error", "bits_per_byte", "bits_per_pixel")
             made.append(
                 Figure(
                     slug(name, "quality-cost", task, score, length, *budget),
@@ -168,7 +163,7 @@ def _quality(name: str, content: Content, styles: Styles) -> list[Figure]:
                     "cheaper.",
                     Axis("time of a training step", "seconds", log=True),
                     Axis(what),
-                    with_front(series, higher),
+                    with_front(series, own[0]["higher_is_better"]),
                 )
             )
     return made
@@ -176,8 +171,3 @@ def _quality(name: str, content: Content, styles: Styles) -> list[Figure]:
 
 def _of(entries: list[Content], key: str) -> list[Any]:
     return list(dict.fromkeys(entry[key] for entry in entries))
-
-
-def _quality_point(entry: Content, x: Number) -> Mark:
-    low, high = number(entry.get("low")), number(entry.get("high"))
-    return Mark(x, entry["mean"], low, high)

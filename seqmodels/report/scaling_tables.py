@@ -27,25 +27,22 @@ QUANTITIES: dict[str, tuple[str, Kind]] = {
 
 def middle(cell: Content, quantity: str) -> tuple[Number | None, Number | None, Number | None]:
     """A quantity of a cell with its lowest and highest repeat, if it was repeated."""
-    value = cell.get(quantity)
+    value = cell[quantity]
     if isinstance(value, dict):
-        median, low, high = (number(value.get(key)) for key in ("median", "low", "high"))
-        return median, low, high
+        return number(value["median"]), number(value["low"]), number(value["high"])
     return number(value), None, None
 
 
 def fits_of(content: Content) -> list[Content]:
     """The fitted power laws that the data tell: those of narrow intervals."""
-    return [fit for fit in content["fits"] if is_carried(fit["low"], fit["high"])]
+    found = [fit for fit in content["fits"] if is_carried(fit["low"], fit["high"])]
+    return [f for f in found if None not in (number(f["exponent"]), number(f["coefficient"]))]
 
 
 def status(cell: Content) -> str:
     """``does not fit: needs 41 GiB``: the status and its reason, which may repeat it."""
-    status, reason = readable(str(cell["status"])), cell.get("reason")
-    if not reason:
-        return status
-    reason = readable(str(reason))
-    return reason if reason.startswith(status) else f"{status}: {reason}"
+    status, reason = readable(cell["status"]), readable(cell["reason"] or "")
+    return reason if reason.startswith(status) else f"{status}: {reason}".removesuffix(": ")
 
 
 def _called(quantity: Any) -> str:
@@ -61,8 +58,8 @@ def cells_table(name: str, scaling: Scaling) -> Table:
     columns += [Column(*QUANTITIES[quantity]) for quantity in present]
     rows = []
     for cell in cells:
-        values = (readable(cell["mixer"]), cell["length"], number(cell.get("batch_size")))
-        values += ((status(cell),), number(cell.get("parameters")))
+        values = (readable(cell["mixer"]), cell["length"], cell["batch_size"])
+        values += ((status(cell),), cell["parameters"])
         values += tuple(middle(cell, quantity)[0] for quantity in present)
         rows.append(Row(values, _cell_recipe(scaling, cell)))
     return Table(f"{name}-cells", "Cells.", "Medians over repeats.", columns, rows)
@@ -71,11 +68,9 @@ def cells_table(name: str, scaling: Scaling) -> Table:
 def _cell_recipe(scaling: Scaling, cell: Content) -> list[tuple[str, str]]:
     repeated = []
     for quantity, (title, _) in QUANTITIES.items():
-        value = cell.get(quantity)
-        if isinstance(value, dict) and number(value.get("median")) is not None:
-            numbers = [number(value.get(key)) for key in ("median", "low", "high", "repeats")]
-            told = zip(("median", "lowest", "highest", "repeats"), numbers, strict=True)
-            words = ", ".join(f"{key} {n:.6g}" for key, n in told if n is not None)
+        if isinstance(value := cell[quantity], dict):
+            called = {"median": "median", "low": "lowest", "high": "highest", "repeats": "repeats"}
+            words = ", ".join(f"{name} {value[key]:.6g}" for key, name in called.items())
             repeated.append(f"{title}: {words}")
     own = [("Status", status(cell))] + [("Repeats (seconds)", "\n".join(repeated))] * bool(repeated)
     return [*own, *scaling_recipe(scaling)]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
+from seqmodels.command import command
 from seqmodels.errors import UserError
 from seqmodels.json_files import write_whole
 from seqmodels.output import decoration, warn
@@ -18,7 +19,7 @@ from seqmodels.report.scaling_section import mixers, scaling_section
 from seqmodels.report.styles import Styles
 from seqmodels.report.table import Table, to_csv, to_markdown
 from seqmodels.report.values import readable
-from seqmodels.training.environment import command, versions
+from seqmodels.training.environment import versions
 
 
 def write_report(folders: Sequence[str], out: str) -> Path:
@@ -86,7 +87,7 @@ def _write(out: Path, sections: list[Section], found: Found) -> Path:
     now = versions()
     made = f"seqmodels {now['packages']['seqmodels']}, JAX {now['packages']['jax']}"
     commit = f", commit {now['commit'][:7]}" if now["commit"] else ""
-    made_with = f"Made by {readable(command())} with {made}{commit}."
+    made_with = f"Made by {readable(command() or 'a call')} with {made}{commit}."
     page = out / "index.html"
     write_whole(page, to_page(sections, overview(found), found.skipped, made_with))
     return page

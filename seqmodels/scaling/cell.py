@@ -1,11 +1,9 @@
 """Measures one cell of a scaling table in this process, and prints what it finds as JSON lines.
 
-``python -m seqmodels.scaling.cell '{"mixer": "lstm", "length": 2048, ...}'``, the fields of
-:class:`CellRequest`. Each line adds to the cell, so that what was found before an end by a limit
-is kept.
+``python -m seqmodels.scaling.cell`` reads the fields of :class:`CellRequest` from its standard
+input. Each line adds to the cell, so that what was found before an end by a limit is kept.
 """
 
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -16,7 +14,8 @@ import jax
 from seqmodels.errors import UserError
 from seqmodels.flops import count_flops
 from seqmodels.model import count_parameters
-from seqmodels.scaling.child import GIB, end_with_parent, peak_bytes, tell
+from seqmodels.ops.forms import chosen_forms
+from seqmodels.scaling.child import GIB, peak_bytes, read_request, tell
 from seqmodels.scaling.programs import LanguageModel, language_model, model_section
 from seqmodels.scaling.targets import Target, read_target, roofline_seconds
 from seqmodels.training.sharding import by_row, make_mesh, replicated
@@ -61,7 +60,9 @@ def cell(request: CellRequest) -> None:
     """Measures, or compiles for a target, and says what it finds as it goes."""
     target = read_target(request.target) if request.target else None
     devices = len(target.devices()) if target else 1
-    section = model_section(request.mixer, request.width, request.depth, request.dtype)
+    section = model_section(
+        request.mixer, request.width, request.depth, request.dtype, request.length
+    )
     of = language_model(section, request.length, request.batch_size * devices)
     cost = of.cost(request.length)
     tell(
@@ -114,6 +115,11 @@ def _compile(jitted: Any, *arguments: Any) -> tuple[Any, float, int, int]:
     return compiled, seconds, memory.temp_size_in_bytes, memory.argument_size_in_bytes
 
 
+def _in_words(forms: dict[str, list[str]]) -> str:
+    """``attention: whole, blocked; recurrence: steps``."""
+    return "; ".join(f"{operation}: {', '.join(taken)}" for operation, taken in forms.items())
+
+
 def _compile_for(target: Target, of: LanguageModel, step_flops: int, dtype: str) -> None:
     mesh = target.mesh()
 
@@ -122,9 +128,11 @@ def _compile_for(target: Target, of: LanguageModel, step_flops: int, dtype: str)
 
     state = place(jax.eval_shape(of.state), replicated(mesh))
     batch = place(of.batch(), by_row(mesh))
-    _, seconds, temporary, argument = _compile(of.jit_step(mesh), state, batch)
+    with chosen_forms() as forms:
+        _, seconds, temporary, argument = _compile(of.jit_step(mesh), state, batch)
     flops = step_flops / mesh.size
     tell(
+        forms=_in_words(forms),
         compile_seconds=seconds,
         temporary_bytes=temporary,
         argument_bytes=argument,
@@ -155,7 +163,9 @@ def _measure(request: CellRequest, of: LanguageModel) -> None:
     limit, repeats = request.memory_gib * GIB, request.repeats
     batch = jax.device_put(of.batch(), rows)
     shapes = jax.eval_shape(of.state)
-    step, seconds, temporary, argument = _compile(of.jit_step(mesh), shapes, batch)
+    with chosen_forms() as forms:
+        step, seconds, temporary, argument = _compile(of.jit_step(mesh), shapes, batch)
+    tell(forms=_in_words(forms))
     tell(compile_seconds=seconds, temporary_bytes=temporary, argument_bytes=argument)
     _require_memory(temporary + argument, limit, "the limit is")
     _require_time(request, of)
@@ -222,10 +232,9 @@ def _decode_seconds(
     return _summary(times[1:])
 
 
-def main(text: str) -> None:
+def main() -> None:
     """Reads the request; what goes wrong in a foreseen way becomes the cell's status."""
-    end_with_parent()
-    request = CellRequest(**json.loads(text))
+    request = CellRequest(**read_request())
     start_jax()
     jax.config.update("jax_enable_compilation_cache", False)  # compile_seconds are of compiling
     try:
@@ -239,6 +248,4 @@ def main(text: str) -> None:
 
 
 if __name__ == "__main__":
-    import sys
-
-    main(sys.argv[1])
+    main()

@@ -42,31 +42,34 @@ def run_child(
     seconds: float,
     environment: dict[str, str] | None = None,
 ) -> Ending:
-    """Runs ``python -m module REQUEST`` until it ends or exceeds a limit.
+    """Runs ``python -m module``, which reads the request, until it ends or exceeds a limit.
 
     An exception in the parent, Ctrl-C among them, ends the child too, and so does the
-    parent's death. The module's main reads the request, as JSON, from its first argument.
+    parent's death (:func:`read_request`).
     """
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output,
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
     ):
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module, json.dumps(request)],
-            stdin=subprocess.PIPE,  # closed when this process is gone: see end_with_parent
+            [sys.executable, "-P", "-m", module],
+            bufsize=0,
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=errors,
             env=os.environ | search_path() | (environment or {}),
             process_group=0,  # the terminal's Ctrl-C comes to the parent alone
         )
+        assert process.stdin is not None
         try:
+            with contextlib.suppress(BrokenPipeError):  # it has ended, and how is told below
+                process.stdin.write(f"{json.dumps(request)}\n".encode())
             exceeded = _watch(process, memory_gib, seconds)
         finally:
             if process.poll() is None:
                 process.kill()
             process.wait()
-            if process.stdin is not None:
-                process.stdin.close()
+            process.stdin.close()
         output.seek(0)
         found: dict[str, Any] = {}
         for line in output:
@@ -123,15 +126,24 @@ def tell(**found: Any) -> None:
     print(json.dumps(found), flush=True)
 
 
-def end_with_parent() -> None:
-    """Ends this process once its standard input closes: the parent is gone."""
+def read_request() -> dict[str, Any]:
+    """What this child is asked for, a line of its standard input.
+
+    Once that closes, the parent is gone, and this process ends.
+    """
+
+    def read() -> bytes:  # not by sys.stdin, whose lock a thread that waits would keep at the end
+        return os.read(0, 2**16) or os._exit(1)
 
     def wait() -> None:
-        while os.read(0, 1):  # not sys.stdin, whose lock a thread that waits would keep at the end
-            pass
-        os._exit(1)
+        while True:
+            read()
 
+    line = read()
+    while not line.endswith(b"\n"):
+        line += read()
     threading.Thread(target=wait, daemon=True).start()
+    return json.loads(line)
 
 
 def peak_bytes() -> int:

@@ -48,6 +48,8 @@ class CellFile(TypedDict):
     sequential_depth: Count | float | None
     state_bytes: Count | float | None
     roofline_seconds: float | None
+    forms: NotRequired[str | None]
+    """Those by which operations computed the training step; absent in cells of earlier versions."""
 
 
 EMPTY: dict[str, Any] = dict.fromkeys(CellFile.__annotations__)
@@ -69,6 +71,8 @@ class QualityFile(TypedDict):
     length: Annotated[int, Meta(ge=1, le=2**63 - 1)]
     task: str
     score: str | None
+    higher_is_better: NotRequired[bool | None]
+    """Of the score; absent in files of earlier versions."""
     mean: float | None
     validation: float | None
     steps: Count | None

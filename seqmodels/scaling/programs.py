@@ -89,7 +89,9 @@ def language_model(section: dict[str, Any], length: int, rows: int) -> LanguageM
     return LanguageModel(model, optimizer, rows, length)
 
 
-def model_section(mixer: str, width: int, depth: int, dtype: str) -> dict[str, Any]:
+def model_section(
+    mixer: str, width: int, depth: int, dtype: str, length: int | None = None
+) -> dict[str, Any]:
     """The ``model`` section of a preset, causal, with a score at each position.
 
     ``plain`` is ``global`` with all scores at once in memory.
@@ -100,6 +102,7 @@ def model_section(mixer: str, width: int, depth: int, dtype: str) -> dict[str, A
         depth=depth,
         causal=True,
         pooling=None,
+        length=length,
         width=width,
         dtype=dtype,
     )

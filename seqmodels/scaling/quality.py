@@ -1,6 +1,5 @@
 """Quality beside cost: each cell's model trained on a task at its length, in its own process."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from seqmodels.errors import ConfigError, UserError, nearest
 from seqmodels.json_files import UnreadableError
-from seqmodels.scaling.child import end_with_parent, run_child, tell
+from seqmodels.scaling.child import read_request, run_child, tell
 from seqmodels.scaling.programs import model_section
 from seqmodels.scaling.settings import Settings
 from seqmodels.tasks import TASKS
@@ -37,7 +36,7 @@ def _config(settings: Settings, task: str, mixer: str, length: int) -> dict[str,
     return {
         "seed": 0,
         "task": {"kind": task, "evaluation_examples": budget.examples},
-        "model": model_section(mixer, settings.width, settings.depth, settings.dtype),
+        "model": model_section(mixer, settings.width, settings.depth, settings.dtype, length),
         "optimizer": {"learning_rate": budget.learning_rate, "warmup_steps": budget.steps // 10},
         "train": {
             "steps": budget.steps,
@@ -98,6 +97,7 @@ def _entry(task: str, cell: dict[str, Any], results: Any, ending: Any) -> dict[s
         "length": cell["length"],
         "task": task,
         "score": score,
+        "higher_is_better": ending.found.get("higher_is_better"),
         "mean": results["test"][score] if results else None,
         "validation": results["validation"].get(score) if results else None,
         **{name: results[name] if results else None for name in known},
@@ -115,12 +115,12 @@ def _shown(entry: dict[str, Any]) -> str:
     return f"{entry['score']} {entry['mean']:.3f} after {entry['seconds']:.0f} s"
 
 
-def main(text: str) -> None:
+def main() -> None:
     """Trains a cell in this process as it is requested; a mistake of the config's is the reason."""
-    end_with_parent()
-    request = json.loads(text)
+    request = read_request()
     try:
-        tell(score=build_experiment(request["config"]).task.spec.score)
+        spec = build_experiment(request["config"]).task.spec
+        tell(score=spec.score, higher_is_better=spec.higher_is_better)
         fit(request["config"], request["workdir"])
     except UserError as error:
         tell(reason=str(error))
@@ -128,4 +128,4 @@ def main(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

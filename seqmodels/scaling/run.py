@@ -8,6 +8,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from seqmodels.command import command
 from seqmodels.config import differing_keys, to_dict
 from seqmodels.csv_files import write_csv
 from seqmodels.errors import UserError
@@ -22,7 +23,6 @@ from seqmodels.scaling.results import summarise
 from seqmodels.scaling.settings import Settings, read_settings
 from seqmodels.scaling.targets import ENVIRONMENT, require_target
 from seqmodels.scaling.terminal import cell_line, print_scaling
-from seqmodels.training.environment import command
 from seqmodels.training.startup import overlooked_card
 from seqmodels.training.workdir import held_folder, require_utf8
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from ml_collections import ConfigDict
 
 from seqmodels.config import Section, construct
-from seqmodels.errors import ConfigError, nearest, require
+from seqmodels.errors import ConfigError, nearest, require, require_least
 from seqmodels.presets import PRESETS
 from seqmodels.scaling.programs import language_model, model_section
 
@@ -68,14 +68,15 @@ class Settings:
             require(len(set(values)) == len(values), f"{name}={values} names one twice")
         shortest = min(self.lengths)
         require(shortest >= 1, f"lengths={self.lengths}: {shortest} is below 1")
-        for name in ("width", "depth", "batch_size", "repeats", "from_length"):
-            value = getattr(self, name)
-            require(value >= 1, f"{name}={value} is below 1")
+        counts = ("width", "depth", "batch_size", "repeats", "from_length")
+        require_least(1, **{name: getattr(self, name) for name in counts})
         names = (*PRESETS, "plain")
         for mixer in self.mixers:
             require(mixer in names, f"mixers: {mixer!r} can't be scaled; {nearest(mixer, names)}")
             try:
-                section = model_section(mixer, self.width, self.depth, self.dtype)
+                section = model_section(
+                    mixer, self.width, self.depth, self.dtype, max(self.lengths)
+                )
                 language_model(section, max(self.lengths), self.batch_size)
             except ConfigError as error:
                 raise ConfigError(

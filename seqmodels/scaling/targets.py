@@ -5,13 +5,11 @@ device needs. Nothing can be run.
 """
 
 import importlib.util
-import json
 import re
-import sys
 from typing import Any, Literal, NamedTuple
 
 from seqmodels.errors import UserError, nearest
-from seqmodels.scaling.child import end_with_parent, run_child, tell
+from seqmodels.scaling.child import read_request, run_child, tell
 
 GB, TB, GIB = 10**9, 10**12, 2**30
 
@@ -204,14 +202,13 @@ def roofline_seconds(machine: Machine, dtype: str, flops: int | float, moved: in
     return max(flops / peak, moved / machine.bandwidth)
 
 
-def main(request: str) -> None:
+def main() -> None:
     """Says how many devices a target has, or why it has none."""
-    end_with_parent()
     try:
-        tell(devices=len(read_target(json.loads(request)["target"]).devices()))
+        tell(devices=len(read_target(read_request()["target"]).devices()))
     except UserError as error:
         tell(reason=str(error))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -3,11 +3,13 @@
 That of a trial stands in :mod:`seqmodels.sweeps.trials`.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
-from seqmodels.json_files import UnreadableError, convert, read_json
-from seqmodels.sweeps.trials import Count, PointFile
+from seqmodels.json_files import UnreadableError, convert, read_json, write_json
+from seqmodels.sweeps.groups import Run
+from seqmodels.sweeps.trials import Count, PointFile, Trial, run_of
 
 Measure = Literal["parameters", "flops", "state"]
 """What models are matched in: parameters, forward FLOPs of a sequence, or bytes of state."""
@@ -28,8 +30,6 @@ class SweepFile(TypedDict):
     """``sweep.json``."""
 
     kind: Literal["sweep"]
-    id: str
-    """What the names of its studies carry."""
     config: str
     common: dict[str, str]
     match: MatchFile
@@ -79,3 +79,27 @@ def read_sweep(folder: Path) -> SweepFile | None:
             f"{error}; put back a copy of it, or delete it to go on with the same command"
         ) from None
     return stored
+
+
+def known_runs(folder: Path) -> list[Run]:
+    """The runs that a search has proposed: those of ``sweep.json``, and the trials' own."""
+    stored = read_sweep(folder)
+    runs = {point["name"]: run_of(point) for point in (stored["points"] if stored else [])}
+    for file in sorted(folder.glob("trials/*/trial.json")):
+        try:
+            found = Trial(folder, file.parent.name).read()
+        except UnreadableError:  # it is said, and written anew, where its run is entered
+            continue
+        if found is not None:
+            runs[found["name"]] = run_of(found)
+    return list(runs.values())
+
+
+def add_points(folder: Path, runs: Iterable[Run]) -> None:
+    """Adds to ``sweep.json`` the points that a search has proposed."""
+    stored = read_sweep(folder)
+    assert stored is not None
+    points = {point["name"]: point for point in stored["points"]}
+    points |= {run.name: run._asdict() for run in runs}
+    if list(points.values()) != stored["points"]:
+        write_json(folder / "sweep.json", {**stored, "points": list(points.values())})

@@ -61,12 +61,20 @@ class Group(NamedTuple):
         ]
         return [bare(run) for run in made] if self.bare_names else made
 
+    def every(self) -> list[Run]:
+        """The runs of all settings."""
+        return [run for setting in self.settings for run in self.runs(setting)]
+
     def beside(self, run: Run) -> list[Run]:
         """The runs of the setting that one of the group's is of; of the group's size for it."""
         values = self.values_of(run)
         fixed = {k: v for k, v in run.overrides.items() if k in self.settings[0].fixed}
-        size = next((s.size for s in self.settings if _may_be(s.values, values)), run.size)
-        return self.runs(Setting(values, fixed, size))
+        setting = self.setting_of(values)
+        return self.runs(Setting(values, fixed, run.size if setting is None else setting.size))
+
+    def setting_of(self, values: dict[str, Any]) -> Setting | None:
+        """The setting that values are of, or were drawn from; None where there is none."""
+        return next((s for s in self.settings if _may_be(s.values, values)), None)
 
     def values_of(self, run: Run) -> dict[str, Any]:
         others = {"seed", *self.settings[0].fixed}

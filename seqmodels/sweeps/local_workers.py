@@ -12,7 +12,6 @@ from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError
 from seqmodels.paths import search_path
 from seqmodels.sweeps.orders import Orders
-from seqmodels.sweeps.storage import StorageLostError
 from seqmodels.sweeps.trials import Trial
 
 DEATHS = 20
@@ -61,7 +60,6 @@ class LocalWorkers:
         """Whether any works; one that has been killed is replaced.
 
         Raises:
-          StorageLostError: a worker has lost the storage.
           UserError: a worker has gone wrong, or too many have been killed.
         """
         for number, worker in list(self._workers.items()):
@@ -72,8 +70,7 @@ class LocalWorkers:
             if code == 0:
                 continue
             if code > 0:
-                error = StorageLostError if code == StorageLostError.exit_code else UserError
-                raise error(self._last_line())
+                raise UserError(self._last_line())
             self._deaths += 1
             if self._deaths > DEATHS:
                 raise UserError(
@@ -101,9 +98,10 @@ class LocalWorkers:
         for trial in orphans.values():
             while trial.orphan() is not None and time.monotonic() < deadline:
                 time.sleep(0.2)
-            with contextlib.suppress(UnreadableError):
-                done = (trial.folder / "results.json").exists()
-                trial.set_state("finished" if done else "waiting")
+            with trial.locked() as lock, contextlib.suppress(UnreadableError):
+                if lock is not None:
+                    done = (trial.folder / "results.json").exists()
+                    trial.set_state("finished" if done else "waiting")
 
     def _last_line(self) -> str:
         said = self._log.read_text("utf-8", errors="replace")

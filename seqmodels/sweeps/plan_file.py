@@ -1,20 +1,18 @@
-"""A plan in its folder: written to ``sweep.json``, held against what lies there, added to."""
+"""A plan in its folder: written to ``sweep.json``, and held against what lies there."""
 
-import uuid
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from seqmodels.command import command
 from seqmodels.config import differing_keys, load_config, to_dict
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError, write_json
 from seqmodels.output import warn
-from seqmodels.secrets import shown_command
 from seqmodels.sweeps.files import SweepFile, read_sweep
 from seqmodels.sweeps.groups import HASHED, Run, argument_text, override_texts
 from seqmodels.sweeps.matching import TOLERANCE
 from seqmodels.sweeps.plan import WIDTH, Plan
-from seqmodels.sweeps.trials import Trial, run_of
+from seqmodels.sweeps.trials import Trial
 from seqmodels.training.resolving import resolved, settable
 from seqmodels.training.run_files import read_run_file
 
@@ -47,11 +45,10 @@ def has_bare_names(stored: SweepFile | None) -> bool:
     return stored is not None and any(len(point["name"]) == HASHED for point in stored["points"])
 
 
-def store_plan(plan: Plan, folder: Path, widths: dict[str, int]) -> str:
+def store_plan(plan: Plan, folder: Path, widths: dict[str, int]) -> None:
     """Writes a plan's ``sweep.json``, or adds its new points to the one that is there.
 
-    The widths are those of :func:`first_widths`. Returns the sweep's identity, which its studies
-    carry in their names.
+    The widths are those of :func:`first_widths`.
 
     Raises:
       UserError: the folder holds another sweep, or runs of another version of the config.
@@ -70,46 +67,19 @@ def store_plan(plan: Plan, folder: Path, widths: dict[str, int]) -> str:
                 "folder, or the same command"
             )
     _require_same_configs(plan.runs, folder, plan.config)
-    identity = uuid.uuid4().hex[:8] if stored is None else stored["id"]
     if plan.match is not None:
         match["widths"] = "first setting" if widths else "each setting"
     # What a search has proposed before stays among the points.
     points = [run._asdict() for run in plan.runs] or (stored["points"] if stored else [])
     content = {
         "kind": "sweep",
-        "id": identity,
         **described,
-        "command": shown_command(),
+        "command": command(),
         "score": plan.score,
         "higher_is_better": plan.higher_is_better,
         "points": points,
     }
     write_json(folder / "sweep.json", content)
-    return identity
-
-
-def known_runs(folder: Path) -> list[Run]:
-    """The runs that a search has proposed: those of ``sweep.json``, and the trials' own."""
-    stored = read_sweep(folder)
-    runs = {point["name"]: run_of(point) for point in (stored["points"] if stored else [])}
-    for file in sorted(folder.glob("trials/*/trial.json")):
-        try:
-            found = Trial(folder, file.parent.name).read()
-        except UnreadableError:  # it is said, and written anew, where its run is entered
-            continue
-        if found is not None:
-            runs[found["name"]] = run_of(found)
-    return list(runs.values())
-
-
-def add_points(folder: Path, runs: Iterable[Run]) -> None:
-    """Adds to ``sweep.json`` the points that a search has proposed."""
-    stored = read_sweep(folder)
-    assert stored is not None
-    points = {point["name"]: point for point in stored["points"]}
-    points |= {run.name: run._asdict() for run in runs}
-    if list(points.values()) != stored["points"]:
-        write_json(folder / "sweep.json", {**stored, "points": list(points.values())})
 
 
 def _require_same_configs(runs: list[Run], folder: Path, spec: str) -> None:

@@ -1,40 +1,34 @@
 """A sweep: its runs are planned, dealt out to workers, watched and summarised."""
 
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from seqmodels.command import command
 from seqmodels.errors import UserError
 from seqmodels.output import warn
 from seqmodels.paths import local_path
-from seqmodels.secrets import shown_command
 from seqmodels.sweeps.display import SweepDisplay, print_plan
-from seqmodels.sweeps.files import read_sweep
+from seqmodels.sweeps.files import add_points, read_sweep
 from seqmodels.sweeps.groups import Group, Overrides, bare, settings_to_try
 from seqmodels.sweeps.local_workers import LocalWorkers
 from seqmodels.sweeps.matching import read_match
 from seqmodels.sweeps.orders import Orders
 from seqmodels.sweeps.plan import Plan, make_plan
 from seqmodels.sweeps.plan_file import (
-    add_points,
     first_widths,
     has_bare_names,
-    known_runs,
     require_sweep_folder,
     store_plan,
 )
 from seqmodels.sweeps.slurm import SlurmJobs, require_slurm
-from seqmodels.sweeps.storage import PATIENCE_SECONDS, PatientStorage, shown_place
-from seqmodels.sweeps.studies import Studies
+from seqmodels.sweeps.storage import Storage
 from seqmodels.sweeps.summary import write_summary
 from seqmodels.sweeps.trials import folder_lock
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.workdir import require_utf8
 
 LOOK_SECONDS = 1.0
-ROUNDS = 5
-"""How often workers are called again for runs that the storage has lost."""
 
 
 class SweepOptions(NamedTuple):
@@ -44,13 +38,10 @@ class SweepOptions(NamedTuple):
     search: str = "grid"
     trials: int | None = None
     prune: bool = False
-    storage: str | None = None
     match: str | None = None
     target: float | None = None
     dry_run: bool = False
     slurm: str | None = None
-    heartbeat: int = 10
-    patience: float = PATIENCE_SECONDS
 
 
 def run_sweep(
@@ -59,12 +50,12 @@ def run_sweep(
     """Runs what ``sweep()`` of a config file returns, each point by train.py in its own folder.
 
     The same command again goes on: what has finished is never run again, points that have been
-    added are. On another machine that reaches the folder and the storage it adds workers. The
-    arguments in ``spec`` and the overrides hold for all points; ``train`` is the script train.py.
+    added are. On another machine that reaches the folder it adds workers. The arguments in ``spec``
+    and the overrides hold for all points; ``train`` is the script train.py.
 
     Raises:
-      UserError: a point that can't be run, a folder that holds something else, a storage that is
-        lost, or an interruption, each in one line.
+      UserError: a point that can't be run, a folder that holds something else, or an interruption,
+        each in one line.
     """
     match = read_match(options.match, options.target)
     require_utf8(spec, "config")
@@ -91,17 +82,15 @@ def run_sweep(
     except OSError as error:
         raise UserError(f"workdir={workdir} can't be made ({error.strerror})") from None
     with Interruption() as interruption:
-        place = options.storage or folder / "sweep.sqlite3"
-        with folder_lock(folder):  # before there is a database beside it
-            identity = store_plan(plan, folder, widths)
+        with folder_lock(folder):
+            store_plan(plan, folder, widths)
         if widths:
             shown = ", ".join(f"{group}: {width}" for group, width in widths.items())
             print(
                 f"{folder} was begun when the first setting of a group was matched, and goes on "
                 f"with those widths for all its settings ({shown}); a new folder matches each"
             )
-        with closing(PatientStorage(place, options.heartbeat, options.patience)) as storage:
-            _Sweep(plan, folder, identity, train, options, interruption, place, storage).run()
+        _Sweep(plan, folder, train, options, interruption).run()
 
 
 class _Sweep:
@@ -111,31 +100,18 @@ class _Sweep:
         self,
         plan: Plan,
         folder: Path,
-        identity: str,
         train: Path,
         options: SweepOptions,
         interruption: Interruption,
-        place: Path | str,
-        storage: PatientStorage,
     ):
         self.plan = plan
         self.folder = folder
         self.options = options
         self.interruption = interruption
-        self._said: set[str] = set()
-        stem = Path(plan.config.partition(":")[0]).stem
-        groups = {f"{stem} {identity} {group.text}": group for group in plan.groups}
-        with folder_lock(folder):
-            self.studies = Studies(
-                storage, groups, plan.search, plan.higher_is_better, prune=options.prune
-            )
-            self._register()
         self.orders = Orders(
             folder=folder,
             config=plan.config.partition(":")[0],
-            storage=place,
-            studies=groups,
-            names=frozenset(run.name for run in plan.runs),
+            groups=plan.groups,
             search=plan.search,
             trials=plan.trials,
             prune=options.prune,
@@ -144,45 +120,21 @@ class _Sweep:
             train=train.absolute(),
             devices=1 if options.workers > 1 else None,
             cores=None,
-            heartbeat=options.heartbeat,
-            patience=options.patience,
             parent=None,
         )
-
-    def _register(self, again: bool = True) -> int:
-        """Enters what is to be run into the storage, and says how many runs that is.
-
-        Of a search these are the runs that it has proposed, with all seeds: a worker may have
-        been killed between entering one and entering the next.
-        """
-        entered = 0
-        runs = self.plan.runs if self.plan.search == "grid" else known_runs(self.folder)
-        for study, group in zip(self.studies.all, self.plan.groups, strict=True):
-            own = {run.name: run for run in runs if run.arguments == group.arguments}
-            if self.plan.search != "grid":
-                own = {other.name: other for run in own.values() for other in group.beside(run)}
-            found, wrong = self.studies.register(
-                study, own.values(), self.folder, again, self.plan.score
-            )
-            entered += found
-            for line in wrong:
-                if line not in self._said:
-                    warn(line)
-                self._said.add(line)
-        return entered
+        self.storage = Storage(self.orders)
 
     def run(self) -> None:
-        """Runs to the end, to an interruption or to a storage that is lost."""
+        """Runs to the end, or to an interruption."""
+        with folder_lock(self.folder):
+            for line in self.storage.enter():
+                warn(line)
         expected = {group.text: _expected(self.plan, group) for group in self.plan.groups}
         score, higher = self.plan.score, self.plan.higher_is_better
         display = SweepDisplay(self.folder, score, higher, expected)
         display.update(self._names())
         write_summary(self.folder)
-        print(
-            f"{display.count('finished')} of {display.total} runs are finished; the others are "
-            f"dealt out by {shown_place(self.orders.storage or '')}",
-            flush=True,
-        )
+        print(f"{display.count('finished')} of {display.total} runs are finished", flush=True)
         crew: LocalWorkers | SlurmJobs
         if self.options.slurm is None:
             crew = LocalWorkers(self.orders, self.options.workers)
@@ -198,7 +150,8 @@ class _Sweep:
         finished = f"{display.count('finished')} of {display.total} runs finished"
         if self.interruption.signal is not None:
             raise RunInterruptedError(
-                f"stopped with {finished}, the others saved; go on with: {shown_command()}",
+                f"stopped with {finished}, the others saved; go on with: "
+                f"{command() or 'the same call'}",
                 self.interruption.signal,
             )
         print(
@@ -208,25 +161,18 @@ class _Sweep:
 
     def _watch(self, crew: LocalWorkers | SlurmJobs, display: SweepDisplay) -> None:
         """Looks after the workers until nothing is left to do."""
-        for _ in range(ROUNDS):
-            crew.start()
-            while crew.look() and self.interruption.signal is None:
-                if display.update(self._names()):
-                    write_summary(self.folder)
-                time.sleep(LOOK_SECONDS)
-            if self.interruption.signal is not None:
-                return
-            with folder_lock(self.folder):
-                if not self._register(again=False):
-                    return
+        crew.start()
+        while crew.look() and self.interruption.signal is None:
+            if display.update(self._names()):
+                write_summary(self.folder)
+            time.sleep(LOOK_SECONDS)
 
     def _names(self) -> list[str]:
-        """The runs that the sweep has by now; a search's are found by their folders."""
-        if self.plan.search == "grid":
-            return [run.name for run in self.plan.runs]
-        with folder_lock(self.folder):
-            runs = known_runs(self.folder)
-            add_points(self.folder, runs)
+        """The runs that there are by now; those that were not known in advance become points."""
+        runs = self.storage.runs()
+        if self.plan.search != "grid":
+            with folder_lock(self.folder):
+                add_points(self.folder, runs)
         return [run.name for run in runs]
 
 

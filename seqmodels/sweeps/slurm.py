@@ -6,9 +6,7 @@ from typing import Any
 
 from seqmodels.errors import UserError
 from seqmodels.paths import search_path
-from seqmodels.secrets import shown_url
-from seqmodels.sweeps.orders import STORAGE, Orders
-from seqmodels.sweeps.storage import StorageLostError
+from seqmodels.sweeps.orders import Orders
 from seqmodels.sweeps.worker import work
 
 _MINUTES = 24 * 60
@@ -16,7 +14,7 @@ _MINUTES = 24 * 60
 
 class SlurmJobs:
     """A job a worker. A job that is preempted or out of time loses nothing: its run goes on in
-    another, and the same command submits more. Folder and storage are reached from every node. The
+    another, and the same command submits more. The folder is reached from every node. The
     cluster "local" of submitit runs the jobs here.
 
     Raises:
@@ -26,10 +24,6 @@ class SlurmJobs:
     def __init__(self, orders: Orders, count: int, partition: str, cluster: str = "slurm"):
         submitit = require_slurm(partition, cluster)
         self._environment = search_path()
-        if isinstance(orders.storage, str) and shown_url(orders.storage) != orders.storage:
-            # Orders lie in files that others may read; a job's environment does not.
-            self._environment[STORAGE] = orders.storage
-            orders = orders._replace(storage=None)
         self._orders = orders
         self._count = count
         self._executor = submitit.AutoExecutor(folder=orders.folder / "slurm", cluster=cluster)
@@ -62,8 +56,6 @@ class SlurmJobs:
         for job in self._jobs:
             error = job.exception()
             code = 1 if error is not None else job.result()
-            if code == StorageLostError.exit_code:
-                raise StorageLostError(_last_line(job.stderr()))
             if code != 0:
                 raise UserError(f"job {job.job_id} has failed: {_last_line(job.stderr())}")
         return False

@@ -1,208 +1,143 @@
-"""A sweep's trials in Optuna: a storage that waits for a lost one, and what a worker asks of it.
+"""A sweep's folder deals out its runs: to each worker one that has not ended and that nobody holds.
 
-The folders are the truth of what has finished. The storage deals the runs out to workers, here
-and on other machines, notices by heartbeats when one has died, and remembers what a search has
-tried. It can be lost without losing a run.
+The folder is all that workers share, here and on other machines, and all that a sweep knows: how
+far a run is stands in its ``trial.json``; whoever runs it holds the lock beside it, which a crash
+lets go of. Runs of a grid are known in advance; a search proposes the next setting when those that
+it has proposed are taken.
 """
 
-import contextlib
-import sqlite3
-import threading
-import time
-import warnings
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+import os
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-import optuna
-import sqlalchemy.engine
-from optuna.storages import RDBStorage
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SAWarning, SQLAlchemyError
-
-from seqmodels.errors import UserError
-from seqmodels.secrets import HIDDEN, shown_url
-
-PATIENCE_SECONDS = 60.0
-"""For so long a storage that doesn't answer is asked again."""
-FIRST_SECONDS = 10.0
-"""The same, where it has never answered: its URL may be wrong."""
-GRACE = 3
-"""Heartbeats missed until a worker counts as dead."""
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+from seqmodels.sweeps.files import known_runs
+from seqmodels.sweeps.groups import Group, Run, setting_text, settings_to_try
+from seqmodels.sweeps.orders import Orders
+from seqmodels.sweeps.trials import ENDED, State, Trial, folder_lock
 
 
-class StorageLostError(UserError):
-    """The storage has not answered for too long. Exit code 4."""
+class Taken(NamedTuple):
+    """A run that nobody else begins until its lock is closed."""
 
-    exit_code = 4
-
-
-class _Database(RDBStorage):
-    """Optuna's storage, which neither gives signs of life nor buries the dead by itself.
-
-    It can't do it apart from a loop of its own, which fails where a trial has been given up.
-    """
-
-    def __init__(self, url: str, heartbeat: int, connect: dict[str, Any]):
-        try:
-            super().__init__(
-                url.replace("{", "{{").replace("}", "}}"),  # it is filled in as a template
-                engine_kwargs={"pool_pre_ping": True, "connect_args": connect},
-                heartbeat_interval=heartbeat,
-                grace_period=GRACE * heartbeat,
-            )
-        except BaseException:
-            if "engine" in vars(self):
-                self.engine.dispose()
-            raise
-
-    def get_heartbeat_interval(self) -> None:
-        """None: Optuna would do both."""
+    group: Group
+    run: Run
+    trial: Trial
+    lock: int
+    """The descriptor, to be closed by whoever took it."""
 
 
-class PatientStorage:
-    """Optuna's relational storage: what is asked of it is asked again, ever less often, where it
-    gives no answer.
+class Storage:
+    """The runs of a sweep, as they stand in its folder."""
 
-    Asking again is harmless even if the first question was answered and the answer lost: a run
-    that is entered twice is found finished the second time.
+    def __init__(self, orders: Orders):
+        self._orders = orders
+        self._curves: dict[str, dict[int, float]] = {}
 
-    Args:
-      place: a file, for SQLite, or a URL of SQLAlchemy, such as
-        ``postgresql://USER:PASSWORD@HOST/NAME``.
-      heartbeat: seconds between two signs of life of a worker.
-      patience: seconds for which to ask again.
+    def runs(self) -> list[Run]:
+        """The runs that there are by now."""
+        return [run for _, runs in self._groups() for run in runs]
 
-    Raises:
-      UserError: a URL that names no storage, or one whose driver is not installed.
-      StorageLostError: no answer; also from every question.
-    """
+    def enter(self) -> list[str]:
+        """Makes the folders of the runs that there are, as a start of the sweep does.
 
-    def __init__(self, place: Path | str, heartbeat: int, patience: float = PATIENCE_SECONDS):
-        url = _read_url(place)
-        self._shown = shown_place(place)
-        self._password = url.password
-        self.heartbeat = heartbeat
-        self._unanswered: float | None = None
-        self.lost: StorageLostError | None = None
-        self._patience = min(patience, FIRST_SECONDS)
-        is_file = url.get_backend_name() == "sqlite"
-        if url.drivername == "postgresql":
-            url = url.set(drivername="postgresql+psycopg")
-        text = url.render_as_string(hide_password=False)
-        connect = {"timeout": 60} if is_file else {}
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.database = self._connect(lambda: _Database(text, heartbeat, connect))
-        self._patience = patience
+        What has failed is tried again, but for what has diverged. Returns what is wrong with files,
+        a line each.
+        """
+        wrong = []
+        for run in self.runs():
+            trial = self._trial(run)
+            with trial.locked() as lock:
+                if lock is not None:  # else it is being run
+                    wrong += trial.enter(run, self._orders.score)
+        return wrong
 
-    def _connect(self, create: Callable[[], _Database]) -> _Database:
-        try:
-            with warnings.catch_warnings():
-                for kind in (optuna.exceptions.ExperimentalWarning, SAWarning):
-                    warnings.simplefilter("ignore", kind)
-                return self.ask(create)
-        except ImportError as error:
-            raise UserError(
-                f"storage={self._shown} needs a driver that is not installed ({error}); for "
-                "PostgreSQL: pip install 'seqmodels[postgresql]'"
-            ) from None
-        except (RuntimeError, TypeError) as error:  # another Optuna's tables; what no driver knows
-            raise UserError(f"storage={self._shown} can't be used: {self._line(error)}") from None
+    def take(self) -> Taken | None:
+        """Holds the next run, of the group in which the least has been begun.
 
-    def ask[T](self, question: Callable[[], T]) -> T:
-        """The answer to a question, asked again for as long as patience lasts."""
-        begun, wait = time.monotonic(), 0.05
-        while True:
-            try:
-                return question()
-            except (ArgumentError, NoSuchModuleError) as error:
-                why = f"can't be used: {self._line(error)}"
-                raise UserError(f"storage={self._shown} {why}") from None
-            except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-                now = self._unanswered = time.monotonic()
-                said = self._line(error)
-                if _is_damaged(error):
-                    raise UserError(
-                        f"storage={self._shown} is damaged ({said}); delete the file to go "
-                        "on: the folders know what has finished"
-                    ) from None
-                if now - begun + wait > self._patience:
-                    self.lost = StorageLostError(
-                        f"storage={self._shown} has not answered for {self._patience:.0f} s "
-                        f"({said}); no run is lost: start the same command when it is back"
-                    )
-                    raise self.lost from None
-            time.sleep(wait)
-            wait = min(2 * wait, 5.0)
+        None where all have ended or are held.
+        """
+        standing = [(group, self._states(runs)) for group, runs in self._groups()]
 
-    def has_been_away(self) -> bool:
-        """Whether it left a question unanswered so lately that nobody could give signs of life."""
-        since = self._unanswered
-        return since is not None and time.monotonic() - since < GRACE * self.heartbeat
+        def begun(of: tuple[Group, list[tuple[Run, State]]]) -> int:
+            return sum(state != "waiting" for _, state in of[1])
 
-    def close(self) -> None:
-        """Lets go of the connections."""
-        self.database.remove_session()
-        self.database.engine.dispose()
+        for group, states in sorted(standing, key=begun):
+            open_runs = (run for run, state in states if state not in ENDED)
+            for run in self._and_proposed(group, open_runs):
+                trial = self._trial(run)
+                lock = trial.take()
+                if lock is None:
+                    continue
+                if trial.state() not in ENDED:  # whoever held it until now may have ended it
+                    return Taken(group, run, trial, lock)
+                os.close(lock)
+        return None
 
-    @contextlib.contextmanager
-    def signs_of_life(self, trial_id: int) -> Iterator[None]:
-        """Gives them for a trial, in a thread; where the storage is lost, ``lost`` says so."""
-        over = threading.Event()
+    def is_done(self) -> bool:
+        """Whether all runs have ended."""
+        return all(state in ENDED for _, state in self._states(self.runs()))
 
-        def give() -> None:
-            with contextlib.suppress(StorageLostError):
-                while True:
-                    self.ask(lambda: self.database.record_heartbeat(trial_id))
-                    if over.wait(self.heartbeat):
-                        break
-            self.database.remove_session()
+    def finished_curves(self, group: Group) -> list[dict[int, float]]:
+        """Of each finished run of a group the validations, by step."""
+        found = []
+        for run, state in self._states(self._of(group, self._known())):
+            if state == "finished":
+                if run.name not in self._curves:
+                    self._curves[run.name] = self._trial(run).validations(self._orders.score)
+                found.append(self._curves[run.name])
+        return found
 
-        thread = threading.Thread(target=give)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+    def _groups(self) -> list[tuple[Group, list[Run]]]:
+        known = self._known()
+        return [(group, self._of(group, known)) for group in self._orders.groups]
 
-    def _line(self, error: BaseException) -> str:
-        """The first line of what an error says; passwords are left out."""
-        original = _original(error)
-        line = (str(original).splitlines() or [type(original).__name__])[0]
-        return line.replace(self._password, HIDDEN) if self._password else line
+    def _known(self) -> list[Run]:
+        return [] if self._orders.search == "grid" else known_runs(self._orders.folder)
 
+    def _of(self, group: Group, known: list[Run]) -> list[Run]:
+        """The runs of a group that there are by now, in the order in which they are begun.
 
-def _original(error: BaseException) -> BaseException:
-    """What the database's driver raised, where it is known."""
-    cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
-    return getattr(cause, "orig", None) or cause
+        Of a search these are the known ones and those of the same settings with the other seeds: a
+        worker may have been killed between the first one and the others.
+        """
+        if self._orders.search == "grid":
+            return group.every()
+        own = [run for run in known if run.arguments == group.arguments]
+        return list({other.name: other for run in own for other in group.beside(run)}.values())
 
+    def _trial(self, run: Run) -> Trial:
+        return Trial(self._orders.folder, run.name)
 
-def _is_damaged(error: BaseException) -> bool:
-    """Whether SQLite says that its file is none of its own, or broken."""
-    code = getattr(_original(error), "sqlite_errorcode", 0)
-    return code & 0xFF in _DAMAGED  # of an extended code the last byte is the kind
+    def _states(self, runs: Iterable[Run]) -> list[tuple[Run, State]]:
+        return [(run, self._trial(run).state()) for run in runs]
 
+    def _and_proposed(self, group: Group, runs: Iterable[Run]) -> Iterator[Run]:
+        """Some runs of a group, then those that a search proposes as they are asked for."""
+        yield from runs
+        while self._orders.search != "grid" and (run := self._propose(group)) is not None:
+            yield run
 
-def shown_place(place: Path | str) -> str:
-    """A storage as messages call it, without its password."""
-    return f"sqlite:///{place}" if isinstance(place, Path) else shown_url(place)
+    def _propose(self, group: Group) -> Run | None:
+        """The first run of a new setting; None where as many as are wanted have been proposed."""
+        # Optuna takes a second to import, and a grid needs none of it.
+        from seqmodels.sweeps.search import Tried, propose
 
+        orders = self._orders
+        assert orders.trials is not None
+        with folder_lock(orders.folder):  # else two workers might propose the last one
+            runs = self._of(group, self._known())
+            settings = {setting_text(group.values_of(run)) for run in runs}
+            if len(settings) >= settings_to_try(group, orders.trials):
+                return None
+            tried = [Tried(run, *self._told(run)) for run in runs]
+            run = propose(group, tried, orders.search, orders.higher_is_better)
+            self._trial(run).prepare(run)
+        return run
 
-def _read_url(place: Path | str) -> sqlalchemy.engine.URL:
-    """The URL of a storage; of a file it is made of its path as it stands.
-
-    Raises:
-      UserError: it is none.
-    """
-    if isinstance(place, Path):
-        return sqlalchemy.engine.URL.create("sqlite", database=str(place))
-    try:
-        return sqlalchemy.engine.make_url(place)
-    except (SQLAlchemyError, ValueError):
-        # Not what was found wrong, which may be a part of a password.
-        raise UserError(
-            f"storage={shown_place(place)} is no URL of a database, such as "
-            "postgresql://USER:PASSWORD@HOST/NAME, with %XX for what is special in a password"
-        ) from None
+    def _told(self, run: Run) -> tuple[float | None, dict[int, float]]:
+        """The score of a run that has finished, and the validations of one that was pruned."""
+        trial = self._trial(run)
+        results, state = trial.outcome(self._orders.score)
+        pruned = trial.validations(self._orders.score) if state == "pruned" else {}
+        value = None if results is None else float(results["validation"][self._orders.score])
+        return value, pruned

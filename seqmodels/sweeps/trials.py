@@ -14,14 +14,13 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 import psutil
 from msgspec import Meta
 
-from seqmodels.errors import UserError
+from seqmodels.errors import DivergedError, UserError
 from seqmodels.json_files import UnreadableError, read_json, write_json
 from seqmodels.sweeps.groups import Run
 from seqmodels.training.run_files import read_event_lines, read_run_file
 
 State = Literal["waiting", "running", "finished", "failed", "pruned"]
-DIVERGED = 3
-"""The exit code of a run whose loss stopped being finite."""
+ENDED: tuple[State, ...] = ("finished", "failed", "pruned")
 
 Name = Annotated[str, Meta(pattern=r"\A[^/.\0][^/\0]{0,254}\Z")]
 """Of a folder, and of nothing above or below one."""
@@ -57,6 +56,8 @@ class TrialFile(PointFile):
     attempts: Count
     """How often it was begun."""
     seconds: Seconds | None
+    exit_code: NotRequired[Count | None]
+    """Of train.py, where the run has failed."""
     kills: NotRequired[Count]
     """How often a signal ended it, and its worker saw that."""
     deaths: NotRequired[Count]
@@ -106,6 +107,24 @@ class Trial:
                 raise UnreadableError(f"{file} has {value} as its {score} of {split}")
         return found
 
+    def state(self) -> State:
+        """How far the run is; one of which nothing can be read waits."""
+        try:
+            stored = self.read()
+        except UnreadableError:  # it is said, and written anew, where the run is entered
+            stored = None
+        return "waiting" if stored is None else stored["state"]
+
+    def outcome(self, score: str) -> tuple[dict[str, Any] | None, State]:
+        """The results of the run, if it has finished, and its state; it has failed where its
+        results hold something else.
+        """
+        try:
+            results = self.results(score)
+        except UnreadableError:
+            return None, "failed"
+        return results, self.state() if results is None else "finished"
+
     def prepare(self, run: Run) -> UnreadableError | None:
         """Makes the folder, its trial waiting; of one that is there all stays but the run's size.
 
@@ -121,20 +140,43 @@ class Trial:
         self._write(stored, {**fresh, **(stored or {}), **run._asdict()})
         return wrong
 
-    def set_state(
-        self, state: State, reason: str | None = None, seconds: float | None = None
-    ) -> None:
-        self._change(state=state, reason=reason, seconds=seconds)
+    def enter(self, run: Run, score: str) -> list[str]:
+        """Prepares the run at a start of the sweep; to be called by who holds the folder.
 
-    def enter(self) -> None:
-        """Makes it wait, as if it had never been killed."""
-        self._change(state="waiting", reason=None, seconds=None, kills=0, deaths=0)
+        What has finished is known by its results. What has failed waits again, as if it had never
+        been killed, unless it diverged, which it would do again. Returns what was wrong with its
+        files, a line each.
+        """
+        wrong = self.prepare(run)
+        lines = [] if wrong is None else [f"{wrong}; it is written anew"]
+        try:
+            results = self.results(score)
+        except UnreadableError as error:
+            self.fail_of(error)
+            return [*lines, str(error)]
+        stored = self.read()
+        assert stored is not None
+        diverged = stored.get("exit_code") == DivergedError.exit_code
+        if results is not None:
+            self.set_state("finished", seconds=results["seconds"])
+        elif stored["state"] == "finished" or (stored["state"] == "failed" and not diverged):
+            self.set_state("waiting", exit_code=None, kills=0, deaths=0)
+        return lines
+
+    def set_state(
+        self, state: State, reason: str | None = None, seconds: float | None = None, **more: Any
+    ) -> None:
+        self._change(state=state, reason=reason, seconds=seconds, **more)
+
+    def fail_of(self, error: UnreadableError) -> None:
+        """Makes it fail of a file that holds something else."""
+        self.set_state("failed", f"{error}; put back a copy of it, or delete it to go on")
 
     def begin(self) -> None:
         """Makes it run; an attempt is counted."""
         stored = self.read()
         attempts = 1 + (stored["attempts"] if stored else 0)
-        self._change(state="running", reason=None, seconds=None, attempts=attempts)
+        self.set_state("running", attempts=attempts)
 
     def count(self, what: Literal["kills", "deaths"]) -> int:
         """Makes it wait after an end that was none of its own; how many such there have been."""
@@ -152,23 +194,33 @@ class Trial:
         if json.dumps(content, sort_keys=True) != json.dumps(stored, sort_keys=True):
             write_json(self.folder / "trial.json", content)
 
-    @contextmanager
-    def locked(self) -> Iterator[int | None]:
-        """Holds the folder; gives the lock's descriptor, or None where another holds it.
+    def take(self) -> int | None:
+        """Holds the folder; gives the lock's descriptor, to be closed, or None where another holds
+        it.
 
         A run that is started with the descriptor holds the folder too, for as long as it lives:
         when its worker is killed nobody begins beside it.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield None
-                return
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                return None
+            raise
+        return descriptor
+
+    @contextmanager
+    def locked(self) -> Iterator[int | None]:
+        """As :meth:`take`, until the ``with`` statement ends."""
+        descriptor = self.take()
+        try:
             yield descriptor
         finally:
-            os.close(descriptor)
+            if descriptor is not None:
+                os.close(descriptor)
 
     def note_processes(self, run: int | None) -> None:
         """Writes into the lock who holds it; None before there is a run, and so nobody to stop."""
@@ -176,15 +228,15 @@ class Trial:
         # Not by another file in its place, which nobody would hold.
         (self.folder / "lock").write_text("" if run is None else json.dumps(holder))
 
-    def validations(self, score: str) -> list[tuple[int, float]]:
-        """The steps of the run's validations so far, each with its score."""
-        found = []
+    def validations(self, score: str) -> dict[int, float]:
+        """The scores of the run's validations so far, by step."""
+        found = {}
         with contextlib.suppress(UnreadableError):  # of the whole file: the run itself says so
             for _, event in read_event_lines(self.folder):
                 if isinstance(event, dict) and event["split"] == "validation":
                     value = event.get(score)
                     if event["step"] < 2**31 and isinstance(value, int | float):
-                        found.append((event["step"], float(value)))
+                        found[event["step"]] = float(value)
         return found
 
     def last_line(self) -> str:

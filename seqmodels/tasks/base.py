@@ -62,6 +62,8 @@ class Batch(NamedTuple):
 
 Metrics = dict[str, tuple[Array, Array]]
 """Each metric as (sum, count), so that batches and devices add up before one division."""
+SHARES = ("accuracy", "exact_match")
+"""Metrics that are shares of right answers, from 0 to 1: more is better, as of no other."""
 
 
 @runtime_checkable
@@ -285,7 +287,8 @@ def example_weights(size: int, split: Split, step: int, batch_size: int) -> Floa
     return ((places < size) | (split == "train")).astype(np.float32)
 
 
-def require_length(length: int, allowed: bool, task: str, why: str) -> None:
+def require_length(task: Any, length: int, allowed: bool, why: str) -> None:
     """Raises :class:`ParameterError` where a task can't make sequences of a length."""
     if not allowed:
-        raise ParameterError(f"length={length} can't be made by the task {task}: {why}")
+        kind = next((kind for kind, made in TASKS.items() if made is type(task)), "of its own")
+        raise ParameterError(f"length={length} can't be made by the task {kind}: {why}")

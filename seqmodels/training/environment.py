@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from seqmodels.secrets import shown_command, without_secrets
+from seqmodels.command import command
+from seqmodels.secrets import without_secrets
 from seqmodels.training.startup import MEANT
 
 PACKAGES = (
@@ -85,11 +86,6 @@ def with_start(content: Mapping[str, Any], mathematics: int) -> dict[str, Any]:
         here["uncommitted"] = hashlib.sha256(changed.encode()).hexdigest()
         kept[here["uncommitted"]] = changed
     return {"starts": [*starts(content), here], "changes": kept}
-
-
-def command() -> str:
-    """The command line that started this process, to be pasted into a shell, without passwords."""
-    return shown_command()
 
 
 def versions() -> dict[str, Any]:

@@ -6,14 +6,15 @@ and validation batch; and the versions that drew them.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from seqmodels.config import Origin
 from seqmodels.errors import ConfigError, UserError
-from seqmodels.tasks.base import SPLITS, Batch
+from seqmodels.tasks import TASKS
+from seqmodels.tasks.base import SHARES, SPLITS, Batch
 from seqmodels.tasks.chance import levels
 from seqmodels.tasks.reading import FileRecord, ReadingTask, record_file
 from seqmodels.training.environment import versions
@@ -60,6 +61,17 @@ def gather_facts(experiment: Experiment, by: Mapping[str, Any]) -> Facts:
     return facts
 
 
+def older_facts(config: Mapping[str, Any], measured: Collection[str]) -> dict[str, Any]:
+    """How the task of a run was judged that noted nothing: by what it has measured, and by what
+    its task says where others measure that too."""
+    order = ("bits_per_byte", "bits_per_pixel", "squared_error", "accuracy", "loss")
+    if "decoder" in config["model"]:  # others measure it beside their accuracy
+        order = ("exact_match", *order)
+    own = getattr(TASKS.get(config["task"]["kind"]), "score", None)
+    score = own or next((name for name in order if name in measured), "accuracy")
+    return {"score": score, "higher_is_better": score in SHARES}
+
+
 def keep_facts(experiment: Experiment, run: Workdir, origin: Origin | None) -> None:
     """Notes what a run is of when it begins, and refuses others when it goes on."""
     if isinstance(experiment.task, ReadingTask):
@@ -75,7 +87,7 @@ def keep_facts(experiment: Experiment, run: Workdir, origin: Origin | None) -> N
             )
         now |= levels(experiment.task, "test", experiment.train.length)
         if origin is not None:
-            now["origin"] = origin._asdict()
+            now["origin"] = origin
         run.write(FACTS, now)
         return
     differing = other_files(then, now) or other_batches(then, now)

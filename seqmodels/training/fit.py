@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from seqmodels.command import command
 from seqmodels.config import Origin, Section
 from seqmodels.model import count_parameters
 from seqmodels.output import decoration
@@ -15,7 +16,6 @@ from seqmodels.training.batches import Batches
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.curve import draw_learning_curve
 from seqmodels.training.endings import end_unless_finite, ending, whereabouts
-from seqmodels.training.environment import command
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.facts import keep_facts
 from seqmodels.training.interruption import Interruption, RunInterruptedError
@@ -26,7 +26,13 @@ from seqmodels.training.profiling import StepTrace
 from seqmodels.training.programs import Programs
 from seqmodels.training.progress import Pace, ProgressDisplay, format_value
 from seqmodels.training.scores import evaluate
-from seqmodels.training.sharding import local_rows, put_batch, replicated, run_mesh
+from seqmodels.training.sharding import (
+    local_rows,
+    put_batch,
+    replicated,
+    require_forms,
+    run_mesh,
+)
 from seqmodels.training.startup import overlooked_card, start_jax
 from seqmodels.training.step import StepReport, TrainState, initial_state, jit_evaluation_step
 from seqmodels.training.workdir import Workdir
@@ -68,8 +74,10 @@ def fit(
     start_jax()
     with ending():
         run = Workdir(workdir)
-        experiment = build_experiment(run.located(config))
+        located: Any = run.located(config)
+        experiment = build_experiment(located)
         mesh = run_mesh(experiment, devices)
+        require_forms(located.model, experiment, mesh)
         with run.held():
             run.open_for(config, decided(experiment, mesh))
             results = run.scored(experiment.task.spec.score)
@@ -147,7 +155,7 @@ class _Run:
                     warn(card)
                 with decoration("what a step costs can't be told", warn):
                     say(self.programs.describe())
-                say(self.programs.compile(state, first))
+                say(self._compile(state, first))
             self.writer = MetricWriter(self.workdir.metrics, self.step, is_first())
             folder = self.workdir.path / "profile"
             profile_steps = self.profile_steps if is_first() else 0
@@ -189,13 +197,18 @@ class _Run:
             return state
         return jax.jit(self._new_state, out_shardings=everywhere)()
 
+    def _compile(self, state: TrainState, of: StepBatch) -> str:
+        said = self.programs.compile(state, of)
+        self.workdir.note_forms(self.programs.forms)
+        return said
+
     def _loop(self, state: TrainState, prepared: StepBatch | None) -> None:
         settings = self.experiment.train
         self.pace = Pace()
         while prepared is not None:
             if prepared.bucket not in self.programs:
                 with self.pace.paused():
-                    self.display.line(self.programs.compile(state, prepared))
+                    self.display.line(self._compile(state, prepared))
             self.trace.before(self.step)
             state, report = self.programs[prepared.bucket](state, prepared.batch)
             self.step += 1
@@ -273,7 +286,9 @@ class _Run:
     def _stop(self, signal: int) -> None:
         self.checkpoints.wait()
         raise RunInterruptedError(
-            f"interrupted at step {self.step}, which is saved; continue with: {command()}", signal
+            f"interrupted at step {self.step}, which is saved; continue with: "
+            f"{command() or 'the same call'}",
+            signal,
         )
 
     def _finish(self) -> dict[str, Any]:

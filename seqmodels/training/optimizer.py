@@ -14,7 +14,7 @@ import optax
 
 from seqmodels.arrays import Array, PyTree
 from seqmodels.config import Section, construct_kind
-from seqmodels.errors import require, under
+from seqmodels.errors import require, require_least, under
 from seqmodels.parameters import About
 
 
@@ -45,8 +45,7 @@ class Descent:
     def __post_init__(self):
         rate, final, norm = self.learning_rate, self.final_learning_rate, self.clip_norm
         require(rate > 0, f"learning_rate={rate} is not above 0")
-        require(final >= 0, f"final_learning_rate={final} is below 0")
-        require(self.weight_decay >= 0, f"weight_decay={self.weight_decay} is below 0")
+        require_least(0, final_learning_rate=final, weight_decay=self.weight_decay)
         require(norm is None or norm > 0, f"clip_norm={norm} is not above 0 or None")
 
     def direction(self) -> optax.GradientTransformation:

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 from jax.experimental.multihost_utils import process_allgather, sync_global_devices
 
+from seqmodels.command import program
 from seqmodels.errors import UserError
 from seqmodels.output import Lenient
 from seqmodels.training import quiet_errors
@@ -80,12 +81,16 @@ def join_processes(processes: str | None, process: int | None, coordinator: str 
 
 def _leave_out_what_jax_says_of_the_others() -> None:
     """Lets standard error go through :mod:`quiet_errors`, which ends after this process."""
-    program = [sys.executable, "-I", "-S", "-X", "utf8", quiet_errors.__file__, sys.argv[0]]
     reader = subprocess.Popen(
-        program, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+        [sys.executable, "-I", "-S", "-X", "utf8", quiet_errors.__file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
     )
     assert reader.stdin is not None
     with reader.stdin as pipe:
+        pipe.write(f"{program()}\n".encode(errors="replace"))
+        pipe.flush()
         os.dup2(pipe.fileno(), 2)
     _READERS.append(reader)  # it is waited for by nobody
 

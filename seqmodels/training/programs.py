@@ -8,6 +8,7 @@ import jax
 from jax.sharding import Mesh
 
 from seqmodels.model import count_parameters
+from seqmodels.ops.forms import chosen_forms
 from seqmodels.tasks.lengths import StepBatch
 from seqmodels.training.experiment import Experiment
 from seqmodels.training.startup import return_large_memory
@@ -32,6 +33,8 @@ class Programs:
             experiment.train.truncate,
         )
         self._compiled: dict[int, Callable] = {}
+        self.forms: dict[str, list[str]] = {}
+        """By operation those that the last step to be compiled has taken."""
 
     def describe(self) -> str:
         """What a step costs, where it runs, and how many programs there will be."""
@@ -58,7 +61,8 @@ class Programs:
     def compile(self, state: TrainState, of: StepBatch) -> str:
         """Compiles the step for a batch's bucket, and says what that took and what it takes."""
         start = time.monotonic()
-        compiled = self._step.lower(state, of.batch).compile()
+        with chosen_forms() as self.forms:
+            compiled = self._step.lower(state, of.batch).compile()
         seconds = time.monotonic() - start
         memory = _step_memory(compiled)
         return_large_memory(memory)

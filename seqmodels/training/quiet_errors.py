@@ -1,10 +1,8 @@
 """A process that passes standard error on, without what JAX's C++ writes of another process's end.
 
-    python quiet_errors.py NAME
-
 Where one process of a run dies, JAX's threads in the others print dozens of lines, and may end
 their process before Python can say anything. This process outlives them: it leaves those lines out,
-and says itself, in one line that begins with NAME, what the ended process has not said.
+and says itself what the ended process has not said, in one line that begins with that one's name.
 """
 
 import re
@@ -55,12 +53,13 @@ def passed_on(lines: Iterable[str], name: str) -> Iterator[str]:
 
 
 def main() -> None:
-    """Passes on, until those who write have ended."""
+    """Passes on what follows the name in the first line, until those who write have ended."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
     sys.stderr.reconfigure(errors="replace")  # type: ignore[union-attr]
-    for line in passed_on(sys.stdin, sys.argv[1]):
+    name = sys.stdin.readline().rstrip("\n")
+    for line in passed_on(sys.stdin, name):
         sys.stderr.write(line)
         sys.stderr.flush()
 

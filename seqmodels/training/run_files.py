@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta
 
+from seqmodels.config import Origin
 from seqmodels.json_files import UnreadableError, convert, read_json, read_json_lines
 
 Count = Annotated[int, Meta(ge=0)]
@@ -22,7 +23,18 @@ Scores = dict[str, float]
 
 
 DECIDED = "decided"
-"""Of ``config.json`` what the run decided by itself (devices); no part of the config."""
+"""Of ``config.json`` what the run decided by itself; no part of the config."""
+
+
+class Decided(TypedDict, total=False):
+    """What a run decides by itself."""
+
+    devices: Count
+    """How many shared a batch as it began."""
+    short_convolution: dict[str, int]
+    """By name of the pattern the kernels that were taken one wider, for a centre."""
+    forms: dict[str, list[str]]
+    """By operation the forms that have computed its steps (:mod:`seqmodels.ops.forms`)."""
 
 
 class _Kind(TypedDict):
@@ -45,6 +57,7 @@ class Config(TypedDict):
     model: dict[str, Any]
     optimizer: dict[str, Any]
     train: _Train
+    decided: NotRequired[Decided]
 
 
 class Results(TypedDict):
@@ -85,14 +98,6 @@ class Environment(Start, total=False):
     """What checkouts had beyond their commits, by its SHA-256, as ``git diff`` says it."""
 
 
-class OriginFile(TypedDict):
-    """Where a run's config came from (:class:`seqmodels.config.Origin`)."""
-
-    file: str
-    arguments: dict[str, str]
-    overrides: dict[str, str]
-
-
 class Facts(TypedDict):
     """``facts.json``: what a run noted of its task and data when it began."""
 
@@ -101,7 +106,7 @@ class Facts(TypedDict):
     higher_is_better: bool
     chance: NotRequired[float]
     shown_chance: NotRequired[float]
-    origin: NotRequired[OriginFile]
+    origin: NotRequired[Origin]
     places: NotRequired[dict[str, str]]
     """By setting of the task, the absolute path that it stood for."""
     files: NotRequired[dict[str, tuple[Count, str]]]

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from seqmodels.arrays import Int
+from seqmodels.config import Section, flatten
 from seqmodels.errors import UserError
 from seqmodels.tasks.base import Batch, Split, Task, count_rows, read_rows
 from seqmodels.training.experiment import Experiment
@@ -55,6 +56,19 @@ def run_mesh(experiment: Experiment, devices: int | None = None) -> Mesh:
     mesh = make_mesh(devices)
     _require_memory(experiment, mesh)
     return mesh
+
+
+def require_forms(model: Section, experiment: Experiment, mesh: Mesh) -> None:
+    """Refuses a form that a config's ``model`` section names and that can't serve on the devices.
+
+    Raises:
+      ParameterError: one line that says why, and which could.
+    """
+    named = (value for key, value in flatten(model).items() if key.rpartition(".")[2] == "form")
+    if any(value is not None for value in named):
+        params = jax.eval_shape(lambda: experiment.model.init(jax.random.key(0)))
+        batch = experiment.lengths.batch(0).batch
+        jax.eval_shape(traced_under(mesh, experiment.model.apply), params, batch, None)
 
 
 def _require_memory(experiment: Experiment, mesh: Mesh) -> None:

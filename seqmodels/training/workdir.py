@@ -101,6 +101,18 @@ class Workdir:
                 f"workdir={self.path} can't be written ({error.strerror}); choose another folder"
             ) from None
 
+    def note_forms(self, forms: Mapping[str, list[str]]) -> None:
+        """Adds the forms that operations have taken to what the run decides by itself."""
+        stored = self.read("config.json")
+        assert stored is not None
+        decided = stored.get(DECIDED, {})
+        known = decided.get("forms", {})
+        both = {
+            name: list(dict.fromkeys([*known.get(name, []), *new])) for name, new in forms.items()
+        }
+        if known != known | both:
+            self.write("config.json", stored | {DECIDED: decided | {"forms": known | both}})
+
     def _mathematics(self) -> int:
         found = starts(self.read("environment.json") or {})
         return found[-1].get("mathematics", 1) if found else MATHEMATICS

@@ -93,7 +93,11 @@ def test_a_digit_is_written_for_its_name(run):
 @pytest.mark.parametrize(
     ("file", "flags", "message"),
     [
-        ("reverse", {"prompt": "3 x"}, "prompt='3 x': ['x'] is no symbol; write 0 to 9"),
+        (
+            "reverse",
+            {"prompt": "3 x"},
+            "prompt='3 x': ['x'] is no word of this task; known: 0, 1, 2",
+        ),
         ("reverse", {"top_k": 3}, "top_k=3 is never read with temperature=0"),
         ("reverse", {"top_p": 0.0, "temperature": 1.0}, "top_p=0.0 is not above 0"),
         ("reverse", {"beams": 0}, "beams=0 is below 1"),

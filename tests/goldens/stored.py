@@ -1,5 +1,6 @@
 """Stored values of other people's layers, and the comparison of ours with them."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+
+from seqmodels.mixers.base import Mixer, Room
+from tests.goldens.recording import weights
 
 
 @cache
@@ -69,3 +73,113 @@ class Stored:
         """Within float32's rounding."""
         np.testing.assert_allclose(out, self.out, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(d_x, self.d_x, rtol=1e-4, atol=1e-5)
+
+
+class Recorded:
+    """A function of several arrays, as recording.py keeps it.
+
+    Attributes:
+      inputs: its arguments, by name.
+      outputs: what it returns, by name.
+      gradients: those of the outputs' weighted sum by the inputs, where there are any.
+      settings: numbers that say how it was called.
+    """
+
+    def __init__(self, file: str, case: str):
+        arrays = stored(file)
+
+        def part(case: str, kind: str) -> dict[str, np.ndarray]:
+            prefix = f"{case}/{kind}/"
+            return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+        inputs = part(str(arrays.get(f"{case}/inputs_of", case)), "input")
+        self.inputs = {name: array.astype(np.float32) for name, array in inputs.items()}
+        self.outputs = part(case, "output")
+        self.gradients = part(str(arrays.get(f"{case}/gradients_of", case)), "gradient")
+        self.settings = part(case, "setting")
+
+    def check(self, run: Callable[..., dict[str, Any]], *apart: str) -> None:
+        """Compares what a function of these arguments returns, and its gradients.
+
+        The norm of the difference over the norm is at most 1e-5, that of gradients 1e-4. ``apart``
+        are arguments whose gradients aren't compared.
+        """
+
+        @jax.jit
+        def values(inputs):
+            outputs, backward = jax.vjp(lambda inputs: run(**inputs), inputs)
+            cotangents = {name: jnp.asarray(weights(out.shape)) for name, out in outputs.items()}
+            return outputs, backward(cotangents)[0]
+
+        outputs, gradients = values(self.inputs)
+        assert outputs.keys() == self.outputs.keys()
+        for name, array in self.outputs.items():
+            assert distance(outputs[name], array) < 1e-5, name
+        for name in self.gradients.keys() - set(apart):
+            array = self.gradients[name]
+            assert distance(gradients[name], array) < 1e-4, f"gradient by {name}"
+
+    def check_mixer(
+        self,
+        make: Callable[[], Mixer],
+        parameters: Callable[[dict[str, Any]], dict[str, Any]],
+        states: Callable[[Any], dict[str, Any]] = lambda state: {},
+        *apart: str,
+    ) -> None:
+        """Compares a mixer of theirs, whose inputs are x and parameters, with one of ours.
+
+        Args:
+          make: makes ours.
+          parameters: ours, made of theirs by their names.
+          states: of our last state what is kept of theirs, by its name.
+          apart: as of ``check``.
+        """
+        graph, own = nnx.split(nnx.eval_shape(make), nnx.Param)
+        shapes = jax.tree.map(lambda leaf: leaf.shape, nnx.to_pure_dict(own))
+
+        def run(x, **theirs):
+            ours = parameters(theirs)
+            assert jax.tree.map(jnp.shape, ours) == shapes
+            mixer = nnx.merge(graph, ours)
+            out, state = mixer.mix(x, Room(x.shape[1]), mixer.context(x))
+            return {"out": out, **states(state)}
+
+        self.check(run, *apart)
+
+
+def distance(ours: Any, theirs: np.ndarray) -> float:
+    """The norm of the difference over the norm."""
+    assert ours.shape == theirs.shape
+    return float(np.linalg.norm(np.ravel(ours - theirs)) / np.linalg.norm(np.ravel(theirs)))
+
+
+class Initial:
+    """What a parameter begins with, by several seeds of somebody else's layer."""
+
+    def __init__(self, file: str, name: str):
+        arrays = stored(file)
+        self.always = arrays.get(f"{name}/always")
+        self.sorted, self.moments = arrays.get(f"{name}/sorted"), arrays.get(f"{name}/moments")
+
+    def check(self, ours: Any) -> None:
+        """Compares our values, one seed after another, with theirs: equal where theirs don't vary.
+
+        Else the two-sample Kolmogorov-Smirnov distance is below what chance exceeds once in a
+        million, given theirs at 64 of their quantiles, and so is the difference of deviations.
+        """
+        ours = np.asarray(ours, np.float64)
+        if self.always is not None:
+            theirs = np.broadcast_to(np.sort(np.ravel(self.always)), (len(ours), ours[0].size))
+            ours = np.sort(ours.reshape(len(ours), -1), axis=1)
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+            return
+        assert self.sorted is not None
+        assert self.moments is not None
+        ours = np.sort(ours, axis=None)
+        number, _, deviation = self.moments
+        share = 1 / len(ours) + 1 / number
+        levels = np.linspace(0, 1, len(self.sorted))
+        below = np.searchsorted(ours, self.sorted, side="right") / len(ours)
+        largest = np.sqrt(-0.5 * np.log(0.5e-6) * share) + 1 / len(levels)
+        assert np.abs(below - levels).max() < largest
+        assert abs(ours.std() - deviation) < 5 * deviation * np.sqrt(share)

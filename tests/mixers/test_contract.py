@@ -32,6 +32,7 @@ from tests.mixers.variants import (
 )
 
 ROWS = 8  # of every whole call: one a simulated device
+BY_FOURIER = {"long_convolution", "hyena"}
 SHORT, ABSENT = 107, 23
 """Lengths of calls without a mask, and of what padding leaves out of the others."""
 
@@ -190,7 +191,9 @@ def test_causal_or_not(name):
     before, *after = without_mask(name, x, *moved)
     for place, outputs in zip(places, after, strict=True):
         assert (before != outputs)[place + 1 :].any()
-        if mixer.causal:
+        if CASES[name][0] in BY_FOURIER:  # whose rounding is spread over all positions
+            np.testing.assert_allclose(outputs[:place], before[:place], rtol=1e-5, atol=1e-5)
+        elif mixer.causal:
             np.testing.assert_array_equal(outputs[:place], before[:place])
         else:
             assert (before != outputs)[:place].any()
@@ -383,4 +386,6 @@ def test_one_device_equals_eight(name):
     for array in (*rows, outputs):
         assert [len(shard.data) for shard in array.addressable_shards] == [1] * ROWS
     expected = (found.by_params, found.by_inputs), found.outputs
-    assert_trees_close((gradients, outputs), expected, rtol=1e-4, atol=1e-5)
+    # Sums over rows have the rounding of their terms, however near to 0 they end.
+    largest = max(1.0, *(np.abs(leaf).max() for leaf in jax.tree.leaves(expected)))
+    assert_trees_close((gradients, outputs), expected, rtol=1e-4, atol=1e-5 * largest)

@@ -10,17 +10,33 @@ import pytest
 from seqmodels.flops import count_flops
 from tests.mixers.variants import CASES, LENGTH, WIDTH, make, pure
 
-# Scores that a mask throws away are computed too.
+# Scores that a mask throws away are computed too, and chunks' of matrices.
 UNMASKED = {"attention": {"causal": False, "window": None}}
+UNMASKED |= {kind: {"form": "recurrent"} for kind in ("gla", "kda")}
+ALWAYS_MASKED = {"forgetting", "sinks"}
+WHOLE = [name for name, (_, settings) in CASES.items() if not ALWAYS_MASKED & settings.keys()]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", WHOLE)
 def test_a_cost_is_what_the_plain_form_computes(name):
     kind, settings = CASES[name]
     mixer = pure(kind, settings | UNMASKED.get(kind, {}), width=64)
     x = jax.ShapeDtypeStruct((1, 33, 64), jnp.float32)
     needed = mixer.mixer.cost(33).flops
     assert needed <= count_flops(mixer.call, mixer.shapes, x) <= 1.03 * needed
+
+
+@pytest.mark.parametrize("length", [3, 6, 40])
+def test_sinks_cost_what_a_window_has_left(length):
+    query, key = np.indices((length, length))
+    seen = (key <= query) & ((key > query - 5) | (key < 3))
+    cost = make("attention", {"window": 5, "sinks": 3}).cost(length)
+    assert cost.flops == length * 4 * 2 * WIDTH * WIDTH + seen.sum() * 2 * 2 * WIDTH
+
+
+def test_gates_cost_a_product_a_head():
+    with_gates, without = (make("attention", {"forgetting": it}).cost(33) for it in (True, False))
+    assert with_gates.flops == without.flops + 33 * 2 * WIDTH * 4
 
 
 @pytest.mark.parametrize("causal", [True, False])
@@ -64,6 +80,12 @@ STATES = {
     "attention-relative": LENGTH * (2 * 8 + 8),
     "attention-global-both-sides": 0,
     "attention-short": 4 * 2 * 4 + 3 * (8 + 2 * 4),
+    "attention-forgetting": LENGTH * (2 * 4 + 4),
+    "attention-forgetting-local": 4 * (2 * 8 + 2),
+    "long-convolution": LENGTH * 8,
+    "hyena": LENGTH * 8,
+    "hyena-short": 2 * LENGTH * 8 + 2 * 4 * 8,
+    "attention-sinks": (4 + 3) * 2 * 4,
     "neighbourhood-attention-short": 2 * 2 * 8 + 2 * 3 * 8,
 }
 

@@ -16,6 +16,7 @@ LENGTH = 130  # past a block of 128, and far past every window and kernel below
 
 Variants = dict[str, tuple[str, dict[str, Any]]]
 
+HYENA = {"max_length": 140, "filter_width": 4, "frequency": 1.0}
 VARIANTS: Variants = {
     "rnn-tanh": ("rnn", {"activation": "tanh"}),
     "rnn-relu": ("rnn", {"activation": "relu"}),
@@ -91,18 +92,54 @@ VARIANTS: Variants = {
         "attention",
         {"short": Short(4, "silu"), "kv_heads": 2, "window": 5, "qk_norm": True},
     ),
+    "attention-forgetting": ("attention", {"forgetting": True, "kv_heads": 2}),
+    "attention-forgetting-local": ("attention", {"forgetting": True, "window": 5, "heads": 2}),
+    "attention-sinks": (
+        "attention",
+        {"window": 5, "sinks": 3, "kv_heads": 2, "positions": "alibi"},
+    ),
+    "attention-sink-logit": ("attention", {"sink_logit": True}),
+    "attention-sinks-forgetting": (
+        "attention",
+        {"window": 5, "sinks": 2, "forgetting": True, "heads": 2, "short": Short(3)},
+    ),
     "neighbourhood-attention-short": (
         "neighbourhood_attention",
         {"short": Short(3), "kernel": 3, "heads": 2},
     ),
+    "long-convolution": ("long_convolution", {"max_length": 140, "smooth": 3}),
+    "hyena": ("hyena", HYENA | {"bands": 2}),
+    "hyena-short": ("hyena", HYENA | {"order": 3, "bands": 1, "short": Short(3)}),
     "bidirectional-short": (
         "bidirectional",
         {"short": Short(4, "silu"), "mixer": {"kind": "lstm"}},
     ),
+    "linear_attention": ("linear_attention", {}),
+    "linear_attention-plain": (
+        "linear_attention",
+        {"features": "identity", "normalised": False, "heads": 1},
+    ),
+    "retention": ("retention", {"heads": 2, "value_expansion": 1.0}),
+    "gla": ("gla", {"heads": 2, "rank": 4}),
+    "mamba2": ("mamba2", {"heads": 2, "state_size": 4}),
+    "mamba3": ("mamba3", {"heads": 2, "state_size": 8}),
+    "deltanet": ("deltanet", {"heads": 2}),
+    "gated_deltanet": ("gated_deltanet", {"heads": 2, "value_expansion": 1.0}),
+    "gated_deltanet-short": ("gated_deltanet", {"short": Short(4), "heads": 2}),
+    "kda": ("kda", {"heads": 2, "negative_eigenvalues": True}),
+    "deltaproduct": ("deltaproduct", {"heads": 2, "value_expansion": 1.0}),
+    "rwkv7": ("rwkv7", {"heads": 2, "rank": 4, "gate_rank": 4}),
+    "mlstm": ("mlstm", {"heads": 2}),
+    "slstm": ("slstm", {"heads": 2}),
+    "slstm-short": ("slstm", {"short": Short(4, "silu"), "heads": 2}),
+    "gla-chunked": ("gla", {"heads": 2, "rank": 4, "chunk": 16, "form": "chunked"}),
 }
 
 
 SLOW_KINDS = ("rnn", "gru")  # they share their code with the LSTM
+# And these with gated_deltanet or gla, or they take long.
+SLOW_KINDS += ("linear_attention", "retention", "mamba2", "mamba3", "mlstm", "slstm")
+SLOW_KINDS += ("deltanet", "kda", "deltaproduct", "rwkv7")
 
 
 def all_variants(mixers: Mapping[str, Any], variants: Variants) -> Variants:

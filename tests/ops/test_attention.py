@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from seqmodels.ops.attention import blocked
-from seqmodels.ops.attention.dot_product import ATTENTION, attention
+from seqmodels.ops.attention.dot_product import ATTENTION, attention, attention_and_sums
 from seqmodels.ops.attention.kernels import KERNELS
 from seqmodels.ops.forms import chosen_forms
 from tests.ops.plain_attention import (
@@ -259,6 +259,35 @@ def test_heads_share_keys_and_values(queries, window):
     settings = {"causal": True, "window": window, "offset": 150 - queries}
     form = partial(attention_without_a_mask, **settings)
     assert_equals_the_plain(form, arguments, 2e-5, **settings)
+
+
+@pytest.mark.parametrize("form", ["whole", "local", "blocked"])
+def test_the_sum_of_all_exponentials_and_its_gradient(form):
+    """A row of it has none where all is masked; its gradient by a score is the key's weight."""
+    query, key, value, gradient = inputs(130, 130)
+    mask, weights = random_mask(130), gradient[..., 0].astype(np.float64)
+    settings: Any = {"causal": True, "window": 40, "mask": jnp.asarray(mask), "form": form}
+
+    @jax.jit
+    def run(query, key, value):
+        sums = lambda q, k: attention_and_sums(q, k, value, **settings)[1]  # noqa: E731
+        out, pull = jax.vjp(sums, query, key)
+        return out, *pull(weights.astype(np.float32))
+
+    found, d_query, d_key = map(np.asarray, run(query, key, value))
+    ahead = np.arange(130)[None] - np.arange(130)[:, None]
+    seen = ((ahead <= 0) & (ahead > -40))[None, None] & mask[:, None, None]
+    q, k = (x.astype(np.float64).swapaxes(1, 2) for x in (query, key))
+    scores = SCALE * (q @ k.swapaxes(2, 3))
+    powers = np.where(seen, np.exp(scores), 0)
+    total = powers.sum(-1, keepdims=True)
+    d_scores = SCALE * weights.swapaxes(1, 2)[..., None] * powers / np.where(total == 0, 1, total)
+    some = seen.any(-1)[:, 0]
+    expected = np.log(np.where(total == 0, 1, total))[..., 0].swapaxes(1, 2)
+    np.testing.assert_allclose(found[some], expected[some], rtol=1e-5, atol=1e-5)
+    assert (found[~some] < -1e29).all()
+    for actual, wanted in ((d_query, d_scores @ k), (d_key, d_scores.swapaxes(2, 3) @ q)):
+        np.testing.assert_allclose(actual, wanted.swapaxes(1, 2), rtol=1e-4, atol=1e-5)
 
 
 def test_heads_that_can_not_share_are_refused():

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqmodels.errors import ParameterError
 from seqmodels.ops.convolution import CONVOLUTION, convolution, depthwise_convolution
-from seqmodels.ops.fft_convolution import fft_convolution
+from seqmodels.ops.fft_convolution import FFT_CONVOLUTION, convolution_at, fft_convolution
 from seqmodels.ops.forms import chosen_forms
 
 
@@ -137,12 +138,38 @@ def test_on_grids_equals_its_reference(name):
     assert_equal_the_plain(*every_form(x, weights, counts, dilation, stride, groups))
 
 
-def test_fft_equals_the_sum_that_it_stands_for():
+def test_fft_equals_the_sum_that_it_stands_for(monkeypatch):
     cases = []
     for length, kernel in [(1, 1), (7, 3), (63, 63), (100, 130), (130, 1), (17, 31)]:
         x, weights = arrays(length, kernel)
-        cases.append((fft_convolution, plain_causal, x, weights[:, :, 0], gradient_of(x.shape)))
+        for form in FFT_CONVOLUTION.forms:
+            convolve = partial(fft_convolution, form=form)
+            cases.append((convolve, plain_causal, x, weights[:, :, 0], gradient_of(x.shape)))
+    monkeypatch.setattr("seqmodels.ops.fft_convolution.BLOCK", 16)
     assert_equal_the_plain(*cases)
+
+
+def test_fft_forms_of_one_row_and_of_three():
+    """A row has no other to be paired with; of three, one is paired with zeros."""
+    x, weights = arrays(20, 20)
+    with pytest.raises(ParameterError, match="it pairs rows, and this has one; take 'blocked' or"):
+        jax.eval_shape(partial(fft_convolution, form="paired"), x[:1], weights[:, :, 0])
+    three = np.concatenate([x, x[:1]])
+    paired = jax.jit(partial(fft_convolution, form="paired"))(three, weights[:, :, 0])
+    np.testing.assert_allclose(paired[2], paired[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [2, 9])
+def test_outputs_at_some_places_of_what_was_read(count):
+    """Whatever lies past them: two rows that have read 30 and 12 positions of room for 40."""
+    x, weights = arrays(40, 50)
+    kernel, read = weights[:, :, 0], np.array([30, 12])
+    places = read[:, None] - count + np.arange(count)[None]
+    expected = plain_causal(x, kernel, gradient_of(x.shape))[0]
+    seen = np.where(np.arange(40)[None, :, None] < read[:, None, None], x, 100)
+    found = jax.jit(convolution_at)(seen.astype(np.float32), kernel, places)
+    wanted = np.take_along_axis(expected, places[:, :, None], axis=1)
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=2e-3)
 
 
 def test_the_number_of_axes_chooses_the_form():

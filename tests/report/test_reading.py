@@ -10,7 +10,7 @@ import pytest
 from seqmodels.config import to_dict
 from seqmodels.errors import UserError
 from seqmodels.report import reading
-from seqmodels.report.comparison import comparisons, mixer_of, names_of, score_of
+from seqmodels.report.comparison import comparisons, names_of
 from seqmodels.report.reading import find
 from seqmodels.report.recipes import run_recipe
 from seqmodels.report.writing import report_sections
@@ -331,8 +331,8 @@ def test_a_score_is_what_the_run_noted(tmp_path, monkeypatch):
         if facts is not None:
             write_json(tmp_path / name / "facts.json", facts)
     runs = {run.name: run for run in find([str(tmp_path)], pytest.fail).runs}
-    assert score_of(runs["a"]) == ("own", False)
-    assert score_of(runs["b"]) == ("accuracy", True)
+    assert runs["a"].facts["score"] == "own"
+    assert runs["b"].facts == {"score": "accuracy", "higher_is_better": True}
 
 
 def test_a_mixer_is_what_was_asked_for(tmp_path):
@@ -342,13 +342,18 @@ def test_a_mixer_is_what_was_asked_for(tmp_path):
     for name in ("a", "b"):
         run_folder(tmp_path / name, "global")
     write_json(tmp_path / "a" / "facts.json", noted | {"origin": origin})
+    config = json.loads((tmp_path / "a" / "config.json").read_text())
+    forms = {"decided": {"devices": 2, "forms": {"attention": ["blocked"]}}}
+    write_json(tmp_path / "a" / "config.json", config | forms)
     a, b = find([str(tmp_path)], pytest.fail).runs
-    assert (mixer_of(a), mixer_of(b)) == ("transformer", "global")
+    assert (a.mixer, b.mixer) == ("transformer", "global")
     told = dict(run_recipe(a))
     assert (told["Config file"], told["Arguments"], told["Overrides"]) == (
         ("x.py", "mixer = transformer", "seed = 1")
     )
-    assert not {"Config file", "Arguments", "Overrides"} & dict(run_recipe(b)).keys()
+    assert told["Decided by the run"] == 'devices = 2\nforms = {"attention": ["blocked"]}'
+    unknown = {"Config file", "Arguments", "Overrides", "Decided by the run"}
+    assert not unknown & dict(run_recipe(b)).keys()
 
 
 def test_a_config_that_leaves_out_defaults_is_the_one_that_states_them(tmp_path):

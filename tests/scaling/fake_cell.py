@@ -1,22 +1,19 @@
 """In place of seqmodels.scaling.cell: what becomes of a cell is decided by its mixer."""
 
-import json
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
-from seqmodels.scaling.child import end_with_parent, tell
+from seqmodels.scaling.child import read_request, tell
 
 
 def times(seconds: float) -> dict[str, float]:
     return {"median": seconds, "low": 0.9 * seconds, "high": 1.1 * seconds, "repeats": 3}
 
 
-def main(text: str) -> None:
-    end_with_parent()
-    request = json.loads(text)
+def main() -> None:
+    request = read_request()
     length, behaviour = request["length"], request["mixer"]
     tell(parameters=10, state_bytes=4, sequential_depth=1, step_flops=1000, temporary_bytes=length)
     if behaviour == "lstm":
@@ -48,4 +45,4 @@ def main(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -11,14 +11,16 @@ from seqmodels.scaling.child import run_child
 ODD = """
 import json, os, sys
 import seqmodels
+from seqmodels.scaling.child import read_request
 
+signal = read_request()["signal"]
 for line in ("{no JSON}", "[1]", "7", '{"a": 1}', '{"deep": ' * 10_000 + "1" + "}" * 10_000):
     print(line)
 print(json.dumps({"package": seqmodels.__file__}), flush=True)
 sys.stdout.buffer.write(b"\\xff\\n")
 sys.stdout.flush()
 sys.stderr.buffer.write(b"\\xff\\n")
-os.kill(os.getpid(), int(json.loads(sys.argv[1])["signal"]))
+os.kill(os.getpid(), signal)
 """
 
 

@@ -1,6 +1,5 @@
 """Small sweeps: a config that has one, a train.py that takes no time, workers without processes."""
 
-import contextlib
 import json
 import os
 import signal
@@ -94,9 +93,7 @@ class WorkerHere(LocalWorkers):
         pass
 
     def look(self) -> bool:
-        worker = Worker(self._orders._replace(parent=None))
-        with contextlib.closing(worker.storage):
-            assert worker.work() == 0
+        assert Worker(self._orders._replace(parent=None)).work() == 0
         return False
 
 
@@ -122,7 +119,7 @@ class SmallSweep:
 
     def run(self, *overrides: tuple[str, str], crew: Any = WorkerHere, **options: Any) -> None:
         """Runs it in this process, and its worker too but for another crew."""
-        chosen = SweepOptions(**{"workers": 1, "heartbeat": 60, **options})
+        chosen = SweepOptions(**{"workers": 1, **options})
         with (
             patch.object(sweep, "LocalWorkers", crew),
             patch.object(sweep_worker, "POLL_SECONDS", 0.002),
@@ -148,7 +145,7 @@ class SmallSweep:
             finally:
                 self.hold.unlink()
 
-        chosen = {"workers": 2, "heartbeat": 1, **options}
+        chosen = {"workers": 2, **options}
         with ThreadPoolExecutor(1) as thread:
             acted = thread.submit(act)
             try:
@@ -167,7 +164,7 @@ class SmallSweep:
             "from pathlib import Path\nfrom seqmodels import cli\n"
             "from seqmodels.sweeps.run import SweepOptions, run_sweep\n"
             f"cli.run(lambda: run_sweep({str(self.config)!r}, [], {str(self.folder)!r}, "
-            f"Path({str(self.train)!r}), SweepOptions(workers=2, heartbeat=1)))"
+            f"Path({str(self.train)!r}), SweepOptions(workers=2)))"
         )
         return subprocess.Popen(
             [sys.executable, "-c", code],

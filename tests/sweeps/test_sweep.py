@@ -1,39 +1,28 @@
 """Sweeps: planned, run, stopped, killed, gone on with, searched, pruned, summarised."""
 
-import contextlib
-import fcntl
 import json
 import os
 import pickle
 import re
 import signal
-import sqlite3
 import sys
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import optuna
 import pytest
 from ml_collections import ConfigDict
-from sqlalchemy.exc import OperationalError
 
+from seqmodels.command import carried_out
 from seqmodels.config import override
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.sweeps.groups import Group, override_texts
 from seqmodels.sweeps.matching import Match
-from seqmodels.sweeps.orders import Orders, storage_place
+from seqmodels.sweeps.orders import Orders
 from seqmodels.sweeps.plan import make_plan
 from seqmodels.sweeps.slurm import SlurmJobs, require_slurm
-from seqmodels.sweeps.storage import PatientStorage, StorageLostError
-from seqmodels.sweeps.studies import Studies
 from seqmodels.sweeps.summary import summary_rows
 from seqmodels.sweeps.trials import Trial
 from seqmodels.sweeps.worker import Worker
 from tests.command_line import TINY, finish, read_json, start
-from tests.sweeps.postgres import postgres
 from tests.sweeps.small_sweep import (
     CONFIG,
     ROOT,
@@ -257,55 +246,13 @@ def test_a_search_tries_as_many_settings_of_each_group(tmp_path, search):
     assert states(sweep.folder) == {"finished": 5 * 2 + 4}, "points that were added are tried too"
 
 
-class WorkersAtOnce(WorkerHere):
-    """Six workers in threads, all of which have seen that a setting is wanted before any draws."""
-
-    def look(self):
-        folder, chosen = self._orders.folder, threading.Barrier(6)
-
-        class Eager(Worker):
-            first = True
-
-            def _choose(self):
-                study = super()._choose()
-                if self.first:
-                    assert study is not None
-                    self.first = False
-                    chosen.wait(timeout=300)
-                return study
-
-            def _propose(self, study, trial):
-                with (folder / ".lock").open("w") as file, pytest.raises(BlockingIOError):
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return super()._propose(study, trial)
-
-        def work(_):
-            worker = Eager(self._orders._replace(parent=None))
-            with contextlib.closing(worker.storage):
-                return worker.work()
-
-        with ThreadPoolExecutor(6) as threads:
-            assert list(threads.map(work, range(6))) == [0] * 6
-        return False
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")  # of any thread
-def test_workers_that_draw_at_once_try_no_more_than_wanted(tmp_path):
-    """Many begin together on a search of one setting; each draws alone, and knows the others'."""
-    points = f"product({{'mixer': ('gru',)}}, [{{'{RATE}': Between(0.01, 0.5)}}])"
-    sweep = SmallSweep(tmp_path, points)
-    sweep.run(search="random", trials=1, crew=WorkersAtOnce)
-    assert states(sweep.folder) == {"finished": 1}
-
-
 @pytest.mark.slow
 def test_poor_runs_are_pruned_and_others_are_not(tmp_path, monkeypatch):
     look = Worker._why_stop
 
-    def look_and_say(self, trial, folder, reported):
-        why = look(self, trial, folder, reported)
-        (folder.folder / "seen").write_text(str(len(reported)))
+    def look_and_say(self, taken, seen):
+        why = look(self, taken, seen)
+        (taken.trial.folder / "seen").write_text(str(len(seen)))
         return why
 
     monkeypatch.setattr(Worker, "_why_stop", look_and_say)
@@ -351,7 +298,7 @@ def test_ctrl_c_stops_all_and_the_same_command_goes_on(tmp_path):
     assert len(stopped) == 2
     assert all(text.endswith("train.py: interrupted\n") for text in stopped)
     sweep.hold.unlink()
-    sweep.run(heartbeat=1)
+    sweep.run()
     assert states(sweep.folder) == {"finished": 6}
     went_on = [text for text in outputs(sweep.folder) if "interrupted" in text]
     assert len(went_on) == 2
@@ -391,7 +338,8 @@ def test_a_worker_killed_twice_loses_no_trial(tmp_path):
     (tmp_path / "train.py").write_text(HELD_TRAIN)
     hold.touch()
     folder = tmp_path / "sweep"
-    flags = [f"--config={config}", f"--workdir={folder}", "--workers=2", "--heartbeat=1"]
+    flags = [f"--config={config}", f"--workdir={folder}", "--workers=2"]
+    flags += ["--heartbeat=1", "--storage=postgresql://me:sesame@host/x"]  # of versions before
     quick = {
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -408,166 +356,20 @@ def test_a_worker_killed_twice_loses_no_trial(tmp_path):
     output, errors = process.communicate(timeout=600)
     assert (process.returncode, errors) == (0, ""), output
     assert_none_lost_and_none_twice(folder, 2)
+    assert "--storage is not needed: the workdir deals out the runs" in output
+    assert "sesame" not in output
     assert "2 of 2 runs finished, 0 failed" in output
     continued = [text for text in outputs(folder) if "continuing from step 20" in text]
     assert len(continued) == 1
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[str]:
-    """The URL of an empty database of a PostgreSQL server."""
-    with postgres() as url:
-        yield url
-
-
-@pytest.mark.slow
-def test_a_worker_killed_twice_loses_no_trial_on_postgresql(tmp_path, database, capsys):
-    sweep = SmallSweep(tmp_path, f"product({{'{RATE}': tuple(n / 20 for n in range(1, 13))}})")
-    sweep.run_while(
-        lambda goes_on: kill_a_worker_twice(goes_on, sweep.folder, '"step": 3,'), storage=database
-    )
-    assert_none_lost_and_none_twice(sweep.folder, 12)
-    assert not (sweep.folder / "sweep.sqlite3").exists()
-    shown = capsys.readouterr()
-    assert "12 of 12 runs finished" in shown.out
-    assert shown.err == ""
-
-
-NOTHING = Group({}, [], [])
-
-
-class FailingStorage(PatientStorage):
-    """A storage that gives no answer while ``away`` is above 0, and counts it down."""
-
-    away = 0.0
-
-    def ask(self, question):
-        def fail():
-            if FailingStorage.away > 0:
-                FailingStorage.away -= 1
-                raise OperationalError("SELECT", {}, Exception("server closed the connection"))
-            return question()
-
-        return super().ask(fail)
-
-
-def test_a_storage_that_comes_back_is_asked_again(tmp_path):
-    storage = FailingStorage(f"sqlite:///{tmp_path}/x.sqlite3", heartbeat=1, patience=30.0)
-    (study,) = Studies(storage, {"a": NOTHING}, "grid", True, False).all
-    FailingStorage.away = 3
-    storage.ask(lambda: study.add_trial(optuna.create_trial(value=1.0)))
-    assert FailingStorage.away == 0
-    assert study.best_value == 1.0
-    storage.close()
-
-
-def test_a_storage_that_stays_away_ends_in_one_line(tmp_path):
-    storage = FailingStorage(f"sqlite:///{tmp_path}/x.sqlite3", heartbeat=1, patience=0.3)
-    studies = Studies(storage, {"a": NOTHING}, "grid", True, False)
-    FailingStorage.away = 10**6
-    try:
-        with pytest.raises(StorageLostError) as caught:
-            studies.trials(studies.all[0])
-        with storage.signs_of_life(0):
-            pass
-    finally:
-        FailingStorage.away = 0
-    assert "has not answered for 0 s (server closed the connection); no run is lost" in str(
-        caught.value
-    )
-    assert storage.lost is not None
-    storage.close()
-
-
-def rename(database: Path, names: dict[str, str]) -> None:
-    """Renames tables, which a question to the missing ones then fails on."""
-    with contextlib.closing(sqlite3.connect(database, timeout=60)) as connection, connection:
-        for old, new in names.items():
-            connection.execute(f"ALTER TABLE {old} RENAME TO {new}")
-
-
-@pytest.mark.slow
-def test_a_storage_that_goes_away_in_the_middle_loses_nothing(tmp_path):
-    """Its tables are missing for a while; the runs save and stop, and all goes on after that."""
-    sweep = SmallSweep(tmp_path, SIX)
-    database = sweep.folder / "sweep.sqlite3"
-    tables = ("trial_heartbeats", "trial_user_attributes", "trials")
-
-    def go_away(goes_on):
-        wait_for(lambda: len(in_progress(sweep.folder, '"step": 3,')) == 2, goes_on)
-        rename(database, {table: f"gone_{table}" for table in tables})
-        wait_for(lambda: not goes_on(), lambda: True)
-
-    with pytest.raises(StorageLostError) as caught:
-        sweep.run_while(go_away, patience=1.0)
-    assert caught.value.exit_code == 4
-    assert re.fullmatch(
-        r"storage=sqlite:.* has not answered for 1 s \(.*\); no run is lost.*", str(caught.value)
-    )
-    assert states(sweep.folder)["failed"] == 0
-    rename(database, {f"gone_{table}": table for table in tables})
-    sweep.run(heartbeat=1)
-    assert states(sweep.folder) == {"finished": 6}
-    assert [text.count("finished in") for text in outputs(sweep.folder)] == [1] * 6
-    # And without it: what has finished is known by its folder.
-    database.unlink()
-    sweep.run()
-    assert [text.count("finished in") for text in outputs(sweep.folder)] == [1] * 6
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "nosql://me:secret@host/x",
-        "nosql://me:se/secret@host/x",
-        "postgresql://me:a@secret:b@host:port/x",
-        "no url secret",
-        "nosql://host/x?password=secret",
-        "sqlite:////nowhere/x.db?password=secret",
-        "postgresql:me:secret@host",
-    ],
-)
-def test_a_storage_that_can_not_be_is_one_line_without_its_password(url):
-    with pytest.raises(UserError) as caught:
-        PatientStorage(url, heartbeat=1, patience=0.0)
-    assert "secret" not in str(caught.value).replace("no url secret", "")
-    assert str(caught.value).startswith("storage=")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["q?x=1", "a#b", "{c}", "100%", "a b", "d@e:f", "%41", "ü"])
-def test_a_folder_of_any_name_has_its_database_in_it(tmp_path, name):
-    folder = tmp_path / name
-    folder.mkdir()
-    storage = PatientStorage(folder / "sweep.sqlite3", heartbeat=1)
-    storage.close()
-    assert [file.name for file in folder.iterdir()] == ["sweep.sqlite3"]
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-
-
-def test_braces_in_a_url_are_no_template():
-    with pytest.raises(UserError, match=r"nosql://me:\*\*\*@host/x can't be used"):
-        PatientStorage("nosql://me:{secret}@host/x", heartbeat=1)
-
-
-def test_nothing_that_a_sweep_writes_or_prints_holds_a_password(tmp_path, monkeypatch, capfd):
+def test_nothing_that_a_sweep_writes_holds_a_password(tmp_path, monkeypatch):
     """Told by the flag as two words, which is the form that is split in two."""
     sweep = SmallSweep(tmp_path, f"product({{'{RATE}': (0.1,)}})")
-    url = "postgresql://me:sesame@host/x"
-    monkeypatch.setattr(sys, "argv", ["sweep.py", "--storage", url])
-    own = PatientStorage
-
-    def elsewhere(place, *arguments):
-        assert place == url
-        return own(tmp_path / "elsewhere.sqlite3", *arguments)
-
-    monkeypatch.setattr("seqmodels.sweeps.run.PatientStorage", elsewhere)
     monkeypatch.setattr(WorkerHere, "look", lambda self: False)
-    sweep.run(storage=url)
+    with carried_out(["sweep.py", "--storage", "postgresql://me:sesame/x"]):
+        sweep.run()
     assert read_json(sweep.folder / "sweep.json")["command"].endswith("postgresql://me:***@host/x'")
-    shown = capfd.readouterr()
-    assert "dealt out by postgresql://me:***@host/x" in shown.out
-    assert "sesame" not in shown.out + shown.err
     for file in tmp_path.rglob("*"):
         assert file.is_dir() or b"sesame" not in file.read_bytes(), file
 
@@ -594,15 +396,14 @@ class FakeJob:
         return None
 
     def stderr(self) -> str:
-        return "warning\n--storage=x has not answered\n"
+        return "warning\nworkdir=x can't be written\n"
 
     def cancel(self) -> None:
         self.cancelled = True
 
 
 def test_slurm_jobs_are_submitted_watched_and_cancelled(tmp_path, monkeypatch):
-    submitted, parameters, written = [], {}, []
-    url = "postgresql://me:sesame@host/x"
+    submitted, parameters = [], {}
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
 
     class Executor:
@@ -613,8 +414,7 @@ def test_slurm_jobs_are_submitted_watched_and_cancelled(tmp_path, monkeypatch):
             parameters.update(given)
 
         def submit(self, function, orders):
-            written.append(pickle.dumps(orders))
-            assert storage_place(orders) == url
+            assert pickle.loads(pickle.dumps(orders)) == orders
             assert os.environ["PYTHONPATH"] == f"{ROOT}:elsewhere"
             submitted.append(FakeJob(-1))
             return submitted[-1]
@@ -624,9 +424,7 @@ def test_slurm_jobs_are_submitted_watched_and_cancelled(tmp_path, monkeypatch):
     orders = Orders(
         folder=tmp_path,
         config="",
-        storage=url,
-        studies={},
-        names=frozenset(),
+        groups=[Group({}, [], [])],
         search="grid",
         trials=None,
         prune=False,
@@ -635,31 +433,25 @@ def test_slurm_jobs_are_submitted_watched_and_cancelled(tmp_path, monkeypatch):
         train=tmp_path,
         devices=None,
         cores=None,
-        heartbeat=1,
-        patience=1.0,
         parent=None,
     )
     crew = SlurmJobs(orders, 2, "gpu", cluster="local")
     crew.start()
     assert len(submitted) == 2
-    assert all(b"sesame" not in orders for orders in written)
     assert os.environ["PYTHONPATH"] == "elsewhere"
-    with pytest.raises(UserError, match=r"the storage's URL is not in this job's environment"):
-        storage_place(pickle.loads(written[0]))
     assert crew.look()
     submitted[0]._result = 0
     assert crew.look()
     crew.stop()
     assert [job.cancelled for job in submitted] == [False, True]
-    submitted[1]._result = StorageLostError.exit_code
-    with pytest.raises(StorageLostError, match="has not answered"):
+    submitted[1]._result = 2
+    with pytest.raises(UserError, match="job 7 has failed: workdir=x can't be written"):
         crew.look()
     submitted[1]._result = 0
     assert not crew.look()
 
 
 def test_a_trial_is_held_by_one(tmp_path):
-    (tmp_path / "trials/a").mkdir(parents=True)
     trial = Trial(tmp_path, "a")
     with trial.locked() as first, trial.locked() as second:
         assert first is not None

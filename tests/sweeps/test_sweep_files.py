@@ -14,9 +14,8 @@ from seqmodels.scaling import run as scaling
 from seqmodels.scaling.files import EMPTY, read_cell
 from seqmodels.scaling.run import scale
 from seqmodels.sweeps import run as sweep
-from seqmodels.sweeps.files import read_sweep
+from seqmodels.sweeps.files import known_runs, read_sweep
 from seqmodels.sweeps.plan import make_plan
-from seqmodels.sweeps.plan_file import known_runs
 from seqmodels.sweeps.summary import summary_rows
 from seqmodels.sweeps.trials import Trial
 from tests.scaling.test_scaling import FILE, config
@@ -46,8 +45,8 @@ def spoilt(content, key):
             yield content | {key: value}
 
 
-MAY_BE_ABSENT = ("kills", "deaths")
-MAY_BE = {"reason": ("x", None), "seconds": (None,)}
+MAY_BE_ABSENT = ("kills", "deaths", "exit_code")
+MAY_BE = {"reason": ("x", None), "seconds": (None,), "exit_code": (None,)}
 
 
 class Nobody(WorkerHere):
@@ -151,7 +150,7 @@ def test_one_bad_trial_costs_itself_alone(copied, capsys):
     assert stored["state"] == "failed"
     assert stored["reason"].endswith("; put back a copy of it, or delete it to go on")
     assert (second.read()["state"], third.read()["state"]) == ("finished", "waiting")
-    assert third.validations("accuracy") == []
+    assert third.validations("accuracy") == {}
     (first.folder / "results.json").unlink()
     whole.run(crew=Nobody)
     assert named(capsys.readouterr().err.splitlines()) == configs
@@ -181,10 +180,11 @@ def test_bad_lines_of_metrics_are_left_out(copied):
     trial = Trial(whole.folder, plan.runs[0].name)
     good = {"step": 3, "split": "validation", "seconds": 1.0, "accuracy": 0.5}
     bad = [{"step": step} for step in (-1, 1.5, "1", None, [], 10**400, 2**40, float("nan"))]
-    bad += [{"split": "train"}, {"split": 7}, {"accuracy": "x"}, {"accuracy": None}]
+    bad += [{"split": "train"}, {"split": 7}, {"step": 1, "accuracy": "x"}, {"accuracy": None}]
     lines = [*WRONG.values(), *(json.dumps(good | change) for change in bad), json.dumps(good)]
+    lines.append(json.dumps(good | {"accuracy": 0.9}))  # a step is validated once
     (trial.folder / "metrics.jsonl").write_text("\n".join(lines) + "\n" + '{"step": 4, "split"')
-    assert trial.validations("accuracy") == [(3, 0.5)]
+    assert trial.validations("accuracy") == {3: 0.5}
 
 
 def cell(mixer="rnn", length=256, **changes):

@@ -1,28 +1,33 @@
 """Whatever moment a sweep or one of its workers is killed at, the next start goes on."""
 
+import fcntl
 import json
 import os
-import sqlite3
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import optuna
 import pytest
-from optuna.trial import TrialState
 
+from seqmodels import json_files
 from seqmodels.errors import UserError
 from seqmodels.sweeps import plan_file as sweep_file
 from seqmodels.sweeps import run as sweep
+from seqmodels.sweeps import search as sweep_search
 from seqmodels.sweeps import worker as sweep_worker
 from seqmodels.sweeps.groups import Group, Setting
 from seqmodels.sweeps.orders import Orders
 from seqmodels.sweeps.plan import Plan
 from seqmodels.sweeps.points import Between
-from seqmodels.sweeps.storage import PatientStorage
-from seqmodels.sweeps.studies import Studies, run_of_trial
+from seqmodels.sweeps.pruning import is_poor
+from seqmodels.sweeps.search import Tried, propose
+from seqmodels.sweeps.storage import Storage, Taken
 from seqmodels.sweeps.trials import Trial
-from seqmodels.sweeps.worker import ATTEMPTS, DEATHS, Worker
-from tests.sweeps.small_sweep import SmallSweep, WorkerHere, read_json, states
+from seqmodels.sweeps.worker import ATTEMPTS, DEATHS, Ending, Worker
+from tests.sweeps.small_sweep import SmallSweep, WorkerHere, states, trials
 
 RATE = "optimizer.learning_rate"
 SIZE = {"parameters": 5, "flops": 1.0, "state_bytes": 0}
@@ -43,286 +48,323 @@ class Nobody(WorkerHere):
         return False
 
 
-def group(*rates, seeds=(None,)) -> Group:
+def group(*rates, seeds=(None,), mixer="gru") -> Group:
     values = [{RATE: rate} for rate in rates]
-    return Group({"mixer": "gru"}, [Setting(v, {}, SIZE) for v in values], list(seeds))
+    return Group({"mixer": mixer}, [Setting(v, {}, SIZE) for v in values], list(seeds))
 
 
 class Bench:
-    """A sweep's folder and study, and workers whose train.py is a function."""
+    """A sweep's folder, and workers whose train.py is a function."""
 
     def __init__(
-        self,
-        folder: Path,
-        storage: PatientStorage,
-        of: Group,
-        search: str = "grid",
-        trials: int | None = None,
+        self, folder: Path, *groups: Group, search: str = "grid", tries: int | None = None
     ):
-        runs = [run for setting in of.settings for run in of.runs(setting)]
-        self.folder, self.runs, self.storage, self.name = folder, runs, storage, folder.name
-        folder.mkdir()
-        (folder / ".lock").touch()
+        self.folder = folder
         self.orders = Orders(
-            folder=folder, config="", storage=folder, studies={self.name: of},
-            names=frozenset(run.name for run in runs), search=search, trials=trials, prune=True,
+            folder=folder, config="", groups=list(groups), search=search, trials=tries, prune=True,
             score="accuracy", higher_is_better=True, train=folder, devices=None, cores=None,
-            heartbeat=60, patience=1.0, parent=None,
+            parent=None,
         )  # fmt: skip
-        self.studies = Studies(storage, self.orders.studies, search, True, prune=True)
-        (self.study,) = self.studies.all
-        self.register()
+        self.storage = Storage(self.orders)
+        self.storage.enter()
 
-    def register(self, again: bool = True) -> int:
-        runs = self.runs
-        if self.orders.search != "grid":
-            found = map(run_of_trial, self.study.get_trials())
-            own = self.orders.studies[self.name]
-            runs = [other for run in found if run is not None for other in own.beside(run)]
-            runs = list({run.name: run for run in runs}.values())
-        return self.studies.register(self.study, runs, self.folder, again, "accuracy")[0]
+    def work(self, train: Callable[[Worker, Taken], Ending]) -> int:
+        """A worker works; ``train`` does what train.py would."""
+        worker = Worker(self.orders)
 
-    def work(self, train) -> int:
-        """A worker works; ``train(worker, trial, folder)`` returns an exit code or raises."""
-        with patch.object(sweep_worker, "PatientStorage", lambda *_: self.storage):
-            worker = Worker(self.orders)
+        def follow(taken):
+            taken.trial.begin()
+            return train(worker, taken)
 
-        def follow(trial, run, folder, descriptor):
-            folder.begin()
-            return train(worker, trial, folder)
-
-        with patch.object(worker, "_start_and_follow", follow):
+        with (
+            patch.object(worker, "_start_and_follow", follow),
+            patch.object(sweep_worker.time, "sleep", side_effect=AssertionError("it waits")),
+        ):
             return worker.work()
 
-    def give_up(self, number: int) -> None:
-        """What another worker does with the trial of one that gives no sign of life."""
-        self.study.tell(number, state=TrialState.FAIL)
-        self.studies.enter_again(self.study, self.study.get_trials()[number])
-
-    def stale(self):
-        """The first trial gives no sign of life."""
-        (first, *_) = self.study.get_trials()
-        stale = [first._trial_id]
-        return patch.object(self.storage.database, "_get_stale_trial_ids", lambda _: stale)
-
-    def of(self) -> Trial:
-        return Trial(self.folder, self.runs[0].name)
+    def first(self) -> Trial:
+        return Trial(self.folder, self.storage.runs()[0].name)
 
 
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory):
-    """One for all tests, each of which has a study of its own."""
-    made = PatientStorage(tmp_path_factory.mktemp("storage") / "sweep.sqlite3", 60)
-    yield made
-    made.close()
+def finish(worker, taken):
+    (taken.trial.folder / "results.json").write_text(json.dumps(RESULTS))
+    return Ending(0, None)
 
 
-@pytest.fixture
-def bench(tmp_path, storage):
-    def make(*arguments, **named):
-        folder = tmp_path / f"{tmp_path.name}-{len(list(tmp_path.iterdir()))}"
-        return Bench(folder, storage, *arguments, **named)
-
-    yield make
-    storage._unanswered = None
+def fail(worker, taken):
+    (taken.trial.folder / "output.txt").write_text("train.py: it failed")
+    return Ending(1, None)
 
 
-def finish(worker, trial, folder):
-    (folder.folder / "results.json").write_text(json.dumps(RESULTS))
-    return 0
+def diverge(worker, taken):
+    return fail(worker, taken)._replace(code=3)
 
 
-def stop(worker, trial, folder):
+def is_killed(worker, taken):
+    return Ending(-9, None)
+
+
+def stop(worker, taken):
     worker.stop = 2
-    raise sweep_worker._StoppedError
+    return Ending(130, ("waiting", None))
 
 
-def prune(worker, trial, folder):
-    folder.set_state("pruned")
-    raise optuna.TrialPruned
-
-
-def fail(worker, trial, folder):
-    (folder.folder / "output.txt").write_text("train.py: it failed")
-    return 1
-
-
-@pytest.mark.parametrize("outcome", [finish, stop, prune, fail])
-def test_a_worker_that_was_given_up_for_dead_comes_back(bench, outcome):
-    """Its run ends in some way; its trial has been told and entered again meanwhile."""
-    made = bench(group(0.1))
-
-    def away(worker, trial, folder):
-        made.give_up(trial.number)
-        return outcome(worker, trial, folder)
-
-    calls = iter([away])
-    assert made.work(lambda *given: next(calls, finish)(*given)) in (0, 2)
-    if outcome is stop:
-        made.work(finish)
-    assert made.of().read()["state"] == "finished"
-    states = [trial.state for trial in made.study.get_trials()]
-    assert states == [TrialState.FAIL, TrialState.COMPLETE]
-
-
-def test_a_run_that_was_given_up_reports_to_nobody(bench, tmp_path):
-    made = bench(group(0.1))
-
-    def train(worker, trial, folder):
-        made.give_up(trial.number)
-        event = {"step": 1, "split": "validation", "seconds": 1.0, "accuracy": 0.5}
-        (folder.folder / "metrics.jsonl").write_text(json.dumps(event) + "\n")
-        assert worker._why_stop(trial, folder, set()) is None
-        return finish(worker, trial, folder)
-
-    assert made.work(train) == 0
-
-
-def test_a_slow_worker_is_no_dead_one(bench):
-    """However often it is given up while its run goes on, the run is not called a killer."""
-    made = bench(group(0.1))
-    for number in range(2 * DEATHS):
-        made.study.ask()
-        made.give_up(number)
+def test_a_run_is_taken_by_one(tmp_path):
+    """By workers of one sweep, of two, or of two machines: the folder is all that they share."""
+    made = Bench(tmp_path, group(0.1, 0.2), group(0.3, mixer="rnn"))
+    held = [Storage(made.orders).take() for _ in range(4)]
+    rates = [one and one.run.overrides[RATE] for one in held]
+    assert rates == [0.1, 0.2, 0.3, None], "nothing is written before a run begins"
+    assert not made.storage.is_done()
+    os.close(held[1].lock)
+    held[0].trial.begin()
+    again = made.storage.take()
+    assert again.run.overrides[RATE] == 0.2, "gru has begun one, rnn's is held"
+    again.trial.set_state("finished", seconds=1.0)
+    for one in (held[0], held[2], again):
+        os.close(one.lock)
+    last = made.storage.take()
+    assert last.run.overrides[RATE] == 0.3, "rnn has begun the least"
+    os.close(last.lock)
     assert made.work(finish) == 0
-    assert made.of().read()["state"] == "finished"
 
 
-def test_kills_are_counted_by_the_run_and_not_by_the_worker(bench):
-    made = bench(group(0.1))
+def test_a_run_that_ends_while_it_is_looked_at_is_not_taken(tmp_path):
+    made = Bench(tmp_path, group(0.1))
+    take = Trial.take
 
-    ends = iter([-9, None])
+    def just_ended(trial):
+        trial.set_state("finished", seconds=1.0)
+        return take(trial)
+
+    with patch.object(Trial, "take", just_ended):
+        assert made.storage.take() is None
+    with made.first().locked() as lock:
+        assert lock is not None, "it is let go of"
+
+
+def test_kills_are_counted_by_the_run_and_not_by_the_worker(tmp_path):
+    made = Bench(tmp_path, group(0.1))
+    ends = iter([is_killed, killed])
     with pytest.raises(Killed):
-        made.work(lambda *_: next(ends) or killed())
-    made.give_up(0)
-    ends = iter([-9] * (ATTEMPTS - 1))
-
-    def away(worker, trial, folder):
-        if trial.number == 1 and made.study.get_trials()[1].state == TrialState.RUNNING:
-            made.give_up(1)
-        return next(ends)
-
-    assert made.work(away) == 0, "who takes it next begins nothing"
-    stored = made.of().read()
+        made.work(lambda *given: next(ends)(*given))
+    assert made.first().read()["state"] == "running"
+    assert made.work(is_killed) == 0
+    stored = made.first().read()
     assert stored["reason"] == f"train.py was killed {ATTEMPTS} times; is there enough memory?"
     assert (stored["kills"], stored["deaths"], stored["attempts"]) == (3, 1, 4)
-    assert made.register(again=False) == 0
-    assert made.register(again=True) == 1
-    assert made.of().read()["kills"] == 0
-
-
-def test_a_run_of_which_each_worker_dies_is_given_up(bench):
-    made = bench(group(0.1))
-    for _ in range(DEATHS - 1):
-        made.of().count("deaths")
-    with pytest.raises(Killed):
-        made.work(killed)
-    made.give_up(0)
+    assert made.work(finish) == 0, "who comes next begins nothing"
+    assert made.first().read()["state"] == "failed"
+    made.storage.enter()
+    assert made.first().read()["kills"] == 0
     assert made.work(finish) == 0
-    assert made.of().read()["reason"] == f"its worker died {DEATHS} times; is there enough memory?"
+    assert made.first().read()["state"] == "finished"
 
 
-@pytest.mark.parametrize(
-    ("moment", "search"),
-    [
-        ("optuna.Study.tell", "grid"),
-        ("seqmodels.sweeps.studies.Studies.enter_again", "grid"),
-        ("seqmodels.sweeps.studies.Studies.enter_again", "random"),
-    ],
-)
-def test_a_worker_killed_while_it_buries_another_loses_no_run(bench, moment, search):
-    trials = None if search == "grid" else 1
-    made = bench(group(0.1, seeds=(0, 1)), search=search, trials=trials)
-    with pytest.raises(Killed):
-        made.work(killed)
-    with made.stale(), patch(moment, killed), pytest.raises(Killed):
-        made.studies.revive(made.study)
-    with made.stale():
-        made.studies.revive(made.study)
-    made.register(again=False)
+def test_a_run_of_which_each_worker_dies_is_given_up(tmp_path):
+    made = Bench(tmp_path, group(0.1))
+    for _ in range(DEATHS):
+        with pytest.raises(Killed):
+            made.work(killed)
+        made.storage.enter()
     assert made.work(finish) == 0
-    assert states(made.folder) == {"finished": 2}
+    assert made.first().read()["reason"] == (
+        f"its worker died {DEATHS} times; is there enough memory?"
+    )
 
 
-@pytest.mark.parametrize("moment", ["draw", "repeat"])
-def test_a_worker_killed_while_it_proposes_costs_no_setting_and_no_seed(bench, moment):
-    made = bench(group(Between(0.01, 0.5), seeds=(0, 1)), search="random", trials=2)
-    place = {"draw": (sweep_worker, "run_attributes"), "repeat": (Studies, "repeat")}[moment]
-    with patch.object(*place, killed), pytest.raises(Killed):
-        made.work(finish)
-    made.give_up(0)
-    made.register(again=False)
-    assert made.work(finish) == 0
-    done = [read_json(file) for file in made.folder.glob("trials/*/trial.json")]
-    assert sorted(trial["overrides"]["seed"] for trial in done) == [0, 0, 1, 1]
-    assert len({trial["overrides"][RATE] for trial in done}) == 2
+@pytest.mark.parametrize(("outcome", "attempts"), [(fail, 2), (diverge, 1), (stop, 2)])
+def test_a_new_start_tries_again_what_did_not_diverge(tmp_path, outcome, attempts):
+    made = Bench(tmp_path, group(0.1))
+    made.work(outcome)
+    stored = made.first().read()
+    assert stored["state"] == ("waiting" if outcome is stop else "failed")
+    assert stored["reason"] == (None if outcome is stop else "it failed")
+    made.storage.enter()
+    made.work(finish)
+    assert made.first().read()["attempts"] == attempts
+    assert made.first().read()["state"] == ("failed" if outcome is diverge else "finished")
 
 
-def test_nobody_is_called_dead_by_a_storage_that_was_away(bench, storage):
-    made = bench(group(0.1))
-    made.study.ask()
-    storage._unanswered = sweep_worker.time.monotonic()
-    with made.stale():
-        made.studies.revive(made.study)
-    assert [trial.state for trial in made.study.get_trials()] == [TrialState.RUNNING]
-    storage._unanswered -= 3 * 60 + 1
-    with made.stale():
-        made.studies.revive(made.study)
-    assert [t.state for t in made.study.get_trials()] == [TrialState.FAIL, TrialState.WAITING]
+def test_a_sweep_starts_beside_one_that_runs(tmp_path):
+    """What is being run is left to who runs it."""
+    made = Bench(tmp_path, group(0.1, 0.2))
+
+    def second_start(worker, taken):
+        taken.trial.set_state("failed", "it seems")
+        Bench(tmp_path, group(0.1, 0.2))
+        assert taken.trial.read()["reason"] == "it seems"
+        return finish(worker, taken)
+
+    assert made.work(second_start) == 0
+    assert states(tmp_path) == {"finished": 2}
+
+
+def test_what_a_worker_can_not_read_is_of_that_run(tmp_path):
+    made = Bench(tmp_path, group(0.1, 0.2))
+    first = made.first()
+
+    def spoil(worker, taken):
+        if taken.trial.name == first.name:
+            (first.folder / "trial.json").write_text("[]")
+        return finish(worker, taken)
+
+    assert made.work(spoil) == 0
+    assert states(tmp_path) == {"finished": 1, "failed": 1}
+    assert "put back a copy of it" in first.read()["reason"]
 
 
 @pytest.fixture
 def begun(tmp_path, monkeypatch):
-    """A sweep of two runs, planned already."""
-    own = group(0.1, 0.2)
-    runs = [run for setting in own.settings for run in own.runs(setting)]
+    """A sweep of three runs, planned already; its workers call a function for train.py."""
     begun = SmallSweep(tmp_path, "[]")
-    plan = Plan(str(begun.config), [own], runs, "accuracy", True, None, "grid", None, {})
-    monkeypatch.setattr(sweep, "make_plan", lambda *_: plan)
-    return begun
+    begun.config.write_text("")
+    trained = Counter()
+
+    def follow(worker, taken):
+        taken.trial.begin()
+        ending = finish(worker, taken)
+        trained[taken.trial.folder] += 1
+        return ending
+
+    monkeypatch.setattr(Worker, "_start_and_follow", follow)
+    monkeypatch.setattr(sweep.time, "sleep", killed)  # nothing is waited for
+    return begun, trained
 
 
-@pytest.mark.parametrize(
-    ("place", "name"),
-    [
-        (sweep_file, "write_json"),
-        (sweep, "PatientStorage"),
-        (Trial, "enter"),
-    ],
-)
-def test_a_sweep_killed_while_it_begins_goes_on(begun, place, name):
-    with patch.object(place, name, killed), pytest.raises(Killed):
-        begun.run(crew=Nobody)
-    begun.run(crew=Nobody)
-    assert states(begun.folder) == {"waiting": 2}
-    storage = PatientStorage(begun.folder / "sweep.sqlite3", 60)
-    (study,) = optuna.get_all_study_summaries(storage.database)
-    assert study.n_trials == 2
-    storage.close()
+def planned(begun, search):
+    own = group(Between(0.01, 0.5) if search == "random" else 0.1, 0.2, seeds=(0, 1))
+    runs, tries = (own.every(), None) if search == "grid" else ([], 2)
+    plan = Plan(str(begun.config), [own], runs, "accuracy", True, None, search, tries, {})
+    return patch.object(sweep, "make_plan", lambda *_: plan)
 
 
-@pytest.mark.parametrize("tables", [0, 3])
-def test_a_database_without_a_plan_goes_on(begun, tables):
-    """As versions before left it that made the database first; of it there may be a part."""
-    begun.folder.mkdir()
-    file = begun.folder / "sweep.sqlite3"
-    if tables:
-        PatientStorage(file, 60).close()
-        connection = sqlite3.connect(file)
-        names = connection.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()
-        for (table,) in names[tables:]:
-            connection.execute(f"DROP TABLE {table}")
-        connection.commit()
-        connection.close()
-    file.touch()
-    begun.run(crew=Nobody)
-    assert states(begun.folder) == {"waiting": 2}
+@pytest.mark.parametrize("search", ["grid", "random"])
+def test_a_sweep_killed_at_each_write_goes_on(begun, tmp_path, search):
+    """At the first file that it writes, at the second, and so on to the last."""
+    made, trained = begun
+    write = json_files.write_whole
+    kills, is_whole = 0, False
+    while not is_whole:
+        made.folder = tmp_path / f"{search}-{kills}"
+        trained.clear()
+        left = iter(range(kills))
+
+        def at(file, content, left=left):
+            if next(left, None) is None:
+                raise Killed
+            write(file, content)
+
+        with planned(made, search):
+            try:
+                with patch.object(json_files, "write_whole", at):
+                    made.run()
+                is_whole = True
+            except Killed:
+                kills += 1
+            made.run()
+        assert states(made.folder) == {"finished": 4}, f"killed at write {kills}"
+        assert set(trained.values()) == {1}
+        assert len({trial["overrides"][RATE] for trial in trials(made.folder)}) == 2
+    assert kills > 10
 
 
-def test_a_damaged_database_says_what_to_do(tmp_path):
-    (tmp_path / "sweep.sqlite3").write_text("nothing that SQLite knows" * 100)
-    with pytest.raises(UserError, match=r"is damaged \(file is not a database\); delete the file"):
-        PatientStorage(tmp_path / "sweep.sqlite3", 60)
+def test_a_database_of_versions_before_is_left_alone(begun):
+    """Also where such a version was killed between making it and its plan."""
+    made, _ = begun
+    made.folder.mkdir()
+    (made.folder / "sweep.sqlite3").write_text("a database")
+    with planned(made, "grid"):
+        made.run(crew=Nobody)
+    assert states(made.folder) == {"waiting": 4}
+    assert (made.folder / "sweep.sqlite3").read_text() == "a database"
+
+
+def test_workers_propose_one_after_another(tmp_path):
+    """Each knows what the others have proposed; of one setting that is wanted there is one."""
+    made = Bench(tmp_path, group(Between(0.01, 0.5)), search="random", tries=1)
+
+    def look(*given):
+        with (tmp_path / ".lock").open("w") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return propose(*given)
+
+    with patch.object(sweep_search, "propose", look):
+        taken = made.storage.take()
+    assert Storage(made.orders).take() is None
+    assert not made.storage.is_done()
+    os.close(taken.lock)
+    again = Storage(made.orders).take()
+    assert again.run == taken.run
+    os.close(again.lock)
+
+
+def test_a_search_learns_from_the_folders(tmp_path):
+    """What has finished and what was pruned, in each group's own settings of now."""
+    made = Bench(tmp_path, group(Between(0.01, 0.5), 0.7), search="tpe", tries=6)
+    ends = iter([finish, fail, finish])
+
+    def end(worker, taken):
+        if (outcome := next(ends, None)) is not None:
+            return outcome(worker, taken)
+        event = {"step": 7, "split": "validation", "seconds": 1.0, "accuracy": 0.3}
+        (taken.trial.folder / "metrics.jsonl").write_text(json.dumps(event) + "\n")
+        return Ending(130, ("pruned", "it is poor"))
+
+    assert made.work(end) == 0
+    assert states(tmp_path) == {"finished": 2, "failed": 1, "pruned": 3}
+    told, create = [], optuna.create_study
+
+    def note(**given):
+        told.append(create(**given))
+        return told[-1]
+
+    more = Storage(made.orders._replace(trials=7, groups=[group(Between(0.001, 0.5), 0.7)]))
+    with patch.object(optuna, "create_study", note):
+        taken = more.take()
+    os.close(taken.lock)
+    seventh = taken.run
+    learned = [t for t in told[0].get_trials() if t.state.is_finished()]
+    assert Counter(t.value or t.intermediate_values[7] for t in learned) == {0.5: 2, 0.3: 3}
+    drawn = {t.params[RATE] for t in learned if RATE in t.params}
+    rates = {trial["overrides"][RATE] for trial in trials(tmp_path)} - {seventh.overrides[RATE]}
+    assert drawn < rates
+    assert len(learned) - len(drawn) <= 1, "0.7 is no draw"
+    assert all(t.distributions[RATE].low == 0.001 for t in learned if RATE in t.params)
+
+
+def test_a_search_of_listed_settings_tries_each_once():
+    own = group(0.1, 0.2, 0.3)
+    tried = []
+    for _ in range(3):
+        tried.append(Tried(propose(own, tried, "random", True), 0.5, {}))
+    assert sorted(one.run.overrides[RATE] for one in tried) == [0.1, 0.2, 0.3]
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN slice:RuntimeWarning")  # Optuna's
+def test_what_is_pruned_is_what_optuna_would_prune():
+    random = np.random.default_rng(0)
+    outcomes = Counter()
+    for case in range(200):
+        higher = bool(case % 2)
+        study = optuna.create_study(
+            direction="maximize" if higher else "minimize", pruner=optuna.pruners.MedianPruner()
+        )
+        curves = []
+        for _ in range(random.integers(3, 9)):
+            steps = [step for step in range(1, 6) if random.random() < 0.8]
+            values = random.choice(
+                [0.1, 0.2, 0.3, float("nan")], len(steps), p=[0.3, 0.3, 0.3, 0.1]
+            )
+            curves.append(dict(zip(steps, map(float, values), strict=True)))
+            study.add_trial(optuna.create_trial(value=0.5, intermediate_values=curves[-1]))
+        trial, seen = study.ask(), {}
+        for step in range(1, 5):
+            seen[step] = float(random.choice([0.1, 0.2, float("nan")]))
+            trial.report(seen[step], step)
+            assert is_poor(seen, curves, higher) == trial.should_prune()
+            outcomes[is_poor(seen, curves, higher)] += 1
+    assert min(outcomes.values()) > 50
 
 
 def test_other_peoples_files_are_no_part_of_a_sweep(tmp_path):
@@ -339,23 +381,23 @@ def test_other_peoples_files_are_no_part_of_a_sweep(tmp_path):
 
 def test_a_second_sweep_on_a_new_folder_is_no_stranger(begun):
     """There is no moment at which what the first has begun looks like other people's files."""
+    made, _ = begun
     looks = []
     write = sweep_file.write_json
 
     def look(file, content):
-        looks.append(sweep_file.require_sweep_folder(begun.folder))
+        looks.append(sweep_file.require_sweep_folder(made.folder))
         write(file, content)
-        looks.append(sweep_file.require_sweep_folder(begun.folder))
+        looks.append(sweep_file.require_sweep_folder(made.folder))
 
-    with patch.object(sweep_file, "write_json", look):
-        begun.run(crew=Nobody)
+    with patch.object(sweep_file, "write_json", look), planned(made, "grid"):
+        made.run(crew=Nobody)
     assert looks == [None, None]
 
 
-def test_nothing_is_stopped_that_is_no_run(bench):
+def test_nothing_is_stopped_that_is_no_run(tmp_path):
     """A lock tells whom to stop: not a group of processes, nor who has its number by now."""
-    made = bench(group(0.1))
-    trial = made.of()
+    trial = Bench(tmp_path, group(0.1)).first()
     gone = 2**31 - 1
     wrong = ["", "{", "[]", "null", '"x"', "{}", '{"machine": "x"}', "9" * 400, "[" * 10_000]
     here = {"machine": os.uname().nodename, "worker": gone}

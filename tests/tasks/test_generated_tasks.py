@@ -88,7 +88,7 @@ def test_stacks_hold_what_was_pushed():
                 else:
                     stack.append(word.removeprefix("push"))
             assert task.show_target(target).split() == stack[::-1]
-            assert (target[len(stack) :] == task.END).all()
+            assert (target[len(stack) :] == task.spec.end).all()
         counts = batch.weights.sum(axis=1)[:1000].tolist()
         written = [len(task.show_target(target).split()) + 1 for target in batch.targets[:1000]]
         assert counts == written

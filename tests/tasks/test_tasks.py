@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import ParameterError
-from seqmodels.report.comparison import HIGHER_IS_BETTER, older_score
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import SPLITS, Batch, read_rows
 from seqmodels.tasks.reading import ReadingTask
+from seqmodels.training.facts import older_facts
 from tests.tasks.small_sets import frozen_digits, small_sets
 
 ROOT = Path(__file__).parents[2]
@@ -115,15 +115,15 @@ def test_a_task_that_reads_files_says_which(name):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_report_knows_the_score_of_older_runs(name):
+def test_the_score_of_older_runs_is_known(name):
     """Of those that note none, by the metrics that they have."""
     task, length = make(name), CASES[name][1]
     spec, batch = task.spec, task.batch("test", 0, 2, length)
     outputs = jax.ShapeDtypeStruct((*batch.targets.shape, spec.outputs), np.float32)
     metrics = jax.eval_shape(task.metrics, outputs, batch)
-    writes = spec.shape in ("one-to-many", "sequence-to-sequence")
-    assert older_score(name, metrics, writes) == spec.score
-    assert (spec.score in HIGHER_IS_BETTER) == spec.higher_is_better
+    model = {"decoder": {}} if spec.shape in ("one-to-many", "sequence-to-sequence") else {}
+    facts = older_facts({"task": {"kind": name}, "model": model}, metrics)
+    assert facts == {"score": spec.score, "higher_is_better": spec.higher_is_better}
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -334,50 +334,50 @@ def test_a_length_that_can_not_be_made(name, split, length):
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("copy", {"pattern": 0}, "pattern=0 is not at least 1"),
-        ("copy", {"symbols": 1}, "symbols=1 is not at least 2"),
-        ("copy", {"evaluation_examples": 0}, "evaluation_examples=0 is not at least 1"),
+        ("copy", {"pattern": 0}, "pattern=0 is below 1"),
+        ("copy", {"symbols": 1}, "symbols=1 is below 2"),
+        ("copy", {"evaluation_examples": 0}, "evaluation_examples=0 is below 1"),
         ("in_context_recall", {"noise": 1.0}, "noise=1.0 is not at least 0 and below 1"),
         ("in_context_recall", {"noise": 0.5}, "noise_vocabulary=0 does not go with noise=0.5"),
         ("in_context_recall", {"noise_vocabulary": 1}, "noise_vocabulary=1 does not go with"),
         ("in_context_recall", {"vocabulary": 3}, "vocabulary=3 leaves fewer than 2 keys"),
         ("fuzzy_recall", {"motif": 0}, "motif=0 is below 1"),
         ("fuzzy_recall", {"vocabulary": 5}, "vocabulary=5 has no 2 different tokens"),
-        ("memorisation", {"vocabulary": 4}, "vocabulary=4 is not at least 5"),
-        ("listops", {"depth": 1}, "depth=1 is not at least 2"),
-        ("listops", {"arguments": 1}, "arguments=1 is not at least 2"),
+        ("memorisation", {"vocabulary": 4}, "vocabulary=4 is below 5"),
+        ("listops", {"depth": 1}, "depth=1 is below 2"),
+        ("listops", {"arguments": 1}, "arguments=1 is below 2"),
         ("delayed_copy", {"delay": -1}, "delay=-1 is below 0"),
-        ("delayed_copy", {"symbols": 1}, "symbols=1 is not at least 2"),
-        ("selective_copy", {"pattern": 0}, "pattern=0 is not at least 1"),
-        ("selective_copy", {"symbols": 1}, "symbols=1 is not at least 2"),
-        ("induction", {"vocabulary": 2}, "vocabulary=2 is not at least 3"),
-        ("needle", {"vocabulary": 3}, "vocabulary=3 is not at least 4"),
+        ("delayed_copy", {"symbols": 1}, "symbols=1 is below 2"),
+        ("selective_copy", {"pattern": 0}, "pattern=0 is below 1"),
+        ("selective_copy", {"symbols": 1}, "symbols=1 is below 2"),
+        ("induction", {"vocabulary": 2}, "vocabulary=2 is below 3"),
+        ("needle", {"vocabulary": 3}, "vocabulary=3 is below 4"),
         ("needle", {"distance": 0}, "distance=0 is below 1"),
-        ("parity", {"evaluation_examples": 0}, "evaluation_examples=0 is not at least 1"),
+        ("parity", {"evaluation_examples": 0}, "evaluation_examples=0 is below 1"),
         ("digits", {"shift": 8.0}, "shift=8.0 is not at least 0 and below 8 pixels"),
         ("digits", {"rotation": -1.0}, "rotation=-1.0 is not within 0 and 180 degrees"),
         ("digits", {"scaling": 1.0}, "scaling=1.0 is not at least 0 and below 1"),
         ("pathfinder", {"side": 64}, "side=64 is not 32 or 128 pixels"),
         ("recall", {"vocabulary": 33}, "vocabulary=33 is not an even number above 6"),
         ("recall", {"vocabulary": 6}, "vocabulary=6 is not an even number above 6"),
-        ("recall", {"pairs": 0}, "pairs=0 is not at least 1"),
+        ("recall", {"pairs": 0}, "pairs=0 is below 1"),
         ("recall", {"power": 0.0}, "power=0.0 is not above 0"),
-        ("recall", {"evaluation_examples": -3}, "evaluation_examples=-3 is not at least 1"),
-        ("reverse", {"symbols": 1}, "symbols=1 is not at least 2"),
-        ("sort", {"shortest": 0}, "shortest=0 is not at least 1"),
-        ("copy_string", {"evaluation_examples": 0}, "evaluation_examples=0 is not at least 1"),
-        ("dates", {"evaluation_examples": 0}, "evaluation_examples=0 is not at least 1"),
-        ("set", {"symbols": 1}, "symbols=1 is not at least 2"),
-        ("set", {"evaluation_examples": 0}, "evaluation_examples=0 is not at least 1"),
+        ("recall", {"evaluation_examples": -3}, "evaluation_examples=-3 is below 1"),
+        ("reverse", {"symbols": 1}, "symbols=1 is below 2"),
+        ("sort", {"shortest": 0}, "shortest=0 is below 1"),
+        ("copy_string", {"evaluation_examples": 0}, "evaluation_examples=0 is below 1"),
+        ("dates", {"evaluation_examples": 0}, "evaluation_examples=0 is below 1"),
+        ("set", {"symbols": 1}, "symbols=1 is below 2"),
+        ("set", {"evaluation_examples": 0}, "evaluation_examples=0 is below 1"),
         ("images", {"held_out": 0.5}, "held_out=0.5 is not above 0 and below 0.5"),
         ("same_file", {"held_out": 0.0}, "held_out=0.0 is not above 0 and below 0.5"),
-        ("same_file", {"evaluation_examples": 0}, "evaluation_examples=0 is not at least 1"),
-        ("source_package", {"classes": 1}, "classes=1 is not at least 2"),
-        ("source_package", {"evaluation_examples": 0}, "evaluation_examples=0 is not at least 1"),
-        ("tokens", {"vocabulary": 1}, "vocabulary=1 is not at least 2"),
+        ("same_file", {"evaluation_examples": 0}, "evaluation_examples=0 is below 1"),
+        ("source_package", {"classes": 1}, "classes=1 is below 2"),
+        ("source_package", {"evaluation_examples": 0}, "evaluation_examples=0 is below 1"),
+        ("tokens", {"vocabulary": 1}, "vocabulary=1 is below 2"),
         ("tokens", {"held_out": -0.1}, "held_out=-0.1 is not above 0 and below 0.5"),
-        ("tokens", {"evaluation_windows": 0}, "evaluation_windows=0 is not at least 1"),
-        ("text", {"evaluation_windows": 0}, "evaluation_windows=0 is not at least 1"),
+        ("tokens", {"evaluation_windows": 0}, "evaluation_windows=0 is below 1"),
+        ("text", {"evaluation_windows": 0}, "evaluation_windows=0 is below 1"),
     ],
 )
 def test_settings_that_can_not_be_used(name, changes, message):

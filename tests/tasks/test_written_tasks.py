@@ -74,8 +74,12 @@ def test_sources_are_read_as_they_are_shown():
 @pytest.mark.parametrize(
     ("task", "text", "message"),
     [
-        (Reverse(seed=0), "3 10", "['10'] is no symbol; write 0 to 9 with spaces"),
-        (Reverse(seed=0), " ", "' ' holds no symbol; write some, such as '3 1 4'"),
+        (
+            Reverse(seed=0),
+            "3 10",
+            "['10'] is no word of this task; known: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
+        ),
+        (Reverse(seed=0), " ", "' ' holds no word; write some of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"),
         (Dates(seed=0), "3/4/1999", "['/'] is in no date; known: "),
         (Dates(seed=0), "", "'' is no date; write one, such as '3 March 1999'"),
         (DigitsFromClass(seed=0), "12", "'12' is no digit from 0 to 9"),

@@ -67,13 +67,13 @@ def refusal(function, *arguments) -> str:
 
 
 def test_what_is_noted_of_a_generated_task(tmp_path, capsys):
-    origin = Origin("copy.py", {"mixer": "gru"}, {"seed": "1"})
+    origin = Origin(file="copy.py", arguments={"mixer": "gru"}, overrides={"seed": "1"})
     begin(tiny_config(), tmp_path, origin)
     assert capsys.readouterr().out == ""
     facts = json.loads((tmp_path / "facts.json").read_text())
     assert facts.keys() == {"score", "higher_is_better", "chance", "batches", "drawn_by", "origin"}
     assert (facts["score"], facts["higher_is_better"], facts["chance"]) == ("accuracy", True, 1 / 8)
-    assert Origin(**facts["origin"]) == origin
+    assert facts["origin"] == origin
     assert facts["batches"].keys() == {"train", "validation"}
     assert facts["drawn_by"]["numpy"] == np.__version__
     begin(tiny_config(), tmp_path)

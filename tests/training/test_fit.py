@@ -16,8 +16,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
-from seqmodels.errors import DivergedError, UserError
+from seqmodels.errors import DivergedError, ParameterError, UserError
 from seqmodels.report.reading import find
 from seqmodels.stopping import SIGNALS
 from seqmodels.training.checkpoint import Checkpoints
@@ -28,6 +29,7 @@ from seqmodels.training.interruption import RunInterruptedError
 from seqmodels.training.metrics import MetricWriter
 from seqmodels.training.moments import Moment, Observer
 from seqmodels.training.programs import Programs
+from seqmodels.training.sharding import require_forms, run_mesh
 from seqmodels.training.workdir import Workdir
 from tests.command_line import End, assert_same_end, end_of, events, read_json, tiny_config
 from tests.moments import Refusing, at, terminate
@@ -230,6 +232,26 @@ def test_results_are_those_of_the_best_checkpoint(undisturbed):
     assert results["best_step"] == best["step"]
     assert results["validation"].items() <= best.items()
     assert results["steps"] == STEPS
+
+
+def test_a_form_that_can_not_serve_is_refused_before_anything_is_written(tmp_path):
+    config = tiny_config().unlock()
+    config.model.pattern = ("near",)
+    mixer = {"kind": "attention", "window": 4, "heads": 2}
+    for form, why in (("local", None), ("cudnn", "it runs on cuda, and this is for cpu; take 'wh")):
+        config.model.mixers = ConfigDict({"near": {**mixer, "form": form}})
+        experiment = build_experiment(config)
+        if why is None:
+            require_forms(config.model, experiment, run_mesh(experiment))
+        else:
+            with pytest.raises(ParameterError, match=f"^form='{form}' can't serve .*: {why}"):
+                fit(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_the_forms_that_computed_it_are_among_what_it_decided(undisturbed):
+    decided = read_json(undisturbed / "config.json")["decided"]
+    assert decided["forms"] == {"recurrence": ["steps"]}
 
 
 def test_the_best_checkpoint_is_scored_where_the_last_is_another(monkeypatch, tmp_path):

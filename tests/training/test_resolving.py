@@ -170,8 +170,12 @@ def test_a_folder_has_every_key_and_what_was_decided(tmp_path):
     assert stored.pop("decided") == {"devices": 2}
     assert stored == to_dict(resolved(SHORT))
     run.open_for(SHORT, {"devices": 3})
-    assert json.loads((tmp_path / "config.json").read_text())["decided"] == {"devices": 2}
+    for forms in ({"a": ["x"]}, {"a": ["y", "x"], "b": ["z"]}):  # as other lengths or machines take
+        run.note_forms(forms)
+    decided = {"devices": 2, "forms": {"a": ["x", "y"], "b": ["z"]}}
+    assert json.loads((tmp_path / "config.json").read_text()) == {**stored, "decided": decided}
     assert to_dict(run.config()) == stored
+    run.open_for(SHORT)
 
 
 def test_a_run_decides_its_devices_and_kernels_with_a_centre():

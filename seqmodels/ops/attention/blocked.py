@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from seqmodels.arrays import Array, Bool, Float, Int
+from seqmodels.arrays import Array, Int
 from seqmodels.ops.attention.blocks import (
     LOWEST,
     Band,
@@ -22,6 +22,7 @@ from seqmodels.ops.attention.blocks import (
     block_size,
     finish,
     from_blocks,
+    from_sums,
     merge,
     to_blocks,
 )
@@ -29,16 +30,8 @@ from seqmodels.ops.attention.visibility import allowed, reach
 
 
 def blocked_attention(
-    query: Float[Array, "B M H K"],
-    key: Float[Array, "B L H K"],
-    value: Float[Array, "B L H Kv"],
-    mask: Bool[Array, "B L"] | None,
-    causal: bool,
-    window: int | None,
-    offset: int | Int[Array, ""] | Int[Array, "B"],
-    scale: float,
-    slopes: tuple[float, ...] | None = None,
-) -> Float[Array, "B M H Kv"]:
+    query, key, value, mask, causal, window, offset, scale, slopes=None, log_sum=False
+):
     """As ``attention`` in dot_product.py, over blocks, without those that no query sees."""
     (B, M, H, _), L = query.shape, key.shape[1]
     size = block_size(B * H, max(M, L))
@@ -49,8 +42,9 @@ def blocked_attention(
         starts = Starts(jnp.reshape(offset, (-1, 1)), jnp.min(offset), jnp.max(offset))
         offset = 0
     band = Band(causal, window, offset, L, scale, slopes)
-    out = _attend(*(to_blocks(x, size) for x in (query, key, value)), mask, starts, band)
-    return from_blocks(out, M)
+    out, sums = _attend(*(to_blocks(x, size) for x in (query, key, value)), mask, starts, band)
+    out = from_blocks(out, M)
+    return (out, from_sums(sums, M)) if log_sum else out
 
 
 class Starts(NamedTuple):
@@ -144,13 +138,14 @@ def _attend_forward(query, key, value, mask, starts, band):
         return finish(_loop(*ranges, step, nothing), q.dtype)
 
     out, log_sum = lax.map(attend, (jnp.arange(N), query))
-    return out, (query, key, value, mask, starts, out, log_sum)
+    return (out, log_sum), (query, key, value, mask, starts, out, log_sum)
 
 
-def _attend_backward(band, saved, d_out):
+def _attend_backward(band, saved, gradients_of):
     query, key, value, mask, starts, out, log_sum = saved
+    d_out, d_log_sum = gradients_of
     N, B, H, C, K = query.shape
-    delta = jnp.sum(out.astype(jnp.float32) * d_out.astype(jnp.float32), -1)
+    delta = jnp.sum(out.astype(jnp.float32) * d_out.astype(jnp.float32), -1) - d_log_sum
 
     def gradients(d_keys, carried):
         i, rows = carried

@@ -144,6 +144,12 @@ def finish(sums: Partial, dtype: jnp.dtype) -> tuple[Array, Array]:
     )
 
 
+def from_sums(log_sum: Float[Array, "N B H C"], length: int) -> Float[Array, "B L H"]:
+    """The log-sum-exp of each query, very low for one without keys."""
+    known = jnp.where(log_sum == jnp.inf, LOWEST, log_sum)
+    return from_blocks(known[..., None], length)[..., 0]
+
+
 class Rows(NamedTuple):
     """A block of queries, or all of them as blocks, as the backward pass meets them."""
 
@@ -151,7 +157,7 @@ class Rows(NamedTuple):
     d_out: Float[Array, "*N B H C Kv"]
     log_sum: Float[Array, "*N B H C"]
     delta: Float[Array, "*N B H C"]
-    """out . d_out for each query"""
+    """out . d_out for each query, less the gradient of log_sum"""
 
     def transposed(self) -> tuple[Float[Array, "*N B H K C"], Float[Array, "*N B H Kv C"]]:
         """Query and d_out, behind a barrier: XLA would fold the transposition into the product."""

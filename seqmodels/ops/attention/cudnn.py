@@ -5,7 +5,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from seqmodels.arrays import Array, Bool, Float
 from seqmodels.ops.attention.visibility import blank_unseeing, meets_padding, reach
 
 CUDNN_WIDTH = 128
@@ -40,14 +39,7 @@ def _layout(M, L, K, causal, window, masked, offset) -> _Layout:
     return _Layout(shift, queries, keys, masked, -(-(K + masked) // 8) * 8)
 
 
-def cudnn_refusal(
-    query: Float[Array, "B M H K"] | jax.ShapeDtypeStruct,
-    key: Float[Array, "B L G K"] | jax.ShapeDtypeStruct,
-    causal: bool,
-    window: int | None,
-    masked: bool,
-    offset: int,
-) -> str | None:
+def cudnn_refusal(query, key, causal, window, masked, offset) -> str | None:
     """Why :func:`cudnn_attention` can't do a call in which each query has a key in reach."""
     M, L = query.shape[1], key.shape[1]
     layout = _layout(M, L, query.shape[3], causal, window, masked, offset)
@@ -62,16 +54,7 @@ def cudnn_refusal(
     return None
 
 
-def cudnn_attention(
-    query: Float[Array, "B M H K"],
-    key: Float[Array, "B L H K"],
-    value: Float[Array, "B L H K"],
-    mask: Bool[Array, "B L"] | None,
-    causal: bool,
-    window: int | None,
-    offset: int,
-    scale: float,
-) -> Float[Array, "B M H K"]:
+def cudnn_attention(query, key, value, mask, causal, window, offset, scale):
     """cuDNN's flash attention, by way of :func:`jax.nn.dot_product_attention`.
 
     It takes 16-bit numbers, even lengths, heads in eights of features and knows two

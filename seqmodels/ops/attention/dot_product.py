@@ -15,6 +15,7 @@ from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float, Int
 from seqmodels.ops.attention.blocked import blocked_attention
+from seqmodels.ops.attention.blocks import LOWEST
 from seqmodels.ops.attention.kernels import KERNELS
 from seqmodels.ops.attention.local import local_attention
 from seqmodels.ops.attention.visibility import allowed, reach
@@ -59,6 +60,32 @@ def attention(
     (decoding into a preallocated cache). ``form`` names one in ATTENTION; it raises ParameterError
     where that one can't serve.
     """
+    seen = (causal, window, mask, offset)
+    return _attend(query, key, value, *seen, scale, slopes, form, log_sum=False)
+
+
+def attention_and_sums(
+    query: Float[Array, "B M H K"],
+    key: Float[Array, "B L G K"],
+    value: Float[Array, "B L G Kv"],
+    *,
+    causal: bool,
+    window: int | None = None,
+    mask: Bool[Array, "B L"] | None = None,
+    offset: int | Int[Array, ""] | Int[Array, "B"] = 0,
+    scale: float | None = None,
+    slopes: tuple[float, ...] | None = None,
+    form: str | None = None,
+) -> tuple[Float[Array, "B M H Kv"], Float[Array, "B M H"]]:
+    """As :func:`attention`, and ``log sum_j exp(score_ij)``, by which other keys' sums are added.
+
+    It is very low where no key is seen.
+    """
+    seen = (causal, window, mask, offset)
+    return _attend(query, key, value, *seen, scale, slopes, form, log_sum=True)
+
+
+def _attend(query, key, value, causal, window, mask, offset, scale, slopes, form, log_sum):
     if window is not None and window < 1:
         raise ValueError(f"window is {window}; it counts keys: at least 1, or None for all of them")
     if scale is not None and not scale > 0:
@@ -72,7 +99,8 @@ def attention(
         )
     key, value, mask, offset = _crop(query, key, value, mask, offset, causal, window)
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    return ATTENTION(query, key, value, mask, causal, window, offset, scale, slopes, form=form)
+    settings = (causal, window, offset, scale, slopes, log_sum)
+    return ATTENTION(query, key, value, mask, *settings, form=form)
 
 
 def _crop(query, key, value, mask, offset, causal, window):
@@ -92,17 +120,18 @@ def _crop(query, key, value, mask, offset, causal, window):
     return cut(key), cut(value), None if mask is None else cut(mask), offset - start
 
 
-def _whole(query, key, value, mask, causal, window, offset, scale, slopes):
+def _whole(query, key, value, mask, causal, window, offset, scale, slopes, log_sum=False):
     """All B * H * M * L scores at once."""
     seen = {"causal": causal, "window": window, "mask": mask, "offset": offset}
-    weights = attention_weights(query, key, **seen, scale=scale, slopes=slopes)
+    scores, visible = _scores(query, key, **seen, scale=scale, slopes=slopes)
+    weights = jnp.where(visible, jax.nn.softmax(scores, axis=-1), 0.0)
     out = jnp.einsum(
         "bhml,blhk->bmhk",
         weights.astype(value.dtype),
         _for_each_head(value, query),
         preferred_element_type=jnp.float32,
-    )
-    return out.astype(query.dtype)
+    ).astype(query.dtype)
+    return (out, jax.nn.logsumexp(scores, axis=-1).swapaxes(1, 2)) if log_sum else out
 
 
 def attention_weights(
@@ -118,6 +147,12 @@ def attention_weights(
 ) -> Float[Array, "B H M L"]:
     """How much of each key's value a query takes; 0 everywhere for one that sees no key."""
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scores, visible = _scores(query, key, causal, window, mask, offset, scale, slopes)
+    return jnp.where(visible, jax.nn.softmax(scores, axis=-1), 0.0)
+
+
+def _scores(query, key, causal, window, mask, offset, scale, slopes):
+    """All scores [B, H, M, L], very low where they count for nothing; and where they count."""
     key = _for_each_head(key, query)
     scores = scale * jnp.einsum("bmhk,blhk->bhml", query, key, preferred_element_type=jnp.float32)
     rows = jnp.reshape(jnp.asarray(offset), (-1, 1, 1, 1))  # [B or 1, 1, 1, 1]
@@ -130,8 +165,7 @@ def attention_weights(
     if mask is not None:
         visible = visible & mask[:, None, None, :]
     # A finite floor: a row of -inf alone would be NaN, and so would its gradient.
-    scores = jnp.where(visible, scores, jnp.finfo(jnp.float32).min)
-    return jnp.where(visible, jax.nn.softmax(scores, axis=-1), 0.0)
+    return jnp.where(visible, scores, LOWEST), visible
 
 
 def _for_each_head(x, query):
@@ -146,12 +180,12 @@ def _with_keys_repeated(form: Form) -> Form:
     return form._replace(run=run)
 
 
-def _are_few(query, key, value, mask, causal, window, offset, scale, slopes):
+def _are_few(query, key, *rest):
     M, L = query.shape[1], key.shape[1]
     return M <= FEW_QUERIES or M * L <= FEW_SCORES
 
 
-def _no_window(query, key, value, mask, causal, window, offset, scale, slopes):
+def _no_window(query, key, value, mask, causal, window, offset, *rest):
     if window is None:
         return "it takes a window"
     return None if isinstance(offset, int) else "the offset isn't known while tracing"
@@ -170,4 +204,4 @@ ATTENTION = Operation(
         "blocked": _with_keys_repeated(Form(blocked_attention)),
     },
 )
-"""Of (query, key, value, mask, causal, window, offset, scale, slopes)."""
+"""Of (query, key, value, mask, causal, window, offset, scale, slopes, log_sum)."""

@@ -18,7 +18,8 @@ from seqmodels.ops.forms import Form
 from seqmodels.ops.platform import Platform
 
 Kernel = Callable[..., Array]
-"""(query, key, value, mask, causal, window, offset, scale) -> out, as in blocked_attention."""
+"""(query, key, value, mask, causal, window, offset, scale) to outputs, as ``attention`` in
+dot_product.py has them, with keys and values for each head of the queries."""
 
 
 def _form(kernel: Kernel, on: Platform, refusal: Callable[..., str | None]) -> Form:
@@ -30,10 +31,12 @@ def _form(kernel: Kernel, on: Platform, refusal: Callable[..., str | None]) -> F
     spread over the devices, which a kernel can't follow.
     """
 
-    def refuses(query, key, value, mask, causal, window, offset, scale, slopes):
+    def refuses(query, key, value, mask, causal, window, offset, scale, slopes, log_sum=False):
         M, L, rows = query.shape[1], key.shape[1], _row_parts()
         if slopes is not None:
             return "it takes no slopes"
+        if log_sum:
+            return "it returns no log-sum-exp"
         if key.shape != value.shape:
             return f"keys are {key.shape[3]} wide and values {value.shape[3]}"
         if not query.dtype == key.dtype == value.dtype:
@@ -48,7 +51,7 @@ def _form(kernel: Kernel, on: Platform, refusal: Callable[..., str | None]) -> F
             return f"{query.shape[0]} rows can't be shared equally by {rows} devices"
         return refusal(query, key, causal, window, mask is not None, offset)
 
-    def run(query, key, value, mask, causal, window, offset, scale, slopes):
+    def run(query, key, value, mask, causal, window, offset, scale, slopes, log_sum=False):
         local = partial(kernel, causal=causal, window=window, offset=offset, scale=scale)
         if _row_parts() > 1:
             local = jax.shard_map(

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from seqmodels.arrays import Array, Bool, Float
 from seqmodels.ops.attention.blocks import (
     Band,
     Rows,
@@ -20,22 +19,15 @@ from seqmodels.ops.attention.blocks import (
     block_scores,
     finish,
     from_blocks,
+    from_sums,
     to_blocks,
 )
 from seqmodels.ops.attention.visibility import allowed, reach
 
 
 def local_attention(
-    query: Float[Array, "B M H K"],
-    key: Float[Array, "B L H K"],
-    value: Float[Array, "B L H Kv"],
-    mask: Bool[Array, "B L"] | None,
-    causal: bool,
-    window: int,
-    offset: int,
-    scale: float,
-    slopes: tuple[float, ...] | None = None,
-) -> Float[Array, "B M H Kv"]:
+    query, key, value, mask, causal, window, offset, scale, slopes=None, log_sum=False
+):
     """As ``attention`` in dot_product.py, for a window much narrower than the sequence.
 
     The length is folded into the batch as segments when batch and heads are too
@@ -54,14 +46,17 @@ def local_attention(
     # A segment's keys begin `before` blocks ahead of its queries and end `after` blocks later.
     begin = offset - before * size
     valid = jnp.ones((B, L), bool) if mask is None else mask
-    out = _attend(
+    out, sums = _attend(
         to_blocks(_segments(query, 0, length, 0, segments), size),
         to_blocks(_segments(key, begin, length, halo * size, segments), size),
         to_blocks(_segments(value, begin, length, halo * size, segments), size),
         _segments(valid, begin, length, halo * size, segments),
         Band(causal, window, before * size, L, scale, slopes),
     )
-    return from_blocks(out, length).reshape(B, segments * length, H, value.shape[-1])[:, :M]
+    out = from_blocks(out, length).reshape(B, segments * length, H, value.shape[-1])[:, :M]
+    if not log_sum:
+        return out
+    return out, from_sums(sums, length).reshape(B, segments * length, H)[:, :M]
 
 
 def _segments(x, begin, length, halo, segments):
@@ -121,14 +116,15 @@ def _attend_forward(query, key, value, mask, band):
         return finish(attend_block(q, k, v, visible, bias, band.scale), q.dtype)
 
     out, log_sum = lax.map(attend, (jnp.arange(N), query))
-    return out, (query, key, value, mask, out, log_sum)
+    return (out, log_sum), (query, key, value, mask, out, log_sum)
 
 
-def _attend_backward(band, saved, d_out):
+def _attend_backward(band, saved, gradients_of):
     query, key, value, mask, out, log_sum = saved
+    d_out, d_log_sum = gradients_of
     N, B, H, C, _ = query.shape
     blocks = len(key) - N + 1
-    delta = jnp.sum(out.astype(jnp.float32) * d_out.astype(jnp.float32), -1)
+    delta = jnp.sum(out.astype(jnp.float32) * d_out.astype(jnp.float32), -1) - d_log_sum
 
     def gradients(waiting, carried):
         i, rows = carried

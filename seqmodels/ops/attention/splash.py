@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqmodels.arrays import Array, Bool, Float
 from seqmodels.ops.attention.visibility import allowed, blank_unseeing, meets_padding, reach
 
 SPLASH_BLOCK = 512
@@ -22,14 +21,7 @@ LANES = 128
 """The last axis of a TPU's registers: lengths are padded to multiples of it."""
 
 
-def splash_refusal(
-    query: Float[Array, "B M H K"] | jax.ShapeDtypeStruct,
-    key: Float[Array, "B L G K"] | jax.ShapeDtypeStruct,
-    causal: bool,
-    window: int | None,
-    masked: bool,
-    offset: int,
-) -> str | None:
+def splash_refusal(query, key, causal, window, masked, offset) -> str | None:
     """Why :func:`splash_attention` can't do a call in which each query has a key in reach."""
     if query.dtype not in (jnp.bfloat16, jnp.float32):
         return f"it takes bfloat16 and float32, and this is {query.dtype}"
@@ -39,17 +31,7 @@ def splash_refusal(
     return None
 
 
-def splash_attention(
-    query: Float[Array, "B M H K"],
-    key: Float[Array, "B L H K"],
-    value: Float[Array, "B L H K"],
-    mask: Bool[Array, "B L"] | None,
-    causal: bool,
-    window: int | None,
-    offset: int,
-    scale: float,
-    interpret: bool = False,
-) -> Float[Array, "B M H K"]:
+def splash_attention(query, key, value, mask, causal, window, offset, scale, interpret=False):
     """Splash attention, the sparse flash attention of JAX's Pallas kernels for TPU.
 
     It visits the blocks alone in which some query sees some key. Lengths are padded
@@ -88,15 +70,7 @@ def splash_attention(
 
 @lru_cache(maxsize=64)
 def _splash_kernel(
-    queries: int,
-    keys: int,
-    query_block: int,
-    key_block: int,
-    heads: int,
-    causal: bool,
-    window: int | None,
-    offset: int,
-    interpret: bool,
+    queries, keys, query_block, key_block, heads, causal, window, offset, interpret
 ) -> Any:
     """The kernel with its schedule, once for all layers that have the same.
 

@@ -150,7 +150,7 @@ class Images(ByRows):
         """Images [B, L, 1 or 3] or [B, height, width, 1 or 3], and their classes [B]."""
         height, width, channels = self.shape
         why = f"an image has {width}×{height} pixels, {width * height} places"
-        require_length(length, length == width * height, "images", why)
+        require_length(self, length, length == width * height, why)
         paths = self.paths[split]
         indices, weights = example_indices(len(paths), split, step, batch_size, self.seed)
         indices, weights = indices[rows], weights[rows]

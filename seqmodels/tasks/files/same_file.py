@@ -40,16 +40,8 @@ class SameFile(FromFiles):
     of different ones. Nothing tells the answer but the two together: whatever it is, each stretch's
     file is any file of its folder with the same probability, folders are drawn by their numbers of
     files, and in each file a pair is drawn by one rule, of which an answer takes one or both.
-    Validation and test are the same for every seed.
-
-    Args:
-      seed: which stretches are trained on.
-      files: a file, a folder, a glob, or "stdlib". Only files that hold two stretches of their own
-        take part, and of more than MOST_BYTES a part.
-      held_out: the share of all bytes that goes to validation, and again to test, where no name
-        says a split (:func:`~seqmodels.tasks.files.splits.split_files`); the part of a file that a
-        split has counts as a file.
-      splitting: "shares", or "whole_files" as earlier versions split them.
+    Only files that hold two stretches of their own take part, and of more than MOST_BYTES a part;
+    the part of a file that a split has counts as a file. Settings as in :class:`FromFiles`.
 
     >>> import email
     >>> task = SameFile(seed=0, files=email.__path__[0])
@@ -97,11 +89,11 @@ class SameFile(FromFiles):
     ) -> Batch:
         """Two stretches and a separator [B, L], and whether one file holds both [B]."""
         why = "it holds two stretches of at least 1 byte and a separator"
-        require_length(length, length >= 3, "same_file", why)
+        require_length(self, length, length >= 3, why)
         pairs, firsts, counts, members = _partners_at(self, split, length)
         first, second = pairs.lengths
         why = f"{split} has no 2 files with stretches of {first} and {second} bytes of their own"
-        require_length(length, len(members) > 0, "same_file", why)
+        require_length(self, length, len(members) > 0, why)
         if split == "train":
             uniform = generator(self.seed, split, step, length).random((_DRAWN, batch_size))
             same = (uniform[2] < 0.5).astype(np.int32)

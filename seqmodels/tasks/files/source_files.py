@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from seqmodels.arrays import Int
-from seqmodels.errors import require
+from seqmodels.errors import require_least
 from seqmodels.tasks.base import SPLITS, ByRows, Split, classification_metrics
 from seqmodels.tasks.files.finding import STDLIB, find_files, read_files
 from seqmodels.tasks.files.splits import Parts, require_held_out, split_files
@@ -27,11 +27,7 @@ class Files(NamedTuple):
 
 
 class SplitFiles(ByRows):
-    """Files that are found and put into splits, and what a run notes of them.
-
-    Args:
-      files: as :func:`~seqmodels.tasks.files.finding.find_files` takes it.
-    """
+    """Files that are found and put into splits, and what a run notes of them."""
 
     parts: Parts
     """What of them each split has."""
@@ -71,13 +67,19 @@ class SplitFiles(ByRows):
 
 
 class FromFiles(SplitFiles):
-    """What the two tasks share: files in splits, and evaluations of a fixed size."""
+    """What the two tasks share: files in splits, and evaluations of a fixed size, which are the
+    same for every seed.
+
+    Args:
+      seed: which stretches are trained on.
+      files: as :func:`~seqmodels.tasks.files.finding.find_files` takes it.
+      held_out: the share of all bytes that goes to validation, and again to test, where no name
+        says a split (:func:`~seqmodels.tasks.files.splits.split_files`, by ``splitting``).
+    """
 
     def __init__(self, seed: int, files: str, held_out: float, evaluation_examples: int):
         require_held_out(held_out)
-        require(
-            evaluation_examples >= 1, f"evaluation_examples={evaluation_examples} is not at least 1"
-        )
+        require_least(1, evaluation_examples=evaluation_examples)
         self.seed = seed
         self.evaluation_examples = evaluation_examples
         super().__init__(files)

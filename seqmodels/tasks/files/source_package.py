@@ -8,7 +8,7 @@ from collections import defaultdict
 import numpy as np
 
 from seqmodels.arrays import Bool, Float, Int
-from seqmodels.errors import ParameterError, require
+from seqmodels.errors import ParameterError, require_least
 from seqmodels.tasks.base import (
     Batch,
     Split,
@@ -28,18 +28,11 @@ class SourcePackage(FromFiles):
 
     Inputs are bytes, V = 256, from a file of the split: ``length`` of them from anywhere in a
     longer file, or a shorter file whole and padded. Every class is as likely as any other (in
-    evaluation they come in turn), and within a class every place.
-    Validation and test are the same for every seed.
+    evaluation they come in turn), and within a class every place. Each folder is split by itself.
 
     Args:
-      seed: which stretches are trained on.
-      files: a folder, a glob of files, or ``"stdlib"`` for the Python standard library's own
-        source without its tests, whose folders are its packages.
       classes: how many folders there are to tell apart: those that hold the most bytes, of all
-        with at least 3 files.
-      held_out: the share of each folder's bytes that goes to validation, and again to test, where
-        no name says a split (:func:`~seqmodels.tasks.files.splits.split_files`).
-      splitting: "shares", or "whole_files" as earlier versions split them.
+        with at least 3 files. Other settings as in :class:`FromFiles`.
 
     >>> task = SourcePackage(seed=0, classes=4)
     >>> batch = task.batch("train", step=0, batch_size=2, length=16)
@@ -59,7 +52,7 @@ class SourcePackage(FromFiles):
         evaluation_examples: int = 1000,
         splitting: Splitting = "shares",
     ):
-        require(classes >= 2, f"classes={classes} is not at least 2")
+        require_least(2, classes=classes)
         super().__init__(seed, files, held_out, evaluation_examples)
         sizes: dict[str, dict[str, int]] = defaultdict(dict)
         for name, size in self.sizes.items():
@@ -85,10 +78,10 @@ class SourcePackage(FromFiles):
     ) -> Batch:
         """Bytes [B, L], padded with 0, and the number of each one's folder [B]."""
         files = self.contents[split]
-        require_length(length, length >= 1, "source_package", "a stretch has at least 1 byte")
+        require_length(self, length, length >= 1, "a stretch has at least 1 byte")
         longest = int(files.sizes.max())
         why = f"the longest file of {split} has {longest} bytes"
-        require_length(length, length <= longest, "source_package", why)
+        require_length(self, length, length <= longest, why)
         classes = len(self.packages)
         if split == "train":
             random = generator(self.seed, split, step, length)

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from seqmodels.arrays import Array, Float, Int
-from seqmodels.errors import require
+from seqmodels.errors import require_least
 from seqmodels.tasks.base import (
     Batch,
     Metrics,
@@ -37,10 +37,8 @@ class Text(SplitFiles):
 
     Args:
       seed: which windows are trained on.
-      files: a text file, a folder of them, a glob (``**`` crosses folders), or ``"stdlib"``
-        for the Python standard library's own source without its tests.
+      files: as :func:`~seqmodels.tasks.files.finding.find_files` takes it.
       evaluation_windows: at most how many windows an evaluation reads.
-      splitting: "shares", or "whole_files" as earlier versions split them.
 
     Raises:
       ParameterError: no such file, or a split of them would be far off its share.
@@ -67,9 +65,7 @@ class Text(SplitFiles):
         evaluation_windows: int = 256,
         splitting: Splitting = "shares",
     ):
-        require(
-            evaluation_windows >= 1, f"evaluation_windows={evaluation_windows} is not at least 1"
-        )
+        require_least(1, evaluation_windows=evaluation_windows)
         self.seed = seed
         self.evaluation_windows = evaluation_windows
         super().__init__(files)
@@ -91,9 +87,9 @@ class Text(SplitFiles):
     ) -> Batch:
         """Bytes [B, L] and, at each position, the byte that follows [B, L]."""
         data = self.bytes[split]
-        require_length(length, length >= 1, "text", "a window has at least 1 byte")
+        require_length(self, length, length >= 1, "a window has at least 1 byte")
         require_length(
-            length, len(data) > length, "text", f"the {split} files hold {len(data)} bytes"
+            self, length, len(data) > length, f"the {split} files hold {len(data)} bytes"
         )
         if split == "train":
             random = generator(self.seed, split, step)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from seqmodels.arrays import Int
-from seqmodels.errors import ConfigError, ParameterError, nearest, require
+from seqmodels.errors import ConfigError, ParameterError, nearest, require, require_least
 from seqmodels.tasks.base import (
     Batch,
     ByRows,
@@ -61,6 +61,10 @@ class Tokens(ByRows):
     True
     """
 
+    score = "loss"
+    """Said by the class, for runs of a time when they didn't note it: they measured accuracy too,
+    by which others are judged."""
+
     def __init__(
         self,
         seed: int,
@@ -69,11 +73,9 @@ class Tokens(ByRows):
         held_out: float = 0.05,
         evaluation_windows: int = 256,
     ):
-        require(vocabulary is None or vocabulary >= 2, f"vocabulary={vocabulary} is not at least 2")
+        require_least(2, vocabulary=vocabulary)
         require_held_out(held_out)
-        require(
-            evaluation_windows >= 1, f"evaluation_windows={evaluation_windows} is not at least 1"
-        )
+        require_least(1, evaluation_windows=evaluation_windows)
         self.seed = seed
         self.path = path
         self.places = {"path": absolute(path, "path")}
@@ -100,7 +102,7 @@ class Tokens(ByRows):
             input_size=self.vocabulary,
             outputs=self.vocabulary,
             causal=True,
-            score="loss",
+            score=self.score,
             higher_is_better=False,
         )
 
@@ -130,12 +132,12 @@ class Tokens(ByRows):
     ) -> Batch:
         """Tokens [B, L] and, at each position, the token that follows [B, L]."""
         start, end = self.parts[split]
-        require_length(length, length >= 1, "tokens", "a window has at least 1 token")
+        require_length(self, length, length >= 1, "a window has at least 1 token")
         why = f"the {split} part of {self.path} holds {end - start} tokens"
-        require_length(length, self.windows(split, length) >= 1, "tokens", why)
+        require_length(self, length, self.windows(split, length) >= 1, why)
         windows = self.examples(split, length)
         why = f"an epoch of {windows:,} windows is above {MOST_WINDOWS:,}; take longer ones or less"
-        require_length(length, split != "train" or windows <= MOST_WINDOWS, "tokens", why)
+        require_length(self, length, split != "train" or windows <= MOST_WINDOWS, why)
         indices, weights = example_indices(windows, split, step, batch_size, self.seed)
         if split == "train":
             starts = start + indices * length

@@ -27,7 +27,7 @@ class ModularArithmetic(Question):
     spec = TaskSpec("many-to-one", "tokens", MODULUS + 3, MODULUS)
 
     def _ask(self, random, rows, length):
-        require_length(length, length % 2 == 1, "modular_arithmetic", "an expression is odd")
+        require_length(self, length, length % 2 == 1, "an expression is odd")
         inputs = random.integers(0, MODULUS, (rows, length))
         inputs[:, 1::2] = random.integers(PLUS, TIMES + 1, (rows, length // 2))
         total, term = np.zeros(rows, int), inputs[:, 0]
@@ -68,9 +68,7 @@ class ModularArithmeticBrackets(Question):
     spec = TaskSpec("many-to-one", "tokens", MODULUS + 5, MODULUS)
 
     def _ask(self, random, rows, length):
-        require_length(
-            length, length >= 1, "modular_arithmetic_brackets", "an expression has at least 1 token"
-        )
+        require_length(self, length, length >= 1, "an expression has at least 1 token")
         return _write_expressions(random, rows, length)
 
     def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.random import Generator
 
-from seqmodels.errors import require
+from seqmodels.errors import require_least
 from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length
 from seqmodels.tasks.generated.task import GeneratedTask
 
@@ -28,8 +28,8 @@ class Copy(GeneratedTask):
     def __init__(
         self, seed: int, pattern: int = 10, symbols: int = 8, evaluation_examples: int = 1000
     ):
-        require(pattern >= 1, f"pattern={pattern} is not at least 1")
-        require(symbols >= 2, f"symbols={symbols} is not at least 2")
+        require_least(1, pattern=pattern)
+        require_least(2, symbols=symbols)
         super().__init__(seed, evaluation_examples)
         self.pattern = pattern
         self.symbols = self.answers = symbols
@@ -38,7 +38,7 @@ class Copy(GeneratedTask):
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Tokens [B, L]; targets at the last ``pattern`` positions."""
         n = self.pattern
-        require_length(length, length >= 2 * n, "copy", f"a pattern of {n} takes at least {2 * n}")
+        require_length(self, length, length >= 2 * n, f"a pattern of {n} takes at least {2 * n}")
         symbols = random.integers(1, self.symbols + 1, size=(batch_size, n), dtype=np.int32)
         inputs = np.zeros((batch_size, length), np.int32)
         inputs[:, :n] = symbols

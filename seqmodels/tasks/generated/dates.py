@@ -70,7 +70,7 @@ class Dates(GeneratedTask):
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Sources [B, L] with their mask; targets [B, 11]."""
         require_length(
-            length, length >= LONGEST, "dates", f"the longest date takes {LONGEST} characters"
+            self, length, length >= LONGEST, f"the longest date takes {LONGEST} characters"
         )
         days = random.choice(_days(split), batch_size)
         formats = random.integers(len(FORMATS), size=batch_size)

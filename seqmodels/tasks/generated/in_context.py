@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from seqmodels.arrays import Int
-from seqmodels.errors import require
+from seqmodels.errors import require, require_least
 from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length
 from seqmodels.tasks.chance import shown_share
 from seqmodels.tasks.generated.task import GeneratedTask
@@ -67,9 +67,7 @@ class InContextRecall(GeneratedTask):
 
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Tokens [B, L]; the targets [B, L / 2] at the keys, of which those seen before count."""
-        require_length(
-            length, length >= 4 and length % 2 == 0, "in_context_recall", "at least two whole pairs"
-        )
+        require_length(self, length, length >= 4 and length % 2 == 0, "at least two whole pairs")
         pairs, used = length // 2, self.vocabulary - self.noise_vocabulary
         keys = random.integers(0, used // 2, (batch_size, pairs))
         values_of = random.integers(used // 2, used, (batch_size, used // 2))
@@ -123,7 +121,7 @@ class FuzzyRecall(GeneratedTask):
     def __init__(
         self, seed: int, vocabulary: int = 16, motif: int = 3, evaluation_examples: int = 1280
     ):
-        require(motif >= 1, f"motif={motif} is below 1")
+        require_least(1, motif=motif)
         require(
             (vocabulary - 2) // 2 >= motif,
             f"vocabulary={vocabulary} has no {motif} different tokens for a key of motif={motif}; "
@@ -139,7 +137,7 @@ class FuzzyRecall(GeneratedTask):
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Tokens [B, L]; at each position the next token [B, L], of which the known count."""
         least = 4 * self.motif + 1
-        require_length(length, length >= least, "fuzzy_recall", f"it takes at least {least}")
+        require_length(self, length, length >= least, f"it takes at least {least}")
         mark, motif = self.vocabulary - 2, self.motif
         room = length - 1 - 2 * motif  # before the last pair and its mark
         sizes = random.integers(1, motif + 1, (2, batch_size, room // 2), np.int32)
@@ -252,7 +250,7 @@ class Memorisation(GeneratedTask):
     """
 
     def __init__(self, seed: int, vocabulary: int = 256, evaluation_examples: int = 1280):
-        require(vocabulary >= 5, f"vocabulary={vocabulary} is not at least 5")
+        require_least(5, vocabulary=vocabulary)
         super().__init__(seed, evaluation_examples)
         self.vocabulary = vocabulary
         self.spec = TaskSpec("many-to-many", "tokens", vocabulary, vocabulary, causal=True)
@@ -262,9 +260,7 @@ class Memorisation(GeneratedTask):
 
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Tokens [B, L]; the targets [B, L / 2] at the marks."""
-        require_length(
-            length, length >= 2 and length % 2 == 0, "memorisation", "keys and marks in turn"
-        )
+        require_length(self, length, length >= 2 and length % 2 == 0, "keys and marks in turn")
         keys = random.integers(0, self.keys, (batch_size, length // 2), np.int32)
         inputs = np.full((batch_size, length), self.vocabulary - 1, np.int32)
         inputs[:, ::2] = keys

@@ -41,7 +41,7 @@ class Parity(Question):
     answers = 2
 
     def _ask(self, random, rows, length):
-        require_length(length, length >= 1, "parity", "a string has at least 1 symbol")
+        require_length(self, length, length >= 1, "a string has at least 1 symbol")
         inputs = random.integers(0, 2, (rows, length))
         return inputs, inputs.sum(axis=1) % 2
 
@@ -59,7 +59,7 @@ class EvenPairs(Question):
     spec = TaskSpec("many-to-one", "tokens", 2, 2)
 
     def _ask(self, random, rows, length):
-        require_length(length, length >= 1, "even_pairs", "a string has at least 1 symbol")
+        require_length(self, length, length >= 1, "a string has at least 1 symbol")
         inputs = random.integers(0, 2, (rows, length))
         return inputs, inputs[:, 0] == inputs[:, -1]
 
@@ -81,7 +81,7 @@ class CycleNavigation(Question):
     spec = TaskSpec("many-to-one", "tokens", 3, 5)
 
     def _ask(self, random, rows, length):
-        require_length(length, length >= 1, "cycle_navigation", "a walk has at least 1 step")
+        require_length(self, length, length >= 1, "a walk has at least 1 step")
         inputs = random.integers(0, 3, (rows, length))
         return inputs, np.array([0, 1, -1])[inputs].sum(axis=1) % 5
 
@@ -120,7 +120,7 @@ class WordProblem(GeneratedTask):
 
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Elements [B, L] and products [B, L]."""
-        require_length(length, length >= 1, "word_problem", "a word has at least 1 element")
+        require_length(self, length, length >= 1, "a word has at least 1 element")
         table = products(self.group)
         inputs = random.integers(0, len(table), (batch_size, length), np.int32)
         targets = inputs.copy()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from seqmodels.arrays import Bool, Int
-from seqmodels.errors import require
+from seqmodels.errors import require_least
 from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length
 from seqmodels.tasks.generated.task import GeneratedTask
 
@@ -70,8 +70,7 @@ class ListOps(GeneratedTask):
     def __init__(
         self, seed: int, depth: int = 10, arguments: int = 10, evaluation_examples: int = 2000
     ):
-        require(depth >= 2, f"depth={depth} is not at least 2")
-        require(arguments >= 2, f"arguments={arguments} is not at least 2")
+        require_least(2, depth=depth, arguments=arguments)
         super().__init__(seed, evaluation_examples)
         self.depth = depth
         self.arguments = arguments
@@ -89,7 +88,7 @@ class ListOps(GeneratedTask):
 
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Expressions [B, L] with their mask, and their values [B]."""
-        require_length(length, length >= 4, "listops", "an operation takes at least 4 tokens")
+        require_length(self, length, length >= 4, "an operation takes at least 4 tokens")
         inputs = np.zeros((batch_size, length), np.int32)
         sizes, targets = np.zeros((2, batch_size), np.int32)
         done = tried = 0
@@ -104,9 +103,9 @@ class ListOps(GeneratedTask):
             tried = 0 if found else tried + count
             done += found
             require_length(
+                self,
                 length,
                 tried < TRIES,
-                "listops",
                 f"expressions of depth={self.depth} and arguments={self.arguments} are hardly ever "
                 "so long; raise these, or take a shorter one",
             )

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.random import Generator
 
 from seqmodels.arrays import Array, Float, Int
-from seqmodels.errors import require
+from seqmodels.errors import require_least
 from seqmodels.tasks.base import Batch, Metrics, Split, TaskSpec, regression_metrics, require_length
 from seqmodels.tasks.generated.task import GeneratedTask
 from seqmodels.tasks.sampling import choose
@@ -29,8 +29,8 @@ class DelayedCopy(GeneratedTask):
     def __init__(
         self, seed: int, delay: int = 16, symbols: int = 8, evaluation_examples: int = 1000
     ):
-        require(delay >= 0, f"delay={delay} is below 0")
-        require(symbols >= 2, f"symbols={symbols} is not at least 2")
+        require_least(0, delay=delay)
+        require_least(2, symbols=symbols)
         super().__init__(seed, evaluation_examples)
         self.delay = delay
         self.symbols = self.answers = symbols
@@ -40,7 +40,7 @@ class DelayedCopy(GeneratedTask):
         """Tokens [B, L]; the targets are the symbols, at the "now" tokens."""
         n, rest = divmod(length - self.delay, 2)
         why = f"{self.delay} blanks and twice as many positions as there are symbols, at least 1"
-        require_length(length, n >= 1 and rest == 0, "delayed_copy", why)
+        require_length(self, length, n >= 1 and rest == 0, why)
         symbols = random.integers(1, self.symbols + 1, (batch_size, n), np.int32)
         inputs = np.zeros((batch_size, length), np.int32)
         inputs[:, :n] = symbols
@@ -68,8 +68,8 @@ class SelectiveCopy(GeneratedTask):
     def __init__(
         self, seed: int, pattern: int = 16, symbols: int = 14, evaluation_examples: int = 1000
     ):
-        require(pattern >= 1, f"pattern={pattern} is not at least 1")
-        require(symbols >= 2, f"symbols={symbols} is not at least 2")
+        require_least(1, pattern=pattern)
+        require_least(2, symbols=symbols)
         super().__init__(seed, evaluation_examples)
         self.pattern = pattern
         self.symbols = self.answers = symbols
@@ -78,9 +78,7 @@ class SelectiveCopy(GeneratedTask):
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Tokens [B, L]; the targets are the symbols, at the "now" tokens."""
         n = self.pattern
-        require_length(
-            length, length >= 2 * n, "selective_copy", f"a pattern of {n} takes at least {2 * n}"
-        )
+        require_length(self, length, length >= 2 * n, f"a pattern of {n} takes at least {2 * n}")
         symbols = random.integers(1, self.symbols + 1, (batch_size, n), np.int32)
         places = choose(random, length - n, batch_size, n)
         inputs = np.zeros((batch_size, length), np.int32)
@@ -120,7 +118,7 @@ class Adding(GeneratedTask):
 
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Numbers and marks [B, L, 2]; sums [B]."""
-        require_length(length, length >= 2, "adding", "two numbers take at least 2")
+        require_length(self, length, length >= 2, "two numbers take at least 2")
         numbers = random.random((batch_size, length), np.float32)
         middle = length // 2
         marked = [
@@ -165,7 +163,7 @@ class InductionHeads(GeneratedTask):
     """
 
     def __init__(self, seed: int, vocabulary: int = 16, evaluation_examples: int = 1000):
-        require(vocabulary >= 3, f"vocabulary={vocabulary} is not at least 3")
+        require_least(3, vocabulary=vocabulary)
         super().__init__(seed, evaluation_examples)
         self.vocabulary = vocabulary
         self.answers = vocabulary - 1
@@ -173,7 +171,7 @@ class InductionHeads(GeneratedTask):
 
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Tokens [B, L]; the target [B, 1] at the last position."""
-        require_length(length, length >= 3, "induction", "the special token twice, and one between")
+        require_length(self, length, length >= 3, "the special token twice, and one between")
         inputs = random.integers(1, self.vocabulary, (batch_size, length), np.int32)
         places = random.integers(0, length - 2, (batch_size, 1))
         np.put_along_axis(inputs, places, 0, axis=1)
@@ -210,8 +208,8 @@ class Needle(GeneratedTask):
         distance: int | None = None,
         evaluation_examples: int = 1000,
     ):
-        require(vocabulary >= 4, f"vocabulary={vocabulary} is not at least 4")
-        require(distance is None or distance >= 1, f"distance={distance} is below 1")
+        require_least(4, vocabulary=vocabulary)
+        require_least(1, distance=distance)
         super().__init__(seed, evaluation_examples)
         self.vocabulary = vocabulary
         self.answers = vocabulary - 2
@@ -222,7 +220,7 @@ class Needle(GeneratedTask):
         """Tokens [B, L]; the target [B, 1] at the last position."""
         least = 2 + (self.distance or 1)
         why = f"an answer {self.distance or 1} back and its mark take at least {least}"
-        require_length(length, length >= least, "needle", why)
+        require_length(self, length, length >= least, why)
         inputs = random.integers(2, self.vocabulary, (batch_size, length), np.int32)
         distance = random.integers(1, length - 1, (batch_size, 1))
         if self.distance is not None:

@@ -75,7 +75,7 @@ class Pathfinder(GeneratedTask):
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Images [B, side * side, 1] or [B, side, side, 1], and labels [B]."""
         pixels = self.side**2
-        require_length(length, length == pixels, "pathfinder", f"an image has {pixels} pixels")
+        require_length(self, length, length == pixels, f"an image has {pixels} pixels")
         images, labels = draw_images(random, batch_size, self.side)
         return Batch(images.reshape(batch_size, *self.axes, 1), labels, np.ones(batch_size))
 

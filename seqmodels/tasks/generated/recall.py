@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from seqmodels.arrays import Int
-from seqmodels.errors import require
+from seqmodels.errors import require, require_least
 from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length
 from seqmodels.tasks.generated.task import GeneratedTask
 from seqmodels.tasks.sampling import choose
@@ -46,7 +46,7 @@ class Recall(GeneratedTask):
             vocabulary % 2 == 0 and vocabulary // 2 > pairs,
             f"vocabulary={vocabulary} is not an even number above {2 * pairs} (pairs={pairs})",
         )
-        require(pairs >= 1, f"pairs={pairs} is not at least 1")
+        require_least(1, pairs=pairs)
         require(power > 0, f"power={power} is not above 0")
         super().__init__(seed, evaluation_examples)
         self.vocabulary = vocabulary
@@ -60,7 +60,7 @@ class Recall(GeneratedTask):
         """Tokens [B, L]; the values are the targets at the queries' positions [B, pairs]."""
         pairs, half = self.pairs, self.vocabulary // 2
         require_length(
-            length, length >= 4 * pairs, "recall", f"{pairs} pairs take at least {4 * pairs}"
+            self, length, length >= 4 * pairs, f"{pairs} pairs take at least {4 * pairs}"
         )
         keys = 1 + choose(random, half - 1, batch_size, pairs)
         values = half + choose(random, half, batch_size, pairs)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from seqmodels.arrays import Int
-from seqmodels.errors import require
+from seqmodels.errors import require_least
 from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length
 from seqmodels.tasks.generated.task import GeneratedTask
 
@@ -35,7 +35,7 @@ class Set(GeneratedTask):
         symbols: int = 16,
         evaluation_examples: int = 1000,
     ):
-        require(symbols >= 2, f"symbols={symbols} is not at least 2")
+        require_least(2, symbols=symbols)
         super().__init__(seed, evaluation_examples)
         self.operation = operation
         self.symbols = symbols
@@ -43,7 +43,7 @@ class Set(GeneratedTask):
 
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Numbers [B, L] with their mask, and the answers [B]."""
-        require_length(length, length >= 1, "set", "a set has at least 1 member")
+        require_length(self, length, length >= 1, "a set has at least 1 member")
         sizes = random.integers(1, length + 1, (batch_size, 1))
         mask = np.arange(length)[None] < sizes
         if self.operation == "maximum":

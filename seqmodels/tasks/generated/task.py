@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from seqmodels.arrays import Array, Float
-from seqmodels.errors import require
+from seqmodels.errors import require_least
 from seqmodels.tasks.base import (
     Batch,
     Metrics,
@@ -39,9 +39,7 @@ class GeneratedTask:
     """How many answers there are, where at each place all are as likely; None where they aren't."""
 
     def __init__(self, seed: int, evaluation_examples: int = 1000):
-        require(
-            evaluation_examples >= 1, f"evaluation_examples={evaluation_examples} is not at least 1"
-        )
+        require_least(1, evaluation_examples=evaluation_examples)
         self.seed = seed
         self.evaluation_examples = evaluation_examples
 

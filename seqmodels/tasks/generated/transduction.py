@@ -6,12 +6,38 @@ import numpy as np
 from numpy.random import Generator
 
 from seqmodels.arrays import AnyArray, Int
-from seqmodels.errors import require
+from seqmodels.errors import require, require_least
 from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length, until
 from seqmodels.tasks.generated.task import GeneratedTask
 
 
-class _Transduction(GeneratedTask):
+class _Written(GeneratedTask):
+    """A task whose sources are words with spaces between them; the last token that is written ends
+    a target."""
+
+    words: tuple[str, ...]
+    """Those of the tokens that are read."""
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
+        """How many words a source has."""
+        return {"length": np.asarray(batch.mask).sum(axis=1)}
+
+    def show_source(self, row: Int[AnyArray, "L"]) -> str:
+        return " ".join(self.words[token] for token in np.asarray(row))
+
+    def show_target(self, row: Int[AnyArray, "P"]) -> str:
+        return " ".join(map(str, until(row, self.spec.outputs - 1)))
+
+    def read_source(self, text: str) -> Int[np.ndarray, "L"]:
+        words, most = text.split(), len(self.words)
+        wrong = [word for word in words if word not in self.words]
+        known = ", ".join(self.words if most < 12 else (*self.words[:2], "...", self.words[-1]))
+        require(not wrong, f"{wrong[:1]} is no word of this task; known: {known}")
+        require(len(words) > 0, f"{text!r} holds no word; write some of {known}")
+        return np.array([self.words.index(word) for word in words], np.int32)
+
+
+class _Transduction(_Written):
     """A string of random symbols to another, as long or twice as long, and an end token.
 
     Symbols are 0 to ``symbols`` - 1, the end token is ``symbols``. In training every
@@ -27,18 +53,17 @@ class _Transduction(GeneratedTask):
       shortest: the shortest source in training.
     """
 
-    name: str
-    """Its name in TASKS, for messages."""
     times = 1
     """How many times as long as its source a target is."""
 
     def __init__(
         self, seed: int, symbols: int = 10, shortest: int = 1, evaluation_examples: int = 1000
     ):
-        require(symbols >= 2, f"symbols={symbols} is not at least 2")
-        require(shortest >= 1, f"shortest={shortest} is not at least 1")
+        require_least(2, symbols=symbols)
+        require_least(1, shortest=shortest)
         super().__init__(seed, evaluation_examples)
         self.symbols = symbols
+        self.words = tuple(map(str, range(symbols)))
         self.shortest = shortest
         self.spec = TaskSpec(
             "sequence-to-sequence",
@@ -52,7 +77,7 @@ class _Transduction(GeneratedTask):
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Sources [B, L] with their mask; targets [B, times * L + 1], the end token included."""
         require_length(
-            length, length >= self.shortest, self.name, f"shortest={self.shortest} is the least"
+            self, length, length >= self.shortest, f"shortest={self.shortest} is the least"
         )
         source = random.integers(0, self.symbols, (batch_size, length), dtype=np.int32)
         lengths = np.full(batch_size, length)
@@ -66,10 +91,6 @@ class _Transduction(GeneratedTask):
         weights = places <= ends
         return Batch(np.where(mask, source, 0), targets, weights, mask)
 
-    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
-        """How many symbols a source has."""
-        return {"length": np.asarray(batch.mask).sum(axis=1)}
-
     def chance(self, split: Split, length: int) -> float:
         """The share of the most frequent target; in training it is one of the shortest."""
         if split == "train":
@@ -79,21 +100,6 @@ class _Transduction(GeneratedTask):
     def _most_frequent(self, length: int) -> float:
         """The share of the most frequent target of a length: all strings are as likely."""
         return float(self.symbols) ** -length
-
-    def show_source(self, row: Int[AnyArray, "L"]) -> str:
-        return " ".join(map(str, np.asarray(row).tolist()))
-
-    def show_target(self, row: Int[AnyArray, "P"]) -> str:
-        return " ".join(map(str, until(row, self.symbols)))
-
-    def read_source(self, text: str) -> Int[np.ndarray, "L"]:
-        """A source from text: symbols with spaces between them."""
-        words = text.split()
-        known = {str(symbol) for symbol in range(self.symbols)}
-        wrong = [word for word in words if word not in known]
-        require(not wrong, f"{wrong[:1]} is no symbol; write 0 to {self.symbols - 1} with spaces")
-        require(len(words) > 0, f"{text!r} holds no symbol; write some, such as '3 1 4'")
-        return np.array([int(word) for word in words], np.int32)
 
     def _transduce(self, source: np.ndarray, mask: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """The targets [B, times * L]; what lies past a row's end is not read."""
@@ -107,8 +113,6 @@ class Reverse(_Transduction):
     >>> batch.inputs.tolist(), batch.targets.tolist()
     ([[2, 3, 3, 4]], [[4, 3, 3, 2, 5]])
     """
-
-    name = "reverse"
 
     def _transduce(self, source, mask, lengths):
         places = lengths[:, None] - 1 - np.arange(source.shape[1])[None]
@@ -124,8 +128,6 @@ class Sort(_Transduction):
     >>> batch.inputs.tolist(), batch.targets.tolist()
     ([[2, 3, 3, 4]], [[2, 3, 3, 4, 5]])
     """
-
-    name = "sort"
 
     def _transduce(self, source, mask, lengths):
         return np.sort(np.where(mask, source, self.symbols), axis=1)
@@ -146,8 +148,6 @@ class CopyString(_Transduction):
     ([[2, 3, 3, 4]], [[2, 3, 3, 4, 5]])
     """
 
-    name = "copy_string"
-
     def _transduce(self, source, mask, lengths):
         return source
 
@@ -163,8 +163,6 @@ class Compression(CopyString):
     >>> batch.inputs.tolist(), batch.targets.tolist()
     ([[3, 2, 2, 1]], [[3, 2, 2, 1, 5]])
     """
-
-    name = "compression"
 
     def __init__(self, seed: int, symbols: int = 15, evaluation_examples: int = 1280):
         super().__init__(seed, symbols, 1, evaluation_examples)
@@ -184,7 +182,6 @@ class Duplicate(_Transduction):
     ([[2, 1, 3]], [[2, 1, 3, 2, 1, 3, 5]])
     """
 
-    name = "duplicate"
     times = 2
 
     def _transduce(self, source, mask, lengths):
@@ -202,8 +199,6 @@ class OddsFirst(_Transduction):
     ([[4, 2, 1, 3, 3]], [[4, 1, 3, 2, 3, 5]])
     """
 
-    name = "odds_first"
-
     def _transduce(self, source, mask, lengths):
         places = np.arange(source.shape[1])[None]
         odd = (lengths[:, None] + 1) // 2
@@ -211,7 +206,7 @@ class OddsFirst(_Transduction):
         return np.take_along_axis(source, np.minimum(chosen, source.shape[1] - 1), axis=1)
 
 
-class StackManipulation(GeneratedTask):
+class StackManipulation(_Written):
     """Carry out pushes and pops on a stack of 0s and 1s, and write it from its top.
 
     The source (Delétang et al. 2022) is a stack, from its bottom, of a random length, and then at
@@ -225,15 +220,14 @@ class StackManipulation(GeneratedTask):
     ('0 0 0 0 push0', '0 0 0 0 0')
     """
 
-    END = 2
-    WORDS = ("0", "1", "pop", "push0", "push1")
+    words = ("0", "1", "pop", "push0", "push1")
     spec = TaskSpec(
-        "sequence-to-sequence", "tokens", input_size=5, outputs=3, score="exact_match", end=END
+        "sequence-to-sequence", "tokens", input_size=5, outputs=3, score="exact_match", end=2
     )
 
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
         """Sources [B, L] with their mask; targets [B, L + 1], the end token included."""
-        require_length(length, length >= 1, "stack_manipulation", "a stack has at least 1 symbol")
+        require_length(self, length, length >= 1, "a stack has at least 1 symbol")
         lengths = np.full(batch_size, length)
         if split == "train":
             lengths = random.integers(1, length + 1, batch_size)
@@ -254,28 +248,9 @@ class StackManipulation(GeneratedTask):
         rows, when = (mask & ~pops).nonzero()
         stack = np.zeros((batch_size, length), np.int32)
         stack[rows, heights[rows, when] - 1] = np.where(first, symbols, actions - 3)[rows, when]
-        targets = np.full((batch_size, length + 1), self.END, np.int32)
+        targets = np.full((batch_size, length + 1), self.spec.end, np.int32)
         written = places < height[:, None]
         from_top = np.take_along_axis(stack, np.maximum(height[:, None] - 1 - places, 0), axis=1)
         targets[:, :-1][written] = from_top[written]
         weights = np.arange(length + 1)[None] <= height[:, None]
         return Batch(np.where(mask, source, 0), targets, weights, mask)
-
-    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B"]]:
-        """How many symbols and actions a source has."""
-        return {"length": np.asarray(batch.mask).sum(axis=1)}
-
-    def show_source(self, row: Int[AnyArray, "L"]) -> str:
-        return " ".join(self.WORDS[token] for token in np.asarray(row))
-
-    def show_target(self, row: Int[AnyArray, "P"]) -> str:
-        return " ".join(map(str, until(row, self.END)))
-
-    def read_source(self, text: str) -> Int[np.ndarray, "L"]:
-        """A source from text: words with spaces between them."""
-        words = text.split()
-        wrong = [word for word in words if word not in self.WORDS]
-        known = ", ".join(self.WORDS)
-        require(not wrong, f"{wrong[:1]} is no symbol or action; known: {known}")
-        require(len(words) > 0, f"{text!r} holds no symbol; known: {known}")
-        return np.array([self.WORDS.index(word) for word in words], np.int32)

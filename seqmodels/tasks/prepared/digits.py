@@ -74,7 +74,7 @@ class Digits:
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
         """Images [B, 64, 1], [B, 8, 8, 1] or [B, 8, 8, 8, 1], and their digits [B]."""
         places = math.prod(self.axes)
-        require_length(length, length == places, "digits", f"an image has {places} places")
+        require_length(self, length, length == places, f"an image has {places} places")
         if split == "train":
             batches = _training_batches(self, step // STEPS_AT_ONCE, batch_size)
             return batches[step % STEPS_AT_ONCE]

@@ -54,9 +54,7 @@ class DigitsFromClass:
 
     def batch(self, split: Split, step: int, batch_size: int, length: int) -> Batch:
         """Digits [B] and the grey values of their images [B, 64]."""
-        require_length(
-            length, length == SIDE**2, "digits_from_class", f"an image has {SIDE**2} pixels"
-        )
+        require_length(self, length, length == SIDE**2, f"an image has {SIDE**2} pixels")
         images, digits = load_images(split)
         indices, weights = example_indices(len(images), split, step, batch_size, self.seed)
         greys = np.rint(images[indices] * (GREYS - 1)).astype(np.int32)

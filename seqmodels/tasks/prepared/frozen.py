@@ -85,7 +85,7 @@ class Frozen(ByRows):
     ) -> Batch:
         """Frozen examples, in order in validation and test."""
         require_length(
-            length, length == self.length, "frozen", f"its examples have length {self.length}"
+            self, length, length == self.length, f"its examples have length {self.length}"
         )
         size = self._sizes[split]
         indices, counted = example_indices(size, split, step, batch_size, self.seed)

@@ -56,7 +56,7 @@ class NamedPairs(RowsByName):
         self, split: Split, step: int, batch_size: int, length: int, rows: Int[np.ndarray, "b"]
     ) -> Batch:
         """Sources [B, L] with their mask; targets [B, L + 1], the end token included."""
-        require_length(length, length >= 1, "tfds_pairs", "a text has at least 1 byte")
+        require_length(self, length, length >= 1, "a text has at least 1 byte")
         taken = self.take(split, step, batch_size, rows, [self.input, self.target])
         read, written = ([row[side] for row in taken.values] for side in (0, 1))
         inputs, mask = pad_bytes(read, length)

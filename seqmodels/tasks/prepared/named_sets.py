@@ -90,10 +90,10 @@ class NamedSet(RowsByName):
     ) -> Batch:
         """Inputs as the layout has them, and their classes [B]."""
         if self.layout in ("bytes", "audio"):
-            require_length(length, length >= 1, "tfds", "a sequence has at least 1 position")
+            require_length(self, length, length >= 1, "a sequence has at least 1 position")
         else:
             pixels = math.prod(self.shape[:2])
-            require_length(length, length == pixels, "tfds", f"an image has {pixels} pixels")
+            require_length(self, length, length == pixels, f"an image has {pixels} pixels")
         taken = self.take(split, step, batch_size, rows, [self.input, self.target])
         values = [value for value, _ in taken.values]
         targets = np.array([int(label) for _, label in taken.values], np.int32)

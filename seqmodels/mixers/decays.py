@@ -1,0 +1,57 @@
+"""Decays of states as state-space models have them: of a rate, and a step that the input says."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from seqmodels.arrays import Array, Float, Key
+from seqmodels.layers import Axes
+from seqmodels.parameters import parameter
+
+HIGHEST_RATE = 16.0
+SHORTEST_STEP, LONGEST_STEP = 1e-3, 1e-1
+
+
+class StepDecay(nnx.Module):
+    """``a_t = exp(-exp(A_log) dt_t)`` with the step ``dt_t = softplus(x_t + dt_bias)``.
+
+    As in Mamba-2 (Dao and Gu 2024), with a rate exp(A_log) a head, drawn uniformly from
+    ``lowest_rate`` to 16. The biases are such that steps at x = 0 are drawn from 0.001 to 0.1,
+    uniformly in their logs. Neither decays.
+
+    Args:
+      axes: those of a step: "H", or "H" and "K" where each key has one of its own.
+    """
+
+    def __init__(self, axes: Axes, lowest_rate: float, *, rngs: nnx.Rngs):
+        heads = axes["H"]
+        # Above 0: its log must be finite.
+        drawn = jax.random.uniform(
+            rngs.params(), (heads,), minval=max(lowest_rate, 1e-4), maxval=HIGHEST_RATE
+        )
+        self.A_log = parameter(jnp.log(drawn), "H", decays=False)
+        bias = inverse_softplus(log_uniform(rngs.params(), tuple(axes.values())))
+        self.dt_bias = parameter(bias, (*axes,), decays=False)
+
+    def steps(self, x: Float[Array, "B L *heads"]) -> Float[Array, "B L *heads"]:
+        """``dt``, above 0, in float32."""
+        bias = self.dt_bias[...]
+        return jax.nn.softplus(x.astype(jnp.float32) + bias.reshape(1, 1, *bias.shape))
+
+    def log(self, steps: Float[Array, "B L *heads"]) -> Float[Array, "B L *heads"]:
+        """The logs of the decays of steps, below 0."""
+        rates = jnp.exp(self.A_log[...])
+        return -steps * rates.reshape(1, 1, -1, *[1] * (steps.ndim - 3))
+
+
+def log_uniform(key: Key[Array, ""], shape: tuple[int, ...]) -> Array:
+    """Steps, drawn uniformly in their logs."""
+    low, high = math.log(SHORTEST_STEP), math.log(LONGEST_STEP)
+    return jnp.exp(jax.random.uniform(key, shape, minval=low, maxval=high))
+
+
+def inverse_softplus(x: Array) -> Array:
+    """``log(exp(x) - 1)``."""
+    return x + jnp.log(-jnp.expm1(-x))

@@ -1,0 +1,87 @@
+"""Mamba-2: a state-space model whose decay is one number a head, and so a matrix state."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from seqmodels.arrays import Array
+from seqmodels.errors import require
+from seqmodels.layers import Axes, Linear, Norm
+from seqmodels.mixers.decays import StepDecay
+from seqmodels.mixers.matrix_state import Form, MatrixMixer, features_of_a_head
+from seqmodels.mixers.short_convolution import Short
+from seqmodels.parameters import parameter
+
+
+class Mamba2(MatrixMixer):
+    """State-space duality (Mamba-2, Dao and Gu 2024).
+
+    ``S_t = a_t S_{t-1} + B_t (dt_t x_t)^T`` with ``a_t = exp(-exp(A_log) dt_t)`` and
+    ``dt_t = softplus(W x_t + dt_bias)``; ``y_t = S_t^T C_t + D x_t``. B (keys) and C (queries) are
+    shared by the heads, and x (values), B and C pass through silu. The outputs of all heads are
+    multiplied by ``silu(z_t)``, normalised together, and projected.
+
+    Mamba-2's own convolution of x, B and C is the block's short convolution; without that there is
+    none.
+
+    Args:
+      heads: the number of heads H, which divides E, the inner width; each value has U = E / H.
+      expansion: E / D.
+      state_size: N, the width of keys and queries.
+      chunk: positions that the chunked form computes at once, a power of 2, and between the states
+        that the recurrent one keeps for its backward pass.
+      form: "recurrent" or "chunked"; None goes by platform and length.
+      short: the block\'s short convolution, of x, B and C, before silu.
+    """
+
+    products = 3
+
+    def __init__(
+        self,
+        width: int,
+        heads: int = 4,
+        expansion: float = 2.0,
+        state_size: int = 128,
+        chunk: int = 64,
+        form: Form | None = None,
+        *,
+        short: Short | None = None,
+        rngs: nnx.Rngs,
+    ):
+        require(state_size >= 1, f"state_size={state_size} is below 1")
+        U = features_of_a_head(width, heads, "expansion", expansion)
+        self._settle(width, heads, state_size, U, chunk, form, short, rngs=rngs)
+        self.gates = Linear({"D": width}, {"E": heads * U}, rngs=rngs)
+        self.steps = Linear({"D": width}, {"H": heads}, rngs=rngs)
+        self.decay = StepDecay({"H": heads}, 1.0, rngs=rngs)
+        self.skip = parameter(jnp.ones((heads,)), "H", decays=False)
+        self.norm = Norm(heads * U, "rms", "E", rngs=rngs)
+        self.outputs = Linear({"E": heads * U}, {"D": width}, rngs=rngs)
+
+    def _axes(self) -> dict[str, Axes]:
+        """Keys and queries are as wide as the state, and all heads'."""
+        shared: Axes = {"N": self.key_width}
+        values: Axes = {"H": self.heads, "U": self.value_width}
+        return {"queries": shared, "keys": shared, "values": values}
+
+    @property
+    def state_letters(self) -> dict[str, Any]:
+        """The matrices, and what is still convolved."""
+        return super().state_letters | {"matrix": "B H N U"}
+
+    def _run(self, x, projected, state, context):
+        query, key, value = (jax.nn.silu(projected[n]) for n in ("queries", "keys", "values"))
+        shape = (*value.shape[:3], self.key_width)
+        query, key = (jnp.broadcast_to(a[:, :, None], shape) for a in (query, key))
+        steps = self.decay.steps(self.steps(x))
+        written = (value * steps[..., None]).astype(value.dtype)
+        log_decay = self.decay.log(steps)
+        mixed, after = self._remember(query, key, written, log_decay, state, context)
+        return mixed + value * self.skip[...].astype(x.dtype).reshape(1, 1, -1, 1), after
+
+    def _finish(self, mixed: Array, x: Array) -> Array:
+        """Of all heads together: the gate first, then the norm."""
+        gated = mixed.reshape(*mixed.shape[:2], -1) * jax.nn.silu(self.gates(x))
+        return self.outputs(self.norm(gated))

@@ -1,0 +1,168 @@
+"""Mamba-3: a matrix state with a second-order step and rotations that the input says."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+
+from seqmodels.arrays import Array, Float, State
+from seqmodels.errors import require
+from seqmodels.layers import Axes, Linear, Norm
+from seqmodels.mixers.cache import keep_last, put_before
+from seqmodels.mixers.decays import inverse_softplus, log_uniform
+from seqmodels.mixers.matrix_state import Form, MatrixMixer, features_of_a_head
+from seqmodels.parameters import parameter
+
+SLOWEST = 1e-4
+"""The least rate of a decay."""
+TURN = 2 * math.pi
+
+
+class Mamba3(MatrixMixer):
+    """Mamba-3 with one input and one output (2603.15569).
+
+    ``S_t = a_t S_{t-1} + b_t k_{t-1} v_{t-1}^T + c_t k_t v_t^T``, ``y_t = S_t^T q_t + D v_t`` with
+    ``a_t = exp(A_t dt_t)``, ``c_t = l_t dt_t`` and ``b_t = (1 - l_t) dt_t a_t``: the trapezoidal
+    rule where l is 1/2, Mamba-2's where it is 1. All of ``A_t = -softplus(...)``,
+    ``dt_t = softplus(... + dt_bias)`` and ``l_t = sigmoid(...)`` are a head's own. Keys and queries
+    are RMS-normalised and the same for all heads, each of which adds biases of its own; then half
+    of their features are turned in pairs by angles that are summed up: by ``pi tanh(...) dt_t`` a
+    position. Outputs are multiplied by ``silu(z_t)`` and projected.
+
+    It has no convolution of its own: the block's short convolution stands before it.
+
+    Args:
+      heads: the number of heads H, which divides E, the inner width; each value has U = E / H.
+      expansion: E / D.
+      state_size: N, the width of keys and queries, a multiple of 4.
+      chunk: positions that the chunked form computes at once, a power of 2, and between the states
+        that the recurrent one keeps for its backward pass.
+      form: "recurrent" or "chunked"; None goes by platform and length.
+    """
+
+    products = 3
+    convolved = ()
+
+    def __init__(
+        self,
+        width: int,
+        heads: int = 4,
+        expansion: float = 2.0,
+        state_size: int = 128,
+        chunk: int = 64,
+        form: Form | None = None,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        N = state_size
+        require(
+            N >= 4 and N % 4 == 0, f"state_size={N} is no multiple of 4; half is turned, in pairs"
+        )
+        U = features_of_a_head(width, heads, "expansion", expansion)
+        self._settle(width, heads, N, U, chunk, form, None, rngs=rngs)
+        self.angles = Linear({"D": width}, {"N": N // 4}, rngs=rngs)
+        # Of each head: the step, the rate, and how much of the step lies at its end.
+        self.steps = Linear({"D": width}, {"gates": 3, "H": heads}, rngs=rngs)
+        bias = inverse_softplus(log_uniform(rngs.params(), (heads,)))
+        self.dt_bias = parameter(bias, "H", decays=False)
+        self.norms = nnx.List([Norm(N, "rms", "N", rngs=rngs) for _ in range(2)])
+        self.query_bias = parameter(jnp.ones((heads, N)), "HN", decays=False)
+        self.key_bias = parameter(jnp.ones((heads, N)), "HN", decays=False)
+        self.skip = parameter(jnp.ones((heads,)), "H", decays=False)
+        values: Axes = {"H": heads, "U": U}
+        self.gates = Linear({"D": width}, values, rngs=rngs)
+        self.outputs = Linear(values, {"D": width}, rngs=rngs)
+
+    def _axes(self) -> dict[str, Axes]:
+        """Keys and queries are as wide as the state, and all heads'."""
+        shared: Axes = {"N": self.key_width}
+        values: Axes = {"H": self.heads, "U": self.value_width}
+        return {"queries": shared, "keys": shared, "values": values}
+
+    @property
+    def state_letters(self) -> dict[str, Any]:
+        """The matrices, the angles, and the key and value before."""
+        before = {"key": "B W H N", "value": "B W H U"}
+        return super().state_letters | {"matrix": "B H N U", "angles": "B H N"} | before
+
+    def initial_state(self, batch_size: int, room: int) -> State:
+        """Zeros, in float32; any number of positions may follow."""
+        N = self.key_width
+        shapes = {"angles": (N // 4,), "key": (N,), "value": (self.value_width,)}
+        zeros = {
+            name: jnp.zeros((batch_size, self.heads, *shape), jnp.float32)
+            for name, shape in shapes.items()
+        }
+        for name in ("key", "value"):
+            zeros[name] = zeros[name][:, None]
+        return super().initial_state(batch_size, room) | zeros
+
+    def _run(self, x, projected, state, context):
+        step, rate, share = jnp.moveaxis(self.steps(x).astype(jnp.float32), 2, 0)  # [B, L, H]
+        step = jax.nn.softplus(step + self.dt_bias[...].reshape(1, 1, -1))
+        value = projected["values"]
+        if context.valid is not None:
+            valid = context.valid[:, :, None]
+            step = jnp.where(valid, step, 0.0)
+            value = jnp.where(valid[..., None], value, jnp.zeros((), value.dtype))
+        log_decay = -jnp.maximum(jax.nn.softplus(rate), SLOWEST) * step
+        share = jax.nn.sigmoid(share)
+        turns = jnp.tanh(self.angles(x).astype(jnp.float32)) * math.pi
+        angles = _summed(turns[:, :, None] * step[..., None], state["angles"])
+        query, key = (
+            _turned(self.norms[number](projected[name])[:, :, None] + bias[...][None, None], angles)
+            for number, (name, bias) in enumerate(
+                (("queries", self.query_bias), ("keys", self.key_bias))
+            )
+        )
+        query, key = query.astype(x.dtype), key.astype(x.dtype)
+        # What is written at a position once its output needs it and once at the next one is carried
+        # to the next at once: outputs read the state without it, and take it as a product.
+        now, before = share * step, (1 - share) * step
+        earlier = {
+            name: put_before(state[name], new.astype(jnp.float32), 1)
+            for name, new in (("key", key), ("value", value))
+        }
+        kept = {name: keep_last(seen, 1, context.valid) for name, seen in earlier.items()}
+        before = before + jnp.pad(now[:, :-1], ((0, 0), (1, 0), (0, 0)))
+        written = earlier["key"][:, :-1] * (before * jnp.exp(log_decay))[..., None]
+        mixed, after = self._remember(
+            query,
+            written.astype(key.dtype),
+            earlier["value"][:, :-1].astype(value.dtype),
+            log_decay,
+            state,
+            context._replace(valid=None),
+        )
+        matrix = after["matrix"] + jnp.einsum(
+            "bh,bhk,bhu->bhku", now[:, -1], earlier["key"][:, -1], earlier["value"][:, -1]
+        )
+        seen = now * jnp.sum(query * key, axis=-1, dtype=jnp.float32)
+        seen = seen + self.skip[...].reshape(1, 1, -1)
+        mixed = mixed + value * seen[..., None].astype(value.dtype)
+        return mixed, kept | {"matrix": matrix, "angles": angles[:, -1]}
+
+    def _finish(
+        self, mixed: Float[Array, "B L H U"], x: Float[Array, "B L D"]
+    ) -> Float[Array, "B L D"]:
+        return self.outputs(mixed * jax.nn.silu(self.gates(x)))
+
+
+def _summed(turns: Float[Array, "B L H N"], start: Float[Array, "B H N"]) -> Array:
+    """The angles after each position, from 0 to a whole turn, so that long sums stay exact."""
+    turns = turns.at[:, 0].add(start)
+    summed = lax.associative_scan(lambda a, b: jnp.mod(a + b, TURN), turns, axis=1)
+    return jnp.mod(summed, TURN)
+
+
+def _turned(x: Float[Array, "B L H N"], angles: Float[Array, "B L H n"]) -> Array:
+    """Turns the first pairs of neighbouring features, as many as there are angles; in float32."""
+    pairs = x.astype(jnp.float32).reshape(*x.shape[:3], -1, 2)
+    count = angles.shape[-1]
+    first, second = pairs[..., :count, 0], pairs[..., :count, 1]
+    cosine, sine = jnp.cos(angles), jnp.sin(angles)
+    turned = jnp.stack([first * cosine - second * sine, first * sine + second * cosine], axis=-1)
+    return jnp.concatenate([turned, pairs[..., count:, :]], axis=-2).reshape(x.shape)

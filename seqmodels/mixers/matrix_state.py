@@ -1,0 +1,198 @@
+"""What mixers with a matrix as their state share: heads, chunks, cost, and what they make of it."""
+
+import math
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from seqmodels.arrays import Array, Float, State
+from seqmodels.errors import require
+from seqmodels.layers import Axes, Linear, Norm, NormKind
+from seqmodels.mixers.base import Context, Cost, Mixer
+from seqmodels.mixers.short_convolution import Short, ShortConvolutions
+from seqmodels.ops.matrix_state import LogDecay, matrix_state
+
+Form = Literal["recurrent", "chunked"]
+Gate = Literal["none", "silu", "sigmoid"]
+
+
+def features_of_a_head(
+    width: int, heads: int, name: str = "expansion", expansion: float = 1.0
+) -> int:
+    """The width of one of the heads that ``expansion * width`` features share equally.
+
+    Raises:
+      ParameterError: they can't.
+    """
+    require(heads >= 1, f"heads={heads} is below 1")
+    features = expansion * width
+    whole = round(features)
+    require(
+        whole >= 1 and abs(features - whole) < 1e-6,
+        f"{name}={expansion} of the width {width} is {features:g}: no whole number above 0",
+    )
+    of = f"the width {width}" if expansion == 1 else f"{name}={expansion} of the width, {whole}"
+    require(
+        whole % heads == 0,
+        f"heads={heads} does not divide {of}; choose one of "
+        + ", ".join(str(h) for h in range(1, min(whole, 64) + 1) if whole % h == 0),
+    )
+    return whole // heads
+
+
+class MatrixMixer(Mixer):
+    """Heads that each keep a matrix [K, U] of what keys have written of values.
+
+    A subclass says in ``_run`` what becomes of its projections.
+    """
+
+    causal = True
+    convolved = ("queries", "keys", "values")
+    products: int
+    """Matrices [K, U] of products a position: what decays, erases, writes and reads the state."""
+    sums: bool = False
+    """Whether the sum of what keys have written is kept too, as one more column of the matrix."""
+    readout: "Readout"
+
+    def _settle(
+        self,
+        width: int,
+        heads: int,
+        key_width: int,
+        value_width: int,
+        chunk: int,
+        form: Form | None,
+        short: Short | None,
+        *,
+        rngs: nnx.Rngs,
+    ) -> None:
+        """Queries, keys and values, and how they are worked on."""
+        require(
+            chunk >= 1 and chunk & (chunk - 1) == 0,
+            f"chunk={chunk} is no power of 2; choose one, such as 64",
+        )
+        self.heads, self.key_width, self.value_width = heads, key_width, value_width
+        self.chunk = chunk
+        self.form: Form | None = form
+        several = self._axes()
+        for name, axes in several.items():
+            setattr(self, name, Linear({"D": width}, axes, rngs=rngs))
+        projections = {name: several[name] for name in self.convolved}
+        self.short = ShortConvolutions(short, projections, rngs=rngs)
+
+    def _axes(self) -> dict[str, Axes]:
+        """The axes of what x is projected to."""
+        keys: Axes = {"H": self.heads, "K": self.key_width}
+        return {"queries": keys, "keys": keys, "values": {"H": self.heads, "U": self.value_width}}
+
+    @property
+    def state_letters(self) -> dict[str, Any]:
+        """The matrices and the sums, and what is still convolved."""
+        letters = {"matrix": "B H K U"} | ({"sums": "B H K"} if self.sums else {})
+        return letters | self.short.state_letters
+
+    def initial_state(self, batch_size: int, room: int) -> State:
+        """Zeros, in float32; any number of positions may follow."""
+        keys = (batch_size, self.heads, self.key_width)
+        state = {"matrix": jnp.zeros((*keys, self.value_width), jnp.float32)}
+        state |= {"sums": jnp.zeros(keys, jnp.float32)} if self.sums else {}
+        return state | self.short.initial_state(batch_size)
+
+    def mix(
+        self, x: Float[Array, "B L D"], state: State | None, context: Context
+    ) -> tuple[Float[Array, "B L D"], State]:
+        """Goes on from the state, or from zeros; padding leaves it as it is."""
+        kept = state if isinstance(state, dict) else self.initial_state(len(x), 0)
+        projected = {name: getattr(self, name)(x) for name in self._axes()}
+        projected, short = self.short(projected, state, context)
+        mixed, after = self._run(x, projected, kept, context)
+        return self._finish(mixed, x), after | short
+
+    def _run(
+        self,
+        x: Float[Array, "B L D"],
+        projected: dict[str, Array],
+        state: dict[str, Any],
+        context: Context,
+    ) -> tuple[Float[Array, "B L H U"], dict[str, Any]]:
+        """Each head's outputs, and the state's items then."""
+        raise NotImplementedError
+
+    def _finish(
+        self, mixed: Float[Array, "B L H U"], x: Float[Array, "B L D"]
+    ) -> Float[Array, "B L D"]:
+        return self.readout(mixed, x)
+
+    def _remember(
+        self,
+        query: Float[Array, "B L H K"],
+        key: Float[Array, "B L H K"],
+        value: Float[Array, "B L H U"],
+        log_decay: LogDecay,
+        state: dict[str, Any],
+        context: Context,
+    ) -> tuple[Float[Array, "B L H columns"], dict[str, Any]]:
+        """``S_t = D_t S_{t-1} + k_t v_t^T``, as the queries read it; sums as the last column."""
+        matrix = state["matrix"]
+        if self.sums:
+            matrix = jnp.concatenate([matrix, state["sums"][..., None]], axis=-1)
+            value = jnp.concatenate([value, jnp.ones_like(value[..., :1])], axis=-1)
+        given = (query, key, value, log_decay, matrix, context.valid)
+        outputs, matrix = matrix_state(*given, chunk=self.chunk, form=self.form)
+        if self.sums:
+            return outputs, {"matrix": matrix[..., :-1], "sums": matrix[..., -1]}
+        return outputs, {"matrix": matrix}
+
+    def cost(self, length: int) -> Cost:
+        """The projections, and the products of the state's size; a step a position or a chunk."""
+        linears = (part for _, part in nnx.iter_modules(self) if isinstance(part, Linear))
+        numbers = sum(math.prod(linear.weights.shape) for linear in linears)
+        matrix = self.heads * self.key_width * (self.value_width + self.sums)
+        numbers += self.products * matrix
+        steps = length if self.form == "recurrent" else -(-length // self.chunk)
+        return Cost(length * 2 * numbers, self.state_bytes(length), steps + self.short.depth)
+
+
+class Readout(nnx.Module):
+    """``W (norm(o_t) * f(G x_t))`` of the heads' outputs o: norm, gate and projection.
+
+    Args:
+      norm: of each head's outputs, with one scale for all heads.
+      gate: f, "none" for no gate.
+      rank: G is a product of two projections over so many features; None for one projection.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        value_width: int,
+        norm: NormKind,
+        gate: Gate,
+        rank: int | None = None,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        of_heads: Axes = {"H": heads, "U": value_width}
+        self.norm = Norm(value_width, norm, "U", rngs=rngs)
+        self.gate: Gate = gate
+        before: Axes = {"D": width}
+        if gate == "none" or rank is None:
+            self.down = None
+        else:
+            self.down = Linear(before, {"features": rank}, rngs=rngs)
+            before = {"features": rank}
+        self.gates = Linear(before, of_heads, rngs=rngs) if gate != "none" else None
+        self.outputs = Linear(of_heads, {"D": width}, rngs=rngs)
+
+    def __call__(
+        self, mixed: Float[Array, "B L H U"], x: Float[Array, "B L D"]
+    ) -> Float[Array, "B L D"]:
+        """Of the heads' outputs, and of what the mixer was given."""
+        mixed = self.norm(mixed)
+        if self.gates is not None:
+            gates = self.gates(x if self.down is None else self.down(x))
+            mixed = mixed * (jax.nn.silu if self.gate == "silu" else jax.nn.sigmoid)(gates)
+        return self.outputs(mixed)
