@@ -29,6 +29,10 @@ class Attention(Mixer):
     itself (bidirectional).** Without positions it is an operation on a set: permuting
     the inputs of a bidirectional, global one permutes its outputs.
 
+    Its arguments are the keys of one section of a config, side by side; what belongs together is a
+    part of its own inside: :class:`~seqmodels.mixers.encodings.Encoding`,
+    :class:`~seqmodels.mixers.scores.Scores`, and the cache.
+
     Args:
       heads: the number of heads H, which divides D; each has width K = D / H.
       window: W, or None for global attention.

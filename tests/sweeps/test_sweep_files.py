@@ -180,8 +180,9 @@ def test_bad_lines_of_metrics_are_left_out(copied):
     trial = Trial(whole.folder, plan.runs[0].name)
     good = {"step": 3, "split": "validation", "seconds": 1.0, "accuracy": 0.5}
     bad = [{"step": step} for step in (-1, 1.5, "1", None, [], 10**400, 2**40, float("nan"))]
-    bad += [{"split": "train"}, {"split": 7}, {"accuracy": "x"}, {"accuracy": None}]
+    bad += [{"split": "train"}, {"split": 7}, {"step": 1, "accuracy": "x"}, {"accuracy": None}]
     lines = [*WRONG.values(), *(json.dumps(good | change) for change in bad), json.dumps(good)]
+    lines.append(json.dumps(good | {"accuracy": 0.9}))  # a step is validated once
     (trial.folder / "metrics.jsonl").write_text("\n".join(lines) + "\n" + '{"step": 4, "split"')
     assert trial.validations("accuracy") == {3: 0.5}
 
