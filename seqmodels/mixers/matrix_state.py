@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import Array, Float, State
-from seqmodels.errors import require, require_least
+from seqmodels.errors import require
 from seqmodels.layers import Axes, Linear, Norm, NormKind
 from seqmodels.mixers.base import Context, Cost, Mixer
 from seqmodels.mixers.short_convolution import Short, ShortConvolutions
@@ -16,30 +16,6 @@ from seqmodels.ops.matrix_state import LogDecay, matrix_state
 
 Form = Literal["recurrent", "chunked"]
 Gate = Literal["none", "silu", "sigmoid"]
-
-
-def features_of_a_head(
-    width: int, heads: int, name: str = "expansion", expansion: float = 1.0
-) -> int:
-    """The width of one of the heads that ``expansion * width`` features share equally.
-
-    Raises:
-      ParameterError: they can't.
-    """
-    require_least(1, heads=heads)
-    features = expansion * width
-    whole = round(features)
-    require(
-        whole >= 1 and abs(features - whole) < 1e-6,
-        f"{name}={expansion} of the width {width} is {features:g}: no whole number above 0",
-    )
-    of = f"the width {width}" if expansion == 1 else f"{name}={expansion} of the width, {whole}"
-    require(
-        whole % heads == 0,
-        f"heads={heads} does not divide {of}; choose one of "
-        + ", ".join(str(h) for h in range(1, min(whole, 64) + 1) if whole % h == 0),
-    )
-    return whole // heads
 
 
 class MatrixMixer(Mixer):
