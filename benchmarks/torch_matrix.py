@@ -46,13 +46,17 @@ def chunked(query, key, value, log_decay, erase=None, reads=None):
         system = torch.eye(CHUNK) - written * erase.mT
         solve = lambda x: torch.linalg.solve_triangular(system, x, upper=False)  # noqa: E731
         held, of_state = solve(written @ value), solve(reads)
+    # Unbound, since each index would have a gradient as large as the whole.
+    parts = [query * from_start, inside, value, to_end.mT, whole]
+    parts += [] if erase is None else [erase, held, of_state]
     state, outputs = value.new_zeros(B, H, K, value.shape[-1]), []
-    for n in range(L // CHUNK):
-        new = value[n]
-        if erase is not None:
-            new = new + erase[n] * (held[n] + of_state[n] @ state)
-        outputs.append((query[n] * from_start[n]) @ state + inside[n] @ new)
-        state = whole[n] * state + to_end[n].mT @ new
+    steps = zip(*(part.unbind() for part in parts), strict=True)
+    for query, inside, new, to_end, whole, *erasing in steps:
+        if erasing:
+            erase, held, of_state = erasing
+            new = new + erase * (held + of_state @ state)
+        outputs.append(query @ state + inside @ new)
+        state = whole * state + to_end @ new
     return torch.stack(outputs).permute(1, 0, 3, 2, 4).reshape(B, L, H, -1)
 
 

@@ -33,8 +33,6 @@ class DeltaMixer(MatrixMixer):
     scaled by 1 / sqrt(K). A token may have several such steps.
     """
 
-    steps = 1
-
     def _settle_delta(
         self,
         width: int,
@@ -60,7 +58,7 @@ class DeltaMixer(MatrixMixer):
         return {"queries": queries, "keys": self._of_steps(keys), "values": self._of_steps(values)}
 
     def _of_steps(self, axes: Axes) -> Axes:
-        return axes if self.steps == 1 else {"gates": self.steps, **axes}
+        return axes if self.steps_a_token == 1 else {"gates": self.steps_a_token, **axes}
 
     def _log_decay(self, x: Float[Array, "B L D"]) -> Array | None:
         """The logs of the decays, [B, L, H] or [B, L, H, K], or None for none."""
@@ -73,7 +71,7 @@ class DeltaMixer(MatrixMixer):
         log_decay, reads = self._log_decay(x), key
         if log_decay is not None:
             decay = jnp.exp(log_decay if log_decay.ndim == 4 else log_decay[..., None])
-            if self.steps == 1:
+            if self.steps_a_token == 1:
                 reads = (key * decay).astype(key.dtype)
             else:  # what the first step reads is what the decay leaves
                 reads = key.at[:, :, 0].multiply(decay.astype(key.dtype))
@@ -92,7 +90,7 @@ class DeltaMixer(MatrixMixer):
         context: Context,
     ) -> tuple[Float[Array, "B L H U"], dict[str, Any]]:
         """``S_t = (D_t + a_t b_t^T) S_{t-1} + k_t v_t^T`` for each of a token's steps."""
-        if self.steps > 1:
+        if self.steps_a_token > 1:
             key, value, erase, reads = (
                 a.reshape(len(a), -1, *a.shape[3:]) for a in (key, value, erase, reads)
             )
@@ -266,7 +264,7 @@ class DeltaProduct(DeltaMixer):
         rngs: nnx.Rngs,
     ):
         require_least(1, steps=steps)
-        self.steps = steps
+        self.steps_a_token = steps
         self.products = 2 * steps + forgets + 1
         self._settle_delta(
             width, heads, value_expansion, negative_eigenvalues, chunk, form, short, rngs=rngs
