@@ -15,11 +15,18 @@ from pathlib import Path
 from absl import flags
 
 from seqmodels import cli
+from seqmodels.errors import UserError
 
 CONFIG = flags.DEFINE_string("config", None, "config file that has a sweep(): configs/recall.py")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of the sweep; made if missing")
 WORKERS = flags.DEFINE_integer("workers", 1, "runs at a time; several share the cores", 1)
-SEARCH = flags.DEFINE_enum("search", "grid", ["grid", "random", "tpe"], "how settings are chosen")
+SEARCH = flags.DEFINE_enum(
+    "search",
+    None,
+    ["grid", "stages", "random", "tpe"],
+    "how settings are chosen; by default as sweep() says: stages, or else grid",
+)
+STAGES = flags.DEFINE_boolean("stages", False, "as --search=stages: seeds for the best setting")
 TRIALS = flags.DEFINE_integer("trials", None, "random, tpe: how many settings of each group", 1)
 PRUNE = flags.DEFINE_boolean("prune", False, "stop runs that validate below their group's median")
 MATCH = flags.DEFINE_string("match", None, "bring models to one size: parameters, flops or state")
@@ -34,13 +41,15 @@ def main() -> None:
     """Reads the flags and sweeps."""
     spec, overrides = cli.read_config_flags(CONFIG.value)
     workdir = "" if DRY_RUN.value else cli.require_flag(WORKDIR)
+    if STAGES.value and SEARCH.value not in (None, "stages"):
+        raise UserError(f"--stages and --search={SEARCH.value} are two searches; take one")
     if STORAGE.value is not None:
         print("--storage is not needed: the workdir deals out the runs and knows what was tried")
     from seqmodels.sweeps.run import SweepOptions, run_sweep
 
     options = SweepOptions(
         workers=WORKERS.value,
-        search=SEARCH.value,
+        search="stages" if STAGES.value else SEARCH.value,
         trials=TRIALS.value,
         prune=PRUNE.value,
         match=MATCH.value,

@@ -17,6 +17,8 @@ from seqmodels.mixers import MIXERS
 from seqmodels.ops.attention.additive import ADDITIVE, additive_attention
 from seqmodels.ops.attention.dot_product import ATTENTION, attention
 from seqmodels.ops.convolution import CONVOLUTION, convolution, depthwise_convolution
+from seqmodels.ops.diagonal_forms import DIAGONAL
+from seqmodels.ops.diagonal_recurrence import diagonal_recurrence
 from seqmodels.ops.fft_convolution import FFT_CONVOLUTION, fft_convolution
 from seqmodels.ops.recurrence import RECURRENCE, lstm
 from seqmodels.scaling.programs import language_model
@@ -142,6 +144,13 @@ CASES = {
         positions="none",
         window=SIZES["window"],
     ),
+    "mingru": mixer("mingru", (512, 2048), log_space=True),
+    "minlstm": mixer("minlstm", (512, 2048), log_space=True),
+    "lru": mixer("lru", (512, 2048)),
+    "rglru": mixer("rglru", (512, 2048)),
+    "s4d": mixer("s4d", (512, 2048)),
+    "s5": mixer("s5", (512, 2048)),
+    "mamba": mixer("mamba", (512, 2048)),
     "convolution": mixer("convolution", (2048,), kernel=SIZES["kernel"]),
     "depthwise": operation(
         lambda w, x: depthwise_convolution(_pad(x, len(w)), w),
@@ -179,6 +188,12 @@ def _lstm(w, x, form):
     return lstm(jnp.tile(x, (1, 1, 4)), w, (state, state), form=form)[0]
 
 
+def _decay(w, x, form):
+    state = jnp.zeros((x.shape[0], x.shape[2]))
+    decay = jax.nn.sigmoid(x.astype(jnp.float32) + w[None])
+    return diagonal_recurrence(decay, x, state, form=form)[0]
+
+
 def _convolve_by_fourier(w, x, form):
     return fft_convolution(x, w, form=form)
 
@@ -191,6 +206,7 @@ CALLS = {
     "additive attention": (_attend_additively, ADDITIVE, (H, D // H), 256),
     "volume": (_convolve_a_volume, CONVOLUTION, (3, 3, 3, D, D), 2048),
     "lstm": (_lstm, RECURRENCE, (D, 4 * D), 2048),
+    "diagonal": (_decay, DIAGONAL, (1, D), 2048),
     "fft": (_convolve_by_fourier, FFT_CONVOLUTION, (2048, D), 2048),
 }
 FORMS = {

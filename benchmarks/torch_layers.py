@@ -15,6 +15,7 @@ import sys
 import time
 
 import torch
+import torch_diagonal as diagonal
 from torch import nn
 from torch.nn import functional
 
@@ -158,6 +159,13 @@ def layer(case, length, sizes):
         "fft": lambda: FFTConvolution(D, length),
         "attention": lambda: Attention(D, H),
         "local": lambda: Attention(D, H, sizes["window"]),
+        "mingru": lambda: diagonal.Minimal(D, 2),
+        "minlstm": lambda: diagonal.Minimal(D, 3),
+        "lru": lambda: diagonal.Constant(D, D, 2),
+        "rglru": lambda: diagonal.RGLRU(D),
+        "s4d": lambda: diagonal.S4D(D, 64),
+        "s5": lambda: diagonal.Constant(D, D // 2, 1),
+        "mamba": lambda: diagonal.Mamba(D),
     }[case]()
 
 

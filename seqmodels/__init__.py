@@ -11,10 +11,20 @@ if TYPE_CHECKING:
     from seqmodels.config import read_arguments
     from seqmodels.evaluation.runs import load
     from seqmodels.presets import preset
-    from seqmodels.sweeps.points import Between, chain, product, zipped
+    from seqmodels.sweeps.points import Between, chain, product, staged, zipped
     from seqmodels.training.fit import fit
 
-__all__ = ["Between", "chain", "fit", "load", "preset", "product", "read_arguments", "zipped"]
+__all__ = [
+    "Between",
+    "chain",
+    "fit",
+    "load",
+    "preset",
+    "product",
+    "read_arguments",
+    "staged",
+    "zipped",
+]
 
 _MODULES = {
     "fit": "training.fit",

@@ -18,6 +18,7 @@ from seqmodels.parameters import count_parameters
 _ATTENTION = {"kind": "attention", "causal": False}
 _CONVOLUTION = {"kind": "convolution", "causal": False}
 _NEIGHBOURHOOD = {"kind": "neighbourhood_attention", "causal": False}
+_LOCAL = _ATTENTION | {"window": 16}
 _Mixers = dict[str, dict[str, Any]]
 
 
@@ -45,24 +46,36 @@ _PRESETS: dict[str, _Mixers] = {
     "separable": _near_and_far(_CONVOLUTION | {"groups": None}),
     "gated": _near_and_far(_CONVOLUTION | {"gated": True}),
     "neighbourhood": _near_and_far(_NEIGHBOURHOOD),
-    "local": {"local": _ATTENTION | {"window": 16}},
+    "local": {"local": _LOCAL},
     "global": {"global": _ATTENTION},
     "transformer": {"global": _ATTENTION},
     "long_convolution": {"long": {"kind": "long_convolution"}},
     "hyena": {"hyena": {"kind": "hyena"}},
     "hybrid": {
         "gru": {"kind": "gru"},
-        "local": _ATTENTION | {"window": 16},
+        "local": _LOCAL,
         "global": _ATTENTION,
     },
+    "mingru": {"mingru": {"kind": "mingru"}},
+    "minlstm": {"minlstm": {"kind": "minlstm"}},
+    "lru": {"lru": {"kind": "lru"}},
+    "rglru": {"rglru": {"kind": "rglru"}},
+    "griffin": {"first": {"kind": "rglru"}, "second": {"kind": "rglru"}, "local": _LOCAL},
+    "s4d": {"s4d": {"kind": "s4d"}},
+    "s5": {"s5": {"kind": "s5"}},
+    "mamba": {"mamba": {"kind": "mamba"}},
 }
 """The mixers of each, in their order."""
-_MLPS = {"transformer": 4.0}
+_MLPS = {"transformer": 4.0, "griffin": 4.0}
 """Those with an MLP, and its expansion."""
+_WHOLE = ("hybrid", "griffin")
+"""Those that have each of their mixers, however deep."""
 _WIDE = 1024
 """A width at which the parameters that are not as many as D^2 don't count."""
 _FILTERS = ("long_convolution", "hyena")
 """Kinds with filters as long as the sequence."""
+_COUNTED = (*_FILTERS, "s4d", "s5", "mamba")
+"""Those of one kind, many of whose parameters are not as many as D^2."""
 PRESETS = tuple(_PRESETS)
 
 
@@ -78,27 +91,29 @@ def preset(
 ) -> dict[str, Any]:
     """The ``model`` section of a preset, sized to about a number of parameters.
 
-    The width is the multiple of 8 at which the blocks come nearest to
-    ``parameters``; embedding and head, which differ little, are not counted. "hybrid" has a block
-    of each of its 3 mixers at least. Causal convolutions and attention see earlier positions only.
-    Many-to-one tasks take the pooling "mean" or "last", many-to-many None. ``length`` is that of
-    filters as long as the sequence; None leaves their default. ``changes`` are keys of the section
-    to set beside these, such as ``dropout=0.1``.
+    The width is the multiple of 8 at which the blocks come nearest to ``parameters``; embedding and
+    head, which differ little, are not counted. "hybrid" and "griffin" have a block of each of their
+    3 mixers at least. Causal convolutions and attention see earlier positions only. Many-to-one
+    tasks take the pooling "mean" or "last", many-to-many None. ``length`` is that of filters as
+    long as the sequence; None leaves their default. ``changes`` are keys of the section to set
+    beside these, such as ``dropout=0.1``.
 
     >>> preset("lstm", parameters=130_000, depth=1, causal=True, pooling=None)["width"]
     128
     """
     if name not in _PRESETS:
         raise ConfigError(f"mixer={name!r} is not a preset; {nearest(name, _PRESETS)}")
-    if name == "hybrid":
+    if name in _WHOLE:
         depth = max(depth, len(_PRESETS[name]))
     chosen = dict(list(_PRESETS[name].items())[:depth])
     mixers = {key: _directed(mixer, causal, length) for key, mixer in chosen.items()}
-    squares, expansion = _squares(name)[:depth], _MLPS.get(name)
-    total = sum(squares[index % len(squares)] + 2 * (expansion or 0) for index in range(depth))
-    width = (parameters / total) ** 0.5
-    if name in _FILTERS:
-        width = _width_beside_filters(name, length, parameters / depth)
+    expansion = _MLPS.get(name)
+    if name in _COUNTED:
+        width = _counted_width(name, length, parameters / depth)
+    else:
+        squares = _squares(name)[:depth]
+        total = sum(squares[index % len(squares)] + 2 * (expansion or 0) for index in range(depth))
+        width = (parameters / total) ** 0.5
     return {
         "width": max(8, 8 * round(width / 8)),
         "depth": depth,
@@ -122,7 +137,7 @@ def _squares(name: str) -> list[float]:
     return [round(count / _WIDE**2, 1) for count in counts]
 
 
-def _width_beside_filters(name: str, length: int | None, parameters: float) -> float:
+def _counted_width(name: str, length: int | None, parameters: float) -> float:
     """The width at which a block of one kind has so many: ``a D^2 + b D + c``."""
     (mixer,) = _PRESETS[name].values()
     mixer, widths = _directed(mixer, True, length), (64, 128, 256)

@@ -98,7 +98,7 @@ MISTAKES = {
             "--config.model.width=12",
             "--config.model.mixers.global.heads=5",
         ],
-        "model.mixers.global.heads=5 does not divide the width 12; choose one of 1, 2, 3, 4, 6",
+        "model.mixers.global.heads=5 does not divide the width 12; choose one of 1, 2, 3, 4, 6, 12",
     ),
     "window 0": (
         ["--config=configs/copy.py:mixer=local", "--config.model.mixers.local.window=0"],

@@ -64,7 +64,7 @@ ERRORS = {
     ),
     "heads": (
         one(kind="attention", heads=3),
-        "model.mixers.mixer.heads=3 does not divide the width 8; choose one of 1, 2, 4",
+        "model.mixers.mixer.heads=3 does not divide the width 8; choose one of 1, 2, 4, 8",
     ),
     "odd-heads": (
         one(kind="attention", heads=8),

@@ -1,8 +1,11 @@
 """Presets: of about equal size, and all of them models."""
 
+from inspect import signature
+
 import pytest
 
 from seqmodels.errors import ConfigError
+from seqmodels.mixers import MIXERS
 from seqmodels.model import build_model, count_parameters
 from seqmodels.presets import PRESETS, preset
 from seqmodels.tasks.base import TaskSpec
@@ -26,8 +29,9 @@ def test_causal_decides_for_every_mixer(name, causal):
         with pytest.raises(ConfigError, match="kind='bidirectional' sees later inputs"):
             build_model(preset(name, **sizes), DIGITS._replace(causal=True))
         return
-    recurrent = name in ("rnn", "lstm", "gru", "long_convolution", "hyena")
-    assert build_model(preset(name, **sizes), DIGITS).facts.causal == (causal or recurrent)
+    kinds = [MIXERS[mixer["kind"]] for mixer in preset(name, **sizes)["mixers"].values()]
+    one_way = all("causal" not in signature(kind.__init__).parameters for kind in kinds)
+    assert build_model(preset(name, **sizes), DIGITS).facts.causal == (causal or one_way)
 
 
 def test_filters_are_as_long_as_the_sequence():
@@ -46,6 +50,13 @@ def test_dilations_double():
     mixers = [config["mixers"][name] for name in config["pattern"]]
     assert [mixer.get("dilation", 1) for mixer in mixers] == [1, 2, 4, 8, 16]
     assert {mixer["kernel"] for mixer in mixers} == {3}
+
+
+def test_griffin_has_two_recurrences_to_a_window_of_attention():
+    config = preset("griffin", parameters=100_000, depth=2, causal=True, pooling=None)
+    kinds = [config["mixers"][name]["kind"] for name in config["pattern"]]
+    assert (config["depth"], kinds) == (3, ["rglru", "rglru", "attention"])
+    assert config["mixers"]["local"]["window"] == 16
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])

@@ -8,7 +8,7 @@ from flax import nnx
 from seqmodels.arrays import Array, Float, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear, Norm, linears
-from seqmodels.mixers.base import Context, Cost, Mixer, Room
+from seqmodels.mixers.base import Context, Cost, Mixer, Room, features_of_a_head
 from seqmodels.mixers.cache import Kept, Seen, begin_cache, extend_cache
 from seqmodels.mixers.encodings import Encoding, PositionEncoding, Relative
 from seqmodels.mixers.forgetting import Forgetting, check_forgetting, with_bias
@@ -44,9 +44,7 @@ class Attention(Mixer):
       kv_heads: how many heads keys and values have, each shared by heads / kv_heads of the
         queries: grouped-query attention (Ainslie et al. 2023), with 1 multi-query (Shazeer
         2019). None is as many as heads.
-      score: how well query q and key k match: "scaled_dot" is q . k / sqrt(K), "dot" is q . k
-        (Luong et al. 2015), "additive" is v . tanh(q + k) with a learned v for each head
-        (Bahdanau et al. 2015).
+      score: how well queries and keys match (:data:`~seqmodels.ops.attention.additive.Score`).
       qk_norm: whether each head's queries and keys are RMS-normalised (Henry et al. 2020).
       rotary_scaling: how rotary positions are squeezed beyond ``trained_length``, "linear" or
         "ntk" (:func:`~seqmodels.ops.positions.scaled_frequencies`), by each sequence's own
@@ -88,12 +86,7 @@ class Attention(Mixer):
         short: Short | None = None,
         rngs: nnx.Rngs,
     ):
-        require(heads >= 1, f"heads={heads} is below 1")
-        require(
-            width % heads == 0,
-            f"heads={heads} does not divide the width {width}; choose one of "
-            + ", ".join(str(h) for h in range(1, min(width, 65)) if width % h == 0),
-        )
+        K = features_of_a_head(width, heads)
         require(
             window is None or window >= 1,
             f"window={window} is below 1; a window of 1 is the position itself, None is global",
@@ -114,7 +107,7 @@ class Attention(Mixer):
         self.form = form
         self.heads = heads
         self.kv_heads = kv_heads or heads
-        self.head_width = K = width // heads
+        self.head_width = K
         self.window = window
         self.causal = causal
         is_set = positions == "none" and window is None and not (forgetting or sink_logit)

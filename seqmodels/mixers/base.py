@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import AnyArray, Array, Bool, Float, Int, Key, State
+from seqmodels.errors import require, require_least
 from seqmodels.ops.positions import draw_positions, spread_positions
 
 
@@ -207,6 +208,30 @@ class Mixer(nnx.Module):
             valid = None if valid is None else jnp.asarray(valid)
             return Context(valid, None, None, None, None)
         return Context.of(x.shape[0], x.shape[1], valid, position_range=self.position_range)
+
+
+def features_of_a_head(
+    width: int, heads: int, name: str = "expansion", expansion: float = 1.0
+) -> int:
+    """The width of one of the heads that ``expansion * width`` features share equally.
+
+    Raises:
+      ParameterError: they can't.
+    """
+    require_least(1, heads=heads)
+    features = expansion * width
+    whole = round(features)
+    require(
+        whole >= 1 and abs(features - whole) < 1e-6,
+        f"{name}={expansion} of the width {width} is {features:g}: no whole number above 0",
+    )
+    of = f"the width {width}" if expansion == 1 else f"{name}={expansion} of the width, {whole}"
+    require(
+        whole % heads == 0,
+        f"heads={heads} does not divide {of}; choose one of "
+        + ", ".join(str(h) for h in range(1, min(whole, 64) + 1) if whole % h == 0),
+    )
+    return whole // heads
 
 
 MIXERS: dict[str, type[Any]] = {}

@@ -6,9 +6,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import AnyArray, Array, Bool, Float
-from seqmodels.errors import require
 from seqmodels.layers import Linear, linears
-from seqmodels.mixers.base import Cost
+from seqmodels.mixers.base import Cost, features_of_a_head
 from seqmodels.mixers.scores import Scores
 from seqmodels.observing import observe
 from seqmodels.ops.attention.additive import Score
@@ -28,17 +27,13 @@ class CrossAttention(nnx.Module):
 
     Args:
       heads: the number of heads H, which divides D; each has width K = D / H.
-      score: how well query q and key k match: "scaled_dot" is q . k / sqrt(K) (Vaswani et
-        al. 2017), "dot" is q . k (Luong et al. 2015), "additive" is v . tanh(q + k) with a
-        learned v for each head (Bahdanau et al. 2015).
+      score: how well they match (:data:`~seqmodels.ops.attention.additive.Score`).
     """
 
     def __init__(self, width: int, heads: int = 1, score: Score = "scaled_dot", *, rngs: nnx.Rngs):
-        require(heads >= 1, f"heads={heads} is below 1")
-        require(width % heads == 0, f"heads={heads} does not divide the width {width}")
         self.width = width
         self.heads = heads
-        D, H, K = width, heads, width // heads
+        D, H, K = width, heads, features_of_a_head(width, heads)
         self.score = Scores(score, K)
         self.queries = Linear({"D": D}, {"H": H, "K": K}, rngs=rngs)
         several = [{"H": H, "K": K}, {"H": H, "U": K}]

@@ -9,9 +9,9 @@ from flax import nnx
 from seqmodels.arrays import Array, Float
 from seqmodels.errors import require
 from seqmodels.layers import Axes, Linear, NormKind
-from seqmodels.mixers.base import Context
+from seqmodels.mixers.base import Context, features_of_a_head
 from seqmodels.mixers.decays import StepDecay
-from seqmodels.mixers.matrix_state import Form, Gate, MatrixMixer, Readout, features_of_a_head
+from seqmodels.mixers.matrix_state import Form, Gate, MatrixMixer, Readout
 from seqmodels.mixers.short_convolution import Short
 from seqmodels.ops.delta_rule import delta_rule
 

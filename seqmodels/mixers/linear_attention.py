@@ -9,7 +9,8 @@ from flax import nnx
 
 from seqmodels.errors import require
 from seqmodels.layers import Linear, NormKind
-from seqmodels.mixers.matrix_state import Form, MatrixMixer, Readout, features_of_a_head
+from seqmodels.mixers.base import features_of_a_head
+from seqmodels.mixers.matrix_state import Form, MatrixMixer, Readout
 from seqmodels.mixers.short_convolution import Short
 from seqmodels.ops.positions import rotate
 

@@ -9,8 +9,9 @@ from flax import nnx
 from seqmodels.arrays import Array
 from seqmodels.errors import require
 from seqmodels.layers import Axes, Linear, Norm
+from seqmodels.mixers.base import features_of_a_head
 from seqmodels.mixers.decays import StepDecay
-from seqmodels.mixers.matrix_state import Form, MatrixMixer, features_of_a_head
+from seqmodels.mixers.matrix_state import Form, MatrixMixer
 from seqmodels.mixers.short_convolution import Short
 from seqmodels.parameters import parameter
 

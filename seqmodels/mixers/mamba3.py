@@ -11,9 +11,10 @@ from jax import lax
 from seqmodels.arrays import Array, Float, State
 from seqmodels.errors import require
 from seqmodels.layers import Axes, Linear, Norm
+from seqmodels.mixers.base import features_of_a_head
 from seqmodels.mixers.cache import keep_last, put_before
 from seqmodels.mixers.decays import inverse_softplus, log_uniform
-from seqmodels.mixers.matrix_state import Form, MatrixMixer, features_of_a_head
+from seqmodels.mixers.matrix_state import Form, MatrixMixer
 from seqmodels.parameters import parameter
 
 SLOWEST = 1e-4

@@ -18,30 +18,6 @@ Form = Literal["recurrent", "chunked"]
 Gate = Literal["none", "silu", "sigmoid"]
 
 
-def features_of_a_head(
-    width: int, heads: int, name: str = "expansion", expansion: float = 1.0
-) -> int:
-    """The width of one of the heads that ``expansion * width`` features share equally.
-
-    Raises:
-      ParameterError: they can't.
-    """
-    require(heads >= 1, f"heads={heads} is below 1")
-    features = expansion * width
-    whole = round(features)
-    require(
-        whole >= 1 and abs(features - whole) < 1e-6,
-        f"{name}={expansion} of the width {width} is {features:g}: no whole number above 0",
-    )
-    of = f"the width {width}" if expansion == 1 else f"{name}={expansion} of the width, {whole}"
-    require(
-        whole % heads == 0,
-        f"heads={heads} does not divide {of}; choose one of "
-        + ", ".join(str(h) for h in range(1, min(whole, 64) + 1) if whole % h == 0),
-    )
-    return whole // heads
-
-
 class MatrixMixer(Mixer):
     """Heads that each keep a matrix [K, U] of what keys have written of values.
 

@@ -9,7 +9,7 @@ from flax import nnx
 from seqmodels.arrays import Array, Float, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear, linears
-from seqmodels.mixers.base import Context, Cost, Room
+from seqmodels.mixers.base import Context, Cost, Room, features_of_a_head
 from seqmodels.mixers.cache import Seen, begin_cache, extend_cache
 from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.mixers.short_convolution import Short, ShortConvolutions
@@ -53,10 +53,8 @@ class NeighbourhoodAttention(ExtentMixer):
             f"kernel={kernel} has {self.volume:,} keys for each query, above {MOST_KEYS:,}; take "
             "attention with a window",
         )
-        require(heads >= 1, f"heads={heads} is below 1")
-        require(width % heads == 0, f"heads={heads} does not divide the width {width}")
         self.heads = heads
-        D, H, K = width, heads, width // heads
+        D, H, K = width, heads, features_of_a_head(width, heads)
         several = [{"H": H, "K": K}, {"H": H, "K": K}, {"H": H, "U": K}]
         self.queries, self.keys, self.values = linears({"D": D}, several, "inputs", rngs=rngs)
         self.outputs = Linear({"H": H, "U": K}, {"D": D}, rngs=rngs)

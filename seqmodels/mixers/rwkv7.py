@@ -10,10 +10,10 @@ from flax import nnx
 from seqmodels.arrays import Array, Float, State
 from seqmodels.errors import require
 from seqmodels.layers import Axes, Linear
-from seqmodels.mixers.base import Context
+from seqmodels.mixers.base import Context, features_of_a_head
 from seqmodels.mixers.cache import keep_last, put_before
 from seqmodels.mixers.delta import unit
-from seqmodels.mixers.matrix_state import Form, MatrixMixer, features_of_a_head
+from seqmodels.mixers.matrix_state import Form, MatrixMixer
 from seqmodels.ops.delta_rule import delta_rule
 from seqmodels.parameters import parameter
 

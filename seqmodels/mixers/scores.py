@@ -17,11 +17,7 @@ from seqmodels.ops.attention.dot_product import (
 
 @dataclass(frozen=True)
 class Scores:
-    """The score of a query and a key, and who may see whom.
-
-    "scaled_dot" is q . k / sqrt(K), "dot" is q . k, "additive" is v . tanh(q + k) with a vector v
-    for each head. ``slopes`` lower products with the distance.
-    """
+    """The score of a query and a key; ``slopes`` lower products with the distance."""
 
     kind: Score
     head_width: int

@@ -5,7 +5,7 @@ Poles come in conjugate pairs; one of each is kept, and 2 Re(C h) is what both w
 """
 
 import math
-from functools import partial
+from functools import cache, partial
 from typing import Literal
 
 import jax
@@ -193,6 +193,7 @@ def sample(poles: Array, step: Float[Array, "..."], sampling: Sampling) -> tuple
     return (1 + half) / (1 - half), step / (1 - half)
 
 
+@cache
 def normal_hippo(states: int) -> tuple[np.ndarray, np.ndarray]:
     """Half of the eigenvalues [N / 2] of HiPPO-LegS' normal part, and their vectors [N, N / 2].
 

@@ -11,8 +11,8 @@ from jax import lax
 
 from seqmodels.arrays import Array, Float, State
 from seqmodels.layers import Linear, Norm, NormKind
-from seqmodels.mixers.base import Context, Cost, Mixer
-from seqmodels.mixers.matrix_state import Form, MatrixMixer, Readout, features_of_a_head
+from seqmodels.mixers.base import Context, Cost, Mixer, features_of_a_head
+from seqmodels.mixers.matrix_state import Form, MatrixMixer, Readout
 from seqmodels.mixers.short_convolution import Short, ShortConvolutions
 from seqmodels.ops import slstm
 from seqmodels.parameters import parameter

@@ -98,9 +98,8 @@ def sequential_depth(length: int, form: FormName | None) -> int:
 
 def state_space_depth(length: int, form: FormName | None) -> int:
     """That of a state space, whose chunks follow one another."""
-    whole, rest = divmod(length, EXPANDED)
-    last = sequential_depth(rest, form) if rest else 0
-    return whole * sequential_depth(EXPANDED, form) + last
+    count, size = _even_chunks(length, EXPANDED)
+    return min(length, count * sequential_depth(size, form))
 
 
 def selective_state_space(
@@ -125,14 +124,23 @@ def selective_state_space(
         delta = jnp.where(valid[:, :, None], delta, 0.0)
 
     def run(state, parts):
-        delta, B, C, x = parts
+        (delta, B, C, x), _ = parts
         decay = jnp.exp(delta[:, :, None] * rates)  # [B, C, N, D]
         written = (delta * x)[:, :, None] * B.astype(jnp.float32)[..., None]
         h, state = diagonal_recurrence(decay, written, state, None, form)
         y = jnp.sum(h * C.astype(jnp.float32)[..., None], axis=2)
         return state, y.astype(x.dtype)
 
-    return _by_chunks(run, (delta, B, C, x), state, chunk)
+    return _by_chunks(run, (delta, B, C, x), None, state, chunk)
+
+
+def selective_product(
+    delta: Float[Array, "B L D"], A: Float[Array, "D N"], valid: Bool[Array, "B L"] | None = None
+) -> Float[Array, "B N D"]:
+    """``exp(A sum_t delta_t)``, by which the selective scan multiplies the state before."""
+    delta = delta if valid is None else jnp.where(valid[:, :, None], delta, 0.0)
+    total = jnp.sum(delta.astype(jnp.float32), axis=1)
+    return jnp.exp(total[:, None] * A.astype(jnp.float32).T[None])
 
 
 def diagonal_state_space(
@@ -151,40 +159,42 @@ def diagonal_state_space(
     decays = decay[0][None, None], decay[1][None, None]
 
     def run(state, parts):
-        x, valid = parts
+        (x,), valid = parts
         B, length, D = x.shape
         written = jnp.broadcast_to(x[:, :, None], (B, length, len(decay[0]), D))
         h, state = diagonal_recurrence(decays, written.astype(jnp.float32), state, valid, form)
         y = jnp.sum(C[0][None, None] * h[0] - C[1][None, None] * h[1], axis=2)
         return state, y.astype(x.dtype)
 
-    return _by_chunks(run, (x, valid), state, chunk)
+    return _by_chunks(run, (x,), valid, state, chunk)
 
 
-def _by_chunks(run, sequences, state, chunk):
-    """``state, y = run(state, parts)``, a chunk after another; all y, and the last state.
+def _by_chunks(run, sequences, valid, state, chunk):
+    """``state, y = run(state, (parts, valid))``, a chunk after another; all y, and the last state.
 
-    The backward pass keeps the states between chunks alone, and makes a chunk's own again.
+    The backward pass keeps the states between chunks alone, and makes a chunk's own again. Chunks
+    are of one size, the last one padded with zeros.
     """
-    chunk = (CACHED if platform() == "cpu" else EXPANDED) if chunk is None else chunk
-    require(
-        chunk >= 1, f"chunk={chunk} is below 1; give the positions to expand at a time, or None"
-    )
+    most = (CACHED if platform() == "cpu" else EXPANDED) if chunk is None else chunk
+    require(most >= 1, f"chunk={chunk} is below 1; give the positions to expand at a time, or None")
     rows, length = sequences[0].shape[:2]
+    count, size = _even_chunks(length, most)
+    if valid is None and count * size > length:
+        valid = jnp.ones((rows, length), bool)
+
+    def cut(x):
+        padded = jnp.pad(x, ((0, 0), (0, count * size - length), *((0, 0),) * (x.ndim - 2)))
+        return jnp.moveaxis(padded.reshape(rows, count, size, *x.shape[2:]), 1, 0)
+
     run = jax.checkpoint(run, prevent_cse=False)
-    whole, rest = divmod(length, chunk)
-    outputs = []
-    for start, count, size in ((0, whole, chunk), (whole * chunk, 1, rest)):
-        if count * size == 0:
-            continue
+    state, y = lax.scan(run, state, jax.tree.map(cut, (sequences, valid)))
+    return jnp.moveaxis(y, 0, 1).reshape(rows, count * size, *y.shape[3:])[:, :length], state
 
-        def cut(x, start=start, count=count, size=size):
-            part = x[:, start : start + count * size]
-            return jnp.moveaxis(part.reshape(rows, count, size, *x.shape[2:]), 1, 0)
 
-        state, y = lax.scan(run, state, jax.tree.map(cut, sequences))
-        outputs.append(jnp.moveaxis(y, 0, 1).reshape(rows, count * size, *y.shape[3:]))
-    return jnp.concatenate(outputs, axis=1), state
+def _even_chunks(length: int, most: int) -> tuple[int, int]:
+    """How many chunks there are of at most so many positions, and the size of all of them."""
+    count = math.ceil(length / most)
+    return count, math.ceil(length / count)
 
 
 def _parts(numbers):

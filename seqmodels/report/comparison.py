@@ -48,6 +48,8 @@ class Contender(NamedTuple):
     seconds: Number | None
     """Of training a run, on average."""
     runs: list[StoredRun]
+    curve: Content
+    """How validation depends on the one key that a sweep tuned; empty where there is none."""
 
 
 class Comparison(NamedTuple):
@@ -153,6 +155,7 @@ def _swept_group(
         row["trials"],
         number(row["seconds"]),
         [run for run in runs if run.results is not None],
+        row.get("curve") or {},
     )
 
 
@@ -216,6 +219,7 @@ def _group_of_runs(
         len(runs),
         statistics.fmean(seconds) if seconds else None,
         [run for run in runs if run.results is not None or run.events],
+        {},
     )
 
 

@@ -7,9 +7,9 @@ from seqmodels.report.alike import words
 from seqmodels.report.comparison import Comparison, Contender, links, names_of
 from seqmodels.report.figure import Axis, Figure, Mark, Series, pareto
 from seqmodels.report.levels import results_of, stored_levels, with_levels
-from seqmodels.report.reading import StoredRun
+from seqmodels.report.reading import Content, StoredRun
 from seqmodels.report.styles import GREY, Styles
-from seqmodels.report.values import Number, number, slug
+from seqmodels.report.values import Number, number, readable, slug
 
 
 class ComparisonFigures:
@@ -104,6 +104,31 @@ class ComparisonFigures:
             series,
         )
 
+    def tuning(self, groups: list[Contender]) -> list[Figure]:
+        """Validation score against the key that was tuned, where it is one: a figure a key."""
+        figures = []
+        for key in dict.fromkeys(group.curve["key"] for group in groups if group.curve):
+            series = []
+            for group in groups:
+                if group.curve and group.curve["key"] == key:
+                    points = _tuned(group.curve["points"])
+                    series.append(Series(group.label, self.styles[group.label], points))
+            values = {point.x for one in series for point in one.points}
+            if len(values) > 1:
+                setting = groups[0].setting.text
+                figures.append(
+                    Figure(
+                        self._name("validation", "by", key, setting),
+                        _at(f"Validation {self.what} against {short(key)}", setting),
+                        "What the choice was made by: the mean over seeds; bars from the lowest "
+                        "seed to the highest.",
+                        Axis(short(key), log=min(values) > 0),
+                        Axis(f"validation {self.what}"),
+                        [one for one in series if one.points],
+                    )
+                )
+        return figures
+
     def curves(self, groups: list[Contender], split: str) -> Figure | None:
         """Learning curves: validation score or training loss by step."""
         metric = self.comparison.score if split == "validation" else "loss"
@@ -172,15 +197,28 @@ def _curve(runs: list[StoredRun], split: str, metric: str) -> list[Mark]:
             value = number(event.get(metric))
             if event.get("split") == split and value is not None:
                 by_step.setdefault(event["step"], []).append(value)
-    return [
-        Mark(
-            step,
-            statistics.fmean(values),
-            min(values) if len(values) > 1 else None,
-            max(values) if len(values) > 1 else None,
-        )
-        for step, values in sorted(by_step.items())
-    ]
+    marks = (_of_seeds(step, values) for step, values in sorted(by_step.items()))
+    return [mark for mark in marks if mark is not None]
+
+
+def _tuned(rungs: list[Content]) -> list[Mark]:
+    """Of each value of the key that was tuned the scores of its seeds."""
+    numbers = [(number(r["value"]), list(map(number, r["validation"]))) for r in rungs]
+    marks = [_of_seeds(x, [y for y in ys if y is not None]) for x, ys in numbers if x is not None]
+    return [mark for mark in marks if mark is not None]
+
+
+def _of_seeds(x: Number, values: list[Number]) -> Mark | None:
+    """The mean of some scores and their range; None of none."""
+    if not values:
+        return None
+    ends = (min(values), max(values)) if len(values) > 1 else (None, None)
+    return Mark(x, statistics.fmean(values), *ends)
+
+
+def short(key: str) -> str:
+    """The last part of a config's key, in words."""
+    return readable(key.rsplit(".", 1)[-1].replace("_", " "))
 
 
 def _stored_lengths(run: StoredRun, score: str) -> tuple[str, list[Mark]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from seqmodels.report.alike import differing
 from seqmodels.report.comparison import Comparison, Contender, links, names_of
-from seqmodels.report.comparison_figures import ComparisonFigures
+from seqmodels.report.comparison_figures import ComparisonFigures, short
 from seqmodels.report.page import Section
 from seqmodels.report.recipes import run_recipe
 from seqmodels.report.styles import Styles
@@ -27,6 +27,7 @@ def comparison_section(comparison: Comparison, styles: Styles) -> Section:
         groups = [group for group in comparison.groups if group.setting == setting]
         figures.append(drawn.cost(groups, "seconds", "training time of a run", "seconds"))
         figures.append(drawn.cost(groups, "flops", "FLOPs by the sweep's count", "flops"))
+        figures += drawn.tuning(groups)
         figures += [drawn.curves(groups, "validation"), drawn.curves(groups, "train")]
     title = f"{comparison.title}: {'a sweep' if comparison.kind == 'sweep' else 'runs'}"
     return Section(
@@ -49,7 +50,7 @@ def _results(comparison: Comparison, what: str) -> Table:
         columns += [Column(f"{split} {what}", "number"), Column(f"{split} ±", "number")]
     columns += [Column("a run takes", "seconds"), Column("runs", "links")]
     columns += [Column("parameters", "count"), *([Column("FLOPs", "flops")] if has_flops else [])]
-    columns += [Column(f"chosen {_short(key)}", "number") for key in chosen]
+    columns += [Column(f"chosen {short(key)}", "number") for key in chosen]
     columns += [Column("seeds", "count"), Column("failed", "count"), Column("runs tried", "count")]
     rows = []
     for group in _best_first(comparison):
@@ -82,11 +83,6 @@ def _best_first(comparison: Comparison) -> list[Contender]:
     return sorted(comparison.groups, key=place)
 
 
-def _short(key: str) -> str:
-    """The last part of a config's key, in words."""
-    return readable(key.rsplit(".", 1)[-1].replace("_", " "))
-
-
 def _plain(value: Any) -> Any:
     return value if value is None or number(value) is not None else readable(str(value))
 
@@ -100,7 +96,7 @@ def _runs(comparison: Comparison, what: str) -> Table:
     keys += [(overrides, key) for key in differing(overrides)]
     several = comparison.kind == "runs" and len({run.length for run in runs}) > 1
     columns = [Column("run"), Column("mixer"), *([Column("length", "count")] if several else [])]
-    columns += [Column(_short(key), "number") for _, key in keys]
+    columns += [Column(short(key), "number") for _, key in keys]
     columns += [Column("seed", "count"), Column("state", "state"), Column("parameters", "count")]
     columns += [Column(f"validation {what}", "number"), Column(f"test {what}", "number")]
     columns += [Column("best step", "count"), Column("time", "seconds")]

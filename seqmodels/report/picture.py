@@ -8,11 +8,14 @@ from seqmodels.report.chart import axis_marks, values_of
 from seqmodels.report.figure import Figure, Series, legend
 from seqmodels.report.values import brief
 
+HEIGHT, NAME = 4.2, 0.19
+"""Inches of a picture at least, and of a name in its legend."""
+
 
 def draw(figure: Figure, path: Path) -> None:
     from matplotlib.figure import Figure as Canvas  # here, because the import takes a second
 
-    canvas = Canvas(figsize=(7, 4.2), dpi=130, layout="constrained")
+    canvas = Canvas(figsize=(7, HEIGHT), dpi=130, layout="constrained")
     axes = canvas.subplots()
     handles, names = [], []
     for series, name in zip(figure.series, legend(figure), strict=True):
@@ -30,6 +33,7 @@ def draw(figure: Figure, path: Path) -> None:
         mark_log_axis(axis, *axis_marks(described, values_of(figure, side)))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
+    canvas.set_figheight(max(HEIGHT, 0.3 + NAME * len(names)))
     canvas.legend(handles, names, loc="outside right center", frameon=False, fontsize=9)
     save(canvas, path)
 

@@ -1,7 +1,7 @@
 """What a sweep shows: a live table on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ from rich.table import Table
 
 from seqmodels.json_files import UnreadableError
 from seqmodels.output import decoration
-from seqmodels.sweeps.groups import Group, Run, argument_text
+from seqmodels.sweeps.groups import Setting, argument_text
+from seqmodels.sweeps.plan import Plan
 from seqmodels.sweeps.trials import Trial, TrialFile
 from seqmodels.terminal import plain_console
 from seqmodels.training.processes import say
@@ -125,14 +126,31 @@ class SweepDisplay:
         return table
 
 
-def print_plan(groups: list[Group], runs: list[Run], trials: int | None) -> None:
-    for run in runs:
+def print_plan(plan: Plan) -> None:
+    """Lists what a sweep would run: in stages the first of them, and how much may follow."""
+    for run in plan.runs:
         print(f"{run.name}  {point_text(run._asdict())}  {_size(run.size)}")
-    for group in groups if trials is not None else ():
+    for group in plan.groups if plan.search != "grid" else ():
         seeds = f"{len(group.seeds)} seed{'s' if len(group.seeds) > 1 else ''}"
-        settings = f"{trials} settings, each with {seeds}"
-        sizes = dict.fromkeys(_size(setting.size) for setting in group.settings)
-        print(f"{group.text}  {settings}  {'; or '.join(sizes)}")
+        if plan.trials is not None:
+            settings = f"{plan.trials} settings, each with {seeds}"
+            sizes = dict.fromkeys(_size(setting.size) for setting in group.settings)
+            print(f"{group.text}  {settings}  {'; or '.join(sizes)}")
+        else:
+            ends = (("below", group.below), ("above", group.above))
+            beyond = [f"{side} {_values(s)}" for side, s in ends if s]
+            then = f"then, where the best lies at an end, {' or '.join(beyond)}; " if beyond else ""
+            print(f"{group.text}  {then}then the best with {seeds} in all")
+    total = sum(group.expected(plan.search, plan.trials) for group in plan.groups)
+    beyond = sum(max(len(group.below), len(group.above)) for group in plan.groups)
+    most = f", at most {total + beyond}" if beyond else ""
+    print(f"{total} runs{most}; none was begun")
+
+
+def _values(settings: Sequence[Setting]) -> str:
+    """The values of some settings, of which each has other ones of the same keys."""
+    first, *others = (argument_text(setting.values) for setting in settings)
+    return ", ".join([first, *(text.rpartition("=")[2] for text in others)])
 
 
 def point_text(point: Mapping[str, Any]) -> str:

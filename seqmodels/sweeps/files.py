@@ -33,7 +33,7 @@ class SweepFile(TypedDict):
     config: str
     common: dict[str, str]
     match: MatchFile
-    search: Literal["grid", "random", "tpe"]
+    search: Literal["grid", "stages", "random", "tpe"]
     command: str
     score: str
     higher_is_better: bool
@@ -49,6 +49,20 @@ class SpreadFile(TypedDict):
     values: list[float]
 
 
+class RungFile(TypedDict):
+    """A value of the key that is tuned, and what its seeds scored on validation."""
+
+    value: float
+    validation: list[float]
+
+
+class CurveFile(TypedDict):
+    """How the score depends on the one key that is tuned, by ascending values."""
+
+    key: str
+    points: list[RungFile]
+
+
 class GroupFile(TypedDict):
     """A row of ``summary.json``: a group, and the setting of it that validates best."""
 
@@ -61,6 +75,8 @@ class GroupFile(TypedDict):
     failed: Count
     trials: Count
     seconds: float | None
+    curve: NotRequired[CurveFile | None]
+    """None where the settings differ in no key or several, or not in a number."""
 
 
 def read_sweep(folder: Path) -> SweepFile | None:

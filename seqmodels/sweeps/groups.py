@@ -44,6 +44,10 @@ class Group(NamedTuple):
     """All set the same keys besides their values."""
     seeds: list[int | None]
     """What each setting is repeated over; None leaves the config's."""
+    below: tuple[Setting, ...] = ()
+    """Of a sweep in stages what may follow below the first setting, nearest first."""
+    above: tuple[Setting, ...] = ()
+    """The same above the last setting."""
     bare_names: bool = False
     """Whether its runs are named by a hash alone, as in sweeps of earlier versions."""
 
@@ -62,8 +66,9 @@ class Group(NamedTuple):
         return [bare(run) for run in made] if self.bare_names else made
 
     def every(self) -> list[Run]:
-        """The runs of all settings."""
-        return [run for setting in self.settings for run in self.runs(setting)]
+        """The runs of all settings that there may be."""
+        settings = (*self.settings, *self.below, *self.above)
+        return [run for setting in settings for run in self.runs(setting)]
 
     def beside(self, run: Run) -> list[Run]:
         """The runs of the setting that one of the group's is of; of the group's size for it."""
@@ -79,6 +84,13 @@ class Group(NamedTuple):
     def values_of(self, run: Run) -> dict[str, Any]:
         others = {"seed", *self.settings[0].fixed}
         return {key: value for key, value in run.overrides.items() if key not in others}
+
+    def expected(self, search: str, trials: int | None) -> int:
+        """How many runs a sweep of the group takes; in stages without any beyond its settings."""
+        if search == "stages":
+            return len(self.settings) + len(self.seeds) - 1
+        tried = len(self.settings) if trials is None else settings_to_try(self, trials)
+        return tried * len(self.seeds)
 
 
 def _may_be(values: dict[str, Any], drawn: dict[str, Any]) -> bool:

@@ -19,7 +19,8 @@ from seqmodels.config import (
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.sweeps.groups import Group, Overrides, Run, Setting, argument_text, override_texts
 from seqmodels.sweeps.matching import Match, UnmatchedError, common_targets, match_width, measure
-from seqmodels.sweeps.points import Between, Point, require_points, split
+from seqmodels.sweeps.points import Between, Point, Staged, require_points, split
+from seqmodels.sweeps.stages import Number, values_beyond
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.optimizer import make_optimizer
 from seqmodels.training.resolving import resolved, settable
@@ -34,7 +35,7 @@ class Plan(NamedTuple):
     config: str
     groups: list[Group]
     runs: list[Run]
-    """Those that are known in advance; of a search none."""
+    """Those that are known in advance; of a search none, in stages those of the first."""
     score: str
     higher_is_better: bool
     match: Match | None
@@ -49,7 +50,7 @@ def make_plan(
     spec: str,
     common: Overrides,
     match: Match | None,
-    search: str,
+    search: str | None,
     trials: int | None,
     widths: Mapping[str, int] | None = None,
 ) -> Plan:
@@ -59,7 +60,9 @@ def make_plan(
       spec: the config file, with arguments that all points share.
       common: overrides that all points share, which win over a point's own.
       match: the size that each setting's model is brought to, by ``model.width``.
-      search: "grid" runs every point; "random" and "tpe" propose settings while they run.
+      search: "grid" runs every point, "stages" all settings once and the best with each seed
+        (:mod:`seqmodels.sweeps.stages`); "random" and "tpe" propose settings while they run. None
+        leaves it to ``sweep()``: stages where it says so, else the grid.
       trials: of a search, how many settings of each group are tried.
       widths: those of groups, by the text of their arguments, that were matched otherwise.
 
@@ -68,13 +71,16 @@ def make_plan(
       UserError: flags that don't fit together.
     """
     file, _, argument = spec.partition(":")
-    if (trials is None) != (search == "grid"):
+    shared = read_values(argument)
+    found = load_sweep(file)
+    if search is None:
+        search = "stages" if isinstance(found, Staged) else "grid"
+    if (trials is None) != (search in ("grid", "stages")):
         raise UserError(
             f"search={search} takes trials=N, the settings to try of each group; "
-            "search=grid, which tries all, takes none"
+            "search=grid and search=stages, which try all, take none"
         )
-    shared = read_values(argument)
-    points = require_points(load_sweep(file), file)
+    points = require_points(found, file)
     by_arguments: dict[str, list[Point]] = {}
     for point in points:
         by_arguments.setdefault(argument_text(split(point)[0]), []).append(point)
@@ -86,7 +92,8 @@ def make_plan(
         arguments = shared | own_arguments
         width = (widths or {}).get(argument_text(arguments))
         builder = _Builder(file, arguments, dict(common), match, width)
-        groups.append(builder.group(own))
+        group = builder.group(own)
+        groups.append(builder.in_stages(group) if search == "stages" else group)
         scores |= builder.scores
         models += builder.models
         unmatched += builder.unmatched
@@ -97,7 +104,7 @@ def make_plan(
         shown = ", ".join(sorted(score for score, _ in scores))
         raise ConfigError(f"{file}: sweep() mixes tasks that are judged by {shown}; take one")
     score, higher_is_better = scores.pop()
-    if search == "grid":
+    if trials is None:
         values = ((g, *item) for g in groups for s in g.settings for item in s.values.items())
         for group, name, value in values:
             if isinstance(value, Between):
@@ -105,11 +112,17 @@ def make_plan(
                     f"{file}: {name} of {group.text or 'the sweep'} is a range; "
                     "take search=random or tpe, with trials=N"
                 )
+    plan = Plan(spec, groups, [], score, higher_is_better, match, search, trials, dict(common))
+    return plan._replace(runs=_known_runs(plan))
+
+
+def _known_runs(plan: Plan) -> list[Run]:
+    if plan.trials is not None:
+        return []
+    seeds = 1 if plan.search == "stages" else None
     # The first setting of every group, then the second: an early look compares all.
-    rounds = itertools.zip_longest(*([g.runs(s) for s in g.settings] for g in groups))
-    known = [run for row in rounds for runs in row if runs for run in runs]
-    runs = known if search == "grid" else []
-    return Plan(spec, groups, runs, score, higher_is_better, match, search, trials, dict(common))
+    rounds = itertools.zip_longest(*([g.runs(s)[:seeds] for s in g.settings] for g in plan.groups))
+    return [run for row in rounds for runs in row if runs for run in runs]
 
 
 class _Built(NamedTuple):
@@ -161,6 +174,44 @@ class _Builder:
             if seed is not None:
                 self._setting(values[0], {"seed": seed})
         return Group(self._arguments, settings, seeds)
+
+    def in_stages(self, group: Group) -> Group:
+        """The group with its settings in the order of the key that is tuned, and what may follow
+        beyond its ends, as far as the config allows it.
+        """
+        if len(group.settings) == 1:
+            return group
+        settings = [setting.values for setting in group.settings]
+        keys = dict.fromkeys(key for values in settings for key in values)
+        tuned = [key for key in keys if any(v.get(key) != settings[0].get(key) for v in settings)]
+        numbers = [values.get(tuned[0]) for values in settings]
+        if len(tuned) > 1 or any(type(number) not in (int, float) for number in numbers):
+            raise ConfigError(
+                f"{self._spec}: stages tune one key, by numbers, and sweep() sets "
+                f"{' and '.join(tuned)} to {len(settings)} settings; take search=grid"
+            )
+        (key,) = tuned
+        in_order = sorted(group.settings, key=lambda setting: setting.values[key])
+        ends = values_beyond([setting.values[key] for setting in in_order])
+        below, above = (self._allowed(settings[0], key, values) for values in ends)
+        return group._replace(settings=in_order, below=below, above=above)
+
+    def _allowed(
+        self, others: dict[str, Any], key: str, values: list[Number]
+    ) -> tuple[Setting, ...]:
+        """The settings of some values of a key, up to the first that the config refuses."""
+        found = []
+        for value in values:
+            unmatched = len(self.unmatched)
+            try:
+                setting = self._setting(others | {key: value}, {})
+            except UserError:
+                break
+            if len(self.unmatched) > unmatched:
+                del self.unmatched[unmatched:]
+                break
+            found.append(setting)
+        return tuple(found)
 
     def _setting(self, values: dict[str, Any], seed: dict[str, Any]) -> Setting:
         """Builds a setting; of ranges each end with each of the others, as they may be drawn."""

@@ -69,15 +69,19 @@ def store_plan(plan: Plan, folder: Path, widths: dict[str, int]) -> None:
     _require_same_configs(plan.runs, folder, plan.config)
     if plan.match is not None:
         match["widths"] = "first setting" if widths else "each setting"
-    # What a search has proposed before stays among the points.
-    points = [run._asdict() for run in plan.runs] or (stored["points"] if stored else [])
+    points = {run.name: run._asdict() for run in plan.runs}
+    # What a search has proposed before stays among the points, and what stages went on to.
+    of_stages = {run.name for group in plan.groups for run in group.every()}
+    for point in stored["points"] if stored is not None and plan.search != "grid" else ():
+        if plan.trials is not None or point["name"] in of_stages:
+            points.setdefault(point["name"], point)
     content = {
         "kind": "sweep",
         **described,
         "command": command(),
         "score": plan.score,
         "higher_is_better": plan.higher_is_better,
-        "points": points,
+        "points": list(points.values()),
     }
     write_json(folder / "sweep.json", content)
 

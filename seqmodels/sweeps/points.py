@@ -21,6 +21,10 @@ Values = Mapping[str, Any]
 """Names, each with a tuple of the values that it takes in turn."""
 
 
+class Staged(list[Point]):
+    """Points that are run in stages (:func:`staged`)."""
+
+
 class Between(NamedTuple):
     """Numbers with fractions to be searched in [low, high], in their logarithm; takes
     search=random or tpe, and a key that leaves the model's size alone.
@@ -66,6 +70,17 @@ def chain(*sweeps: Iterable[Point]) -> list[Point]:
     [{'length': 64}, {'length': 128, 'seed': 0}, {'length': 128, 'seed': 1}]
     """
     return list(itertools.chain(*sweeps))
+
+
+def staged(points: Iterable[Point]) -> Staged:
+    """The points in stages: of each choice of arguments all values of the one key that is tuned run
+    with the first seed, then values beyond an end where the best lies, then the other seeds at the
+    best alone.
+
+    >>> staged(product({"optimizer.learning_rate": (1e-3, 3e-3, 1e-2), "seed": (0, 1, 2)}))[0]
+    {'optimizer.learning_rate': 0.001, 'seed': 0}
+    """
+    return Staged(points)
 
 
 def split(point: Point) -> tuple[dict[str, Any], dict[str, Any]]:

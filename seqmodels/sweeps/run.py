@@ -10,7 +10,7 @@ from seqmodels.output import warn
 from seqmodels.paths import local_path
 from seqmodels.sweeps.display import SweepDisplay, print_plan
 from seqmodels.sweeps.files import add_points, read_sweep
-from seqmodels.sweeps.groups import Group, Overrides, bare, settings_to_try
+from seqmodels.sweeps.groups import Overrides, bare
 from seqmodels.sweeps.local_workers import LocalWorkers
 from seqmodels.sweeps.matching import read_match
 from seqmodels.sweeps.orders import Orders
@@ -35,7 +35,7 @@ class SweepOptions(NamedTuple):
     """How a sweep is run; the flags of sweep.py."""
 
     workers: int
-    search: str = "grid"
+    search: str | None = None
     trials: int | None = None
     prune: bool = False
     match: str | None = None
@@ -71,9 +71,7 @@ def run_sweep(
         groups = [group._replace(bare_names=True) for group in plan.groups]
         plan = plan._replace(groups=groups, runs=[bare(run) for run in plan.runs])
     if options.dry_run:
-        print_plan(plan.groups, plan.runs, options.trials)
-        total = sum(_expected(plan, group) for group in plan.groups)
-        print(f"{total} runs; none was begun")
+        print_plan(plan)
         return
     if options.slurm is not None:
         require_slurm(options.slurm)
@@ -129,7 +127,8 @@ class _Sweep:
         with folder_lock(self.folder):
             for line in self.storage.enter():
                 warn(line)
-        expected = {group.text: _expected(self.plan, group) for group in self.plan.groups}
+        search, trials = self.plan.search, self.plan.trials
+        expected = {group.text: group.expected(search, trials) for group in self.plan.groups}
         score, higher = self.plan.score, self.plan.higher_is_better
         display = SweepDisplay(self.folder, score, higher, expected)
         display.update(self._names())
@@ -174,9 +173,3 @@ class _Sweep:
             with folder_lock(self.folder):
                 add_points(self.folder, runs)
         return [run.name for run in runs]
-
-
-def _expected(plan: Plan, group: Group) -> int:
-    if plan.trials is None:
-        return sum(run.arguments == group.arguments for run in plan.runs)
-    return settings_to_try(group, plan.trials) * len(group.seeds)

@@ -2,8 +2,8 @@
 
 The folder is all that workers share, here and on other machines, and all that a sweep knows: how
 far a run is stands in its ``trial.json``; whoever runs it holds the lock beside it, which a crash
-lets go of. Runs of a grid are known in advance; a search proposes the next setting when those that
-it has proposed are taken.
+lets go of. Runs of a grid are known in advance; in stages it follows from what has ended which are
+due; a search proposes the next setting when those that it has proposed are taken.
 """
 
 import os
@@ -13,6 +13,7 @@ from typing import NamedTuple
 from seqmodels.sweeps.files import known_runs
 from seqmodels.sweeps.groups import Group, Run, setting_text, settings_to_try
 from seqmodels.sweeps.orders import Orders
+from seqmodels.sweeps.stages import Outcome, due
 from seqmodels.sweeps.trials import ENDED, State, Trial, folder_lock
 
 
@@ -92,7 +93,8 @@ class Storage:
         return [(group, self._of(group, known)) for group in self._orders.groups]
 
     def _known(self) -> list[Run]:
-        return [] if self._orders.search == "grid" else known_runs(self._orders.folder)
+        """The runs of a search."""
+        return [] if self._orders.trials is None else known_runs(self._orders.folder)
 
     def _of(self, group: Group, known: list[Run]) -> list[Run]:
         """The runs of a group that there are by now, in the order in which they are begun.
@@ -102,6 +104,8 @@ class Storage:
         """
         if self._orders.search == "grid":
             return group.every()
+        if self._orders.search == "stages":
+            return due(group, self._outcome, self._orders.higher_is_better)
         own = [run for run in known if run.arguments == group.arguments]
         return list({other.name: other for run in own for other in group.beside(run)}.values())
 
@@ -114,7 +118,7 @@ class Storage:
     def _and_proposed(self, group: Group, runs: Iterable[Run]) -> Iterator[Run]:
         """Some runs of a group, then those that a search proposes as they are asked for."""
         yield from runs
-        while self._orders.search != "grid" and (run := self._propose(group)) is not None:
+        while self._orders.trials is not None and (run := self._propose(group)) is not None:
             yield run
 
     def _propose(self, group: Group) -> Run | None:
@@ -136,8 +140,10 @@ class Storage:
 
     def _told(self, run: Run) -> tuple[float | None, dict[int, float]]:
         """The score of a run that has finished, and the validations of one that was pruned."""
-        trial = self._trial(run)
-        results, state = trial.outcome(self._orders.score)
-        pruned = trial.validations(self._orders.score) if state == "pruned" else {}
+        state, value = self._outcome(run)
+        return value, self._trial(run).validations(self._orders.score) if state == "pruned" else {}
+
+    def _outcome(self, run: Run) -> Outcome:
+        results, state = self._trial(run).outcome(self._orders.score)
         value = None if results is None else float(results["validation"][self._orders.score])
-        return value, pruned
+        return state, value

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from seqmodels.csv_files import write_csv
-from seqmodels.json_files import UnreadableError, write_json
-from seqmodels.sweeps.files import GroupFile, SpreadFile, read_sweep
+from seqmodels.json_files import write_json
+from seqmodels.sweeps.files import CurveFile, GroupFile, RungFile, SpreadFile, read_sweep
 from seqmodels.sweeps.plan import WIDTH
 from seqmodels.sweeps.trials import PointFile, SizeFile, Trial
 
@@ -39,7 +39,7 @@ def summary_rows(folder: Path) -> list[GroupFile]:
             setting = {k: v for k, v in point["overrides"].items() if k not in everywhere}
             chosen[repr(setting)] = setting
             sizes[repr(setting)] = point["size"]
-            results, state = _outcome(Trial(folder, point["name"]), score)
+            results, state = Trial(folder, point["name"]).outcome(score)
             states.append(state)
             settings.setdefault(repr(setting), []).extend([results] if results else [])
 
@@ -61,27 +61,38 @@ def summary_rows(folder: Path) -> list[GroupFile]:
                 failed=states.count("failed"),
                 trials=len(points),
                 seconds=_mean([results["seconds"] for results in finished]),
+                curve=_curve([(chosen[name], settings[name]) for name in settings], score),
             )
         )
     return rows
 
 
 def write_summary(folder: Path) -> None:
-    """Writes ``summary.json`` and ``summary.csv``."""
+    """Writes ``summary.json`` and ``summary.csv``, the latter in stages with the curves."""
     rows = summary_rows(folder)
     write_json(folder / "summary.json", rows)
-    flat = [_flat(row) for row in rows]
+    sweep = read_sweep(folder)
+    in_stages = sweep is not None and sweep["search"] == "stages"
+    flat = [{**_flat(row), **(_flat_curve(row) if in_stages else {})} for row in rows]
     columns = list(dict.fromkeys(name for row in flat for name in row))
     write_csv(folder / "summary.csv", columns, flat)
 
 
-def _outcome(trial: Trial, score: str) -> tuple[dict[str, Any] | None, str | None]:
-    """A run's results and state; one whose files hold something else has failed."""
-    try:
-        stored = trial.read()
-        return trial.results(score), stored["state"] if stored is not None else None
-    except UnreadableError:
-        return None, "failed"
+def _curve(settings: list[tuple[dict[str, Any], list[Any]]], score: str) -> CurveFile | None:
+    """The validation scores by the one key in which settings differ, from each with its results."""
+    keys = dict.fromkeys(key for values, _ in settings for key in values)
+    first, _ = settings[0]
+    tuned = [k for k in keys if any(values.get(k) != first.get(k) for values, _ in settings)]
+    if len(tuned) != 1:
+        return None
+    (key,) = tuned
+    rungs = []
+    for values, finished in settings:
+        if type(values.get(key)) not in (int, float):
+            return None
+        scores = [results["validation"][score] for results in finished]
+        rungs.append(RungFile(value=values[key], validation=scores))
+    return CurveFile(key=key, points=sorted(rungs, key=lambda rung: rung["value"]))
 
 
 def _flat(row: GroupFile) -> dict[str, Any]:
@@ -93,6 +104,16 @@ def _flat(row: GroupFile) -> dict[str, Any]:
     counts = {name: row[name] for name in ("seeds", "failed", "trials", "seconds")}
     size = {"parameters": row["parameters"]}
     return {**row["arguments"], **size, **row["chosen"], **spreads, **counts}
+
+
+def _flat_curve(row: GroupFile) -> dict[str, Any]:
+    """A column a value, with the mean over its seeds."""
+    if (curve := row.get("curve")) is None:
+        return {}
+    return {
+        f"validation at {curve['key']}={r['value']}": _mean(r["validation"])
+        for r in curve["points"]
+    }
 
 
 def _spread(values: list[float]) -> SpreadFile:

@@ -52,5 +52,6 @@ def draw_learning_curve(
             texts = distinct_texts(ticks, lambda tick, more: f"{tick:.{4 + more}g}")
             mark_log_axis(axes.yaxis, ticks, texts)
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
+        if axes.lines:
+            axes.legend(frameon=False)
     save(figure, picture)

@@ -81,11 +81,10 @@ STATES = {
     "attention-global-both-sides": 0,
     "attention-short": 4 * 2 * 4 + 3 * (8 + 2 * 4),
     "attention-forgetting": LENGTH * (2 * 4 + 4),
-    "attention-forgetting-local": 4 * (2 * 8 + 2),
     "long-convolution": LENGTH * 8,
     "hyena": LENGTH * 8,
     "hyena-short": 2 * LENGTH * 8 + 2 * 4 * 8,
-    "attention-sinks": (4 + 3) * 2 * 4,
+    "attention-sinks": (4 + 3) * (2 * 4 + 4) + 2 * (8 + 2 * 4),
     "neighbourhood-attention-short": 2 * 2 * 8 + 2 * 3 * 8,
 }
 

@@ -93,16 +93,18 @@ VARIANTS: Variants = {
         {"short": Short(4, "silu"), "kv_heads": 2, "window": 5, "qk_norm": True},
     ),
     "attention-forgetting": ("attention", {"forgetting": True, "kv_heads": 2}),
-    "attention-forgetting-local": ("attention", {"forgetting": True, "window": 5, "heads": 2}),
     "attention-sinks": (
         "attention",
-        {"window": 5, "sinks": 3, "kv_heads": 2, "positions": "alibi"},
+        {
+            "window": 5,
+            "sinks": 3,
+            "forgetting": True,
+            "kv_heads": 2,
+            "positions": "alibi",
+            "short": Short(3),
+        },
     ),
     "attention-sink-logit": ("attention", {"sink_logit": True}),
-    "attention-sinks-forgetting": (
-        "attention",
-        {"window": 5, "sinks": 2, "forgetting": True, "heads": 2, "short": Short(3)},
-    ),
     "neighbourhood-attention-short": (
         "neighbourhood_attention",
         {"short": Short(3), "kernel": 3, "heads": 2},

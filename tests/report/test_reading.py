@@ -11,8 +11,11 @@ from seqmodels.config import to_dict
 from seqmodels.errors import UserError
 from seqmodels.report import reading
 from seqmodels.report.comparison import comparisons, names_of
+from seqmodels.report.comparison_section import comparison_section
+from seqmodels.report.figure import Axis, Mark
 from seqmodels.report.reading import find
 from seqmodels.report.recipes import run_recipe
+from seqmodels.report.styles import Styles
 from seqmodels.report.writing import report_sections
 from seqmodels.training.environment import versions
 from seqmodels.training.resolving import resolved
@@ -394,3 +397,26 @@ def test_a_command_on_the_page_has_no_password(tmp_path):
     write_json(folder / "sweep.json", content)
     (one,) = comparisons(found(tmp_path)[0])
     assert ("Command", "python sweep.py --storage postgresql://me:***@host/x") in one.origin
+
+
+def test_a_sweep_s_curve_is_drawn(tmp_path):
+    """By the key that was tuned; a value without a score has no point, an older summary none."""
+    folder = sweep_folder(tmp_path / "sweep", ("gru", "lstm"), (64,))
+    summary = json.loads((folder / "summary.json").read_text())
+
+    def drawn() -> list:
+        (comparison,) = comparisons(found(tmp_path)[0])
+        figures = comparison_section(comparison, Styles(["gru", "lstm"])).figures
+        return [figure for figure in figures if "validation-by" in figure.name]
+
+    assert drawn() == []
+    rungs = [(0.001, [0.4]), (0.003, [0.6, 0.8]), (0.01, [])]
+    points = [{"value": value, "validation": scores} for value, scores in rungs]
+    summary[1]["curve"] = {"key": "optimizer.learning_rate", "points": points}
+    write_json(folder / "summary.json", summary)
+    (figure,) = drawn()
+    assert figure.title == "Validation accuracy against learning rate"
+    assert figure.x == Axis("learning rate", log=True)
+    (lstm,) = figure.series
+    assert lstm.name == "lstm"
+    assert lstm.points == [Mark(0.001, 0.4), Mark(0.003, pytest.approx(0.7), 0.6, 0.8)]

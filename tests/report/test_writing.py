@@ -7,8 +7,10 @@ import matplotlib.image
 import pytest
 
 from seqmodels.errors import UserError
-from seqmodels.report.figure import Mark, pareto
+from seqmodels.report import picture
+from seqmodels.report.figure import Axis, Figure, Mark, Series, pareto
 from seqmodels.report.reading import find
+from seqmodels.report.styles import Styles
 from seqmodels.report.writing import report_sections, write_report
 from tests.report.folders import (
     HOSTILE,
@@ -207,3 +209,16 @@ def test_an_out_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "report").touch()
     with pytest.raises(UserError, match=r"out=.*report can't be written \(.*\); choose another"):
         write_report([str(tmp_path / "runs")], str(tmp_path / "report"))
+
+
+def test_a_picture_has_room_for_every_name(monkeypatch, tmp_path):
+    kept = []
+    monkeypatch.setattr(picture, "save", lambda canvas, path: kept.append(canvas))
+    marks, styles = [Mark(1, 0.5), Mark(2, 0.6)], Styles()
+    series = [Series(name, styles[name], marks) for name in map(str, range(40))]
+    axes = Axis("step", "count"), Axis("loss")
+    picture.draw(Figure("many", "Many", "", *axes, series), tmp_path / "many.png")
+    (canvas,) = kept
+    canvas.draw_without_rendering()
+    box = canvas.legends[0].get_window_extent()
+    assert 0 < box.y0 < box.y1 < canvas.bbox.height

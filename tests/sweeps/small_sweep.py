@@ -24,7 +24,7 @@ from tests.command_line import read_json
 ROOT = Path(__file__).parents[2]
 
 CONFIG = f"""
-from seqmodels import Between, chain, product, zipped
+from seqmodels import Between, chain, product, staged, zipped
 from seqmodels.config import load_config
 
 def get_config(arg=""):

@@ -367,7 +367,7 @@ def test_nothing_that_a_sweep_writes_holds_a_password(tmp_path, monkeypatch):
     """Told by the flag as two words, which is the form that is split in two."""
     sweep = SmallSweep(tmp_path, f"product({{'{RATE}': (0.1,)}})")
     monkeypatch.setattr(WorkerHere, "look", lambda self: False)
-    with carried_out(["sweep.py", "--storage", "postgresql://me:sesame/x"]):
+    with carried_out(["sweep.py", "--storage", "postgresql://me:sesame@host/x"]):
         sweep.run()
     assert read_json(sweep.folder / "sweep.json")["command"].endswith("postgresql://me:***@host/x'")
     for file in tmp_path.rglob("*"):

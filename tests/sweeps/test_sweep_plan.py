@@ -67,7 +67,7 @@ def test_each_setting_is_matched_and_what_settings_share_is_built_once(tmp_path)
 
 def test_a_search_says_each_size(tmp_path, capsys):
     plan = plan_of(tmp_path, DEPTHS, search="random")
-    print_plan(plan.groups, plan.runs, 3)
+    print_plan(plan)
     assert len(re.findall(r"[\d,]+ parameters", capsys.readouterr().out)) == 2
 
 

@@ -4,8 +4,6 @@ import fcntl
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -17,78 +15,20 @@ from seqmodels.errors import UserError
 from seqmodels.sweeps import plan_file as sweep_file
 from seqmodels.sweeps import run as sweep
 from seqmodels.sweeps import search as sweep_search
-from seqmodels.sweeps import worker as sweep_worker
-from seqmodels.sweeps.groups import Group, Setting
-from seqmodels.sweeps.orders import Orders
 from seqmodels.sweeps.plan import Plan
 from seqmodels.sweeps.points import Between
 from seqmodels.sweeps.pruning import is_poor
 from seqmodels.sweeps.search import Tried, propose
-from seqmodels.sweeps.storage import Storage, Taken
+from seqmodels.sweeps.storage import Storage
 from seqmodels.sweeps.trials import Trial
 from seqmodels.sweeps.worker import ATTEMPTS, DEATHS, Ending, Worker
+from tests.sweeps.bench import RATE, Bench, Killed, finish, group, killed
 from tests.sweeps.small_sweep import SmallSweep, WorkerHere, states, trials
-
-RATE = "optimizer.learning_rate"
-SIZE = {"parameters": 5, "flops": 1.0, "state_bytes": 0}
-RESULTS = {"validation": {"accuracy": 0.5}, "test": {"accuracy": 0.4}}
-RESULTS |= {"steps": 10, "best_step": 10, "parameters": 5, "seconds": 2.0}
-
-
-class Killed(BaseException):
-    """The process is gone at this moment."""
-
-
-def killed(*_, **__):
-    raise Killed
 
 
 class Nobody(WorkerHere):
     def look(self):
         return False
-
-
-def group(*rates, seeds=(None,), mixer="gru") -> Group:
-    values = [{RATE: rate} for rate in rates]
-    return Group({"mixer": mixer}, [Setting(v, {}, SIZE) for v in values], list(seeds))
-
-
-class Bench:
-    """A sweep's folder, and workers whose train.py is a function."""
-
-    def __init__(
-        self, folder: Path, *groups: Group, search: str = "grid", tries: int | None = None
-    ):
-        self.folder = folder
-        self.orders = Orders(
-            folder=folder, config="", groups=list(groups), search=search, trials=tries, prune=True,
-            score="accuracy", higher_is_better=True, train=folder, devices=None, cores=None,
-            parent=None,
-        )  # fmt: skip
-        self.storage = Storage(self.orders)
-        self.storage.enter()
-
-    def work(self, train: Callable[[Worker, Taken], Ending]) -> int:
-        """A worker works; ``train`` does what train.py would."""
-        worker = Worker(self.orders)
-
-        def follow(taken):
-            taken.trial.begin()
-            return train(worker, taken)
-
-        with (
-            patch.object(worker, "_start_and_follow", follow),
-            patch.object(sweep_worker.time, "sleep", side_effect=AssertionError("it waits")),
-        ):
-            return worker.work()
-
-    def first(self) -> Trial:
-        return Trial(self.folder, self.storage.runs()[0].name)
-
-
-def finish(worker, taken):
-    (taken.trial.folder / "results.json").write_text(json.dumps(RESULTS))
-    return Ending(0, None)
 
 
 def fail(worker, taken):
@@ -235,11 +175,14 @@ def begun(tmp_path, monkeypatch):
 def planned(begun, search):
     own = group(Between(0.01, 0.5) if search == "random" else 0.1, 0.2, seeds=(0, 1))
     runs, tries = (own.every(), None) if search == "grid" else ([], 2)
+    if search == "stages":
+        own = group(0.1, seeds=(0, 1))._replace(above=tuple(group(0.2).settings))
+        runs, tries = [own.runs(own.settings[0])[0]], None
     plan = Plan(str(begun.config), [own], runs, "accuracy", True, None, search, tries, {})
     return patch.object(sweep, "make_plan", lambda *_: plan)
 
 
-@pytest.mark.parametrize("search", ["grid", "random"])
+@pytest.mark.parametrize("search", ["grid", "stages", "random"])
 def test_a_sweep_killed_at_each_write_goes_on(begun, tmp_path, search):
     """At the first file that it writes, at the second, and so on to the last."""
     made, trained = begun
@@ -263,7 +206,8 @@ def test_a_sweep_killed_at_each_write_goes_on(begun, tmp_path, search):
             except Killed:
                 kills += 1
             made.run()
-        assert states(made.folder) == {"finished": 4}, f"killed at write {kills}"
+        wanted = {"finished": 3 if search == "stages" else 4}
+        assert states(made.folder) == wanted, f"killed at write {kills}"
         assert set(trained.values()) == {1}
         assert len({trial["overrides"][RATE] for trial in trials(made.folder)}) == 2
     assert kills > 10

@@ -17,7 +17,8 @@ from seqmodels.ops.attention.visibility import allowed
 from seqmodels.ops.forms import Form, Operation
 
 Score = Literal["scaled_dot", "dot", "additive"]
-"""How well a query and a key match: their product, scaled or not, or this."""
+"""How well query q and key k match: "scaled_dot" is q . k / sqrt(K) (Vaswani et al. 2017), "dot" is
+q . k (Luong et al. 2015), "additive" is v . tanh(q + k) with a learned v for each head."""
 
 BLOCK_FEATURES = 2**22
 """Up to so many features of tanh exist at a time, unless one query needs more: 16 MiB."""
