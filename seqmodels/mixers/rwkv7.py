@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import Array, Float, State
-from seqmodels.errors import require
+from seqmodels.errors import require, require_least
 from seqmodels.layers import Axes, Linear
 from seqmodels.mixers.base import Context, features_of_a_head
 from seqmodels.mixers.cache import keep_last, put_before
@@ -47,8 +47,7 @@ class RWKV7(MatrixMixer):
       heads: the number of heads H, which divides D; each has width K = U = D / H, 2 at least.
       rank: of decays and strengths; None is 2.5 sqrt(D), to the nearest 32, at least 32.
       gate_rank: of gates; None is 5 sqrt(D), likewise.
-      chunk: positions that the chunked form computes at once, a power of 2, and between the states
-        that the recurrent one keeps for its backward pass.
+      chunk: positions that the chunked form computes at once, a power of 2.
       form: "recurrent" or "chunked"; None goes by platform and length.
     """
 
@@ -74,8 +73,7 @@ class RWKV7(MatrixMixer):
     ):
         K = features_of_a_head(width, heads)
         require(K >= 2, f"heads={heads} leaves heads of 1 feature; lower it to have 2 at least")
-        for name, value in (("rank", rank), ("gate_rank", gate_rank)):
-            require(value is None or value >= 1, f"{name}={value} is below 1")
+        require_least(1, rank=rank, gate_rank=gate_rank)
         self.width = width
         self._settle(width, heads, K, K, chunk, form, None, rngs=rngs)
         ranks = {
