@@ -37,7 +37,7 @@ class RWKV7(MatrixMixer):
     the key before ``a`` scales it, at length 1, ``a_t`` a strength for each key feature, and
     ``w_t = exp(-e^(-1/2) sigmoid(...))``, above 0.54. To each head's normalised outputs comes
     ``(sum_k r_k k_k p_k) v_t`` with a learned p; they are gated and projected. Decays, strengths
-    and gates go through few features.
+    and gates go through few features, whose weights don't decay, as in the official code.
 
     Each of the six projections reads its own mixture ``x_t + m (x_{t-1} - x_t)``: this token shift
     is RWKV's own and stays, whatever the block's short convolution. The value residual that crosses
@@ -79,7 +79,7 @@ class RWKV7(MatrixMixer):
         ranks = {
             "decay": rank or _rank(2.5, width),
             "strength": rank or _rank(2.5, width),
-            "gate": gate_rank or _rank(5, width),
+            "gate": gate_rank or _rank(5.0, width),
         }
         inner: Axes = {"H": heads, "K": K}
         for name, number in ranks.items():
@@ -102,11 +102,12 @@ class RWKV7(MatrixMixer):
         self.strength_up.bias[...] = 0.3 * within + 0.4 * (along - 0.5) - 0.19
         for name in ("decay", "strength", "gate"):
             down, up = getattr(self, f"{name}_down"), getattr(self, f"{name}_up")
-            down.weights[...] = jnp.zeros_like(down.weights[...])
             rank = up.weights.shape[0]
+            down.weights = parameter(jnp.zeros((D, rank)), ("D", "features"), decays=False)
             scale = 0.1 * max(1.0, math.sqrt(rank / D))
             orthogonal = nnx.initializers.orthogonal(scale)(rngs.params(), (rank, D))
-            up.weights[...] = orthogonal.reshape(rank, H, K)
+            orthogonal = orthogonal.reshape(rank, H, K)
+            up.weights = parameter(orthogonal, ("features", "H", "K"), decays=False)
         for name, bound in (("queries", 0.5), ("keys", 0.05), ("values", 0.5)):
             weights = getattr(self, name).weights
             most = bound / math.sqrt(D)
