@@ -17,9 +17,11 @@ from seqmodels.mixers import MIXERS
 from seqmodels.ops.attention.additive import ADDITIVE, additive_attention
 from seqmodels.ops.attention.dot_product import ATTENTION, attention
 from seqmodels.ops.convolution import CONVOLUTION, convolution, depthwise_convolution
+from seqmodels.ops.delta_rule import DELTA_RULE, delta_rule
 from seqmodels.ops.diagonal_forms import DIAGONAL
 from seqmodels.ops.diagonal_recurrence import diagonal_recurrence
 from seqmodels.ops.fft_convolution import FFT_CONVOLUTION, fft_convolution
+from seqmodels.ops.matrix_state import MATRIX_STATE, matrix_state
 from seqmodels.ops.recurrence import RECURRENCE, lstm
 from seqmodels.scaling.programs import language_model
 
@@ -161,6 +163,23 @@ CASES = {
         lambda w, x: fft_convolution(x, w), lambda length: (length, SIZES["width"]), (8192,)
     ),
     "step": transformer(),
+    **{
+        kind: mixer(kind, (512, 2048))
+        for kind in (
+            "linear_attention",
+            "retention",
+            "gla",
+            "mamba2",
+            "mamba3",
+            "mlstm",
+            "slstm",
+            "deltanet",
+            "gated_deltanet",
+            "kda",
+            "deltaproduct",
+            "rwkv7",
+        )
+    },
 }
 
 
@@ -181,6 +200,20 @@ def _attend_additively(vector, x, form):
 def _convolve_a_volume(w, x, form):
     B, L, D = x.shape
     return convolution(x.reshape(B, 8, 8, L // 64, D), w, form=form)
+
+
+def _remember(w, x, form):
+    query, decay = _heads(w * x), -jax.nn.softplus(_heads(x).astype(jnp.float32)[..., 0])
+    state = jnp.zeros((x.shape[0], H, D // H, D // H))
+    return matrix_state(query, query, query, decay, state, form=form)[0].reshape(x.shape)
+
+
+def _replace(w, x, form):
+    key = _heads(w * x)
+    key = key / jnp.linalg.norm(key, axis=-1, keepdims=True)
+    strength = jax.nn.sigmoid(_heads(x).astype(jnp.float32)[..., 0])
+    state = jnp.zeros((x.shape[0], H, D // H, D // H))
+    return delta_rule(key, key, key, -strength, key, None, state, form=form)[0].reshape(x.shape)
 
 
 def _lstm(w, x, form):
@@ -208,6 +241,8 @@ CALLS = {
     "lstm": (_lstm, RECURRENCE, (D, 4 * D), 2048),
     "diagonal": (_decay, DIAGONAL, (1, D), 2048),
     "fft": (_convolve_by_fourier, FFT_CONVOLUTION, (2048, D), 2048),
+    "matrix state": (_remember, MATRIX_STATE, (1,), 2048),
+    "delta rule": (_replace, DELTA_RULE, (1,), 2048),
 }
 FORMS = {
     f"{name}:{form}": operation(partial(call, form=form), lambda _, shape=shape: shape, (length,))

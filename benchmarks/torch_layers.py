@@ -16,6 +16,7 @@ import time
 
 import torch
 import torch_diagonal as diagonal
+import torch_matrix
 from torch import nn
 from torch.nn import functional
 
@@ -150,6 +151,8 @@ class TransformerBlock(nn.Module):
 def layer(case, length, sizes):
     """The module that a case times."""
     D, H = sizes["width"], sizes["heads"]
+    if case in torch_matrix.KINDS:
+        return torch_matrix.layer(case, D, H)
     return {
         "rnn": lambda: Recurrent(nn.RNN, D),
         "lstm": lambda: Recurrent(nn.LSTM, D),

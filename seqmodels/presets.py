@@ -64,6 +64,18 @@ _PRESETS: dict[str, _Mixers] = {
     "s4d": {"s4d": {"kind": "s4d"}},
     "s5": {"s5": {"kind": "s5"}},
     "mamba": {"mamba": {"kind": "mamba"}},
+    "linear_attention": {"linear": {"kind": "linear_attention"}},
+    "retention": {"retention": {"kind": "retention"}},
+    "gla": {"gla": {"kind": "gla"}},
+    "mamba2": {"mamba2": {"kind": "mamba2", "state_size": 64}},
+    "mamba3": {"mamba3": {"kind": "mamba3", "state_size": 64}},
+    "mlstm": {"mlstm": {"kind": "mlstm"}},
+    "slstm": {"slstm": {"kind": "slstm"}},
+    "deltanet": {"deltanet": {"kind": "deltanet"}},
+    "gated_deltanet": {"gated_deltanet": {"kind": "gated_deltanet"}},
+    "kda": {"kda": {"kind": "kda"}},
+    "deltaproduct": {"deltaproduct": {"kind": "deltaproduct"}},
+    "rwkv7": {"rwkv7": {"kind": "rwkv7", "rank": 32, "gate_rank": 32}},
 }
 """The mixers of each, in their order."""
 _MLPS = {"transformer": 4.0, "griffin": 4.0}
@@ -74,7 +86,7 @@ _WIDE = 1024
 """A width at which the parameters that are not as many as D^2 don't count."""
 _FILTERS = ("long_convolution", "hyena")
 """Kinds with filters as long as the sequence."""
-_COUNTED = (*_FILTERS, "s4d", "s5", "mamba")
+_COUNTED = (*_FILTERS, "s4d", "s5", "mamba", "mamba2", "mamba3", "rwkv7")
 """Those of one kind, many of whose parameters are not as many as D^2."""
 PRESETS = tuple(_PRESETS)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import Array, Float
-from seqmodels.errors import require
+from seqmodels.errors import require_least
 from seqmodels.layers import Axes, Linear, NormKind
 from seqmodels.mixers.base import Context, features_of_a_head
 from seqmodels.mixers.decays import StepDecay
@@ -32,8 +32,6 @@ class DeltaMixer(MatrixMixer):
     Queries, keys and values pass through silu; queries and keys are then of length 1, and queries
     scaled by 1 / sqrt(K). A token may have several such steps.
     """
-
-    steps = 1
 
     def _settle_delta(
         self,
@@ -60,7 +58,7 @@ class DeltaMixer(MatrixMixer):
         return {"queries": queries, "keys": self._of_steps(keys), "values": self._of_steps(values)}
 
     def _of_steps(self, axes: Axes) -> Axes:
-        return axes if self.steps == 1 else {"gates": self.steps, **axes}
+        return axes if self.steps_a_token == 1 else {"gates": self.steps_a_token, **axes}
 
     def _log_decay(self, x: Float[Array, "B L D"]) -> Array | None:
         """The logs of the decays, [B, L, H] or [B, L, H, K], or None for none."""
@@ -73,7 +71,7 @@ class DeltaMixer(MatrixMixer):
         log_decay, reads = self._log_decay(x), key
         if log_decay is not None:
             decay = jnp.exp(log_decay if log_decay.ndim == 4 else log_decay[..., None])
-            if self.steps == 1:
+            if self.steps_a_token == 1:
                 reads = (key * decay).astype(key.dtype)
             else:  # what the first step reads is what the decay leaves
                 reads = key.at[:, :, 0].multiply(decay.astype(key.dtype))
@@ -92,7 +90,7 @@ class DeltaMixer(MatrixMixer):
         context: Context,
     ) -> tuple[Float[Array, "B L H U"], dict[str, Any]]:
         """``S_t = (D_t + a_t b_t^T) S_{t-1} + k_t v_t^T`` for each of a token's steps."""
-        if self.steps > 1:
+        if self.steps_a_token > 1:
             key, value, erase, reads = (
                 a.reshape(len(a), -1, *a.shape[3:]) for a in (key, value, erase, reads)
             )
@@ -113,8 +111,7 @@ class DeltaNet(DeltaMixer):
         from -1 to 1 in place of 0 to 1 (Grazzi et al. 2025).
       head_norm: the norm of each head's outputs.
       output_gate: whether they are gated by ``silu(G x_t)``.
-      chunk: positions that the chunked form computes at once, a power of 2, and between the states
-        that the recurrent one keeps for its backward pass.
+      chunk: positions that the chunked form computes at once, a power of 2.
       form: "recurrent" or "chunked"; None goes by platform and length.
       short: the block\'s short convolution, of queries, keys and values, before silu.
     """
@@ -266,8 +263,8 @@ class DeltaProduct(DeltaMixer):
         short: Short | None = None,
         rngs: nnx.Rngs,
     ):
-        require(steps >= 1, f"steps={steps} is below 1")
-        self.steps = steps
+        require_least(1, steps=steps)
+        self.steps_a_token = steps
         self.products = 2 * steps + forgets + 1
         self._settle_delta(
             width, heads, value_expansion, negative_eigenvalues, chunk, form, short, rngs=rngs

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from seqmodels.errors import require
+from seqmodels.errors import require, require_least
 from seqmodels.layers import Linear, NormKind
 from seqmodels.mixers.base import features_of_a_head
 from seqmodels.mixers.matrix_state import Form, MatrixMixer, Readout
@@ -31,8 +31,7 @@ class LinearAttention(MatrixMixer):
       features: f: "elu" is elu(x) + 1, "relu", or "identity", x itself.
       normalised: whether outputs are divided by the sum of their weights, which takes features that
         aren't negative; else queries are scaled by 1 / sqrt(K).
-      chunk: positions that the chunked form computes at once, a power of 2, and between the states
-        that the recurrent one keeps for its backward pass.
+      chunk: positions that the chunked form computes at once, a power of 2.
       form: "recurrent" or "chunked"; None goes by platform and length.
       short: the block\'s short convolution, of queries, keys and values.
     """
@@ -154,7 +153,7 @@ class GatedLinearAttention(MatrixMixer):
         short: Short | None = None,
         rngs: nnx.Rngs,
     ):
-        require(rank >= 1, f"rank={rank} is below 1")
+        require_least(1, rank=rank)
         K = features_of_a_head(width, heads, "key_expansion", key_expansion)
         U = features_of_a_head(width, heads, "value_expansion", value_expansion)
         self._settle(width, heads, K, U, chunk, form, short, rngs=rngs)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import Array
-from seqmodels.errors import require
+from seqmodels.errors import require_least
 from seqmodels.layers import Axes, Linear, Norm
 from seqmodels.mixers.base import features_of_a_head
 from seqmodels.mixers.decays import StepDecay
@@ -31,8 +31,7 @@ class Mamba2(MatrixMixer):
       heads: the number of heads H, which divides E, the inner width; each value has U = E / H.
       expansion: E / D.
       state_size: N, the width of keys and queries.
-      chunk: positions that the chunked form computes at once, a power of 2, and between the states
-        that the recurrent one keeps for its backward pass.
+      chunk: positions that the chunked form computes at once, a power of 2.
       form: "recurrent" or "chunked"; None goes by platform and length.
       short: the block\'s short convolution, of x, B and C, before silu.
     """
@@ -51,7 +50,7 @@ class Mamba2(MatrixMixer):
         short: Short | None = None,
         rngs: nnx.Rngs,
     ):
-        require(state_size >= 1, f"state_size={state_size} is below 1")
+        require_least(1, state_size=state_size)
         U = features_of_a_head(width, heads, "expansion", expansion)
         self._settle(width, heads, state_size, U, chunk, form, short, rngs=rngs)
         self.gates = Linear({"D": width}, {"E": heads * U}, rngs=rngs)

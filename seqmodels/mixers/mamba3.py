@@ -39,8 +39,7 @@ class Mamba3(MatrixMixer):
       heads: the number of heads H, which divides E, the inner width; each value has U = E / H.
       expansion: E / D.
       state_size: N, the width of keys and queries, a multiple of 4.
-      chunk: positions that the chunked form computes at once, a power of 2, and between the states
-        that the recurrent one keeps for its backward pass.
+      chunk: positions that the chunked form computes at once, a power of 2.
       form: "recurrent" or "chunked"; None goes by platform and length.
     """
 

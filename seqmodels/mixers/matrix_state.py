@@ -30,6 +30,8 @@ class MatrixMixer(Mixer):
     """Matrices [K, U] of products a position: what decays, erases, writes and reads the state."""
     sums: bool = False
     """Whether the sum of what keys have written is kept too, as one more column of the matrix."""
+    steps_a_token: int = 1
+    """Writes of a position that follow one another."""
     readout: "Readout"
 
     def _settle(
@@ -127,7 +129,8 @@ class MatrixMixer(Mixer):
         numbers = sum(math.prod(linear.weights.shape) for linear in linears)
         matrix = self.heads * self.key_width * (self.value_width + self.sums)
         numbers += self.products * matrix
-        steps = length if self.form == "recurrent" else -(-length // self.chunk)
+        steps = length * self.steps_a_token
+        steps = steps if self.form == "recurrent" else -(-steps // self.chunk)
         return Cost(length * 2 * numbers, self.state_bytes(length), steps + self.short.depth)
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import Array, Float, State
-from seqmodels.errors import require
+from seqmodels.errors import require, require_least
 from seqmodels.layers import Axes, Linear
 from seqmodels.mixers.base import Context, features_of_a_head
 from seqmodels.mixers.cache import keep_last, put_before
@@ -37,7 +37,7 @@ class RWKV7(MatrixMixer):
     the key before ``a`` scales it, at length 1, ``a_t`` a strength for each key feature, and
     ``w_t = exp(-e^(-1/2) sigmoid(...))``, above 0.54. To each head's normalised outputs comes
     ``(sum_k r_k k_k p_k) v_t`` with a learned p; they are gated and projected. Decays, strengths
-    and gates go through few features.
+    and gates go through few features, whose weights don't decay, as in the official code.
 
     Each of the six projections reads its own mixture ``x_t + m (x_{t-1} - x_t)``: this token shift
     is RWKV's own and stays, whatever the block's short convolution. The value residual that crosses
@@ -47,8 +47,7 @@ class RWKV7(MatrixMixer):
       heads: the number of heads H, which divides D; each has width K = U = D / H, 2 at least.
       rank: of decays and strengths; None is 2.5 sqrt(D), to the nearest 32, at least 32.
       gate_rank: of gates; None is 5 sqrt(D), likewise.
-      chunk: positions that the chunked form computes at once, a power of 2, and between the states
-        that the recurrent one keeps for its backward pass.
+      chunk: positions that the chunked form computes at once, a power of 2.
       form: "recurrent" or "chunked"; None goes by platform and length.
     """
 
@@ -74,14 +73,13 @@ class RWKV7(MatrixMixer):
     ):
         K = features_of_a_head(width, heads)
         require(K >= 2, f"heads={heads} leaves heads of 1 feature; lower it to have 2 at least")
-        for name, value in (("rank", rank), ("gate_rank", gate_rank)):
-            require(value is None or value >= 1, f"{name}={value} is below 1")
+        require_least(1, rank=rank, gate_rank=gate_rank)
         self.width = width
         self._settle(width, heads, K, K, chunk, form, None, rngs=rngs)
         ranks = {
             "decay": rank or _rank(2.5, width),
             "strength": rank or _rank(2.5, width),
-            "gate": gate_rank or _rank(5, width),
+            "gate": gate_rank or _rank(5.0, width),
         }
         inner: Axes = {"H": heads, "K": K}
         for name, number in ranks.items():
@@ -104,11 +102,12 @@ class RWKV7(MatrixMixer):
         self.strength_up.bias[...] = 0.3 * within + 0.4 * (along - 0.5) - 0.19
         for name in ("decay", "strength", "gate"):
             down, up = getattr(self, f"{name}_down"), getattr(self, f"{name}_up")
-            down.weights[...] = jnp.zeros_like(down.weights[...])
             rank = up.weights.shape[0]
+            down.weights = parameter(jnp.zeros((D, rank)), ("D", "features"), decays=False)
             scale = 0.1 * max(1.0, math.sqrt(rank / D))
             orthogonal = nnx.initializers.orthogonal(scale)(rngs.params(), (rank, D))
-            up.weights[...] = orthogonal.reshape(rank, H, K)
+            orthogonal = orthogonal.reshape(rank, H, K)
+            up.weights = parameter(orthogonal, ("features", "H", "K"), decays=False)
         for name, bound in (("queries", 0.5), ("keys", 0.05), ("values", 0.5)):
             weights = getattr(self, name).weights
             most = bound / math.sqrt(D)

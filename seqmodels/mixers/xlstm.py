@@ -40,8 +40,7 @@ class MLSTM(MatrixMixer):
       value_expansion: those of all values over D.
       head_norm: the norm of each head's outputs.
       output_gate: whether they are gated.
-      chunk: positions that the chunked form computes at once, a power of 2, and between the states
-        that the recurrent one keeps for its backward pass.
+      chunk: positions that the chunked form computes at once, a power of 2.
       form: "recurrent" or "chunked"; None goes by platform and length.
       short: the block\'s short convolution, of queries and keys.
     """

@@ -109,7 +109,7 @@ def _recurrent(query, key, value, erase, reads, log_decay, state, chunk):
 
     query, log_decay = rows.by_time((query, log_decay))
     inputs = (query, *map(by_token, (key, value, erase, reads)), log_decay)
-    return rows.in_steps(_step, chunk, state, inputs)
+    return rows.in_steps(_step, state, inputs)
 
 
 def _group(state, given):

@@ -7,8 +7,8 @@ one for each of the K rows. Linear attention (Katharopoulos et al. 2020) has non
 al. 2023) and Mamba-2 (Dao and Gu 2024) one a head, gated linear attention (Yang et al. 2024) one a
 row. State and sums are float32.
 
-:data:`MATRIX_STATE` has its forms: step by step, with a backward pass that keeps a state a chunk
-(:mod:`seqmodels.ops.stepwise`), and products of matrices a chunk at a time.
+:data:`MATRIX_STATE` has its forms: step by step (:mod:`seqmodels.ops.rows`), and products of
+matrices a chunk at a time (:mod:`seqmodels.ops.chunks`).
 """
 
 import jax.numpy as jnp
@@ -41,9 +41,9 @@ def matrix_state(
 ) -> tuple[Float[Array, "B L H U"], Float[Array, "B H K U"]]:
     """Every ``o_t``, and the last state in float32.
 
-    A padded position leaves the state as it is. ``chunk`` positions are computed at once by the
-    chunked form, where it is a power of 2, and lie between the states that the recurrent one keeps.
-    ``form`` names one in MATRIX_STATE; it raises ParameterError where that one can't serve.
+    A padded position leaves the state as it is. ``chunk`` positions, a power of 2, are computed at
+    once by the chunked form. ``form`` names one in MATRIX_STATE; it raises ParameterError where
+    that one can't serve.
     """
     key, state = masked(key, valid), state.astype(jnp.float32)
     log_decay = None if log_decay is None else masked(log_decay, valid)
@@ -74,7 +74,7 @@ def _step(_, state, given):
 
 def _recurrent(query, key, value, log_decay, state, chunk):
     inputs = rows.by_time((query, key, value, log_decay))
-    return rows.in_steps(_step, chunk, state, inputs)
+    return rows.in_steps(_step, state, inputs)
 
 
 def _group(state, given):

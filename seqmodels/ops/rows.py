@@ -14,6 +14,10 @@ from jax import lax
 from seqmodels.arrays import Array, Float, PyTree
 from seqmodels.ops.stepwise import Step, run_steps
 
+KEPT = 32
+"""Positions between the states that are kept for the backward pass: with more of them the states
+between, which are made again, outgrow a core's cache."""
+
 
 def rows_last(x: Float[Array, "..."], before: int = 0) -> Float[Array, "..."]:
     """[..., B, H, *K] as [..., *K, R], where B has so many axes before it."""
@@ -34,11 +38,11 @@ def by_time(inputs: PyTree[Array]) -> PyTree[Array]:
 
 
 def in_steps(
-    step: Step, chunk: int, state: Float[Array, "B H K U"], inputs: PyTree[Array]
+    step: Step, state: Float[Array, "B H K U"], inputs: PyTree[Array]
 ) -> tuple[Float[Array, "B L H U"], Float[Array, "B H K U"]]:
     """The outputs [L, U, R] of steps on states [K, U, R] for all positions, and the last state."""
     heads = state.shape[1]
-    last, outputs = run_steps(step, chunk, (), rows_last(state), inputs)
+    last, outputs = run_steps(step, KEPT, (), rows_last(state), inputs)
     outputs = outputs.reshape(*outputs.shape[:2], -1, heads)  # [L, U, B, H]
     return jnp.transpose(outputs, (2, 0, 3, 1)), rows_first(last, heads)
 

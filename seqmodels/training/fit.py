@@ -8,6 +8,7 @@ import jax
 
 from seqmodels.command import command
 from seqmodels.config import Origin, Section
+from seqmodels.errors import UserError
 from seqmodels.model import count_parameters
 from seqmodels.output import decoration
 from seqmodels.tasks.chance import levels
@@ -72,6 +73,8 @@ def fit(
         an interruption, each in one line that says what to do.
     """
     start_jax()
+    if jax.config.jax_disable_jit:
+        raise UserError("JAX_DISABLE_JIT is set, and a run is compiled before it begins; unset it")
     with ending():
         run = Workdir(workdir)
         located: Any = run.located(config)
@@ -279,6 +282,7 @@ class _Run:
         self._save(state, metrics)
 
     def _save(self, state: TrainState, metrics: dict[str, float] | None) -> None:
+        self.workdir.require_there()
         self.checkpoints.wait()  # for the one before
         self._tell("save begun", self.step)
         self.checkpoints.save(state, self.step, metrics, self.mean.sums)

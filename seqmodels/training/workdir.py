@@ -117,6 +117,14 @@ class Workdir:
         found = starts(self.read("environment.json") or {})
         return found[-1].get("mathematics", 1) if found else MATHEMATICS
 
+    def require_there(self) -> None:
+        """Raises UserError where the folder has gone: the next write would make half of another."""
+        if not (self.path / "config.json").exists():
+            raise UserError(
+                f"workdir={self.path} has been moved or deleted while its run went on; the same "
+                "command with the folder that it is now continues"
+            )
+
     def config(self) -> ConfigDict:
         """The config of the run that lies here.
 

@@ -80,6 +80,8 @@ def hyena(recording: Recording, safari: Source, drawn: Drawn) -> None:
     kinds = safari.take(path, *names, "HyenaFilter", "HyenaOperator", **GIVEN)
     for order, length in ((2, L), (3, 50)):
         module = spread(kinds.HyenaOperator(D, length, order, filter_order=8, emb_dim=5))
+        places = module.filter_fn.pos_emb  # learned there, at a hundred-thousandth
+        places.z = nn.Buffer(places._parameters.pop("z").detach())
         settings = {"order": order, "length": length}
         x, origin = drawn.normal(B, L, D), safari.origin(path, "HyenaOperator")
         record_module(recording, f"hyena{order}", origin, module, whole, x, PRECISE, **settings)

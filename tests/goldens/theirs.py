@@ -34,3 +34,23 @@ def short(weights, bias, **shapes: tuple[int, ...]):
 def scale(weight):
     """A norm without a bias."""
     return {"norm": {"scale": weight}}
+
+
+def readout(theirs, norm: str, H: int, U: int):
+    """fla's: a norm of each head, which a gate may follow, and a projection."""
+    D = len(theirs["o_proj.weight"])
+    found = {
+        "norm": scale(theirs[f"{norm}.weight"]),
+        "outputs": linear(theirs["o_proj.weight"], D, inputs=(H, U)),
+    }
+    gates = theirs.get("g_proj.weight")
+    return found if gates is None else {**found, "gates": linear(gates, H, U)}
+
+
+def projections(theirs, H: int, K: int, U: int, *steps: int):
+    """fla's queries, keys and values; the last two may have steps."""
+    return {
+        "queries": linear(theirs["q_proj.weight"], H, K),
+        "keys": linear(theirs["k_proj.weight"], *steps, H, K),
+        "values": linear(theirs["v_proj.weight"], *steps, H, U),
+    }

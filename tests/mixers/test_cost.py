@@ -86,6 +86,16 @@ STATES = {
     "hyena-short": 2 * LENGTH * 8 + 2 * 4 * 8,
     "attention-sinks": (4 + 3) * (2 * 4 + 4) + 2 * (8 + 2 * 4),
     "neighbourhood-attention-short": 2 * 2 * 8 + 2 * 3 * 8,
+    "linear_attention": 4 * 2 * 2 + 4 * 2,
+    "retention": 2 * 4 * 4,
+    "gla": 2 * 2 * 4,
+    "mamba2": 16 * 4,
+    "mamba3": 16 * 8 + 2 * (8 / 4 + 8 + 8),
+    "mlstm": 2 * 2 * 4 + 2 * 2 + 2,
+    "slstm": 4 * 8,
+    "gated_deltanet-short": 2 * 4 * 8 + 3 * (8 + 8 + 16),
+    "deltaproduct": 2 * 4 * 4,
+    "rwkv7": 2 * 4 * 4 + 8,
 }
 
 

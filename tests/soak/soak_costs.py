@@ -1,7 +1,7 @@
 """What every choice of every config costs, against what its program computes; and every form."""
 
 import importlib
-import pkgutil
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -24,7 +24,12 @@ from tests.test_configs import (
 )
 
 WIDTH, LENGTH = 64, 256
-MODULES = [module.name for module in pkgutil.walk_packages(ops.__path__, f"{ops.__name__}.")]
+FOLDER = Path(ops.__path__[0])
+MODULES = [
+    ".".join((ops.__name__, *file.relative_to(FOLDER).with_suffix("").parts))
+    for file in sorted(FOLDER.rglob("*.py"))
+    if file.name != "__init__.py"
+]
 OPERATIONS = {
     value.name: value
     for module in MODULES

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.ops.test_matrix_state import check, each_form
+from tests.ops.test_matrix_state import CASES, check, forms_of
 
 
-@each_form
+@pytest.mark.parametrize(("case", "form"), forms_of(CASES))
 @pytest.mark.parametrize("length", [1, 7, 64, 4096])
 def test_each_form_equals_the_reference(case, form, length):
     check(case, form, length, (1e-4, 1e-4))

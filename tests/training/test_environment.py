@@ -6,8 +6,10 @@ import subprocess
 import jax
 import pytest
 
+from seqmodels.errors import UserError
 from seqmodels.training import environment
 from seqmodels.training.environment import checkout, starts, with_start
+from seqmodels.training.fit import fit
 from seqmodels.training.startup import MEANT, start_jax
 from seqmodels.training.workdir import MATHEMATICS, Workdir
 from tests.command_line import tiny_config
@@ -141,3 +143,10 @@ def test_a_seed_means_the_same_whatever_the_environment_says(name):
         assert numbers() == ([0, 3], MEANT[name])
     finally:
         jax.config.update(name, MEANT[name])
+
+
+def test_a_run_that_can_not_be_compiled_is_refused(tmp_path):
+    said = r"^JAX_DISABLE_JIT is set, and a run is compiled before it begins; unset it$"
+    with jax.disable_jit(), pytest.raises(UserError, match=said):
+        fit(tiny_config(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -53,9 +53,21 @@ def test_each_says_who_is_missing(port):
 
 def test_process_0_is_missing(port):
     assert meet(port, (1, 2, 0.0)) == [
-        f"coordinator=localhost:{port}: process 0 does not answer there (for 0 s); start it with "
-        "process=0 and the same coordinator"
+        f"coordinator=localhost:{port}: process 0 does not answer there (for 0 s: Connection "
+        "refused); start it with process=0 and the same coordinator"
     ]
+
+
+def test_an_address_that_is_not_process_0_s_own(port, monkeypatch):
+    """JAX would look for its service there for a minute, and say that processes are missing."""
+    monkeypatch.setattr(roll_call, "REPLY_SECONDS", 0.05)
+    connect = socket.create_connection
+    said = f"coordinator=localhost:{port} is no address of process 0's machine, where it listens"
+    with socket.create_server(("127.0.0.1", 0)) as other:  # on another machine, say
+        place = other.getsockname()
+        monkeypatch.setattr(socket, "create_connection", lambda _, timeout: connect(place, timeout))
+        assert meet(port, (0, 2, 60.0)) == [f"{said}; name one"]
+    assert meet(port, (0, 2, 60.0)) == [f"{said} (Connection refused); name one"]
 
 
 def test_what_does_not_fit_together_is_said(port):

@@ -5,14 +5,18 @@ import json
 import os
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
+import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
 
 from seqmodels.config import to_dict
 from seqmodels.errors import UserError
 from seqmodels.training.environment import starts
+from seqmodels.training.fit import _Run
 from seqmodels.training.resolving import resolved
+from seqmodels.training.step import TrainState
 from seqmodels.training.workdir import Workdir
 
 
@@ -104,6 +108,19 @@ def test_a_run_that_lost_its_config_is_not_gone_on_with(tmp_path, left):
         f"workdir={tmp_path} holds {left} of a run, and no config.json that says of which; put "
         "back a copy of it, or choose another folder"
     )
+
+
+def test_a_run_whose_folder_has_gone_saves_nothing_there(tmp_path):
+    """Checkpoints would lie in a new folder of that name, without the config they are of."""
+    run = object.__new__(_Run)
+    run.workdir, run.checkpoints = Workdir(tmp_path / "run"), mock.Mock()
+    run.workdir.open_for(config())
+    run.workdir.require_there()
+    run.workdir.path.rename(tmp_path / "elsewhere")
+    state = TrainState(jnp.zeros((), jnp.int32), {}, {})
+    said = f"workdir={tmp_path}/run has been moved or deleted while its run went on; "
+    assert refusal(run._save, state, None).startswith(said)
+    run.checkpoints.save.assert_not_called()
 
 
 @pytest.mark.parametrize(("number", "said"), [(errno.ENOLCK, True), (errno.EROFS, False)])
