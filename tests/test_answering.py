@@ -27,17 +27,15 @@ class Lock:
     def let_go(self):
         self._libc.pthread_mutex_unlock(self._mutex)
 
+    def is_waited_for(self) -> bool:
+        """Whether somebody is in the call: glibc's first word of a lock is 2 from then on."""
+        return int.from_bytes(self._mutex[:4], sys.byteorder) == 2
 
-def interrupt_once_stuck():
-    """Sends SIGINT as soon as the main thread stays in the call of Lock.wait."""
-    main, seen = threading.main_thread().ident, None
-    while True:
-        frame = sys._current_frames()[main]
-        now = frame.f_code.co_name, frame.f_lasti
-        if now == seen and now[0] == "wait":
-            break
-        seen = now
-        time.sleep(0.01)
+
+def interrupt_once_stuck(lock: Lock):
+    """Sends SIGINT when the main thread is in the call of Lock.wait, and no sooner."""
+    while not lock.is_waited_for():
+        time.sleep(0.001)
     os.kill(os.getpid(), signal.SIGINT)
 
 
@@ -54,7 +52,7 @@ def test_a_thread_that_is_stuck_is_answered_for(monkeypatch):
 
     monkeypatch.setattr(answering.os, "write", write)
     monkeypatch.setattr(answering.os, "_exit", leave)
-    threading.Thread(target=interrupt_once_stuck).start()
+    threading.Thread(target=interrupt_once_stuck, args=(lock,)).start()
     with pytest.raises(KeyboardInterrupt), answered("train.py", patience=0.1, last=0.1):
         lock.wait()
     line = b"train.py: stopping as soon as what runs now lets it; Ctrl-C again ends it within 0 s\n"
