@@ -46,7 +46,7 @@ MISTAKES = {
     ),
     "unknown mixer": (
         ["--config=configs/copy.py:mixer=lstn"],
-        "mixer='lstn' is not a preset; did you mean 'lstm'? (known: bidirectional, conv, gated, ",
+        "mixer='lstn' is not a preset; did you mean 'lstm'? (known: bidirectional, conv, ",
     ),
     "argument of a wrong type": (
         ["--config=configs/copy.py:length=long"],
@@ -73,7 +73,7 @@ MISTAKES = {
     ),
     "key that the new mixer never reads": (
         ["--config=configs/copy.py:mixer=local", "--config.model.mixers.local.kind=gru"],
-        "model.mixers.local.window=16 is never read by GRU; known: none",
+        "model.mixers.local.window=16 is never read by GRU; known: form",
     ),
     "key of another task": (
         [CONFIG, "--config.task.kind=recall"],

@@ -272,7 +272,10 @@ HYBRID = section(
     positions="learned",
     max_length=LENGTH,
 )
-EXTENDED = {"hybrid": HYBRID, "sinusoidal": section(SET | {"causal": True}, positions="sinusoidal")}
+EXTENDED = {
+    "by name": HYBRID,
+    "sinusoidal": section(SET | {"causal": True}, positions="sinusoidal"),
+}
 EXTENDED |= {
     name: preset(name, parameters=1000, depth=2, causal=True, pooling=None, length=LENGTH)
     for name in PRESETS
@@ -299,7 +302,7 @@ def check_extend(name: str) -> None:
 
 def test_past_its_room_a_cache_ends_and_a_recurrence_does_not():
     """An error where the numbers are at hand; within a program no scores but NaN."""
-    model, params, _ = build(EXTENDED["hybrid"])
+    model, params, _ = build(EXTENDED["by name"])
     inputs = tokens(2, 8)
     extend = jax.jit(model.extend)
     few = np.arange(8)[None] < np.array([[3], [5]])
@@ -317,11 +320,11 @@ def test_past_its_room_a_cache_ends_and_a_recurrence_does_not():
     assert np.isfinite(extend(params, inputs, state)[0]).all()
 
 
-OF_EACH_KIND = ("sinusoidal", "transformer", "neighbourhood", "tcn")
+OF_EACH_KIND = ("hybrid", "sinusoidal", "transformer", "neighbourhood", "tcn")
 
 
 @pytest.mark.parametrize(
-    "name", ["hybrid"] + [pytest.param(n, marks=pytest.mark.slow) for n in OF_EACH_KIND]
+    "name", ["by name"] + [pytest.param(n, marks=pytest.mark.slow) for n in OF_EACH_KIND]
 )
 def test_extend_in_pieces_equals_apply(name):
     """Some presets; soak/soak_model.py has them all."""

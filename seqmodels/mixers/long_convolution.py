@@ -12,7 +12,12 @@ from seqmodels.errors import require
 from seqmodels.layers import Axes, Linear
 from seqmodels.mixers.base import Context, Cost, Mixer, Room
 from seqmodels.mixers.short_convolution import Short, ShortConvolutions
-from seqmodels.ops.fft_convolution import convolution_at, convolution_flops, fft_convolution
+from seqmodels.ops.fft_convolution import (
+    FFT_CONVOLUTION,
+    convolution_at,
+    convolution_flops,
+    fft_convolution,
+)
 from seqmodels.parameters import parameter
 
 MOST_ORDERS = 8
@@ -26,8 +31,10 @@ class _LongFilter(Mixer):
 
     causal = True
 
-    def __init__(self, width: int, max_length: int):
+    def __init__(self, width: int, max_length: int, form: str | None):
         require(max_length >= 1, f"max_length={max_length} is below 1")
+        FFT_CONVOLUTION.require_form(form)
+        self.form = form
         self.width = width
         self.longest = self.max_length = max_length
 
@@ -42,11 +49,11 @@ class _LongFilter(Mixer):
         if context.valid is not None:  # transforms spread the rounding of large values over all
             x = jnp.where(context.valid[:, :, None], x, jnp.zeros((), x.dtype))
         if kept is None:
-            return fft_convolution(x, kernel), None
+            return fft_convolution(x, kernel, self.form), None
         if isinstance(kept, Room):
             missing = max(0, kept.positions - x.shape[1])
             seen = jnp.pad(x[:, : kept.positions], ((0, 0), (0, missing), (0, 0)))
-            return fft_convolution(x, kernel), seen
+            return fft_convolution(x, kernel, self.form), seen
         assert context.positions is not None
         places = jnp.broadcast_to(context.positions, x.shape[:2])
         rows = jnp.arange(len(x))[:, None]
@@ -71,6 +78,8 @@ class LongConvolution(_LongFilter):
       decay: whether the filter is drawn larger where it begins, with a decay of its own for each
         feature, from ``exp(-t / L)`` to ``exp(-D t / 2L)``; False draws it equally large.
       gated: whether W is a gated linear unit.
+      form: how whole sequences and prompts are convolved, a name in
+        :data:`~seqmodels.ops.fft_convolution.FFT_CONVOLUTION`; None takes the one that suits.
     """
 
     state_letters = "B L D"
@@ -83,10 +92,11 @@ class LongConvolution(_LongFilter):
         smooth: int | None = None,
         decay: bool = True,
         gated: bool = True,
+        form: str | None = None,
         *,
         rngs: nnx.Rngs,
     ):
-        super().__init__(width, max_length)
+        super().__init__(width, max_length, form)
         require(0 <= squash < 1, f"squash={squash} is not at least 0 and below 1")
         require(
             smooth is None or (smooth >= 1 and smooth % 2 == 1),
@@ -151,6 +161,7 @@ class Hyena(_LongFilter):
       filter_width: features F of the MLP.
       bands: how many frequencies of sinusoids it reads.
       frequency: of its sines, at the start.
+      form: as :class:`LongConvolution`'s.
       short: the block's short convolution, of all projections.
     """
 
@@ -164,11 +175,12 @@ class Hyena(_LongFilter):
         filter_width: int = 64,
         bands: int = 16,
         frequency: float = 14.0,
+        form: str | None = None,
         *,
         short: Short | None = None,
         rngs: nnx.Rngs,
     ):
-        super().__init__(width, max_length)
+        super().__init__(width, max_length, form)
         require(
             2 <= order <= MOST_ORDERS,
             f"order={order} is not from 2 to {MOST_ORDERS}: an order of N has N - 1 filters",

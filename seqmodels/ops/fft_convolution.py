@@ -9,9 +9,8 @@ from jax import lax
 
 from seqmodels.arrays import Array, Float, Int
 from seqmodels.ops.forms import Form, Operation
-from seqmodels.ops.platform import platform
 
-BLOCK = 4096
+BLOCK = 8192
 """Positions of a block of the form by blocks: its transforms stay in a core's cache."""
 FEW_PLACES = 4
 """Up to so many outputs are sums over all that was read; more are cut out of a whole."""
@@ -84,11 +83,6 @@ def _points(x, kernel):
     return transform_size(x.shape[-1] + kernel.shape[-1] - 1)
 
 
-def _correlated(d_spectrum, spectrum):
-    """The kernel's gradient: the sum over rows."""
-    return jnp.sum(d_spectrum * spectrum.conj(), axis=0)
-
-
 def _back(spectrum, points, length):
     return jnp.fft.irfft(spectrum, points)[..., :length]
 
@@ -110,50 +104,11 @@ def _whole_backward(saved, d_y):
     points = _points(d_y, kernel)
     d_spectrum = jnp.fft.rfft(d_y, points)
     d_x = _back(d_spectrum * kernel_spectrum.conj()[None], points, d_y.shape[-1])
-    summed = _correlated(d_spectrum, spectrum)
+    summed = jnp.sum(d_spectrum * spectrum.conj(), axis=0)
     return d_x, _back(summed, points, kernel.shape[-1])
 
 
 _whole.defvjp(_whole_forward, _whole_backward)
-
-
-@jax.custom_vjp
-def _paired(x, kernel):
-    return _paired_forward(x, kernel)[0]
-
-
-def _paired_forward(x, kernel):
-    points = _points(x, kernel)
-    spectrum = jnp.fft.fft(_pair(x), points)
-    kernel_spectrum = jnp.fft.fft(kernel, points)
-    pairs = jnp.fft.ifft(spectrum * kernel_spectrum[None])[..., : x.shape[-1]]
-    return _part(pairs, len(x)), (spectrum, kernel_spectrum, kernel)
-
-
-def _paired_backward(saved, d_y):
-    spectrum, kernel_spectrum, kernel = saved
-    points = _points(d_y, kernel)
-    d_spectrum = jnp.fft.fft(_pair(d_y), points)
-    pairs = jnp.fft.ifft(d_spectrum * kernel_spectrum.conj()[None])[..., : d_y.shape[-1]]
-    # Of a pair's product the real part is the sum of the two rows' own.
-    summed = _correlated(d_spectrum, spectrum)
-    d_kernel = jnp.fft.ifft(summed)[..., : kernel.shape[-1]].real
-    return _part(pairs, len(d_y)), d_kernel
-
-
-_paired.defvjp(_paired_forward, _paired_backward)
-
-
-def _pair(x):
-    """Two rows as one of complex numbers, of which a real kernel keeps the parts apart."""
-    even = jnp.pad(x, ((0, len(x) % 2), (0, 0), (0, 0)))
-    pairs = even.reshape(-1, 2, *x.shape[1:])  # neighbours, which lie on one device
-    return lax.complex(pairs[:, 0], pairs[:, 1])
-
-
-def _part(pairs, rows):
-    both = jnp.stack([pairs.real, pairs.imag], axis=1)
-    return both.reshape(-1, *pairs.shape[1:])[:rows]
 
 
 def _blocked(x, kernel):
@@ -222,11 +177,6 @@ def _shifted(blocks, place):
 FFT_CONVOLUTION = Operation(
     "fft_convolution",
     {
-        "paired": Form(
-            _by_feature(_paired),
-            refusal=lambda x, kernel: "it pairs rows, and this has one" if len(x) < 2 else None,
-            suits=lambda x, kernel: platform() == "cpu" and len(x) % 2 == 0,
-        ),
         "blocked": Form(_by_feature(_blocked), suits=lambda *_: False),
         "whole": Form(_by_feature(_whole)),
     },

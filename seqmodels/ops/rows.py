@@ -14,7 +14,7 @@ from jax import lax
 from seqmodels.arrays import Array, Float, PyTree
 from seqmodels.ops.stepwise import Step, run_steps
 
-KEPT = 32
+KEPT = 16
 """Positions between the states that are kept for the backward pass: with more of them the states
 between, which are made again, outgrow a core's cache."""
 

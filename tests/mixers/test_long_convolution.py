@@ -118,6 +118,11 @@ def test_a_filter_ends(kind):
         (Hyena, {"filter_width": 0}, "filter_width=0 is below 1"),
         (Hyena, {"bands": 0}, "bands=0 is below 1"),
         (Hyena, {"frequency": 0.0}, "frequency=0.0 is not above 0"),
+        (
+            Hyena,
+            {"form": "direct"},
+            "form='direct' is no form of fft_convolution; known: blocked, wh",
+        ),
         (LongConvolution, {"squash": 1.0}, "squash=1.0 is not at least 0 and below 1"),
         (LongConvolution, {"smooth": 4}, "smooth=4 is not an odd number of values, such as 7; No"),
     ],

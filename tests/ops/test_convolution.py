@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqmodels.errors import ParameterError
 from seqmodels.ops.convolution import CONVOLUTION, convolution, depthwise_convolution
 from seqmodels.ops.fft_convolution import FFT_CONVOLUTION, convolution_at, fft_convolution
 from seqmodels.ops.forms import chosen_forms
@@ -147,16 +146,6 @@ def test_fft_equals_the_sum_that_it_stands_for(monkeypatch):
             cases.append((convolve, plain_causal, x, weights[:, :, 0], gradient_of(x.shape)))
     monkeypatch.setattr("seqmodels.ops.fft_convolution.BLOCK", 16)
     assert_equal_the_plain(*cases)
-
-
-def test_fft_forms_of_one_row_and_of_three():
-    """A row has no other to be paired with; of three, one is paired with zeros."""
-    x, weights = arrays(20, 20)
-    with pytest.raises(ParameterError, match="it pairs rows, and this has one; take 'blocked' or"):
-        jax.eval_shape(partial(fft_convolution, form="paired"), x[:1], weights[:, :, 0])
-    three = np.concatenate([x, x[:1]])
-    paired = jax.jit(partial(fft_convolution, form="paired"))(three, weights[:, :, 0])
-    np.testing.assert_allclose(paired[2], paired[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [2, 9])

@@ -51,3 +51,15 @@ def test_forgetting():
     graph, params = nnx.split(mixer)
     found = jax.jit(lambda params, x: nnx.merge(graph, params)(x))(params, x)
     assert_near(found, numpy_forgetting(mixer, x.astype(np.float64), None))
+
+
+@pytest.mark.parametrize("form", FFT_CONVOLUTION.forms)
+def test_memory_of_a_form_is_linear(form):
+    def temporaries(length: int) -> int:
+        x = jax.ShapeDtypeStruct((2, length, 8), jnp.float32)
+        kernel = jax.ShapeDtypeStruct((length, 8), jnp.float32)
+        loss = lambda x, kernel: jnp.sum(fft_convolution(x, kernel, form) ** 2)  # noqa: E731
+        compiled = jax.jit(jax.grad(loss, (0, 1))).lower(x, kernel).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporaries(2**15) <= 2.3 * temporaries(2**14)
