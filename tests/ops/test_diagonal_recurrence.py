@@ -138,7 +138,8 @@ def split(array: np.ndarray) -> Any:
 def joined(numbers: Any) -> np.ndarray:
     """The way back."""
     if not isinstance(numbers, tuple):
-        return np.asarray(numbers, np.float64)
+        array = np.asarray(numbers)
+        return array if np.iscomplexobj(array) else array.astype(np.float64)
     return np.asarray(numbers[0], np.float64) + 1j * np.asarray(numbers[1], np.float64)
 
 
