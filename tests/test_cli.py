@@ -46,7 +46,7 @@ MISTAKES = {
     ),
     "unknown mixer": (
         ["--config=configs/copy.py:mixer=lstn"],
-        "mixer='lstn' is not a preset; did you mean 'lstm'? (known: bidirectional, conv, gated, ",
+        "mixer='lstn' is not a preset; did you mean 'lstm'? (known: bidirectional, conv, ",
     ),
     "argument of a wrong type": (
         ["--config=configs/copy.py:length=long"],
