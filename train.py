@@ -36,6 +36,9 @@ COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT where process 
 PROFILE = flags.DEFINE_integer(
     "profile", 0, "trace so many steps with jax.profiler, into profile/ in the workdir", 0
 )
+SHARING = flags.DEFINE_integer(
+    "sharing", 1, "how many runs share the machine, to be noted with what this one cost", 1
+)
 SMOKE = flags.DEFINE_boolean("smoke", False, "train a few steps only, to see whether it runs")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run; made if missing")
 
@@ -59,7 +62,14 @@ def train(loaded: Loaded, workdir: str) -> None:
 
     join_processes(PROCESSES.value, PROCESS.value, COORDINATOR.value)
     config, origin = loaded
-    fit(config, workdir, profile_steps=PROFILE.value, devices=DEVICES.value, origin=origin)
+    fit(
+        config,
+        workdir,
+        profile_steps=PROFILE.value,
+        devices=DEVICES.value,
+        origin=origin,
+        sharing=SHARING.value,
+    )
 
 
 if __name__ == "__main__":

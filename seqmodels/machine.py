@@ -13,7 +13,7 @@ def describe_machine() -> dict[str, str | int]:
     """Processor, cores, memory and versions."""
     memory = psutil.virtual_memory().total
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": cores(),
         "memory_gib": round(memory / 2**30),
         "python": platform.python_version(),
@@ -21,7 +21,8 @@ def describe_machine() -> dict[str, str | int]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Its name."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:

@@ -166,6 +166,7 @@ def end_of(workdir: Path) -> End:
     """How a run ended."""
     step, state = last_state(workdir)
     results = read_json(workdir / "results.json") | {"seconds": 0}
+    del results["cost"]  # which no two runs share
     scores = [events(workdir, split) for split in ("validation", "test")]
     return End(step, [leaf.tobytes() for leaf in state], results, *scores)
 

@@ -73,7 +73,7 @@ MISTAKES = {
     ),
     "key that the new mixer never reads": (
         ["--config=configs/copy.py:mixer=local", "--config.model.mixers.local.kind=gru"],
-        "model.mixers.local.window=16 is never read by GRU; known: none",
+        "model.mixers.local.window=16 is never read by GRU; known: form",
     ),
     "key of another task": (
         [CONFIG, "--config.task.kind=recall"],

@@ -6,21 +6,36 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import Array, Bool, Float, State
+from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Context, Cost, Mixer, Room
-from seqmodels.ops import recurrence
+from seqmodels.ops import newton, recurrence
 from seqmodels.parameters import Whole, parameter
 
 
 class _Recurrent(Mixer):
-    """What the three recurrences share: a projection of all inputs at once, then the steps."""
+    """What the three recurrences share: a projection of all inputs at once, then the steps.
+
+    Args:
+      form: how the steps are computed, a name in
+        :data:`~seqmodels.ops.recurrence.RECURRENCE`: "steps" one after the other, which None takes,
+        or by Newton's method (:mod:`seqmodels.ops.newton`), "newton" with whole Jacobians, "quasi"
+        with their diagonals, "damped" with these shrunk. A token that follows a state is a step.
+    """
 
     causal = True
     gates: int
     states: int = 1
 
-    def __init__(self, width: int, rngs: nnx.Rngs):
+    def __init__(self, width: int, form: str | None, rngs: nnx.Rngs):
+        recurrence.RECURRENCE.require_form(form)
+        require(
+            form != "newton" or self.states * width <= newton.MOST_STATES,
+            f"form='newton' has Jacobians of up to {newton.MOST_STATES} numbers of state, and "
+            f"these are {self.states * width}; take 'quasi' or 'damped'",
+        )
         self.width = width
+        self.form = form
         self.inputs = Linear({"D": width}, {"gates": self.gates, "D": width}, rngs=rngs)
         orthogonal = nnx.initializers.orthogonal()
         blocks = [orthogonal(rngs.params(), (width, width)) for _ in range(self.gates)]
@@ -38,7 +53,8 @@ class _Recurrent(Mixer):
         """Runs from the state, or from zeros; padding carries it unchanged."""
         if state is None or isinstance(state, Room):
             state = self.initial_state(x.shape[0], 0)
-        return self._run(self._project(x), state, context.valid)
+        form = self.form if x.shape[1] > 1 else None
+        return self._run(self._project(x), state, context.valid, form)
 
     def initial_state(self, batch_size: int, room: int) -> State:
         """Zeros, in float32; any number of positions may follow."""
@@ -55,7 +71,11 @@ class _Recurrent(Mixer):
         return self.weights[...].reshape(self.width, -1)
 
     def _run(
-        self, projected: Float[Array, "B L G"], state: State, mask: Bool[Array, "B L"] | None
+        self,
+        projected: Float[Array, "B L G"],
+        state: State,
+        mask: Bool[Array, "B L"] | None,
+        form: str | None,
     ) -> tuple[Float[Array, "B L D"], State]:
         raise NotImplementedError
 
@@ -64,7 +84,7 @@ class _Recurrent(Mixer):
         return Cost(
             flops=length * 4 * self.gates * self.width**2,
             state_bytes=self.state_bytes(length),
-            sequential_depth=length,
+            sequential_depth=length if self.form in (None, "steps") else newton.depth(length),
         )
 
 
@@ -77,12 +97,20 @@ class RNN(_Recurrent):
 
     gates = 1
 
-    def __init__(self, width: int, activation: Literal["tanh", "relu"] = "tanh", *, rngs: nnx.Rngs):
-        super().__init__(width, rngs)
+    def __init__(
+        self,
+        width: int,
+        activation: Literal["tanh", "relu"] = "tanh",
+        form: str | None = None,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        super().__init__(width, form, rngs)
         self.activation: Literal["tanh", "relu"] = activation
 
-    def _run(self, projected, state, mask):
-        return recurrence.simple_rnn(projected, self._recurrent, state, mask, self.activation)
+    def _run(self, projected, state, mask, form):
+        weights, activation = self._recurrent, self.activation
+        return recurrence.simple_rnn(projected, weights, state, mask, activation, form)
 
 
 class LSTM(_Recurrent):
@@ -96,12 +124,12 @@ class LSTM(_Recurrent):
     gates = 4
     states = 2
 
-    def __init__(self, width: int, *, rngs: nnx.Rngs):
-        super().__init__(width, rngs)
+    def __init__(self, width: int, form: str | None = None, *, rngs: nnx.Rngs):
+        super().__init__(width, form, rngs)
         self.inputs.bias[...] = self.inputs.bias[...].at[1].set(1.0)
 
-    def _run(self, projected, state, mask):
-        return recurrence.lstm(projected, self._recurrent, state, mask)
+    def _run(self, projected, state, mask, form):
+        return recurrence.lstm(projected, self._recurrent, state, mask, form)
 
 
 class GRU(_Recurrent):
@@ -113,9 +141,9 @@ class GRU(_Recurrent):
 
     gates = 3
 
-    def __init__(self, width: int, *, rngs: nnx.Rngs):
-        super().__init__(width, rngs)
+    def __init__(self, width: int, form: str | None = None, *, rngs: nnx.Rngs):
+        super().__init__(width, form, rngs)
         self.bias = parameter(jnp.zeros((width,)), "D", decays=False)
 
-    def _run(self, projected, state, mask):
-        return recurrence.gru(projected, self._recurrent, self.bias[...], state, mask)
+    def _run(self, projected, state, mask, form):
+        return recurrence.gru(projected, self._recurrent, self.bias[...], state, mask, form)

@@ -31,7 +31,7 @@ from seqmodels.ops.chunks import (
     unit_inverse,
 )
 from seqmodels.ops.forms import Form, Operation
-from seqmodels.ops.matrix_state import LogDecay, is_fast_step_by_step, masked
+from seqmodels.ops.matrix_state import FEW_KEYS, LogDecay, is_fast_step_by_step, masked
 
 
 def delta_rule(
@@ -168,7 +168,9 @@ def _chunked(query, key, value, erase, reads, log_decay, state, chunk):
 DELTA_RULE = Operation(
     "delta rule",
     {
-        "recurrent": Form(_recurrent, suits=lambda query, *_: is_fast_step_by_step(query)),
+        "recurrent": Form(
+            _recurrent, suits=lambda query, *_: is_fast_step_by_step(query, FEW_KEYS)
+        ),
         "chunked": Form(_chunked, refusal=lambda *arguments: not_a_power_of_2(arguments[-1])),
     },
 )

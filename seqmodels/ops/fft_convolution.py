@@ -10,7 +10,7 @@ from jax import lax
 from seqmodels.arrays import Array, Float, Int
 from seqmodels.ops.forms import Form, Operation
 
-BLOCK = 4096
+BLOCK = 8192
 """Positions of a block of the form by blocks: its transforms stay in a core's cache."""
 FEW_PLACES = 4
 """Up to so many outputs are sums over all that was read; more are cut out of a whole."""

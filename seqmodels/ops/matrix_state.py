@@ -25,7 +25,9 @@ LogDecay = Float[Array, "B L H"] | Float[Array, "B L H K"] | None
 FEW_POSITIONS = 16
 """Up to so many positions are read one by one, wherever that runs."""
 FEW_KEYS = 64
-"""Up to so many rows of the state steps are faster than chunks on CPU."""
+"""Up to so many rows of the state steps are faster than chunks on CPU, where each has a decay."""
+FEW_SIMPLE_KEYS = 16
+"""The same where they share one, or have none: a chunk is then a few products of matrices."""
 
 
 def matrix_state(
@@ -95,16 +97,21 @@ def _chunked(query, key, value, log_decay, state, chunk):
     return over_chunks(_group, chunk, state, (query, key, value, log_decay))
 
 
-def is_fast_step_by_step(query: Float[Array, "B L H K"]) -> bool:
-    """Whether steps are faster than chunks: for few positions, and for small states on CPU."""
+def is_fast_step_by_step(query: Float[Array, "B L H K"], most: int) -> bool:
+    """Whether steps are faster than chunks: for few positions, and on CPU up to so many keys."""
     few = query.shape[1] <= FEW_POSITIONS
-    return few or (platform() == "cpu" and query.shape[-1] <= FEW_KEYS)
+    return few or (platform() == "cpu" and query.shape[-1] <= most)
+
+
+def _suits_steps(query, key, value, log_decay, *_):
+    by_key = log_decay is not None and log_decay.ndim == key.ndim
+    return is_fast_step_by_step(query, FEW_KEYS if by_key else FEW_SIMPLE_KEYS)
 
 
 MATRIX_STATE = Operation(
     "matrix state",
     {
-        "recurrent": Form(_recurrent, suits=lambda query, *_: is_fast_step_by_step(query)),
+        "recurrent": Form(_recurrent, suits=_suits_steps),
         "chunked": Form(_chunked, refusal=lambda *arguments: not_a_power_of_2(arguments[-1])),
     },
 )

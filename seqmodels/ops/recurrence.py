@@ -8,8 +8,9 @@ False the state is carried unchanged and the output is the carried h, so padding
 anywhere leaves every valid position alone. State and sums are float32; products
 and what the backward pass keeps have the dtype of ``inputs``.
 
-The form here, "steps", has a backward pass written by hand (:mod:`seqmodels.ops.cells`), whose
-time is that of the products and little else:
+Forms by Newton's method (:mod:`seqmodels.ops.newton`) compute all positions at once. "steps",
+which is taken where none is named, has a backward pass written by hand
+(:mod:`seqmodels.ops.cells`), whose time is that of the products and little else:
 
 - It works in place. What a step keeps for the backward pass, its gates, replaces
   the inputs that it read, and the gradient of the inputs replaces the gates: one
@@ -19,13 +20,15 @@ time is that of the products and little else:
 """
 
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
+from seqmodels.observing import observe
+from seqmodels.ops import newton
 from seqmodels.ops.cells import GRU, LSTM, SIMPLE
 from seqmodels.ops.forms import Form, Operation
 from seqmodels.ops.platform import platform
@@ -137,7 +140,52 @@ def _backward(cell, residuals, gradients):
 
 _recur.defvjp(_forward, _backward)
 
-RECURRENCE = Operation("recurrence", {"steps": Form(_recur)})
+
+def _by_newton(kind: newton.Linearisation) -> Form:
+    """All positions at once, by rounds of a linear recurrence; the backward pass of the steps, or
+    with whole Jacobians another linear recurrence.
+    """
+
+    @partial(jax.custom_vjp, nondiff_argnums=(0,))
+    def solve(cell, inputs, weights, bias, states, mask):
+        return forward(cell, inputs, weights, bias, states, mask)[0]
+
+    def forward(cell, inputs, weights, bias, states, mask):
+        problem = (cell, inputs, weights, bias, states, mask)
+        made, rounds = newton.solve(problem, kind)
+        last = newton.split(made[:, -1], len(states))
+        outputs = made[..., : weights.shape[0]].astype(inputs.dtype)
+        return (outputs, last, rounds), (inputs, weights, bias, states, mask, made)
+
+    def backward(cell, residuals, gradients):
+        *rest, made = residuals
+        problem, (d_outputs, d_last, _) = (cell, *rest), gradients
+        if kind == "newton":
+            return newton.gradients(problem, made, d_outputs, d_last)
+        inputs, weights, bias, states, mask = rest
+        kept = newton.kept_rows(problem, made)
+        outputs = made[..., : weights.shape[0]].astype(inputs.dtype)
+        saved = (kept, outputs, weights, bias, states, mask)
+        return _backward(cell, saved, (d_outputs, d_last))
+
+    solve.defvjp(forward, backward)
+
+    def run(*problem):
+        outputs, last, rounds = solve(*problem)
+        observe("rounds", rounds)
+        return outputs, last
+
+    refusal = newton.refusal if kind == "newton" else lambda *_: None
+    return Form(run, refusal=refusal, suits=lambda *_: False)
+
+
+RECURRENCE = Operation(
+    "recurrence",
+    {
+        **{kind: _by_newton(kind) for kind in get_args(newton.Linearisation)},
+        "steps": Form(_recur),
+    },
+)
 """Of (cell, inputs, weights, bias, states, mask)."""
 
 

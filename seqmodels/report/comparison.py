@@ -5,6 +5,7 @@ import statistics
 from typing import NamedTuple
 
 from seqmodels.report.alike import Conditions, conditions, held_to, labels, leaves_of, words
+from seqmodels.report.costs import Costs, costs_of
 from seqmodels.report.reading import Content, Found, StoredRun, Sweep
 from seqmodels.report.table import Link
 from seqmodels.report.values import Number, number, readable, slug
@@ -46,7 +47,9 @@ class Contender(NamedTuple):
     failed: int
     trials: int
     seconds: Number | None
-    """Of training a run, on average."""
+    """Of training a run, on average; None where they ran on several machines."""
+    costs: Costs
+    """What its runs measured, and on which machine."""
     runs: list[StoredRun]
     curve: Content
     """How validation depends on the one key that a sweep tuned; empty where there is none."""
@@ -141,6 +144,7 @@ def _swept_group(
     if own is not None and own not in (parameters, number(size.get("parameters"))):
         # An earlier version wrote down the size of the group's first setting for all.
         parameters, size = own, {}
+    costs = costs_of(runs)
     return Contender(
         readable(str(mixer)) if mixer is not None else words(point, list(point)) or "all",
         setting if mixer is not None else Conditions("", "", ""),
@@ -153,7 +157,8 @@ def _swept_group(
         row["seeds"],
         row["failed"],
         row["trials"],
-        number(row["seconds"]),
+        number(row["seconds"]) if costs.is_of_one_machine else None,
+        costs,
         [run for run in runs if run.results is not None],
         row.get("curve") or {},
     )
@@ -201,10 +206,12 @@ def _group_of_runs(
     runs: list[StoredRun], label: str, score: str, length: int | None, setting: Conditions
 ) -> Contender:
     # A seed that was run again, here or on another machine, says nothing of how seeds differ.
-    once = {run.seed: run.results for run in reversed(runs) if run.results is not None}
-    results = list(reversed(once.values()))
+    once = {run.seed: run for run in reversed(runs) if run.results is not None}
+    kept = list(reversed(once.values()))
+    results = [run.results for run in kept if run.results is not None]
     parameters = [number(one.get("parameters")) for one in results]
     seconds = [s for one in results if (s := number(one.get("seconds"))) is not None]
+    costs = costs_of(kept)
     return Contender(
         label,
         setting,
@@ -217,7 +224,8 @@ def _group_of_runs(
         len(results),
         sum(run.state[0].startswith("failed") for run in runs),
         len(runs),
-        statistics.fmean(seconds) if seconds else None,
+        statistics.fmean(seconds) if seconds and costs.is_of_one_machine else None,
+        costs,
         [run for run in runs if run.results is not None or run.events],
         {},
     )

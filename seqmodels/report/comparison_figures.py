@@ -82,8 +82,10 @@ class ComparisonFigures:
             wide=True,
         )
 
-    def cost(self, groups: list[Contender], key: str, title: str, kind: Any) -> Figure | None:
-        """Test score against a cost."""
+    def cost(
+        self, groups: list[Contender], key: str, title: str, kind: Any, machine: str = ""
+    ) -> Figure | None:
+        """Test score against a cost; the machine is named where there are several."""
         costs = [(g, getattr(g, key)) for g in groups if g.test.mean is not None]
         drawn = [(g, cost) for g, cost in costs if (cost or 0) > 0]
         if len(drawn) < 2:
@@ -95,8 +97,8 @@ class ComparisonFigures:
         series = with_front(series, self.comparison.higher_is_better)
         setting = groups[0].setting.text
         return Figure(
-            self._name("score", "by", key, setting),
-            _at(f"{self.what.capitalize()} against {title.split(' by ')[0]}", setting),
+            self._name("score", "by", key, setting, machine),
+            _at(f"{self.what.capitalize()} against {title.split(' by ')[0]}", setting, machine),
             "Dotted: the Pareto front, beyond which nothing here is both better and cheaper. Bars "
             "from the lowest seed to the highest.",
             Axis(title, kind, log=True),
@@ -185,8 +187,8 @@ def with_front(series: list[Series], higher_is_better: bool) -> list[Series]:
     return told
 
 
-def _at(title: str, setting: str) -> str:
-    return f"{title}, {setting}" if setting else title
+def _at(title: str, *settings: str) -> str:
+    return ", ".join([title, *filter(None, settings)])
 
 
 def _curve(runs: list[StoredRun], split: str, metric: str) -> list[Mark]:

@@ -5,6 +5,7 @@ from typing import Any
 from seqmodels.report.alike import differing
 from seqmodels.report.comparison import Comparison, Contender, links, names_of
 from seqmodels.report.comparison_figures import ComparisonFigures, short
+from seqmodels.report.costs import COLUMNS
 from seqmodels.report.page import Section
 from seqmodels.report.recipes import run_recipe
 from seqmodels.report.styles import Styles
@@ -23,9 +24,13 @@ def comparison_section(comparison: Comparison, styles: Styles) -> Section:
     )
     drawn = ComparisonFigures(comparison, styles, what)
     figures = [*drawn.by_length(), drawn.beyond_training()]
+    machines = _machines(comparison)
     for setting in dict.fromkeys(group.setting for group in comparison.groups):
         groups = [group for group in comparison.groups if group.setting == setting]
-        figures.append(drawn.cost(groups, "seconds", "training time of a run", "seconds"))
+        for machine in machines:
+            own = [group for group in groups if group.costs.machine == machine]
+            on = machine if len(machines) > 1 else ""
+            figures.append(drawn.cost(own, "seconds", "training time of a run", "seconds", on))
         figures.append(drawn.cost(groups, "flops", "FLOPs by the sweep's count", "flops"))
         figures += drawn.tuning(groups)
         figures += [drawn.curves(groups, "validation"), drawn.curves(groups, "train")]
@@ -40,16 +45,26 @@ def comparison_section(comparison: Comparison, styles: Styles) -> Section:
     )
 
 
+def _machines(comparison: Comparison) -> list[str]:
+    """Those on which the groups ran; times are compared on each alone."""
+    finished = [group for group in comparison.groups if group.seeds]
+    return list(dict.fromkeys(group.costs.machine for group in finished))
+
+
 def _results(comparison: Comparison, what: str) -> Table:
     groups = comparison.groups
     has_setting = any(group.setting.text for group in groups)
     has_flops = any(group.flops is not None for group in groups)
     chosen = list(dict.fromkeys(key for group in groups for key in group.chosen))
+    measured = [name for name in COLUMNS if any(name in g.costs.values for g in groups)]
+    several = len(_machines(comparison)) > 1
     columns = [Column("mixer"), *([Column("setting")] if has_setting else [])]
     for split in ("test", "validation"):
         columns += [Column(f"{split} {what}", "number"), Column(f"{split} ±", "number")]
     columns += [Column("a run takes", "seconds"), Column("runs", "links")]
     columns += [Column("parameters", "count"), *([Column("FLOPs", "flops")] if has_flops else [])]
+    columns += [Column(*COLUMNS[name]) for name in measured]
+    columns += [Column("machine")] if several else []
     columns += [Column(f"chosen {short(key)}", "number") for key in chosen]
     columns += [Column("seeds", "count"), Column("failed", "count"), Column("runs tried", "count")]
     rows = []
@@ -59,6 +74,8 @@ def _results(comparison: Comparison, what: str) -> Table:
             values += (spread.mean, spread.deviation)
         values += (group.seconds, links(comparison, group.runs), group.parameters)
         values += (group.flops,) if has_flops else ()
+        values += tuple(group.costs.values.get(name) for name in measured)
+        values += (group.costs.machine,) if several else ()
         values += tuple(_plain(group.chosen.get(key)) for key in chosen)
         rows.append(Row((*values, group.seeds, group.failed, group.trials)))
     return Table(

@@ -22,6 +22,8 @@ class Orders(NamedTuple):
     train: Path
     """The script train.py."""
     devices: int | None
+    sharing: int
+    """How many runs share a machine."""
     cores: tuple[int, ...] | None
     """The cores to stay on; None for all."""
     parent: int | None
@@ -34,5 +36,6 @@ def train_command(orders: Orders, run: Run) -> list[str]:
         str(orders.train),
         f"--config={orders.config}" + (f":{argument}" if argument else ""),
         f"--workdir={Trial(orders.folder, run.name).folder}",
+        *([f"--sharing={orders.sharing}"] if orders.sharing > 1 else []),
         *(f"--config.{key}={text}" for key, text in override_texts(run.overrides)),
     ]

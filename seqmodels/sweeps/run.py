@@ -117,6 +117,7 @@ class _Sweep:
             higher_is_better=plan.higher_is_better,
             train=train.absolute(),
             devices=1 if options.workers > 1 else None,
+            sharing=options.workers if options.slurm is None else 1,
             cores=None,
             parent=None,
         )

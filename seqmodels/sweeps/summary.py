@@ -1,5 +1,6 @@
 """What a sweep found: a row a group, of the setting that validates best."""
 
+import json
 import statistics
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def summary_rows(folder: Path) -> list[GroupFile]:
                 seeds=len(finished),
                 failed=states.count("failed"),
                 trials=len(points),
-                seconds=_mean([results["seconds"] for results in finished]),
+                seconds=_seconds(finished),
                 curve=_curve([(chosen[name], settings[name]) for name in settings], score),
             )
         )
@@ -119,6 +120,12 @@ def _flat_curve(row: GroupFile) -> dict[str, Any]:
 def _spread(values: list[float]) -> SpreadFile:
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return SpreadFile(mean=_mean(values), deviation=deviation, values=values)
+
+
+def _seconds(finished: list[dict[str, Any]]) -> float | None:
+    """The mean time of some runs; None of none, and of runs on machines that differ."""
+    machines = {json.dumps(results.get("cost", {}).get("machine")) for results in finished}
+    return _mean([results["seconds"] for results in finished]) if len(machines) == 1 else None
 
 
 def _mean(values: list[float]) -> float | None:

@@ -52,11 +52,15 @@ class TrainSettings:
     """The smallest length that is drawn; None where none is."""
     curriculum_steps: int | None = None
     """Steps until ``lengths="curriculum"`` draws up to ``length``; None for others."""
+    decode_step: bool | None = None
+    """Whether a run measures at its end what one more position takes, where its model streams: a
+    program is compiled for it. None leaves out runs of less than a minute."""
 
     def __post_init__(self):
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
-            require(not isinstance(value, int) or value >= 1, f"{name}={value} is below 1")
+            counts = isinstance(value, int) and not isinstance(value, bool)
+            require(not counts or value >= 1, f"{name}={value} is below 1")
         steps, batch_size, accumulate = self.steps, self.batch_size, self.accumulate
         require(steps < 2**31, f"steps={steps} is not below 2**31: steps are counted in 32 bits")
         require(

@@ -26,6 +26,7 @@ from seqmodels.training.processes import is_first, say, warn
 from seqmodels.training.profiling import StepTrace
 from seqmodels.training.programs import Programs
 from seqmodels.training.progress import Pace, ProgressDisplay, format_value
+from seqmodels.training.run_cost import run_cost
 from seqmodels.training.scores import evaluate
 from seqmodels.training.sharding import (
     local_rows,
@@ -47,6 +48,7 @@ def fit(
     devices: int | None = None,
     observers: Sequence[Observer] = (),
     origin: Origin | None = None,
+    sharing: int = 1,
 ) -> dict[str, Any]:
     """Trains a config's model in a folder, or continues where the folder's run stopped.
 
@@ -63,6 +65,7 @@ def fit(
       devices: how many devices share a batch; chosen by :func:`run_mesh` if None.
       observers: are told of each moment of the run (:mod:`seqmodels.training.moments`).
       origin: where the config came from, to be noted.
+      sharing: how many runs share the machine, to be noted with what this one cost.
 
     Returns:
       The content of ``results.json``: the checkpoint that validates best, scored on
@@ -90,7 +93,8 @@ def fit(
                 return results
             keep_facts(experiment, run, origin)
             with Interruption() as interruption:
-                return _Run(experiment, run, mesh, interruption, profile_steps, observers).run()
+                made = _Run(experiment, run, mesh, interruption, profile_steps, observers, sharing)
+                return made.run()
 
 
 def decided(experiment: Experiment, mesh: jax.sharding.Mesh) -> dict[str, Any]:
@@ -110,7 +114,9 @@ class _Run:
         interruption: Interruption,
         profile_steps: int,
         observers: Sequence[Observer],
+        sharing: int,
     ):
+        self.sharing = sharing
         self.experiment = experiment
         self.workdir = workdir
         self.mesh = mesh
@@ -310,6 +316,10 @@ class _Run:
             "parameters": count_parameters(self.experiment.model),
             "seconds": round(self.writer.seconds(), 1),
         }
+        with decoration("what the run cost can't be told", warn):
+            of = self.experiment, self.programs, self.pace
+            of_machine = self.mesh, self.sharing, results["seconds"]
+            results["cost"] = run_cost(*of, state.params, *of_machine)
         self.writer.write(self.step, "test", results["test"])
         picture = self.workdir.path / "learning-curve.png"
         if is_first():

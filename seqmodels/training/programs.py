@@ -35,6 +35,8 @@ class Programs:
         self._compiled: dict[int, Callable] = {}
         self.forms: dict[str, list[str]] = {}
         """By operation those that the last step to be compiled has taken."""
+        self.bytes = 0
+        """That the largest step holds on a device."""
 
     def describe(self) -> str:
         """What a step costs, where it runs, and how many programs there will be."""
@@ -65,6 +67,7 @@ class Programs:
             compiled = self._step.lower(state, of.batch).compile()
         seconds = time.monotonic() - start
         memory = _step_memory(compiled)
+        self.bytes = max(self.bytes, memory)
         return_large_memory(memory)
         self._compiled[of.bucket] = compiled
         which = f" for {of.bucket} positions" if len(self._experiment.lengths.buckets) > 1 else ""

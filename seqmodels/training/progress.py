@@ -1,8 +1,10 @@
 """What a run shows: a live bar on a terminal, plain lines elsewhere."""
 
 import math
+import statistics
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -15,6 +17,8 @@ from seqmodels.terminal import plain_console
 from seqmodels.training.processes import is_first, warn
 
 REFRESH_SECONDS = 0.2
+KEPT_STEPS = 10_000
+"""Times of so many steps are kept."""
 
 
 class ProgressDisplay:
@@ -86,11 +90,23 @@ class Pace:
     def __init__(self):
         self._steps, self._tokens, self._seconds = 0, 0, 0.0
         self._since = time.monotonic()
+        self._last: float | None = None
+        self._times: deque[float] = deque(maxlen=KEPT_STEPS)
 
     def add(self, tokens: int) -> None:
         """Counts a step, over so many tokens."""
         self._steps += 1
         self._tokens += tokens
+        now = time.monotonic()
+        if self._last is not None:
+            self._times.append(now - self._last)
+        self._last = now
+
+    def median(self) -> float | None:
+        """Seconds from one step to the next, where nothing was paused between them; the median of
+        the last ones, None of none.
+        """
+        return statistics.median(self._times) if self._times else None
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -100,6 +116,7 @@ class Pace:
             yield
         finally:
             self._since = time.monotonic()
+            self._last = None
 
     def rates(self) -> dict[str, float]:
         """The rates since the last call, which is to be made while it is paused."""

@@ -60,6 +60,34 @@ class Config(TypedDict):
     decided: NotRequired[Decided]
 
 
+class MachineFile(TypedDict):
+    """What a run's times are of."""
+
+    processor: str
+    cores: Count
+    """Those that the run could use."""
+    devices: str
+    """How many, their platform and kind: ``2 cpu:cpu``."""
+    platform: str
+    sharing: Count
+    """How many runs shared the machine, as workers of a sweep do."""
+
+
+class CostFile(TypedDict):
+    """What a run cost (:mod:`seqmodels.training.run_cost`)."""
+
+    step_seconds: Seconds | None
+    """The median of its steps; None where it did none, or was interrupted at each."""
+    step_bytes: Count | None
+    """Arguments and temporaries of its largest step, as the compiler counts them for a device;
+    None where it did none."""
+    state_bytes: Count
+    """That a row carries from chunk to chunk."""
+    decode_seconds: Seconds | None
+    """Of one more position of one row, after training's length; None where it doesn't stream."""
+    machine: MachineFile
+
+
 class Results(TypedDict):
     """``results.json``: the run has finished."""
 
@@ -73,6 +101,7 @@ class Results(TypedDict):
     """What test is held against (:func:`seqmodels.tasks.chance.levels`)."""
     parameters: Count
     seconds: Seconds
+    cost: NotRequired[CostFile]
 
 
 class Start(TypedDict, total=False):

@@ -146,7 +146,7 @@ class Normal(Empty):
 
 
 def others(recording: Recording, folder: str) -> None:
-    """S4D, Hyena and minGRU."""
+    """S4D, Hyena and a learned long filter."""
     s4 = Source(folder, "state-spaces/s4")
     path = "models/s4/s4d.py"
     s4d = s4.take(path, "S4DKernel", "S4D", **GIVEN, DropoutNd=None).S4D
@@ -157,6 +157,12 @@ def others(recording: Recording, folder: str) -> None:
     hyena = safari.take(path, *names, "HyenaFilter", "HyenaOperator", **GIVEN).HyenaOperator
     origin = safari.origin(path, "HyenaOperator")
     keep(recording, "hyena", origin, lambda: hyena(D, 64, filter_order=64, emb_dim=3))
+
+    path, base = "src/models/sequence/long_conv_kernel.py", safari.take(path, names[0], **GIVEN)
+    kernel = safari.take(path, "LongConvKernel", **GIVEN, OptimModule=base.OptimModule)
+    origin = safari.origin(path, "LongConvKernel")
+    make = lambda: kernel.LongConvKernel(32, 48, weight_init="double_exp")  # noqa: E731
+    keep(recording, "long_convolution", origin, make)
 
 
 def rwkv7(recording: Recording, source: Source) -> None:

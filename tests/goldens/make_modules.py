@@ -7,6 +7,7 @@ README.md says what FOLDER holds and what has to be installed; what is kept is a
 
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,6 +86,30 @@ def hyena(recording: Recording, safari: Source, drawn: Drawn) -> None:
         settings = {"order": order, "length": length}
         x, origin = drawn.normal(B, L, D), safari.origin(path, "HyenaOperator")
         record_module(recording, f"hyena{order}", origin, module, whole, x, PRECISE, **settings)
+
+
+def long_convolution(recording: Recording, safari: Source, drawn: Drawn) -> None:
+    """A learned filter, smoothed and squashed, with the activation in the tanh approximation."""
+    path = "src/models/sequence/long_conv_kernel.py"
+    base = safari.take("standalone_hyena.py", "OptimModule", **GIVEN).OptimModule
+    kernel = safari.take(path, "LongConvKernel", **GIVEN, OptimModule=base).LongConvKernel
+
+    def projection(width: int, out: int, **_: Any) -> nn.Module:
+        return nn.Sequential(nn.Conv1d(width, 2 * out, 1), nn.GLU(dim=1))
+
+    given = {
+        "LongConvKernel": kernel,
+        "contract": torch.einsum,
+        "Activation": lambda _: nn.GELU(approximate="tanh"),
+        "LinearActivation": projection,
+    }
+    path = "src/models/sequence/long_conv.py"
+    kind = safari.take(path, "LongConv", **GIVEN, **given).LongConv
+    settings = {"lam": 0.003, "use_ma_smoothing": True, "ma_window_len": 5}
+    module = spread(kind(D, l_max=L, weight_init="double_exp", **settings))
+    call = lambda module, x: {"out": module(x.mT)[0].mT}  # noqa: E731
+    origin, x = safari.origin(path, "LongConv"), drawn.normal(B, L, D)
+    record_module(recording, "long_convolution", origin, module, call, x, PRECISE, **settings)
 
 
 def rwkv7(recording: Recording, source: Source, drawn: Drawn) -> None:
@@ -191,6 +216,7 @@ def main(folder: str) -> None:
     hyena(recording, Source(folder, "HazyResearch/safari"), Drawn(53))
     rwkv7(recording, Source(folder, "BlinkDL/RWKV-LM"), Drawn(54))
     mamba3(recording, Source(folder, "state-spaces/mamba"), Drawn(55))
+    long_convolution(recording, Source(folder, "HazyResearch/safari"), Drawn(56))
     recording.write(__file__)
 
 

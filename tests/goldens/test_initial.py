@@ -14,11 +14,14 @@ from flax import nnx
 from seqmodels.mixers import (
     LRU,
     MLSTM,
+    RWKV7,
     S4D,
     S5,
     SLSTM,
     GatedDeltaNet,
+    Hyena,
     KimiDeltaAttention,
+    LongConvolution,
     Mamba,
     Mamba2,
     Mamba3,
@@ -33,8 +36,11 @@ MAKERS = {
     "mamba3": partial(Mamba3, D, 32, state_size=16),
     "gated_deltanet": partial(GatedDeltaNet, D, 16),
     "kda": partial(KimiDeltaAttention, D, 16),
+    "rwkv7/0": partial(RWKV7, D, 4),
     "mlstm": partial(MLSTM, D, 4),
     "slstm": partial(SLSTM, D, 4),
+    "hyena": partial(Hyena, D, 64, filter_width=64, bands=1, frequency=1.0),
+    "long_convolution": partial(LongConvolution, 32, 48),
     "s4d": partial(S4D, D, 16),
     "lru": partial(LRU, 32, 64, 0.9, 0.999, np.pi / 10),
     "s5": partial(S5, 32, 64),
@@ -50,6 +56,24 @@ SAME = {
     "mamba3": {"dt_bias": "dt_bias", "B_bias": "key_bias", "C_bias": "query_bias", "D": "skip"},
     "gated_deltanet": {"A_log": "decay/A_log", "dt_bias": "decay/dt_bias"},
     "kda": {"A_log": "decay/A_log", "dt_bias": "decay/dt_bias"},
+    "rwkv7/0": {
+        **{f"x_{part}": f"mixtures/{place}" for place, part in enumerate("rwkvag")},
+        "w0": "decay_up/bias",
+        "w1": "decay_down/weights",
+        "w2": "decay_up/weights",
+        "a0": "strength_up/bias",
+        "a2": "strength_up/weights",
+        "g2": "gate_up/weights",
+        "k_k": "erased",
+        "k_a": "strengthened",
+        "r_k": "bonus",
+        "receptance.weight": "queries/weights",
+        "key.weight": "keys/weights",
+        "value.weight": "values/weights",
+        "output.weight": "outputs/weights",
+        "ln_x.weight": "scale",
+        "ln_x.bias": "shift",
+    },
     "mlstm": {
         "fgate.weight": "forget_gate/weights",
         "fgate.bias": "forget_gate/bias",
@@ -57,6 +81,15 @@ SAME = {
         "igate.bias": "input_gate/bias",
     },
     "slstm": {"recurrent_kernel": "recurrent", "bias": "biases"},
+    "hyena": {
+        "filter_fn.bias": "skip",
+        "filter_fn.implicit_filter.0.weight": "hidden/0/matrix",
+        "filter_fn.implicit_filter.0.bias": "hidden/0/bias",
+        "filter_fn.implicit_filter.1.freq": "frequency",
+        "filter_fn.implicit_filter.4.weight": "hidden/2/matrix",
+        "filter_fn.implicit_filter.6.weight": "last/matrix",
+    },
+    "long_convolution": {"kernel": "filter"},
     "s4d": {
         "kernel.log_dt": "log_step",
         "kernel.log_A_real": "A_log",
@@ -95,6 +128,8 @@ def begun(name: str) -> dict[str, np.ndarray]:
     made = jax.jit(jax.vmap(make))(jax.random.split(jax.random.key(0), SEEDS))
     leaves = jax.tree_util.tree_flatten_with_path(made)[0]
     ours = {"/".join(str(part.key) for part in path): np.asarray(leaf) for path, leaf in leaves}
+    if "mixtures" in ours:
+        ours["mixtures"] = np.moveaxis(ours["mixtures"], 1, -1)
     if name == "slstm":
         gates = ("input_gate", "forget_gate", "cell_input", "output_gate")
         ours["biases"] = np.stack([ours[f"{gate}/bias"] for gate in gates])

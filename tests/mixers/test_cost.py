@@ -12,7 +12,8 @@ from tests.mixers.variants import CASES, LENGTH, WIDTH, make, pure
 
 # Scores that a mask throws away are computed too, and chunks' of matrices.
 UNMASKED = {"attention": {"causal": False, "window": None}}
-UNMASKED |= {kind: {"form": "recurrent"} for kind in ("gla", "kda")}
+STEPS = ("linear_attention", "retention", "gla", "mamba2", "mamba3", "mlstm", "kda")
+UNMASKED |= {kind: {"form": "recurrent"} for kind in STEPS}
 ALWAYS_MASKED = {"forgetting", "sinks"}
 WHOLE = [name for name, (_, settings) in CASES.items() if not ALWAYS_MASKED & settings.keys()]
 

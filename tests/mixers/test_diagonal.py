@@ -10,7 +10,7 @@ from flax import nnx
 
 from seqmodels.config import construct_kind
 from seqmodels.errors import ConfigError
-from seqmodels.mixers import MIXERS
+from seqmodels.mixers import MIXERS, Mamba, Short
 from seqmodels.mixers.state_space import normal_hippo, sample
 from tests.mixers.variants import WIDTH, normal
 
@@ -194,6 +194,16 @@ def test_in_log_space_values_and_states_are_positive(kind):
     product = np.cumsum(np.log(decay), axis=1)
     summed = np.logaddexp.accumulate(np.log(written * positive) - product, axis=1)
     np.testing.assert_allclose(mixer(jnp.asarray(x)), np.exp(product + summed), rtol=1e-4)
+
+
+def test_mambas_convolution_ends_in_one_silu():
+    """Its own, or that of the block's short convolution."""
+    x = jnp.asarray(normal((1, 5, WIDTH)))
+    own, the_blocks = (
+        Mamba(WIDTH, 2, short=Short(3, activation), rngs=nnx.Rngs(0))(x)
+        for activation in ("none", "silu")
+    )
+    np.testing.assert_allclose(own, the_blocks, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -174,13 +174,20 @@ def test_in_bfloat16_the_state_and_its_sums_stay_float32(case, form):
     assert error(outputs, wanted_outputs) < 0.005
 
 
-def test_the_form_goes_by_platform_and_length(monkeypatch):
-    queries = [jnp.zeros((1, length, 1, 1)) for length in (1, 16, 17, 4096)]
-    assert {MATRIX_STATE.choose(query, 64) for query in queries} == {"recurrent"}
+def test_the_form_goes_by_platform_length_and_decays(monkeypatch):
+    def chosen(length: int, axes: int | None = None, K: int = 32) -> str:
+        query = jnp.zeros((1, length, 1, K))
+        decay = None if axes is None else query[..., 0] if axes == 3 else query
+        return MATRIX_STATE.choose(query, query, query, decay, None, 64)
+
+    assert [chosen(17, axes) for axes in (None, 3, 4)] == ["chunked", "chunked", "recurrent"]
+    assert chosen(16) == chosen(17, K=16) == "recurrent"
+    assert chosen(17, 4, K=128) == "chunked"
     for module in ("matrix_state", "forms"):
         monkeypatch.setattr(f"seqmodels.ops.{module}.platform", lambda: "cuda")
-    chosen = [DELTA_RULE.choose(query, 64) for query in queries]
-    assert chosen == ["recurrent", "recurrent", "chunked", "chunked"]
+    assert [chosen(length, 4) for length in (1, 16, 17)] == ["recurrent", "recurrent", "chunked"]
+    query = jnp.zeros((1, 17, 1, 1))
+    assert DELTA_RULE.choose(query, *[query] * 4, None, None, 64) == "chunked"
 
 
 @pytest.mark.parametrize("case", ["decay a head", "delta"])

@@ -119,7 +119,8 @@ def check_equal(op: Op, form: str, length: int, dtype: Any) -> None:
     assert {leaf.dtype for leaf in jax.tree.leaves(actual["state"])} == {jnp.dtype("float32")}
 
 
-each_form = pytest.mark.parametrize("form", recurrence.RECURRENCE.forms)
+each_form = pytest.mark.parametrize("form", ["steps"])
+"""Those by Newton's method stand in test_newton.py."""
 
 
 @each_form

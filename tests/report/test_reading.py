@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -397,6 +398,30 @@ def test_a_command_on_the_page_has_no_password(tmp_path):
     write_json(folder / "sweep.json", content)
     (one,) = comparisons(found(tmp_path)[0])
     assert ("Command", "python sweep.py --storage postgresql://me:***@host/x") in one.origin
+
+
+def test_times_are_joined_of_one_machine_alone(tmp_path):
+    """Two seeds of each mixer; those of gru ran on two machines."""
+    machine = {"processor": "A", "cores": 2, "devices": "2 cpu:cpu", "platform": "x", "sharing": 1}
+    for place, (mixer, seed) in enumerate(product(("gru", "lstm"), (0, 1))):
+        folder = tmp_path / f"{place}"
+        run_folder(folder, mixer, seed, seconds=10.0 * (1 + place))
+        results = json.loads((folder / "results.json").read_text())
+        on = machine | ({"sharing": 2} if (mixer, seed) == ("gru", 1) else {})
+        cost = {"step_seconds": 0.1, "step_bytes": 100 * place, "decode_seconds": None}
+        results["cost"] = cost | {"state_bytes": 8, "machine": on}
+        write_json(folder / "results.json", results)
+    (comparison,) = comparisons(found(tmp_path)[0])
+    gru, lstm = comparison.groups
+    assert (gru.seconds, lstm.seconds) == (None, 35.0)
+    assert gru.costs.values == {"step_bytes": 50, "state_bytes": 8}
+    assert lstm.costs.values == {"step_seconds": 0.1, "step_bytes": 250, "state_bytes": 8}
+    assert gru.costs.machine == (
+        "A, 2 cores, 2 cpu:cpu; or A, 2 cores, 2 cpu:cpu, 2 runs at a time"
+    )
+    section = comparison_section(comparison, Styles([]))
+    (table, _) = section.tables
+    assert [c.title for c in table.columns].count("machine") == 1
 
 
 def test_a_sweep_s_curve_is_drawn(tmp_path):

@@ -40,7 +40,8 @@ class Bench:
         self.folder = folder
         self.orders = Orders(
             folder=folder, config="", groups=list(groups), search=search, trials=tries, prune=True,
-            score="accuracy", higher_is_better=True, train=folder, devices=None, cores=None,
+            score="accuracy", higher_is_better=True, train=folder, devices=None, sharing=1,
+            cores=None,
             parent=None,
         )  # fmt: skip
         self.storage = Storage(self.orders)

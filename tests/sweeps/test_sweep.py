@@ -214,6 +214,11 @@ def test_the_choice_is_made_on_validation(tmp_path):
     assert row["test"]["mean"] == pytest.approx(0.55)
     assert (row["seeds"], row["failed"], row["trials"], row["seconds"]) == (2, 1, 6, 4.0)
     assert row["parameters"] == 200
+    file = tmp_path / "trials/0.2-1/results.json"
+    machine = {"processor": "A", "cores": 2, "devices": "", "platform": "", "sharing": 1}
+    cost = {"step_seconds": None, "step_bytes": None, "state_bytes": 0, "decode_seconds": None}
+    file.write_text(json.dumps(read_json(file) | {"cost": cost | {"machine": machine}}))
+    assert summary_rows(tmp_path)[0]["seconds"] is None, "its seeds ran on two machines"
     (tmp_path / "sweep.json").write_text(json.dumps(described | {"higher_is_better": False}))
     assert summary_rows(tmp_path)[0]["chosen"] == {RATE: 0.1}
 
@@ -432,6 +437,7 @@ def test_slurm_jobs_are_submitted_watched_and_cancelled(tmp_path, monkeypatch):
         higher_is_better=True,
         train=tmp_path,
         devices=None,
+        sharing=1,
         cores=None,
         parent=None,
     )

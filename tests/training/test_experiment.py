@@ -88,7 +88,7 @@ def test_what_is_allowed(key, value):
         ("model.pattern", ("gru", "loca"), ": no mixer 'loca' in mixers; did you mean 'local'?"),
         ("model.mixers.gru", "gru", " is not a section with a key 'kind'"),
         ("model.mixers.gru.kind", "gruu", " is not known; did you mean 'gru'? (known: attention"),
-        ("model.mixers.gru.window", 8, " is never read by GRU; known: none"),
+        ("model.mixers.gru.window", 8, " is never read by GRU; known: form"),
         ("model.mixers.local.window", 0, " is below 1; a window of 1 is the position itself, "),
         ("model.mixers.local.window", "8", ": Attention wants int or None"),
         ("model.mixers.local.heads", 0, " is below 1"),

@@ -232,6 +232,12 @@ def test_results_are_those_of_the_best_checkpoint(undisturbed):
     assert results["best_step"] == best["step"]
     assert results["validation"].items() <= best.items()
     assert results["steps"] == STEPS
+    cost = results["cost"]
+    assert cost["step_bytes"] > 4 * results["parameters"]
+    assert cost["state_bytes"] == 4 * 16  # a GRU's
+    assert 0 < cost["step_seconds"] < results["seconds"]
+    assert cost["decode_seconds"] is None, "the run was a short one"
+    assert cost["machine"]["sharing"] == 1
 
 
 def test_a_form_that_can_not_serve_is_refused_before_anything_is_written(tmp_path):

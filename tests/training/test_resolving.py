@@ -54,7 +54,11 @@ def test_every_part_has_every_key():
     assert (whole["train"]["accumulate"], whole["train"]["truncate"]) == (1, None)
     model = whole["model"]
     assert (model["cross"], model["positions"], model["dropout"]) == ("none", "none", 0.0)
-    assert model["encoder"]["mixers"]["both"]["mixer"] == {"kind": "rnn", "activation": "tanh"}
+    assert model["encoder"]["mixers"]["both"]["mixer"] == {
+        "kind": "rnn",
+        "activation": "tanh",
+        "form": None,
+    }
     convolution = model["decoder"]["mixers"]["one"]
     assert (convolution["kernel"], convolution["dilation"], convolution["gated"]) == (3, 1, False)
     assert "scan" in model["decoder"]

@@ -1,9 +1,10 @@
-"""Our Hyena against its authors', as make_modules.py stored it."""
+"""Our long convolutions against their authors', as make_modules.py stored them."""
 
+import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from seqmodels.mixers import Hyena, Short
+from seqmodels.mixers import Hyena, LongConvolution, Short
 from tests.goldens.stored import Recorded
 from tests.goldens.theirs import linear, short
 
@@ -36,4 +37,24 @@ def test_hyena(order):
 
     length = int(case.settings["length"])
     make = lambda: Hyena(D, length, order, 8, 2, short=Short(3), rngs=nnx.Rngs(0))  # noqa: E731
+    case.check_mixer(make, parameters)
+
+
+def test_long_convolution():
+    """Smoothed and squashed; each feature's filter lies along the last axis there."""
+    case = Recorded("modules", "long_convolution")
+    squash, smooth = float(case.settings["lam"]), int(case.settings["ma_window_len"])
+
+    def parameters(theirs):
+        weights = jnp.split(theirs["output_linear.0.weight"][..., 0], 2)
+        biases = jnp.split(theirs["output_linear.0.bias"], 2)
+        return {
+            "filter": theirs["kernel.kernel"][0].T,
+            "skip": theirs["D"][0],
+            "outputs": linear(weights[0], bias=biases[0]),
+            "gate": linear(weights[1], bias=biases[1]),
+        }
+
+    length = case.inputs["x"].shape[1]
+    make = lambda: LongConvolution(D, length, squash, smooth, rngs=nnx.Rngs(0))  # noqa: E731
     case.check_mixer(make, parameters)
