@@ -263,14 +263,25 @@ def test_a_model_costs_what_its_program_computes(file):
 
 
 DIGITS = "configs/digits.py"
+# The mixers' contract has their gradients; of those on one operation one preset is trained here,
+# the others in tests/soak/soak_model.py.
+ON_ONE_OPERATION = (
+    *("minlstm", "lru", "rglru", "s4d", "s5"),
+    *("linear_attention", "retention", "gla", "mamba2", "mlstm"),
+    *("deltanet", "kda", "deltaproduct"),
+)
+TRAINED = [(DIGITS, name) for name in PRESETS if name not in ON_ONE_OPERATION]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("file", "mixer"),
-    [(file, None) for file in SPECS if file != DIGITS] + [(DIGITS, name) for name in PRESETS],
+    ("file", "mixer"), [(file, None) for file in SPECS if file != DIGITS] + TRAINED
 )
-def test_every_config_and_every_preset_trains(file, mixer):
+def test_every_config_and_every_family_trains(file, mixer):
+    check_training(file, mixer)
+
+
+def check_training(file: str, mixer: str | None):
     """It begins about at chance, learns one batch, and every parameter has a part in that."""
     of = build_experiment(shallow(reduced(load(file, mixer))))
     mesh = make_mesh(1)
