@@ -376,6 +376,10 @@ def test_gradients_are_those_of_small_steps(name):
     assert abs(estimate - sum(jax.tree.leaves(products))) < 0.01 * size
 
 
+# Some of their gradients are small beside others, and have the rounding of those.
+NEARLY_CANCEL = ("mamba2", "mlstm", "slstm")
+
+
 @every_kind
 def test_one_device_equals_eight(name):
     found, mesh = whole(name), make_mesh()
@@ -386,6 +390,7 @@ def test_one_device_equals_eight(name):
     for array in (*rows, outputs):
         assert [len(shard.data) for shard in array.addressable_shards] == [1] * ROWS
     expected = (found.by_params, found.by_inputs), found.outputs
-    # Sums over rows have the rounding of their terms, however near to 0 they end.
-    largest = max(1.0, *(np.abs(leaf).max() for leaf in jax.tree.leaves(expected)))
+    largest = 1.0
+    if name.partition("-")[0] in NEARLY_CANCEL:
+        largest = max(largest, *(np.abs(leaf).max() for leaf in jax.tree.leaves(expected)))
     assert_trees_close((gradients, outputs), expected, rtol=1e-4, atol=1e-5 * largest)
