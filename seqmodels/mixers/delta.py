@@ -75,10 +75,13 @@ class DeltaMixer(MatrixMixer):
             else:  # what the first step reads is what the decay leaves
                 reads = key.at[:, :, 0].multiply(decay.astype(key.dtype))
         written = (value * strength[..., None]).astype(value.dtype)
-        of_steps = (key, written, -strength, reads)
+        erase, matrix = -strength, state["matrix"]
         if self.steps_a_token > 1:
-            of_steps = tuple(a.reshape(len(a), -1, *a.shape[3:]) for a in of_steps)
-        outputs, matrix = self._replace(query, *of_steps, log_decay, state["matrix"], context)
+            key, written, erase, reads = (
+                a.reshape(len(a), -1, *a.shape[3:]) for a in (key, written, erase, reads)
+            )
+        given = (query, key, written, erase, reads, log_decay, matrix, context)
+        outputs, matrix = self._replace(*given)
         return outputs, {"matrix": matrix}
 
 

@@ -175,8 +175,10 @@ def _norms(
     keys = jnp.stack([keys[:, :-1] * before[..., None], keys[:, 1:] * now[..., None]], axis=2)
     values = jnp.stack([values[:, :-1], values[:, 1:]], axis=2)
     logs = jnp.stack([log_decay, jnp.zeros_like(log_decay)], axis=2)
-    given = (each.reshape(len(each), -1, *each.shape[3:]) for each in (keys, values, logs))
-    return matrix_norms(*given, state)[:, 1::2]
+    keys, values, logs = (
+        each.reshape(len(each), -1, *each.shape[3:]) for each in (keys, values, logs)
+    )
+    return matrix_norms(keys, values, logs, state)[:, 1::2]
 
 
 def _summed(turns: Float[Array, "B L H N"], start: Float[Array, "B H N"]) -> Array:
