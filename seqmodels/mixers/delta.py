@@ -7,14 +7,15 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import Array, Float
-from seqmodels.errors import require_least
+from seqmodels.errors import require
 from seqmodels.layers import Axes, Linear
 from seqmodels.mixers.decays import StepDecay
 from seqmodels.mixers.matrix_state import HeadMixer
-from seqmodels.ops.delta_rule import delta_rule
 
 SMALLEST = 1e-6
 """Added to a squared length before it divides."""
+MOST_STEPS = 32
+"""Of a token: they are written out one after the other."""
 
 
 def unit(x: Float[Array, "*B K"], smallest: float = SMALLEST) -> Float[Array, "*B K"]:
@@ -86,8 +87,8 @@ class DeltaNet(HeadMixer):
             key, written, strength, reads = (
                 a.reshape(len(a), -1, *a.shape[3:]) for a in (key, written, strength, reads)
             )
-        given = (query, key, written, -strength, reads, log_decay, state["matrix"], context.valid)
-        outputs, matrix = delta_rule(*given, chunk=self.chunk, form=self.form)
+        given = (query, key, written, -strength, reads, log_decay, state["matrix"], context)
+        outputs, matrix = self._replace(*given)
         return outputs, {"matrix": matrix}
 
 
@@ -162,5 +163,8 @@ class DeltaProduct(GatedDeltaNet):
     negative_eigenvalues: bool = True
 
     def _widths(self):
-        require_least(1, steps=self.steps)
+        require(
+            1 <= self.steps <= MOST_STEPS,
+            f"steps={self.steps} is not from 1 to {MOST_STEPS} a token",
+        )
         return super()._widths()

@@ -9,7 +9,8 @@ from flax import nnx
 from seqmodels.arrays import Array, Bool, Float, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear
-from seqmodels.mixers.base import Context, Cost, Mixer, Room
+from seqmodels.mixers.base import WIDEST, Context, Cost, Mixer, Room
+from seqmodels.mixers.decays import observe_decay
 from seqmodels.mixers.short_convolution import Short, ShortConvolutions
 from seqmodels.ops.diagonal_recurrence import FormName, diagonal_recurrence, sequential_depth
 from seqmodels.ops.linear import linear
@@ -17,8 +18,6 @@ from seqmodels.ops.linear import linear
 Pair = tuple[Array, Array]
 """The real and the imaginary parts of complex numbers."""
 GateKind = Literal["full", "half", "none"]
-WIDEST = 2**24
-"""Features of an expanded mixer, and states of all its features, at most."""
 
 
 class DiagonalMixer(Mixer):
@@ -72,12 +71,13 @@ class SharedStates(DiagonalMixer):
         self.states = width if states is None else states
         require_states(self.states)
 
-    def _transition(self) -> tuple[Pair, Float[Array, "D N 2"]]:
-        """a, [N], and B."""
+    def _transition(self) -> tuple[Float[Array, "N"], Pair, Float[Array, "D N 2"]]:
+        """log |a| and a, [N], and B."""
         raise NotImplementedError
 
     def _run(self, x, state, valid):
-        decay, B = self._transition()
+        log_decay, decay, B = self._transition()
+        observe_decay(lambda: log_decay[None, None, None], valid)
         decay = decay[0][None, None], decay[1][None, None]
         h, state = diagonal_recurrence(decay, complex_product(x, B), state, valid, self.form)
         y = self.read * real_product(h, self.C[...])

@@ -9,7 +9,7 @@ from flax import nnx
 
 from seqmodels.errors import require
 from seqmodels.mixers.base import Cost
-from seqmodels.mixers.decays import inverse_softplus
+from seqmodels.mixers.decays import inverse_softplus, observe_decay
 from seqmodels.mixers.diagonal import (
     BranchedMixer,
     Gate,
@@ -76,9 +76,10 @@ class LRU(SharedStates):
         self.gate = Gate(width, gate, rngs=rngs)
 
     def _transition(self):
-        modulus, phase = jnp.exp(-jnp.exp(self.nu_log[...])), jnp.exp(self.theta_log[...])
+        log_modulus, phase = -jnp.exp(self.nu_log[...]), jnp.exp(self.theta_log[...])
+        modulus = jnp.exp(log_modulus)
         decay = modulus * jnp.cos(phase), modulus * jnp.sin(phase)
-        return decay, self.B[...] * jnp.exp(self.gamma_log[...])[None, :, None]
+        return log_modulus, decay, self.B[...] * jnp.exp(self.gamma_log[...])[None, :, None]
 
 
 STRENGTH = 8.0
@@ -131,6 +132,7 @@ class RGLRU(BranchedMixer):
     def _run(self, u, state, valid):
         recurrence, entry = self._gates(u)
         log_decay = -STRENGTH * jax.nn.softplus(self.decay[...])[None, None] * recurrence
+        observe_decay(lambda: log_decay[:, :, None], valid)
         if valid is not None:  # or the root's derivative where nothing is written might be infinite
             log_decay = jnp.where(valid[:, :, None], log_decay, -1.0)
         root = jnp.sqrt(jnp.maximum(-jnp.expm1(2 * log_decay), SMALLEST))

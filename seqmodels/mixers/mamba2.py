@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import Array
-from seqmodels.errors import require_least
+from seqmodels.errors import require
 from seqmodels.layers import Axes, Linear, Norm
 from seqmodels.mixers.base import features_of_a_head
 from seqmodels.mixers.decays import StepDecay
-from seqmodels.mixers.matrix_state import MatrixMixer
+from seqmodels.mixers.matrix_state import WIDEST_HEAD, MatrixMixer
 from seqmodels.mixers.short_convolution import Short
 from seqmodels.parameters import parameter
 
@@ -31,7 +31,10 @@ class SharedKeys(MatrixMixer):
     state_size: int = 128
 
     def _widths(self):
-        require_least(1, state_size=self.state_size)
+        require(
+            1 <= self.state_size <= WIDEST_HEAD,
+            f"state_size={self.state_size} is not from 1 to {WIDEST_HEAD:,}",
+        )
         of_values = features_of_a_head(self.width, self.heads, "expansion", self.expansion)
         return self.state_size, of_values
 

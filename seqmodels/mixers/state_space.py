@@ -17,7 +17,7 @@ from jax import lax
 from seqmodels.arrays import Array, Float
 from seqmodels.errors import require
 from seqmodels.mixers.base import Cost
-from seqmodels.mixers.decays import log_steps
+from seqmodels.mixers.decays import log_steps, observe_decay
 from seqmodels.mixers.diagonal import (
     DiagonalMixer,
     Gate,
@@ -31,6 +31,8 @@ from seqmodels.ops.diagonal_recurrence import FormName, diagonal_state_space, st
 from seqmodels.parameters import parameter
 
 Sampling = Literal["zoh", "bilinear"]
+MOST_POLES = 2**12
+"""Of S5, which begins with the eigenvectors of a matrix of so many rows."""
 SLOWEST = -1e-4
 """The real part of S5's poles at most: what is above 0 grows without end."""
 
@@ -87,6 +89,7 @@ class S4D(DiagonalMixer):
         poles = lax.complex(-jnp.exp(self.A_log[...]), self.A_imaginary[...])
         decay, gain = sample(poles, jnp.exp(self.log_step[...])[:, None], self.sampling)
         C = self.C[...]
+        observe_decay(lambda: jnp.log(jnp.abs(decay.T))[None, None, None], valid)
         read = 2 * gain * lax.complex(C[..., 0], C[..., 1])
         y, state = diagonal_state_space(_pair(decay.T), _pair(read.T), x, state, valid, self.form)
         return self.gate(y + scaled(x, self.skip[...])), state
@@ -129,6 +132,10 @@ class S5(SharedStates):
         super().__init__(width, states, form)
         states = self.states
         require(
+            states <= MOST_POLES,
+            f"states={states} is above {MOST_POLES:,}, of which eigenvectors are found; lower it",
+        )
+        require(
             blocks >= 1 and states % blocks == 0,
             f"blocks={blocks} does not divide states={states}; it cuts them into equal parts",
         )
@@ -158,7 +165,7 @@ class S5(SharedStates):
         poles = lax.complex(jnp.minimum(real, SLOWEST), imaginary)
         decay, gain = sample(poles, jnp.exp(self.log_step[...]), self.sampling)
         B = gain[None] * lax.complex(self.B[..., 0], self.B[..., 1])
-        return _pair(decay), jnp.stack(_pair(B), axis=-1)
+        return jnp.log(jnp.abs(decay)), _pair(decay), jnp.stack(_pair(B), axis=-1)
 
 
 def sample(poles: Array, step: Float[Array, "..."], sampling: Sampling) -> tuple[Array, Array]:
