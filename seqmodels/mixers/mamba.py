@@ -40,6 +40,8 @@ class Mamba(BranchedMixer):
       states: N.
       expansion: E / D.
       step_rank: through how many features the steps are made; None for D / 16, rounded up.
+      negative_eigenvalues: whether ``2 exp(delta_t A) - 1`` is in the place of the decay, from -1
+        to 1 in place of 0 to 1 (Grazzi et al. 2025).
       short: the block's short convolution; where it ends in a SiLU, no other follows.
     """
 
@@ -51,6 +53,7 @@ class Mamba(BranchedMixer):
         states: int = 16,
         expansion: float = 2.0,
         step_rank: int | None = None,
+        negative_eigenvalues: bool = False,
         form: FormName | None = None,
         *,
         short: Short | None = None,
@@ -62,6 +65,7 @@ class Mamba(BranchedMixer):
         rank = math.ceil(width / 16) if step_rank is None else step_rank
         require(1 <= rank <= inner, f"step_rank={rank} is not at least 1 and at most {inner}")
         self.state_shape = (states, inner)
+        self.negative_eigenvalues = negative_eigenvalues
         self.is_activated = short is not None and short.activation == "silu"
         self.B = Linear({"E": inner}, {"N": states}, rngs=rngs)
         self.C = Linear({"E": inner}, {"N": states}, rngs=rngs)
@@ -82,7 +86,9 @@ class Mamba(BranchedMixer):
         delta = jax.nn.softplus(before + self.step_bias[...][None, None])
         A = -jnp.exp(self.A_log[...])
         B, C = self.B(v), self.C(v)
-        y, state = selective_state_space(delta, A, B, C, v, state, valid, self.form)
+        y, state = selective_state_space(
+            delta, A, B, C, v, state, valid, self.form, negative=self.negative_eigenvalues
+        )
         return y + scaled(v, self.skip[...]), state
 
     def _activate(self, gate):
