@@ -17,7 +17,7 @@ from seqmodels.errors import ConfigError
 from seqmodels.mixers import MIXERS
 from seqmodels.tasks import TASKS
 from seqmodels.training.optimizer import OPTIMIZERS, make_optimizer
-from tests.mixers import test_contract, variants
+from tests.mixers import test_contract, test_observed, variants
 from tests.tasks import test_chance, test_tasks
 from tests.training import test_optimizer
 
@@ -90,7 +90,8 @@ def test_a_mixer_is_a_class_and_a_line(add, monkeypatch):
     marks = [variants.every_mixer, variants.every_kind]
     if variants.make(kind, {}).causal:
         marks += [variants.every_causal_mixer, variants.every_causal_kind]
-    asked = list(asked_of_all(test_contract, *(mark.mark.args[1] for mark in marks)))
+    lists = [mark.mark.args[1] for mark in marks]
+    asked = [*asked_of_all(test_contract, *lists), *asked_of_all(test_observed, *lists)]
     assert len(asked) > 10
     for test, _ in asked:
         test(name=kind)

@@ -55,6 +55,7 @@ def test_blocks_computed_again_give_the_same_and_are_seen_one_by_one():
         seen = jax.eval_shape(observed(model.apply), params, BATCH)[1]
         assert {name: leaf.shape for name, leaf in seen.items()} == {
             "inputs": (2, 9, 8),
+            "blocks.0.mixer.log_decay": (2, 9, 1, 8),
             "blocks.0.outputs": (2, 9, 8),
             "blocks.1.mixer.weights": (2, 2, 9, 9),
             "blocks.1.outputs": (2, 9, 8),

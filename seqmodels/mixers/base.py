@@ -210,6 +210,10 @@ class Mixer(nnx.Module):
         return Context.of(x.shape[0], x.shape[1], valid, position_range=self.position_range)
 
 
+WIDEST = 2**24
+"""Features of an expanded mixer, and states of all its features, at most."""
+
+
 def features_of_a_head(
     width: int, heads: int, name: str = "expansion", expansion: float = 1.0
 ) -> int:
@@ -221,6 +225,10 @@ def features_of_a_head(
     require_least(1, heads=heads)
     features = expansion * width
     whole = round(features)
+    require(
+        whole <= WIDEST,
+        f"{name}={expansion} of the width {width} is more than {WIDEST:,} features; lower it",
+    )
     require(
         whole >= 1 and abs(features - whole) < 1e-6,
         f"{name}={expansion} of the width {width} is {features:g}: no whole number above 0",

@@ -1,17 +1,50 @@
-"""Decays of states as state-space models have them: of a rate, and a step that the input says."""
+"""Decays of states: how mixers show them, and how state-space models make them, of a rate and of
+a step that the input says.
+"""
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from seqmodels.arrays import Array, Float, Key
+from seqmodels.arrays import Array, Bool, Float, Key
 from seqmodels.layers import Axes
+from seqmodels.observing import observe
 from seqmodels.parameters import parameter
 
 HIGHEST_RATE = 16.0
 SHORTEST_STEP, LONGEST_STEP = 1e-3, 1e-1
+
+
+def observe_decay(
+    make: Callable[[], Float[Array, "#B #L #H *features"]], valid: Bool[Array, "B *L"] | None
+) -> None:
+    """Shows the logs of what multiplies a state at each position, as ``log_decay``, if asked.
+
+    One for each head, or for each of a head's features, along axes as the state has them; where
+    there are no heads H is 1. Where the input doesn't change them, B and L are 1. NaN in padding,
+    at most 0 elsewhere.
+    """
+    observe("log_decay", lambda: _unpadded(make(), valid))
+
+
+def observe_norms(
+    make: Callable[[], Float[Array, "B L H"]], valid: Bool[Array, "B *L"] | None
+) -> None:
+    """Shows each head's Frobenius norm of a matrix state after each position, if asked.
+
+    It is seen as ``state_norm``, NaN in padding.
+    """
+    observe("state_norm", lambda: _unpadded(make(), valid))
+
+
+def _unpadded(x: Array, valid: Array | None) -> Array:
+    if valid is None or x.shape[1] == 1 < valid.shape[1]:
+        return x
+    real = jnp.reshape(valid, (len(valid), -1, *[1] * (x.ndim - 2)))
+    return jnp.where(real, x, jnp.nan)
 
 
 class StepDecay(nnx.Module):

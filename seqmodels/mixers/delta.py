@@ -1,22 +1,21 @@
 """Delta rules: a key replaces what it held, in place of adding to it."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import Array, Float
-from seqmodels.errors import require_least
+from seqmodels.errors import require
 from seqmodels.layers import Axes, Linear, NormKind
-from seqmodels.mixers.base import Context, features_of_a_head
+from seqmodels.mixers.base import features_of_a_head
 from seqmodels.mixers.decays import StepDecay
 from seqmodels.mixers.matrix_state import Form, Gate, MatrixMixer, Readout
 from seqmodels.mixers.short_convolution import Short
-from seqmodels.ops.delta_rule import delta_rule
 
 SMALLEST = 1e-6
 """Added to a squared length before it divides."""
+MOST_STEPS = 32
+"""Of a token: they are written out one after the other."""
 
 
 def unit(x: Float[Array, "*B K"], smallest: float = SMALLEST) -> Float[Array, "*B K"]:
@@ -76,26 +75,10 @@ class DeltaMixer(MatrixMixer):
             else:  # what the first step reads is what the decay leaves
                 reads = key.at[:, :, 0].multiply(decay.astype(key.dtype))
         written = (value * strength[..., None]).astype(value.dtype)
-        return self._replace(query, key, written, -strength, reads, log_decay, state, context)
-
-    def _replace(
-        self,
-        query: Array,
-        key: Array,
-        value: Array,
-        erase: Array,
-        reads: Array,
-        log_decay: Array | None,
-        state: dict[str, Any],
-        context: Context,
-    ) -> tuple[Float[Array, "B L H U"], dict[str, Any]]:
-        """``S_t = (D_t + a_t b_t^T) S_{t-1} + k_t v_t^T`` for each of a token's steps."""
+        of_steps = (key, written, -strength, reads)
         if self.steps_a_token > 1:
-            key, value, erase, reads = (
-                a.reshape(len(a), -1, *a.shape[3:]) for a in (key, value, erase, reads)
-            )
-        given = (query, key, value, erase, reads, log_decay, state["matrix"], context.valid)
-        outputs, matrix = delta_rule(*given, chunk=self.chunk, form=self.form)
+            of_steps = tuple(a.reshape(len(a), -1, *a.shape[3:]) for a in of_steps)
+        outputs, matrix = self._replace(query, *of_steps, log_decay, state["matrix"], context)
         return outputs, {"matrix": matrix}
 
 
@@ -263,7 +246,7 @@ class DeltaProduct(DeltaMixer):
         short: Short | None = None,
         rngs: nnx.Rngs,
     ):
-        require_least(1, steps=steps)
+        require(1 <= steps <= MOST_STEPS, f"steps={steps} is not from 1 to {MOST_STEPS} a token")
         self.steps_a_token = steps
         self.products = 2 * steps + forgets + 1
         self._settle_delta(

@@ -9,7 +9,7 @@ from flax import nnx
 from seqmodels.arrays import Array, Bool, Float, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear
-from seqmodels.mixers.base import Context, Mixer, Room
+from seqmodels.mixers.base import WIDEST, Context, Mixer, Room
 from seqmodels.mixers.short_convolution import Short, ShortConvolutions
 from seqmodels.ops.diagonal_recurrence import FormName
 from seqmodels.ops.linear import linear
@@ -17,8 +17,6 @@ from seqmodels.ops.linear import linear
 Pair = tuple[Array, Array]
 """The real and the imaginary parts of complex numbers."""
 GateKind = Literal["full", "half", "none"]
-WIDEST = 2**24
-"""Features of an expanded mixer, and states of all its features, at most."""
 
 
 class DiagonalMixer(Mixer):

@@ -9,6 +9,7 @@ from seqmodels.arrays import Array, Float
 from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Context
+from seqmodels.mixers.decays import observe_decay
 
 PARTS = 3
 """Features that hold a float32 exactly, each a number of 8 bits: no product rounds them, also not
@@ -30,6 +31,7 @@ class Forgetting(nnx.Module):
     def __call__(self, x: Float[Array, "B L D"], context: Context) -> Float[Array, "B L H"]:
         """``sum_{l <= j} log f_l`` over a chunk, in float32; padding forgets nothing."""
         log_gates = jax.nn.log_sigmoid(self.gates(x).astype(jnp.float32))
+        observe_decay(lambda: log_gates, context.valid)
         if context.valid is not None:
             valid = jnp.reshape(context.valid, x.shape[:2])
             log_gates = jnp.where(valid[:, :, None], log_gates, 0.0)

@@ -22,6 +22,10 @@ from seqmodels.parameters import parameter
 
 MOST_ORDERS = 8
 """Projections that a Hyena multiplies with one another at most, beside its values."""
+MOST_BANDS = 2**12
+"""Frequencies that its filters read at most."""
+MOST_AVERAGED = 255
+"""Values of a filter that are averaged at most: each is a pass over all of it."""
 
 
 class _LongFilter(Mixer):
@@ -99,8 +103,9 @@ class LongConvolution(_LongFilter):
         super().__init__(width, max_length, form)
         require(0 <= squash < 1, f"squash={squash} is not at least 0 and below 1")
         require(
-            smooth is None or (smooth >= 1 and smooth % 2 == 1),
-            f"smooth={smooth} is not an odd number of values, such as 7; None leaves the filter",
+            smooth is None or (1 <= smooth <= MOST_AVERAGED and smooth % 2 == 1),
+            f"smooth={smooth} is not an odd number of values from 1 to {MOST_AVERAGED}, such as 7; "
+            "None leaves the filter",
         )
         self.squash, self.smooth = squash, smooth
         drawn = jax.random.normal(rngs.params(), (max_length, width))
@@ -186,7 +191,7 @@ class Hyena(_LongFilter):
             f"order={order} is not from 2 to {MOST_ORDERS}: an order of N has N - 1 filters",
         )
         require(filter_width >= 1, f"filter_width={filter_width} is below 1")
-        require(bands >= 1, f"bands={bands} is below 1")
+        require(1 <= bands <= MOST_BANDS, f"bands={bands} is not from 1 to {MOST_BANDS:,}")
         require(frequency > 0, f"frequency={frequency} is not above 0")
         self.order, self.bands = order, bands
         D, F = width, filter_width

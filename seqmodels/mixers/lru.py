@@ -9,6 +9,7 @@ from flax import nnx
 
 from seqmodels.errors import require
 from seqmodels.mixers.base import Cost
+from seqmodels.mixers.decays import observe_decay
 from seqmodels.mixers.diagonal import (
     BranchedMixer,
     DiagonalMixer,
@@ -85,6 +86,7 @@ class LRU(DiagonalMixer):
 
     def _run(self, x, state, valid):
         modulus, phase = jnp.exp(-jnp.exp(self.nu_log[...])), jnp.exp(self.theta_log[...])
+        observe_decay(lambda: -jnp.exp(self.nu_log[...])[None, None, None], valid)
         decay = modulus * jnp.cos(phase), modulus * jnp.sin(phase)
         decay = decay[0][None, None], decay[1][None, None]
         written = complex_product(x, self.B[...] * jnp.exp(self.gamma_log[...])[None, :, None])
@@ -149,6 +151,7 @@ class RGLRU(BranchedMixer):
     def _run(self, u, state, valid):
         recurrence, entry = self._gates(u)
         log_decay = -STRENGTH * jax.nn.softplus(self.decay[...])[None, None] * recurrence
+        observe_decay(lambda: log_decay[:, :, None], valid)
         if valid is not None:  # or the root's derivative where nothing is written might be infinite
             log_decay = jnp.where(valid[:, :, None], log_decay, -1.0)
         root = jnp.sqrt(jnp.maximum(-jnp.expm1(2 * log_decay), SMALLEST))

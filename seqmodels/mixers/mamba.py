@@ -9,6 +9,7 @@ from flax import nnx
 from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Cost
+from seqmodels.mixers.decays import observe_decay
 from seqmodels.mixers.diagonal import (
     BranchedMixer,
     expanded,
@@ -85,6 +86,7 @@ class Mamba(BranchedMixer):
         before = linear(self.step_inputs(v), self.step_weights[...]).astype(jnp.float32)
         delta = jax.nn.softplus(before + self.step_bias[...][None, None])
         A = -jnp.exp(self.A_log[...])
+        observe_decay(lambda: delta[:, :, None, None] * A.T[None, None, None], valid)
         B, C = self.B(v), self.C(v)
         y, state = selective_state_space(
             delta, A, B, C, v, state, valid, self.form, negative=self.negative_eigenvalues

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import Array
-from seqmodels.errors import require_least
+from seqmodels.errors import require
 from seqmodels.layers import Axes, Linear, Norm
 from seqmodels.mixers.base import features_of_a_head
 from seqmodels.mixers.decays import StepDecay
-from seqmodels.mixers.matrix_state import Form, MatrixMixer
+from seqmodels.mixers.matrix_state import WIDEST_HEAD, Form, MatrixMixer
 from seqmodels.mixers.short_convolution import Short
 from seqmodels.parameters import parameter
 
@@ -50,7 +50,10 @@ class Mamba2(MatrixMixer):
         short: Short | None = None,
         rngs: nnx.Rngs,
     ):
-        require_least(1, state_size=state_size)
+        require(
+            1 <= state_size <= WIDEST_HEAD,
+            f"state_size={state_size} is not from 1 to {WIDEST_HEAD:,}",
+        )
         U = features_of_a_head(width, heads, "expansion", expansion)
         self._settle(width, heads, state_size, U, chunk, form, short, rngs=rngs)
         self.gates = Linear({"D": width}, {"E": heads * U}, rngs=rngs)

@@ -13,8 +13,14 @@ from seqmodels.errors import require
 from seqmodels.layers import Axes, Linear, Norm
 from seqmodels.mixers.base import features_of_a_head
 from seqmodels.mixers.cache import keep_last, put_before
-from seqmodels.mixers.decays import inverse_softplus, log_uniform
-from seqmodels.mixers.matrix_state import Form, MatrixMixer
+from seqmodels.mixers.decays import (
+    inverse_softplus,
+    log_uniform,
+    observe_decay,
+    observe_norms,
+)
+from seqmodels.mixers.matrix_state import WIDEST_HEAD, Form, MatrixMixer
+from seqmodels.ops.matrix_state import matrix_norms
 from seqmodels.parameters import parameter
 
 SLOWEST = 1e-4
@@ -59,7 +65,8 @@ class Mamba3(MatrixMixer):
     ):
         N = state_size
         require(
-            N >= 4 and N % 4 == 0, f"state_size={N} is no multiple of 4; half is turned, in pairs"
+            4 <= N <= WIDEST_HEAD and N % 4 == 0,
+            f"state_size={N} is no multiple of 4 up to {WIDEST_HEAD:,}; half is turned, in pairs",
         )
         U = features_of_a_head(width, heads, "expansion", expansion)
         self._settle(width, heads, N, U, chunk, form, None, rngs=rngs)
@@ -127,9 +134,14 @@ class Mamba3(MatrixMixer):
             for name, new in (("key", key), ("value", value))
         }
         kept = {name: keep_last(seen, 1, context.valid) for name, seen in earlier.items()}
+        observe_decay(lambda: log_decay, context.valid)
+        observe_norms(
+            lambda: _norms(earlier, before * jnp.exp(log_decay), now, log_decay, state["matrix"]),
+            context.valid,
+        )
         before = before + jnp.pad(now[:, :-1], ((0, 0), (1, 0), (0, 0)))
         written = earlier["key"][:, :-1] * (before * jnp.exp(log_decay))[..., None]
-        mixed, after = self._remember(
+        mixed, after = self._carry(
             query,
             written.astype(key.dtype),
             earlier["value"][:, :-1].astype(value.dtype),
@@ -149,6 +161,22 @@ class Mamba3(MatrixMixer):
         self, mixed: Float[Array, "B L H U"], x: Float[Array, "B L D"]
     ) -> Float[Array, "B L D"]:
         return self.outputs(mixed * jax.nn.silu(self.gates(x)))
+
+
+def _norms(
+    seen: dict[str, Float[Array, "B M H _"]],
+    before: Float[Array, "B L H"],
+    now: Float[Array, "B L H"],
+    log_decay: Float[Array, "B L H"],
+    state: Float[Array, "B H N U"],
+) -> Float[Array, "B L H"]:
+    """The states' norms, of two writes a position: of the key and value before it, and its own."""
+    keys, values = seen["key"], seen["value"]
+    keys = jnp.stack([keys[:, :-1] * before[..., None], keys[:, 1:] * now[..., None]], axis=2)
+    values = jnp.stack([values[:, :-1], values[:, 1:]], axis=2)
+    logs = jnp.stack([log_decay, jnp.zeros_like(log_decay)], axis=2)
+    given = (each.reshape(len(each), -1, *each.shape[3:]) for each in (keys, values, logs))
+    return matrix_norms(*given, state)[:, 1::2]
 
 
 def _summed(turns: Float[Array, "B L H N"], start: Float[Array, "B H N"]) -> Array:

@@ -11,11 +11,15 @@ from seqmodels.arrays import Array, Float, State
 from seqmodels.errors import require
 from seqmodels.layers import Axes, Linear, Norm, NormKind
 from seqmodels.mixers.base import Context, Cost, Mixer
+from seqmodels.mixers.decays import observe_decay, observe_norms
 from seqmodels.mixers.short_convolution import Short, ShortConvolutions
-from seqmodels.ops.matrix_state import LogDecay, matrix_state
+from seqmodels.ops.delta_rule import delta_norms, delta_rule
+from seqmodels.ops.matrix_state import LogDecay, matrix_norms, matrix_state
 
 Form = Literal["recurrent", "chunked"]
 Gate = Literal["none", "silu", "sigmoid"]
+WIDEST_HEAD = 2**12
+"""Rows, and columns, of a head's state at most: a step is written out for each of them."""
 
 
 class MatrixMixer(Mixer):
@@ -51,6 +55,12 @@ class MatrixMixer(Mixer):
             chunk >= 1 and chunk & (chunk - 1) == 0,
             f"chunk={chunk} is no power of 2; choose one, such as 64",
         )
+        for side, features in (("keys", key_width), ("values", value_width)):
+            require(
+                features <= WIDEST_HEAD,
+                f"heads={heads} have {side} of {features:,} features each, above {WIDEST_HEAD:,}; "
+                "take more heads, or narrower ones",
+            )
         self.heads, self.key_width, self.value_width = heads, key_width, value_width
         self.chunk = chunk
         self.form: Form | None = form
@@ -113,6 +123,22 @@ class MatrixMixer(Mixer):
         context: Context,
     ) -> tuple[Float[Array, "B L H columns"], dict[str, Any]]:
         """``S_t = D_t S_{t-1} + k_t v_t^T``, as the queries read it; sums as the last column."""
+        matrix, valid = state["matrix"], context.valid
+        if log_decay is not None:
+            observe_decay(lambda: log_decay, valid)
+        observe_norms(lambda: matrix_norms(key, value, log_decay, matrix, valid), valid)
+        return self._carry(query, key, value, log_decay, state, context)
+
+    def _carry(
+        self,
+        query: Float[Array, "B L H K"],
+        key: Float[Array, "B L H K"],
+        value: Float[Array, "B L H U"],
+        log_decay: LogDecay,
+        state: dict[str, Any],
+        context: Context,
+    ) -> tuple[Float[Array, "B L H columns"], dict[str, Any]]:
+        """The same of what isn't as it is kept, and so is shown otherwise."""
         matrix = state["matrix"]
         if self.sums:
             matrix = jnp.concatenate([matrix, state["sums"][..., None]], axis=-1)
@@ -122,6 +148,25 @@ class MatrixMixer(Mixer):
         if self.sums:
             return outputs, {"matrix": matrix[..., :-1], "sums": matrix[..., -1]}
         return outputs, {"matrix": matrix}
+
+    def _replace(
+        self,
+        query: Float[Array, "B L H K"],
+        key: Float[Array, "B nL H K"],
+        value: Float[Array, "B nL H U"],
+        erase: Float[Array, "B nL H"] | Float[Array, "B nL H K"],
+        reads: Float[Array, "B nL H K"],
+        log_decay: LogDecay,
+        matrix: Float[Array, "B H K U"],
+        context: Context,
+    ) -> tuple[Float[Array, "B L H U"], Float[Array, "B H K U"]]:
+        """``S_t = (D_t + a_t b_t^T) S_{t-1} + k_t v_t^T`` for each of a token's steps."""
+        valid, steps = context.valid, self.steps_a_token
+        given = (key, value, erase, reads, log_decay, matrix, valid)
+        if log_decay is not None:
+            observe_decay(lambda: log_decay, valid)
+        observe_norms(lambda: delta_norms(*given, steps=steps), valid)
+        return delta_rule(query, *given, chunk=self.chunk, form=self.form)
 
     def cost(self, length: int) -> Cost:
         """The projections, and the products of the state's size; a step a position or a chunk."""

@@ -7,6 +7,7 @@ from flax import nnx
 from seqmodels.arrays import Array, Float
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Cost
+from seqmodels.mixers.decays import observe_decay
 from seqmodels.mixers.diagonal import DiagonalMixer, expanded
 from seqmodels.ops.diagonal_recurrence import FormName, diagonal_recurrence, sequential_depth
 
@@ -47,6 +48,7 @@ class _Minimal(DiagonalMixer):
         if self.log_space:
             value = jnp.where(value >= 0, value + 0.5, jax.nn.sigmoid(value))
         written = (jax.nn.sigmoid(forget) * value).astype(x.dtype)
+        observe_decay(lambda: jax.nn.log_sigmoid(-forget)[:, :, None], valid)
         h, state = diagonal_recurrence(jax.nn.sigmoid(-forget), written, state, valid, self.form)
         return h if self.outputs is None else self.outputs(h), state
 

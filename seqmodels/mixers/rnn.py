@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -9,6 +10,7 @@ from seqmodels.arrays import Array, Bool, Float, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Context, Cost, Mixer, Room
+from seqmodels.mixers.decays import observe_decay
 from seqmodels.ops import newton, recurrence
 from seqmodels.parameters import Whole, parameter
 
@@ -70,6 +72,22 @@ class _Recurrent(Mixer):
         """The recurrent weights, gates side by side."""
         return self.weights[...].reshape(self.width, -1)
 
+    def _observe_gate(
+        self,
+        projected: Float[Array, "B L G"],
+        h: Float[Array, "B D"],
+        outputs: Float[Array, "B L D"],
+        mask: Bool[Array, "B L"] | None,
+    ) -> None:
+        """The second gate, in which a state is kept, as a decay."""
+
+        def log_gate():
+            before = jnp.concatenate([h[:, None], outputs[:, :-1].astype(jnp.float32)], axis=1)
+            ours = projected.reshape(*outputs.shape[:2], self.gates, -1)[:, :, 1]
+            return jax.nn.log_sigmoid(ours + before @ self.weights[...][:, 1])[:, :, None]
+
+        observe_decay(log_gate, mask)
+
     def _run(
         self,
         projected: Float[Array, "B L G"],
@@ -129,7 +147,9 @@ class LSTM(_Recurrent):
         self.inputs.bias[...] = self.inputs.bias[...].at[1].set(1.0)
 
     def _run(self, projected, state, mask, form):
-        return recurrence.lstm(projected, self._recurrent, state, mask, form)
+        outputs, after = recurrence.lstm(projected, self._recurrent, state, mask, form)
+        self._observe_gate(projected, state[0], outputs, mask)
+        return outputs, after
 
 
 class GRU(_Recurrent):
@@ -146,4 +166,7 @@ class GRU(_Recurrent):
         self.bias = parameter(jnp.zeros((width,)), "D", decays=False)
 
     def _run(self, projected, state, mask, form):
-        return recurrence.gru(projected, self._recurrent, self.bias[...], state, mask, form)
+        given = (projected, self._recurrent, self.bias[...], state, mask, form)
+        outputs, after = recurrence.gru(*given)
+        self._observe_gate(projected, state, outputs, mask)
+        return outputs, after

@@ -14,7 +14,6 @@ from seqmodels.mixers.base import Context, features_of_a_head
 from seqmodels.mixers.cache import keep_last, put_before
 from seqmodels.mixers.delta import unit
 from seqmodels.mixers.matrix_state import Form, MatrixMixer
-from seqmodels.ops.delta_rule import delta_rule
 from seqmodels.parameters import parameter
 
 READERS = {
@@ -163,18 +162,9 @@ class RWKV7(MatrixMixer):
         )
         reads = unit(key * erased, smallest=1e-12)
         key = key * (1 + (strength - 1) * strengthened)
-        outputs, matrix = delta_rule(
-            query,
-            key,
-            value,
-            -reads * strength,
-            reads,
-            log_decay,
-            matrix,
-            context.valid,
-            chunk=self.chunk,
-            form=self.form,
-        )
+        erase = -reads * strength
+        given = (query, key, value, erase, reads, log_decay, matrix, context)
+        outputs, matrix = self._replace(*given)
         exact = outputs.astype(jnp.float32)
         exact = exact - jnp.mean(exact, axis=-1, keepdims=True)
         variance = jnp.mean(exact * exact, axis=-1, keepdims=True)

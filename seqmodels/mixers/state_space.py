@@ -17,6 +17,7 @@ from jax import lax
 from seqmodels.arrays import Array, Float
 from seqmodels.errors import require
 from seqmodels.mixers.base import Cost
+from seqmodels.mixers.decays import observe_decay
 from seqmodels.mixers.diagonal import (
     DiagonalMixer,
     Gate,
@@ -38,6 +39,8 @@ from seqmodels.ops.diagonal_recurrence import (
 from seqmodels.parameters import parameter
 
 Sampling = Literal["zoh", "bilinear"]
+MOST_POLES = 2**12
+"""Of S5, which begins with the eigenvectors of a matrix of so many rows."""
 SHORTEST_STEP, LONGEST_STEP = 1e-3, 0.1
 """Between which steps are drawn at first."""
 SLOWEST = -1e-4
@@ -96,6 +99,7 @@ class S4D(DiagonalMixer):
         poles = lax.complex(-jnp.exp(self.A_log[...]), self.A_imaginary[...])
         decay, gain = sample(poles, jnp.exp(self.log_step[...])[:, None], self.sampling)
         C = self.C[...]
+        observe_decay(lambda: jnp.log(jnp.abs(decay.T))[None, None, None], valid)
         read = 2 * gain * lax.complex(C[..., 0], C[..., 1])
         y, state = diagonal_state_space(_pair(decay.T), _pair(read.T), x, state, valid, self.form)
         return self.gate(y + scaled(x, self.skip[...])), state
@@ -138,6 +142,10 @@ class S5(DiagonalMixer):
     ):
         super().__init__(width, form)
         states = width if states is None else states
+        require(
+            states <= MOST_POLES,
+            f"states={states} is above {MOST_POLES:,}, of which eigenvectors are found; lower it",
+        )
         require_states(states)
         require(
             blocks >= 1 and states % blocks == 0,
@@ -168,6 +176,7 @@ class S5(DiagonalMixer):
         real, imaginary = jnp.unstack(self.poles[...], axis=-1)
         poles = lax.complex(jnp.minimum(real, SLOWEST), imaginary)
         decay, gain = sample(poles, jnp.exp(self.log_step[...]), self.sampling)
+        observe_decay(lambda: jnp.log(jnp.abs(decay))[None, None, None], valid)
         B = gain[None] * lax.complex(self.B[..., 0], self.B[..., 1])
         written = complex_product(x, jnp.stack(_pair(B), axis=-1))
         h, state = diagonal_recurrence(_pair(decay[None, None]), written, state, valid, self.form)

@@ -12,9 +12,11 @@ from jax import lax
 from seqmodels.arrays import Array, Float, State
 from seqmodels.layers import Linear, Norm, NormKind
 from seqmodels.mixers.base import Context, Cost, Mixer, features_of_a_head
+from seqmodels.mixers.decays import observe_decay, observe_norms
 from seqmodels.mixers.matrix_state import Form, MatrixMixer, Readout
 from seqmodels.mixers.short_convolution import Short, ShortConvolutions
 from seqmodels.ops import slstm
+from seqmodels.ops.matrix_state import matrix_norms
 from seqmodels.parameters import parameter
 
 LOWEST = -1e30
@@ -99,9 +101,17 @@ class MLSTM(MatrixMixer):
         largest = lax.stop_gradient(_largest(log_forget, log_input, state["largest"]))
         before, now = largest[:, :-1], largest[:, 1:]
         query, key, value = (projected[name] for name in ("queries", "keys", "values"))
-        key = (key * jnp.exp(log_input - now)[..., None]).astype(key.dtype)
-        mixed, after = self._remember(
-            query / self.key_width**0.5, key, value, log_forget + before - now, state, context
+
+        def norms():  # of C, and not of what is kept of it
+            written = key * jnp.exp(log_input)[..., None]
+            matrix = state["matrix"] * jnp.exp(state["largest"])[..., None, None]
+            return matrix_norms(written, value, log_forget, matrix)
+
+        observe_decay(lambda: log_forget, context.valid)
+        observe_norms(norms, context.valid)
+        weighed = (key * jnp.exp(log_input - now)[..., None]).astype(key.dtype)
+        mixed, after = self._carry(
+            query / self.key_width**0.5, weighed, value, log_forget + before - now, state, context
         )
         least = jnp.exp(jnp.minimum(-now, 80.0))[..., None].astype(mixed.dtype)
         mixed = mixed[..., :-1] / jnp.maximum(jnp.abs(mixed[..., -1:]), least)
@@ -188,6 +198,9 @@ class SLSTM(Mixer):
         inputs = jnp.stack([*projected.values()], axis=2)
         h, c, n, m = (kept[name] for name in _CELL)
         outputs, after = slstm.slstm(inputs, self.recurrent[...], (h, c, n, m), context.valid)
+        observe_decay(
+            lambda: slstm.log_forget(inputs, self.recurrent[...], h, outputs), context.valid
+        )
         outputs = self.norm(outputs).reshape(x.shape)
         return outputs, dict(zip(_CELL, after, strict=True)) | short
 

@@ -68,6 +68,29 @@ def delta_rule(
     return outputs.astype(query.dtype), state
 
 
+def delta_norms(
+    key: Float[Array, "B nL H K"],
+    value: Float[Array, "B nL H U"],
+    erase: Float[Array, "B nL H"] | Float[Array, "B nL H K"],
+    reads: Float[Array, "B nL H K"],
+    log_decay: LogDecay,
+    state: Float[Array, "B H K U"],
+    valid: Bool[Array, "B L"] | None = None,
+    *,
+    steps: int = 1,
+) -> Float[Array, "B L H"]:
+    """The Frobenius norm of every ``S_t`` after the last of a token's n steps.
+
+    Step by step: no form keeps the states between.
+    """
+    of_steps = valid if valid is None else jnp.repeat(valid, steps, axis=1)
+    inputs = _by_token(
+        key.shape[1] // steps, masked(key, of_steps), value, masked(erase, of_steps), reads
+    )
+    log_decay = None if log_decay is None else rows.by_time(masked(log_decay, valid))
+    return rows.norms_in_steps(_renew, state.astype(jnp.float32), (*inputs, log_decay))
+
+
 def transition_of_part(
     key: Float[Array, "B L H K"],
     erase: Float[Array, "B L H"] | Float[Array, "B L H K"],
@@ -85,9 +108,9 @@ def transition_of_part(
     return delta_rule(nothing, key, nothing, erase, reads, log_decay, identity, valid)[1]
 
 
-def _step(_, state, given):
-    """Of one token: keys, values, erasers and readers have its n steps as their first axis."""
-    query, *of_steps, log_decay = given
+def _renew(state, given):
+    """By one token: keys, values, erasers and readers have its n steps as their first axis."""
+    *of_steps, log_decay = given
     of_steps = [x.astype(jnp.float32) for x in of_steps]
     for number, (key, value, erase, reads) in enumerate(zip(*of_steps, strict=True)):
         held = rows.read(state, reads)
@@ -97,19 +120,25 @@ def _step(_, state, given):
         else:
             value = rows.fenced(value + erase[None] * held)
         state = rows.fenced(state + rows.outer(key, value))
+    return state
+
+
+def _step(_, state, given):
+    query, *written = given
+    state = _renew(state, written)
     return state, rows.read(state, query.astype(jnp.float32)).astype(query.dtype)
 
 
+def _by_token(length, *of_steps):
+    """Each as tokens' steps of rows, [L, n, *K, R]."""
+    steps = [x.reshape(len(x), length, -1, *x.shape[2:]) for x in of_steps]
+    return [rows.rows_last(jnp.moveaxis(x, 0, 2), 2) for x in steps]
+
+
 def _recurrent(query, key, value, erase, reads, log_decay, state, chunk):
-    length = query.shape[1]
-
-    def by_token(x):
-        steps = x.reshape(len(x), length, -1, *x.shape[2:])
-        return rows.rows_last(jnp.moveaxis(steps, 0, 2), 2)  # [L, n, *K, R]
-
+    of_steps = _by_token(query.shape[1], key, value, erase, reads)
     query, log_decay = rows.by_time((query, log_decay))
-    inputs = (query, *map(by_token, (key, value, erase, reads)), log_decay)
-    return rows.in_steps(_step, state, inputs)
+    return rows.in_steps(_step, state, (query, *of_steps, log_decay))
 
 
 def _group(state, given):

@@ -45,9 +45,11 @@ def convolution_at(
     table = jnp.pad(kernel[::-1], ((max(0, size - len(kernel)), size), (0, 0)))
     exact = seen.astype(jnp.float32)
 
+    def weights(place: Int[Array, ""]) -> Float[Array, "S D"]:
+        return lax.dynamic_slice_in_dim(table, size - 1 - place, size)
+
     def at(place: Int[Array, "B"]) -> Float[Array, "B D"]:
-        begin = lambda p: lax.dynamic_slice_in_dim(table, size - 1 - p, size)  # noqa: E731
-        return jnp.sum(jax.vmap(begin)(place) * exact, axis=1)
+        return jnp.sum(jax.vmap(weights)(place) * exact, axis=1)
 
     made = [at(places[:, index]) for index in range(places.shape[1])]
     return jnp.stack(made, axis=1).astype(seen.dtype)

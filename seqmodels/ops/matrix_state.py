@@ -11,6 +11,7 @@ row. State and sums are float32.
 matrices a chunk at a time (:mod:`seqmodels.ops.chunks`).
 """
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -53,6 +54,19 @@ def matrix_state(
     return outputs.astype(query.dtype), state
 
 
+def matrix_norms(
+    key: Float[Array, "B L H K"],
+    value: Float[Array, "B L H U"],
+    log_decay: LogDecay,
+    state: Float[Array, "B H K U"],
+    valid: Bool[Array, "B L"] | None = None,
+) -> Float[Array, "B L H"]:
+    """The Frobenius norm of every ``S_t``, step by step: no form keeps the states between."""
+    key, log_decay = jax.tree.map(lambda x: masked(x, valid), (key, log_decay))
+    inputs = rows.by_time((key, value, log_decay))
+    return rows.norms_in_steps(_write, state.astype(jnp.float32), inputs)
+
+
 def decay_of_part(
     log_decay: Float[Array, "B L H"] | Float[Array, "B L H K"],
     valid: Bool[Array, "B L"] | None = None,
@@ -68,10 +82,15 @@ def masked(x: Float[Array, "B L *rest"], valid: Bool[Array, "B L"] | None) -> Ar
     return jnp.where(valid.reshape(*valid.shape, *[1] * (x.ndim - 2)), x, 0)
 
 
+def _write(state, given):
+    key, value = (x.astype(jnp.float32) for x in given[:2])
+    return rows.fenced(rows.decayed(state, given[2]) + rows.outer(key, value))
+
+
 def _step(_, state, given):
-    query, key, value = (x.astype(jnp.float32) for x in given[:3])
-    state = rows.fenced(rows.decayed(state, given[3]) + rows.outer(key, value))
-    return state, rows.read(state, query).astype(given[0].dtype)
+    query, *written = given
+    state = _write(state, written)
+    return state, rows.read(state, query.astype(jnp.float32)).astype(query.dtype)
 
 
 def _recurrent(query, key, value, log_decay, state, chunk):

@@ -17,6 +17,7 @@ The gradient is a reversed linear recurrence at the solution, and nothing is kep
 with whole Jacobians by another associative scan, otherwise by that of the sequential form.
 """
 
+from functools import partial
 from typing import Literal
 
 import jax
@@ -79,8 +80,8 @@ def solve(problem: Problem, kind: Linearisation) -> tuple[Float[Array, "B L N"],
     first = jnp.broadcast_to(start[:, None], (len(start), length, start.shape[1]))
     begin = (first, jnp.zeros((), jnp.int32), jnp.array(True))
     states, rounds, moved = lax.while_loop(moves, improve, begin)
-    last = lambda: step(problem, previous(states, start))  # noqa: E731
-    return lax.cond(moved, lambda: sequential(problem), last), rounds
+    settled = partial(step, problem, previous(states, start))
+    return lax.cond(moved, partial(sequential, problem), settled), rounds
 
 
 def sequential(problem: Problem) -> Float[Array, "B L N"]:
@@ -164,20 +165,23 @@ def _linearised(problem, before, kind):
     weights, count, N = weights.astype(jnp.float32), len(states), before.shape[2]
     width = N // count
     if kind == "newton":
-        along = lambda tangent: jax.jvp(lambda s: step(problem, s), (before,), (tangent,))[1]  # noqa: E731
+        made, along = jax.linearize(partial(step, problem), before)
         basis = jnp.broadcast_to(jnp.eye(N)[:, None, None], (N, *before.shape))
-        return step(problem, before), jnp.moveaxis(jax.vmap(along)(basis), 0, -1)
+        return made, jnp.moveaxis(jax.vmap(along)(basis), 0, -1)
     made, product = _step(problem, before, None)
     # A cell works feature by feature but for the product, of which the diagonals stay.
     gates = weights.shape[1] // width
     own = weights.reshape(width, gates, width)[jnp.arange(width), :, jnp.arange(width)]
     own = jnp.broadcast_to(own.T.reshape(1, -1), product.shape)
     parts = []
+
+    def of_both(states, product):
+        return _step(problem, states, product)[0]
+
     for index in range(count):
         unit = jnp.zeros_like(before).at[..., index * width : (index + 1) * width].set(1.0)
         moved = own if index == 0 else jnp.zeros_like(own)
-        both = lambda s, p: _step(problem, s, p)[0]  # noqa: E731
-        slope = jax.jvp(both, (before, product), (unit, moved))[1]
+        slope = jax.jvp(of_both, (before, product), (unit, moved))[1]
         parts.append(slope[..., index * width : (index + 1) * width])
     diagonal = jnp.concatenate(parts, axis=-1)
     return made, diagonal * (SHRUNK if kind == "damped" else 1.0)

@@ -7,6 +7,9 @@ That makes steps of a recurrence two to five times as fast. Fences keep XLA from
 again for each element that reads it.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -45,6 +48,19 @@ def in_steps(
     last, outputs = run_steps(step, KEPT, (), rows_last(state), inputs)
     outputs = outputs.reshape(*outputs.shape[:2], -1, heads)  # [L, U, B, H]
     return jnp.transpose(outputs, (2, 0, 3, 1)), rows_first(last, heads)
+
+
+def norms_in_steps(
+    write: Callable[[Array, Any], Array], state: Float[Array, "B H K U"], inputs: PyTree[Array]
+) -> Float[Array, "B L H"]:
+    """The Frobenius norm of the state after each step ``state = write(state, input_t)``."""
+
+    def step(state, given):
+        state = write(state, given)
+        return state, jnp.sqrt(jnp.sum(state * state, axis=(0, 1)))
+
+    _, norms = lax.scan(step, rows_last(state), inputs)  # [L, R]
+    return jnp.swapaxes(norms.reshape(len(norms), *state.shape[:2]), 0, 1)
 
 
 def _total(terms: list[Array]) -> Array:

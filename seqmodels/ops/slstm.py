@@ -43,6 +43,18 @@ def slstm(
     return outputs, (last[0], last[1], last[2], last[3])
 
 
+def log_forget(
+    inputs: Float[Array, "B L gates H K"],
+    weights: Float[Array, "H K gates K"],
+    h: Float[Array, "B H K"],
+    outputs: Float[Array, "B L H K"],
+) -> Float[Array, "B L H K"]:
+    """``log sigmoid(f_t)``, by the h before the first position and those after each."""
+    before = jnp.concatenate([h[:, None], outputs[:, :-1].astype(jnp.float32)], axis=1)
+    recurrent = jnp.einsum("blhk,hkj->blhj", before, weights[:, :, 1].astype(jnp.float32))
+    return jax.nn.log_sigmoid(inputs[:, :, 1].astype(jnp.float32) + recurrent)
+
+
 def _step(weights, state, given):
     """State [4, B, H, K]: as one array, since a loop's gradient is slow with several."""
     x, valid = given

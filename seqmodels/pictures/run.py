@@ -16,6 +16,7 @@ from seqmodels.generation.decoding import Sampling
 from seqmodels.generation.run import write_for
 from seqmodels.pictures.attention_maps import Map, attention_maps
 from seqmodels.pictures.receptive_field import receptive_field
+from seqmodels.pictures.states import draw_half_lives, draw_norms, half_lives, norms
 from seqmodels.tasks.base import Batch
 
 SAMPLES = 8
@@ -36,8 +37,9 @@ def draw_pictures(workdir: str, checkpoint: str) -> list[Path]:
     """Writes a run's pictures as PNGs into ``pictures`` in its folder, and names each.
 
     Always the receptive field; attention maps, where there is attention over at most
-    LARGEST_MAP positions; for strings, exact match against the length; for digits that are written,
-    samples of each class.
+    LARGEST_MAP positions; half-lives, where mixers have decays, and norms over the length, where
+    their states are matrices; for strings, exact match against the length; for digits that are
+    written, samples of each class.
     """
     run = load(workdir, checkpoint, devices=1)
     folder = run.workdir.path / "pictures"
@@ -55,6 +57,10 @@ def draw_pictures(workdir: str, checkpoint: str) -> list[Path]:
     maps = [m for m in attention_maps(run) if max(m.weights.shape[1:]) <= LARGEST_MAP]
     if maps:
         drawn.append(_draw_attention(run, maps, folder / "attention.png"))
+    if layers := half_lives(run):
+        drawn.append(draw_half_lives(run, layers, folder / "half-lives.png"))
+    if layers := norms(run):
+        drawn.append(draw_norms(run, layers, folder / "state-norms.png"))
     if spec.shape == "sequence-to-sequence" and hasattr(run.experiment.task, "shortest"):
         drawn.append(draw_lengths(run, scores_by_length(run)))
     if spec.shape == "one-to-many":

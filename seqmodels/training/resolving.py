@@ -75,7 +75,8 @@ def settable(config: Section, key: str) -> ConfigDict:
     if "blocks" in key.split(".")[:-1]:
         model, _ = _part("model", whole, None)
         with whole.unlocked(), whole.ignore_type():
-            for stack in (model, *(_part(name, model, None)[0] for name in ("encoder", "decoder"))):
+            stacks = ("encoder", "decoder") if "decoder" in (model or ()) else ()
+            for stack in [_part(name, model, None)[0] for name in stacks] or [model]:
                 _open_blocks(stack, model)
     return whole
 
@@ -84,11 +85,11 @@ def _open_blocks(stack: Any, model: Any) -> None:
     mixers, _ = _part("mixers", stack, None)
     if not isinstance(mixers, ConfigDict):
         return
-    if stack.get("blocks") is None:
+    if stack.blocks is None:
         stack.blocks = ConfigDict()
     shared = {field.name: model[field.name] for field in fields(BlockSettings)}
     for name in mixers if isinstance(stack.blocks, ConfigDict) else ():
-        own = stack.blocks.get(name, ConfigDict())
+        own = stack.blocks[name] if name in stack.blocks else ConfigDict()
         if isinstance(own, ConfigDict):
             stack.blocks[name] = ConfigDict(shared | dict(own.items()))
 

@@ -116,7 +116,7 @@ def test_a_filter_ends(kind):
         (Hyena, {"order": 1}, "order=1 is not from 2 to 8: an order of N has N - 1 filters"),
         (Hyena, {"max_length": 0}, "max_length=0 is below 1"),
         (Hyena, {"filter_width": 0}, "filter_width=0 is below 1"),
-        (Hyena, {"bands": 0}, "bands=0 is below 1"),
+        (Hyena, {"bands": 0}, "bands=0 is not from 1 to 4,096"),
         (Hyena, {"frequency": 0.0}, "frequency=0.0 is not above 0"),
         (
             Hyena,
@@ -124,7 +124,11 @@ def test_a_filter_ends(kind):
             "form='direct' is no form of fft_convolution; known: blocked, wh",
         ),
         (LongConvolution, {"squash": 1.0}, "squash=1.0 is not at least 0 and below 1"),
-        (LongConvolution, {"smooth": 4}, "smooth=4 is not an odd number of values, such as 7; No"),
+        (
+            LongConvolution,
+            {"smooth": 4},
+            "smooth=4 is not an odd number of values from 1 to 255, such as 7; No",
+        ),
     ],
 )
 def test_what_can_not_be_is_refused_in_one_line(kind, settings, message):

@@ -126,13 +126,13 @@ def test_with_negative_eigenvalues_what_is_written_twice_is_undone(negative, lef
         ),
         ("gla", {"rank": 0}, "rank=0 is below 1"),
         ("retention", {"heads": 8}, "heads=8 are 1 wide, and features are turned in pairs"),
-        ("mamba2", {"state_size": 0}, "state_size=0 is below 1"),
+        ("mamba2", {"state_size": 0}, "state_size=0 is not from 1 to 4,096"),
         (
             "mamba2",
             {"heads": 3},
             "heads=3 does not divide expansion=2.0 of the width, 16; choose one of 1, 2, 4, 8, 16",
         ),
-        ("deltaproduct", {"steps": 0}, "steps=0 is below 1"),
+        ("deltaproduct", {"steps": 0}, "steps=0 is not from 1 to 32 a token"),
         (
             "rwkv7",
             {"heads": 8},
@@ -141,7 +141,7 @@ def test_with_negative_eigenvalues_what_is_written_twice_is_undone(negative, lef
         (
             "mamba3",
             {"state_size": 6},
-            "state_size=6 is no multiple of 4; half is turned, in pairs",
+            "state_size=6 is no multiple of 4 up to 4,096; half is turned, in pairs",
         ),
         ("rwkv7", {"gate_rank": 0}, "gate_rank=0 is below 1"),
     ],

@@ -38,16 +38,16 @@ def keeps(monkeypatch, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("file", "mixer", "depth", "picture"),
+    ("file", "mixer", "depth", "others"),
     [
-        ("digits_grid", "hybrid", 2, "attention.png"),
-        ("digits_grid", "vit,layout=solid", 1, "attention.png"),
-        ("digits_from_class", "gru", None, "written.png"),
+        ("digits_grid", "hybrid", 2, ["attention.png", "half-lives.png"]),
+        ("digits_grid", "vit,layout=solid", 1, ["attention.png"]),
+        ("digits_from_class", "gru", None, ["half-lives.png", "written.png"]),
     ],
 )
-def test_pictures_are_drawn(run, file, mixer, depth, picture):
+def test_pictures_are_drawn(run, file, mixer, depth, others):
     drawn = draw_pictures(run(file, mixer, depth), "best")
-    assert_drawn(drawn, "receptive-field.png", picture)
+    assert_drawn(drawn, "receptive-field.png", *others)
 
 
 @pytest.mark.slow
@@ -67,7 +67,7 @@ def test_fields_grow_with_the_blocks(run, monkeypatch):
 def test_strings_are_scored_at_each_length_as_evaluation_does(run, monkeypatch):
     folder = run("reverse", "gru")
     kept = keeps(monkeypatch, "scores_by_length")
-    names = ("receptive-field.png", "attention.png", "by-length.png")
+    names = ("receptive-field.png", "attention.png", "half-lives.png", "by-length.png")
     assert_drawn(draw_pictures(folder, "best"), *names)
     (scores,) = kept
     assert (min(scores), max(scores)) == (1, 5 * BEYOND)
