@@ -86,12 +86,19 @@ class Mamba(BranchedMixer):
         before = linear(self.step_inputs(v), self.step_weights[...]).astype(jnp.float32)
         delta = jax.nn.softplus(before + self.step_bias[...][None, None])
         A = -jnp.exp(self.A_log[...])
-        observe_decay(lambda: delta[:, :, None, None] * A.T[None, None, None], valid)
+        observe_decay(lambda: self._log_decays(delta, A), valid)
         B, C = self.B(v), self.C(v)
         y, state = selective_state_space(
             delta, A, B, C, v, state, valid, self.form, negative=self.negative_eigenvalues
         )
         return y + scaled(v, self.skip[...]), state
+
+    def _log_decays(self, delta, A):
+        """Logs of their sizes: [B, L, 1, N, E]."""
+        logs = delta[:, :, None, None] * A.T[None, None, None]
+        if not self.negative_eigenvalues:
+            return logs
+        return jnp.log(jnp.maximum(jnp.abs(2 * jnp.exp(logs) - 1), 1e-30))
 
     def _activate(self, gate):
         return jax.nn.silu(gate)

@@ -10,7 +10,7 @@ from flax import nnx
 
 from seqmodels.config import construct_kind
 from seqmodels.errors import ConfigError
-from seqmodels.mixers import MIXERS, Mamba, Short, mamba
+from seqmodels.mixers import MIXERS, Mamba, Short
 from seqmodels.mixers.state_space import normal_hippo, sample
 from tests.mixers.variants import WIDTH, normal
 
@@ -204,18 +204,6 @@ def test_mambas_convolution_ends_in_one_silu():
         for activation in ("none", "silu")
     )
     np.testing.assert_allclose(own, the_blocks, rtol=1e-6)
-
-
-def test_mamba_hands_on_that_eigenvalues_may_be_negative(monkeypatch):
-    handed = []
-    monkeypatch.setattr(
-        mamba,
-        "selective_state_space",
-        lambda *given, negative: handed.append(negative) or (given[4], given[5]),
-    )
-    for negative in (False, True):
-        Mamba(WIDTH, 2, negative_eigenvalues=negative, rngs=nnx.Rngs(0))(jnp.ones((1, 1, WIDTH)))
-    assert handed == [False, True]
 
 
 @pytest.mark.parametrize(
