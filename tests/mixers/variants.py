@@ -87,7 +87,10 @@ VARIANTS: Variants = {
     "attention-global-both-sides-set": ("attention", {"causal": False, "positions": "none"}),
     "rglru": ("rglru", {"short": Short(4), "expansion": 1.5, "heads": 2}),
     "s4d": ("s4d", {"states": 8}),
-    "mamba": ("mamba", {"short": Short(4), "states": 4, "step_rank": 2}),
+    "mamba": (
+        "mamba",
+        {"short": Short(4), "states": 4, "step_rank": 2, "negative_eigenvalues": True},
+    ),
     "attention-short": (
         "attention",
         {"short": Short(4, "silu"), "kv_heads": 2, "window": 5, "qk_norm": True},
