@@ -306,8 +306,12 @@ def test_padding_changes_nothing(name):
 
 @every_kind
 def test_a_mask_that_leaves_nothing_out_is_no_mask(name):
-    expected = np.asarray(build(name).call(parameters(name), whole(name).x))
-    np.testing.assert_allclose(whole(name).outputs[FULL], expected[FULL], rtol=1e-5, atol=1e-6)
+    x, found = whole(name).x[FULL], whole(name).outputs[FULL]
+    if build(name).mixer.causal:  # what comes later changes nothing
+        expected, found = without_mask(name, *x[:, :SHORT]), found[:, :SHORT]
+    else:
+        expected = np.asarray(build(name).call(parameters(name), whole(name).x))[FULL]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @every_kind
