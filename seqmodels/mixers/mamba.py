@@ -9,12 +9,10 @@ from flax import nnx
 from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Cost
-from seqmodels.mixers.decays import observe_decay
+from seqmodels.mixers.decays import inverse_softplus, log_steps, observe_decay
 from seqmodels.mixers.diagonal import (
     BranchedMixer,
     expanded,
-    inverse_softplus,
-    log_uniform,
     require_states,
     scaled,
 )
@@ -22,9 +20,6 @@ from seqmodels.mixers.short_convolution import Short
 from seqmodels.ops.diagonal_recurrence import FormName, selective_state_space, state_space_depth
 from seqmodels.ops.linear import linear
 from seqmodels.parameters import parameter
-
-SHORTEST_STEP, LONGEST_STEP = 1e-3, 0.1
-"""Between which steps are drawn at first."""
 
 
 class Mamba(BranchedMixer):
@@ -41,6 +36,8 @@ class Mamba(BranchedMixer):
       states: N.
       expansion: E / D.
       step_rank: through how many features the steps are made; None for D / 16, rounded up.
+      negative_eigenvalues: whether ``2 exp(delta_t A) - 1`` is in the place of the decay, from -1
+        to 1 in place of 0 to 1 (Grazzi et al. 2025).
       short: the block's short convolution; where it ends in a SiLU, no other follows.
     """
 
@@ -52,6 +49,7 @@ class Mamba(BranchedMixer):
         states: int = 16,
         expansion: float = 2.0,
         step_rank: int | None = None,
+        negative_eigenvalues: bool = False,
         form: FormName | None = None,
         *,
         short: Short | None = None,
@@ -63,6 +61,7 @@ class Mamba(BranchedMixer):
         rank = math.ceil(width / 16) if step_rank is None else step_rank
         require(1 <= rank <= inner, f"step_rank={rank} is not at least 1 and at most {inner}")
         self.state_shape = (states, inner)
+        self.negative_eigenvalues = negative_eigenvalues
         self.is_activated = short is not None and short.activation == "silu"
         self.B = Linear({"E": inner}, {"N": states}, rngs=rngs)
         self.C = Linear({"E": inner}, {"N": states}, rngs=rngs)
@@ -70,7 +69,7 @@ class Mamba(BranchedMixer):
         bound = rank**-0.5
         weights = jax.random.uniform(rngs.params(), (rank, inner), minval=-bound, maxval=bound)
         self.step_weights = parameter(weights, ("rank", "E"), decays=True)
-        steps = jnp.exp(log_uniform((inner,), SHORTEST_STEP, LONGEST_STEP, rngs))
+        steps = jnp.exp(log_steps(rngs.params(), (inner,)))
         self.step_bias = parameter(inverse_softplus(steps), "E", decays=False)
         A = jnp.broadcast_to(jnp.arange(1.0, states + 1)[None], (inner, states))
         self.A_log = parameter(jnp.log(A), "EN", decays=False)
@@ -82,10 +81,19 @@ class Mamba(BranchedMixer):
         before = linear(self.step_inputs(v), self.step_weights[...]).astype(jnp.float32)
         delta = jax.nn.softplus(before + self.step_bias[...][None, None])
         A = -jnp.exp(self.A_log[...])
-        observe_decay(lambda: delta[:, :, None, None] * A.T[None, None, None], valid)
+        observe_decay(lambda: self._log_decays(delta, A), valid)
         B, C = self.B(v), self.C(v)
-        y, state = selective_state_space(delta, A, B, C, v, state, valid, self.form)
+        y, state = selective_state_space(
+            delta, A, B, C, v, state, valid, self.form, negative=self.negative_eigenvalues
+        )
         return y + scaled(v, self.skip[...]), state
+
+    def _log_decays(self, delta, A):
+        """Logs of their sizes: [B, L, 1, N, E]."""
+        logs = delta[:, :, None, None] * A.T[None, None, None]
+        if not self.negative_eigenvalues:
+            return logs
+        return jnp.log(jnp.maximum(jnp.abs(2 * jnp.exp(logs) - 1), 1e-30))
 
     def _activate(self, gate):
         return jax.nn.silu(gate)

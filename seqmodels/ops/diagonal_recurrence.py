@@ -112,11 +112,13 @@ def selective_state_space(
     valid: Bool[Array, "B L"] | None = None,
     form: FormName | None = None,
     chunk: int | None = None,
+    negative: bool = False,
 ) -> tuple[Float[Array, "B L D"], Float[Array, "B N D"]]:
     """``h_t = exp(delta_t A) h_{t-1} + delta_t B_t x_t``, ``y_t = C_t h_t``; y, and the last h.
 
     The selective scan of Mamba (Gu and Dao 2023, equation 2 with the discretisation of its
-    appendix), with delta >= 0 and A < 0. ``chunk`` positions are expanded at a time.
+    appendix), with delta >= 0 and A < 0. ``negative`` has ``2 exp(delta_t A) - 1``, from -1 to 1,
+    in the place of the decay (Grazzi et al. 2025). ``chunk`` positions are expanded at a time.
     """
     rates = A.astype(jnp.float32).T[None, None]
     delta = delta.astype(jnp.float32)
@@ -126,6 +128,7 @@ def selective_state_space(
     def run(state, parts):
         (delta, B, C, x), _ = parts
         decay = jnp.exp(delta[:, :, None] * rates)  # [B, C, N, D]
+        decay = 2 * decay - 1 if negative else decay
         written = (delta * x)[:, :, None] * B.astype(jnp.float32)[..., None]
         h, state = diagonal_recurrence(decay, written, state, None, form)
         y = jnp.sum(h * C.astype(jnp.float32)[..., None], axis=2)
@@ -137,7 +140,9 @@ def selective_state_space(
 def selective_product(
     delta: Float[Array, "B L D"], A: Float[Array, "D N"], valid: Bool[Array, "B L"] | None = None
 ) -> Float[Array, "B N D"]:
-    """``exp(A sum_t delta_t)``, by which the selective scan multiplies the state before."""
+    """``exp(A sum_t delta_t)``, by which the selective scan multiplies the state before, where it
+    is not ``negative``.
+    """
     delta = delta if valid is None else jnp.where(valid[:, :, None], delta, 0.0)
     total = jnp.sum(delta.astype(jnp.float32), axis=1)
     return jnp.exp(total[:, None] * A.astype(jnp.float32).T[None])

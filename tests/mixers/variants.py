@@ -87,7 +87,10 @@ VARIANTS: Variants = {
     "attention-global-both-sides-set": ("attention", {"causal": False, "positions": "none"}),
     "rglru": ("rglru", {"short": Short(4), "expansion": 1.5, "heads": 2}),
     "s4d": ("s4d", {"states": 8}),
-    "mamba": ("mamba", {"short": Short(4), "states": 4, "step_rank": 2}),
+    "mamba": (
+        "mamba",
+        {"short": Short(4), "states": 4, "step_rank": 2, "negative_eigenvalues": True},
+    ),
     "attention-short": (
         "attention",
         {"short": Short(4, "silu"), "kv_heads": 2, "window": 5, "qk_norm": True},
@@ -123,8 +126,8 @@ VARIANTS: Variants = {
     ),
     "retention": ("retention", {"heads": 2, "value_expansion": 1.0}),
     "gla": ("gla", {"heads": 2, "rank": 4}),
-    "mamba2": ("mamba2", {"heads": 2, "state_size": 4}),
-    "mamba3": ("mamba3", {"heads": 2, "state_size": 8}),
+    "mamba2": ("mamba2", {"heads": 2, "state_size": 4, "expansion": 1.0}),
+    "mamba3": ("mamba3", {"heads": 2, "state_size": 4, "expansion": 1.0}),
     "deltanet": ("deltanet", {"heads": 2}),
     "gated_deltanet": ("gated_deltanet", {"heads": 2, "value_expansion": 1.0}),
     "gated_deltanet-short": ("gated_deltanet", {"short": Short(4), "heads": 2}),

@@ -21,12 +21,15 @@ def recurrence(decay: Any, inputs: Any, state: Any, valid: Any) -> tuple[np.ndar
     return np.stack(outputs, axis=1), state
 
 
-def selective(delta, A, B, C, x, state, valid) -> tuple[np.ndarray, np.ndarray]:
-    """``h_t = exp(delta_t A) h_{t-1} + delta_t B_t x_t``, ``y_t = C_t h_t``."""
+def selective(delta, A, B, C, x, state, valid, negative=False) -> tuple[np.ndarray, np.ndarray]:
+    """``h_t = exp(delta_t A) h_{t-1} + delta_t B_t x_t``, ``y_t = C_t h_t``; decays may be spread
+    from -1 to 1."""
     outputs = []
     for t in range(x.shape[1]):
         step = delta[:, t][:, None] * valid[:, t][:, None, None]
-        state = np.exp(step * A.T) * state + step * x[:, t][:, None] * B[:, t][..., None]
+        decay = np.exp(step * A.T)
+        decay = 2 * decay - 1 if negative else decay
+        state = decay * state + step * x[:, t][:, None] * B[:, t][..., None]
         outputs.append((C[:, t][..., None] * state).sum(1))
     return np.stack(outputs, axis=1), state
 

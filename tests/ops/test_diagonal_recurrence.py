@@ -229,6 +229,20 @@ def test_a_sequence_begun_from_zeros_lacks_its_decays_times_the_state():
     np.testing.assert_allclose(product * given["state"] + from_zeros, last, rtol=1e-4, atol=1e-5)
 
 
+def test_decays_from_minus_1():
+    """Padding leaves the state as it is."""
+    given = selective(20)
+    fast = selective_state_space(
+        **{key: jnp.asarray(split(array)) for key, array in given.items()},
+        valid=jnp.asarray(mask(20)),
+        negative=True,
+    )
+    for found, expected in zip(
+        fast, plain_diagonal.selective(**given, valid=mask(20), negative=True), strict=True
+    ):
+        assert np.linalg.norm(found - expected) < 1e-5 * np.linalg.norm(expected)
+
+
 def test_works_in_place():
     """A gradient's memory in arrays [B, L, D]: decays' and inputs', and the outputs that it keeps.
 

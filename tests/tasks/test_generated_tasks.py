@@ -76,6 +76,18 @@ def test_words_are_products_of_permutations(group):
     assert len(set(batch.targets[:, -1].tolist())) == len(elements)
 
 
+def test_of_words_the_last_products_may_be_scored():
+    """Alone, on validation and test; training asks for all."""
+    plain, scored = (TASKS["word_problem"](seed=0, scored=scored) for scored in (None, 3))
+    for split, counted in (("train", 10), ("validation", 3), ("test", 3)):
+        batch = scored.batch(split, 0, 4, 10)
+        assert batch.weights.tolist() == [[0] * (10 - counted) + [1] * counted] * 4
+        assert (batch.targets == plain.batch(split, 0, 4, 10).targets).all()
+    assert (TASKS["word_problem"](seed=0, scored=30).batch("test", 0, 4, 10).weights == 1).all()
+    with pytest.raises(ParameterError, match="scored=0 is below 1; None counts all"):
+        TASKS["word_problem"](seed=0, scored=0)
+
+
 def test_stacks_hold_what_was_pushed():
     task = TASKS["stack_manipulation"](seed=0)
     for split, length in (("train", 12), ("test", 7)):

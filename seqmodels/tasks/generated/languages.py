@@ -13,17 +13,18 @@ import numpy as np
 from numpy.random import Generator
 
 from seqmodels.arrays import Int
+from seqmodels.errors import require
 from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length
 from seqmodels.tasks.generated.task import GeneratedTask
 
 
 class Question(GeneratedTask):
-    """A string and one answer about all of it."""
+    """A string, and one answer about all of it or one after each symbol."""
 
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
-        """Tokens [B, L] and answers [B]."""
+        """Tokens [B, L]; answers [B], or [B, L]."""
         inputs, answers = self._ask(random, batch_size, length)
-        return Batch(inputs.astype(np.int32), answers.astype(np.int32), np.ones(batch_size))
+        return Batch(inputs.astype(np.int32), answers.astype(np.int32), np.ones(answers.shape))
 
     def _ask(self, random: Generator, rows: int, length: int) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError
@@ -32,18 +33,30 @@ class Question(GeneratedTask):
 class Parity(Question):
     """Is the number of 1s odd? Any one symbol changes the answer.
 
+    Args:
+      each: whether that is asked after each symbol, and not of the whole string alone: the same
+        state is tracked, and much sooner learnt.
+
     >>> batch = Parity(seed=0).batch("train", 0, batch_size=2, length=6)
     >>> batch.inputs.tolist(), batch.targets.tolist()
     ([[0, 1, 1, 0, 0, 0], [1, 1, 0, 0, 1, 1]], [0, 0])
+    >>> Parity(seed=0, each=True).batch("train", 0, batch_size=1, length=6).targets.tolist()
+    [[0, 1, 0, 0, 0, 0]]
     """
 
-    spec = TaskSpec("many-to-one", "tokens", 2, 2)
     answers = 2
+
+    def __init__(self, seed: int, evaluation_examples: int = 1000, each: bool = False):
+        super().__init__(seed, evaluation_examples)
+        self.each = each
+        shape = "many-to-many" if each else "many-to-one"
+        self.spec = TaskSpec(shape, "tokens", 2, 2, causal=each)
 
     def _ask(self, random, rows, length):
         require_length(self, length, length >= 1, "a string has at least 1 symbol")
         inputs = random.integers(0, 2, (rows, length))
-        return inputs, inputs.sum(axis=1) % 2
+        odd = inputs.cumsum(axis=1) % 2
+        return inputs, odd if self.each else odd[:, -1]
 
 
 class EvenPairs(Question):
@@ -102,6 +115,8 @@ class WordProblem(GeneratedTask):
 
     Args:
       group: "s3" or "s5", all permutations of 3 or of 5 things.
+      scored: how many last products of a word count on validation and test; None for all, which
+        training always asks for.
 
     >>> batch = WordProblem(seed=0, group="s3").batch("train", 0, batch_size=1, length=5)
     >>> batch.inputs.tolist(), batch.targets.tolist()
@@ -109,10 +124,16 @@ class WordProblem(GeneratedTask):
     """
 
     def __init__(
-        self, seed: int, group: Literal["s3", "s5"] = "s5", evaluation_examples: int = 1000
+        self,
+        seed: int,
+        group: Literal["s3", "s5"] = "s5",
+        evaluation_examples: int = 1000,
+        scored: int | None = None,
     ):
+        require(scored is None or scored >= 1, f"scored={scored} is below 1; None counts all")
         super().__init__(seed, evaluation_examples)
         self.group: Literal["s3", "s5"] = group
+        self.scored = scored
         elements = self.answers = len(products(group))
         self.spec = TaskSpec(
             "many-to-many", "tokens", input_size=elements, outputs=elements, causal=True
@@ -126,7 +147,10 @@ class WordProblem(GeneratedTask):
         targets = inputs.copy()
         for place in range(1, length):
             targets[:, place] = table[targets[:, place - 1], inputs[:, place]]
-        return Batch(inputs, targets, np.ones(targets.shape))
+        weights = np.ones(targets.shape)
+        if self.scored is not None and split != "train":
+            weights[:, : -self.scored] = 0
+        return Batch(inputs, targets, weights)
 
     def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B L"]]:
         """Where in the word each product ends, from 0."""
