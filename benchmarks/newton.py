@@ -6,8 +6,8 @@ r"""Recurrent networks by rounds of Newton's method against one step after the o
 
 One sequence of a mixer of width 8, the widest LSTM whose Jacobians are taken whole (16 numbers of
 state), with the weights that it begins with: the rounds until no state moves, 32 at most, after
-which the steps compute them; the time of a forward pass, and the steps that must follow one another. With a target, a round is compiled for it, and its
-roofline is that of docs/scaling.md.
+which the steps compute them; the time of a forward pass, and the steps that must follow one
+another. With a target, a round is compiled for it, and its roofline is that of docs/scaling.md.
 """
 
 import statistics
