@@ -29,3 +29,10 @@ def test_all_meet_the_size_that_is_asked_for():
 def test_every_run_of_the_claims_builds():
     plan = make_plan(str(ROOT / "experiments/linear_claims/config.py"), [], None, None, None)
     assert (plan.search, len(plan.runs), len(plan.groups)) == ("grid", 60, 20)
+
+
+def test_every_ratio_of_the_hybrids_builds():
+    plan = make_plan(str(ROOT / "configs/hybrid.py"), [], None, None, None)
+    sizes = [group.settings[0].size["parameters"] for group in plan.groups]
+    assert (len(plan.runs), len(plan.groups)) == (12, 4)
+    assert max(sizes) < 1.3 * min(sizes)
