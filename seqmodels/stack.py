@@ -252,7 +252,8 @@ class Stack(nnx.Module):
             run = block
             if self.remat == "block" and not is_observed():
                 run = jax.checkpoint(lambda *given, block=block: block(*given))
-            with within(f"blocks.{index}"):
+            where = f"{self.prefix}.mixers.{self.names[index]}"  # of a form that can't serve
+            with under(where), within(f"blocks.{index}"):
                 x, state, context = run(x, state, context._replace(key=key))
                 x = observe("outputs", x)
             after.append(state)

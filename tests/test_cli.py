@@ -15,6 +15,8 @@ from seqmodels import cli
 from seqmodels.config import to_dict
 from seqmodels.errors import UserError
 from seqmodels.generation import run as generation
+from seqmodels.mixers import MIXERS
+from seqmodels.presets import PRESETS
 from seqmodels.stopping import SIGNALS
 from tests.command_line import CONFIG, ROOT, TINY, call, tiny_config
 from tests.moments import Refusing
@@ -46,7 +48,7 @@ MISTAKES = {
     ),
     "unknown mixer": (
         ["--config=configs/copy.py:mixer=lstn"],
-        "mixer='lstn' is not a preset; did you mean 'lstm'? (known: bidirectional, conv, ",
+        f"mixer='lstn' is not a preset; did you mean 'lstm'? (known: {min(PRESETS)}, ",
     ),
     "argument of a wrong type": (
         ["--config=configs/copy.py:length=long"],
@@ -81,7 +83,7 @@ MISTAKES = {
     ),
     "unknown mixer kind": (
         ["--config=configs/copy.py:mixer=gru", "--config.model.mixers.gru.kind=gruu"],
-        "model.mixers.gru.kind='gruu' is not known; did you mean 'gru'? (known: attention, ",
+        f"model.mixers.gru.kind='gruu' is not known; did you mean 'gru'? (known: {min(MIXERS)}, ",
     ),
     "unknown task": (
         [CONFIG, "--config.task.kind=cpoy"],

@@ -65,7 +65,7 @@ class StepDecay(nnx.Module):
             rngs.params(), (heads,), minval=max(lowest_rate, 1e-4), maxval=HIGHEST_RATE
         )
         self.A_log = parameter(jnp.log(drawn), "H", decays=False)
-        bias = inverse_softplus(log_uniform(rngs.params(), tuple(axes.values())))
+        bias = inverse_softplus(jnp.exp(log_steps(rngs.params(), tuple(axes.values()))))
         self.dt_bias = parameter(bias, (*axes,), decays=False)
 
     def steps(self, x: Float[Array, "B L *heads"]) -> Float[Array, "B L *heads"]:
@@ -79,12 +79,12 @@ class StepDecay(nnx.Module):
         return -steps * rates.reshape(1, 1, -1, *[1] * (steps.ndim - 3))
 
 
-def log_uniform(key: Key[Array, ""], shape: tuple[int, ...]) -> Array:
-    """Steps, drawn uniformly in their logs."""
+def log_steps(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "*D"]:
+    """Logs of steps, drawn evenly between those of 0.001 and 0.1."""
     low, high = math.log(SHORTEST_STEP), math.log(LONGEST_STEP)
-    return jnp.exp(jax.random.uniform(key, shape, minval=low, maxval=high))
+    return jax.random.uniform(key, shape, minval=low, maxval=high)
 
 
-def inverse_softplus(x: Array) -> Array:
-    """``log(exp(x) - 1)``."""
-    return x + jnp.log(-jnp.expm1(-x))
+def inverse_softplus(y: Float[Array, "*D"]) -> Float[Array, "*D"]:
+    """x of which ``y = log(1 + exp(x))``, y > 0."""
+    return y + jnp.log(-jnp.expm1(-y))

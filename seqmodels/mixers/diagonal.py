@@ -9,9 +9,10 @@ from flax import nnx
 from seqmodels.arrays import Array, Bool, Float, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear
-from seqmodels.mixers.base import WIDEST, Context, Mixer, Room
+from seqmodels.mixers.base import WIDEST, Context, Cost, Mixer, Room
+from seqmodels.mixers.decays import observe_decay
 from seqmodels.mixers.short_convolution import Short, ShortConvolutions
-from seqmodels.ops.diagonal_recurrence import FormName
+from seqmodels.ops.diagonal_recurrence import FormName, diagonal_recurrence, sequential_depth
 from seqmodels.ops.linear import linear
 
 Pair = tuple[Array, Array]
@@ -49,6 +50,45 @@ class DiagonalMixer(Mixer):
         self, x: Float[Array, "B L D"], state: State, valid: Bool[Array, "B L"] | None
     ) -> tuple[Float[Array, "B L D"], State]:
         raise NotImplementedError
+
+
+class SharedStates(DiagonalMixer):
+    """N complex states for all: ``h_t = a h_{t-1} + B x_t``, ``y_t = r Re(C h_t) + d x_t``.
+
+    Then a :class:`Gate`. A subclass makes C, d, the gate, and what a and B are made of.
+    """
+
+    state_letters = ("B N", "B N")
+    is_complex = True
+    read = 1
+    """r: 2 where of each conjugate pair one state is kept."""
+    C: nnx.Param
+    skip: nnx.Param
+    gate: "Gate"
+
+    def __init__(self, width: int, states: int | None, form: FormName | None):
+        super().__init__(width, form)
+        self.states = width if states is None else states
+        require_states(self.states)
+
+    def _transition(self) -> tuple[Float[Array, "N"], Pair, Float[Array, "D N 2"]]:
+        """log |a| and a, [N], and B."""
+        raise NotImplementedError
+
+    def _run(self, x, state, valid):
+        log_decay, decay, B = self._transition()
+        observe_decay(lambda: log_decay[None, None, None], valid)
+        decay = decay[0][None, None], decay[1][None, None]
+        h, state = diagonal_recurrence(decay, complex_product(x, B), state, valid, self.form)
+        y = self.read * real_product(h, self.C[...])
+        return self.gate(y + scaled(x, self.skip[...])), state
+
+    def cost(self, length: int) -> Cost:
+        """Products with B, C and in the gate; a complex multiply-add of each state is four."""
+        (states,) = self.state_shape
+        flops = 2 * 4 * states * self.width + 8 * states + self.gate.flops
+        depth = sequential_depth(length, self.form)
+        return Cost(length * flops, self.state_bytes(length), depth)
 
 
 class BranchedMixer(DiagonalMixer):
@@ -148,16 +188,3 @@ def require_states(states: int, channels: int = 1) -> None:
         f"states={states} makes {states * channels:,} of all channels, and {WIDEST:,} can be; "
         "lower it",
     )
-
-
-def log_uniform(
-    shape: tuple[int, ...], lowest: float, highest: float, rngs: nnx.Rngs
-) -> Float[Array, "*D"]:
-    """Logarithms drawn evenly between those of two numbers."""
-    low, high = jnp.log(lowest), jnp.log(highest)
-    return jax.random.uniform(rngs.params(), shape, minval=low, maxval=high)
-
-
-def inverse_softplus(y: Float[Array, "*D"]) -> Float[Array, "*D"]:
-    """x of which ``y = log(1 + exp(x))``, y > 0."""
-    return y + jnp.log(-jnp.expm1(-y))

@@ -1,5 +1,6 @@
 """Linear attention, and its descendants that forget: retention and gated linear attention."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import jax
@@ -8,9 +9,8 @@ import numpy as np
 from flax import nnx
 
 from seqmodels.errors import require, require_least
-from seqmodels.layers import Linear, NormKind
-from seqmodels.mixers.base import features_of_a_head
-from seqmodels.mixers.matrix_state import Form, MatrixMixer, Readout
+from seqmodels.layers import Axes, Linear, NormKind
+from seqmodels.mixers.matrix_state import HeadMixer
 from seqmodels.mixers.short_convolution import Short
 from seqmodels.ops.positions import rotate
 
@@ -20,45 +20,33 @@ TEMPERATURE = 16
 """The root that is taken of gated linear attention's decays (Yang et al. 2024, section 4.4)."""
 
 
-class LinearAttention(MatrixMixer):
+@dataclass(eq=False, repr=False)
+class LinearAttention(HeadMixer):
     """Attention without a softmax, as a recurrence (Katharopoulos et al. 2020).
 
     ``S_t = S_{t-1} + f(k_t) v_t^T``, ``z_t = z_{t-1} + f(k_t)``, and each head's output is
     ``S_t^T f(q_t) / z_t . f(q_t)``; nothing is forgotten.
 
     Args:
-      heads: the number of heads H, which divides D; each has width K = U = D / H.
       features: f: "elu" is elu(x) + 1, "relu", or "identity", x itself.
       normalised: whether outputs are divided by the sum of their weights, which takes features that
         aren't negative; else queries are scaled by 1 / sqrt(K).
-      chunk: positions that the chunked form computes at once, a power of 2.
-      form: "recurrent" or "chunked"; None goes by platform and length.
-      short: the block\'s short convolution, of queries, keys and values.
     """
+
+    features: Literal["elu", "relu", "identity"] = "elu"
+    normalised: bool = True
+    head_norm: NormKind = "none"
+    output_gate: bool = False
 
     products = 2
 
-    def __init__(
-        self,
-        width: int,
-        heads: int = 4,
-        features: Literal["elu", "relu", "identity"] = "elu",
-        normalised: bool = True,
-        chunk: int = 64,
-        form: Form | None = None,
-        *,
-        short: Short | None = None,
-        rngs: nnx.Rngs,
-    ):
+    def _begin(self, rngs):
         require(
-            features != "identity" or not normalised,
+            self.features != "identity" or not self.normalised,
             "features='identity' may be negative, and normalised=True divides by their sums; "
             "set normalised=False, or features to 'elu' or 'relu'",
         )
-        K = features_of_a_head(width, heads)
-        self._settle(width, heads, K, K, chunk, form, short, rngs=rngs)
-        self.features, self.sums = features, normalised
-        self.readout = Readout(width, heads, K, "none", "none", rngs=rngs)
+        self.sums = self.normalised
 
     def _run(self, x, projected, state, context):
         maps = {"elu": lambda x: jax.nn.elu(x) + 1, "relu": jax.nn.relu, "identity": lambda x: x}
@@ -70,44 +58,21 @@ class LinearAttention(MatrixMixer):
         return mixed[..., :-1] / (mixed[..., -1:] + SMALLEST), after
 
 
-class Retention(MatrixMixer):
+@dataclass(eq=False, repr=False)
+class Retention(HeadMixer):
     """Linear attention that forgets at a fixed rate (RetNet, Sun et al. 2023).
 
     ``S_t = g_h S_{t-1} + k_t v_t^T`` with ``g_h = 1 - 2^(-5 - h)`` for heads h = 0 ... H - 1;
-    queries and keys are turned by their positions. Outputs are normalised by head, gated by
-    ``silu(G x_t)``, and projected. The norm makes the paper's scales of retention scores needless.
-
-    Args:
-      heads: the number of heads H, which divides D, each with an even width K = D / H of keys.
-      value_expansion: the width of values, U, over that of keys.
-      head_norm: the norm of each head's outputs.
-      output_gate: whether they are gated.
-      chunk: as of ``linear_attention``.
-      form: as of ``linear_attention``.
-      short: the block\'s short convolution, of queries, keys and values.
+    queries and keys, of an even width K, are turned by their positions. Outputs are gated by
+    ``silu(G x_t)``. The norm makes the paper's scales of retention scores needless.
     """
 
-    products = 3
+    value_expansion: float = 2.0
 
-    def __init__(
-        self,
-        width: int,
-        heads: int = 4,
-        value_expansion: float = 2.0,
-        head_norm: NormKind = "rms",
-        output_gate: bool = True,
-        chunk: int = 64,
-        form: Form | None = None,
-        *,
-        short: Short | None = None,
-        rngs: nnx.Rngs,
-    ):
-        K = features_of_a_head(width, heads)
-        require(K % 2 == 0, f"heads={heads} are {K} wide, and features are turned in pairs")
-        U = features_of_a_head(width, heads, "value_expansion", value_expansion)
-        self._settle(width, heads, K, U, chunk, form, short, rngs=rngs)
-        gate = "silu" if output_gate else "none"
-        self.readout = Readout(width, heads, U, head_norm, gate, rngs=rngs)
+    def _widths(self):
+        K, U = super()._widths()
+        require(K % 2 == 0, f"heads={self.heads} are {K} wide, and features are turned in pairs")
+        return K, U
 
     def _run(self, x, projected, state, context):
         assert context.positions is not None
@@ -118,49 +83,29 @@ class Retention(MatrixMixer):
         return self._remember(query, key, projected["values"], log_decay, state, context)
 
 
-class GatedLinearAttention(MatrixMixer):
+@dataclass(eq=False, repr=False)
+class GatedLinearAttention(HeadMixer):
     """Linear attention whose keys each forget as the input says (GLA, Yang et al. 2024).
 
     ``S_t = diag(a_t) S_{t-1} + k_t v_t^T`` with ``a_t = sigmoid(A_2 A_1 x_t + b)^(1/16)``. Outputs
-    are normalised by head, gated by ``silu(G x_t)``, and projected.
+    are gated by ``silu(G x_t)``.
 
     Args:
-      heads: the number of heads H.
-      key_expansion: the features of all keys together over D.
-      value_expansion: those of all values over D.
       rank: how many features lie between A_1 and A_2.
-      head_norm: the norm of each head's outputs.
-      output_gate: whether they are gated.
-      chunk: as of ``linear_attention``.
-      form: as of ``linear_attention``.
-      short: the block\'s short convolution, of queries, keys and values.
     """
 
-    products = 3
+    key_expansion: float = 0.5
+    rank: int = 16
 
-    def __init__(
-        self,
-        width: int,
-        heads: int = 4,
-        key_expansion: float = 0.5,
-        value_expansion: float = 1.0,
-        rank: int = 16,
-        head_norm: NormKind = "rms",
-        output_gate: bool = True,
-        chunk: int = 64,
-        form: Form | None = None,
-        *,
-        short: Short | None = None,
-        rngs: nnx.Rngs,
-    ):
-        require_least(1, rank=rank)
-        K = features_of_a_head(width, heads, "key_expansion", key_expansion)
-        U = features_of_a_head(width, heads, "value_expansion", value_expansion)
-        self._settle(width, heads, K, U, chunk, form, short, rngs=rngs)
-        self.decay_down = Linear({"D": width}, {"features": rank}, rngs=rngs)
-        self.decays = Linear({"features": rank}, {"H": heads, "K": K}, rngs=rngs)
-        gate = "silu" if output_gate else "none"
-        self.readout = Readout(width, heads, U, head_norm, gate, rngs=rngs)
+    def __post_init__(self, rngs: nnx.Rngs, short: Short | None) -> None:
+        require_least(1, rank=self.rank)
+        self.decay_rank, self.rank = self.rank, 1  # a mixer's own rank is that of its inputs
+        super().__post_init__(rngs, short)
+
+    def _begin(self, rngs):
+        between: Axes = {"features": self.decay_rank}
+        self.decay_down = Linear({"D": self.width}, between, rngs=rngs)
+        self.decays = Linear(between, self._axes()["keys"], rngs=rngs)
 
     def _run(self, x, projected, state, context):
         decays = self.decays(self.decay_down(x)).astype(jnp.float32)

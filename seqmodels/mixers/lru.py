@@ -9,25 +9,20 @@ from flax import nnx
 
 from seqmodels.errors import require
 from seqmodels.mixers.base import Cost
-from seqmodels.mixers.decays import observe_decay
+from seqmodels.mixers.decays import inverse_softplus, observe_decay
 from seqmodels.mixers.diagonal import (
     BranchedMixer,
-    DiagonalMixer,
     Gate,
     GateKind,
-    complex_product,
+    SharedStates,
     expanded,
-    inverse_softplus,
-    real_product,
-    require_states,
-    scaled,
 )
 from seqmodels.mixers.short_convolution import Short
 from seqmodels.ops.diagonal_recurrence import FormName, diagonal_recurrence, sequential_depth
 from seqmodels.parameters import parameter
 
 
-class LRU(DiagonalMixer):
+class LRU(SharedStates):
     """``h_t = l h_{t-1} + exp(gamma) B x_t``, ``y_t = Re(C h_t) + d x_t`` (Orvieto et al. 2023).
 
     ``l = exp(-exp(nu) + i exp(theta))``: N complex states, whose decays are drawn evenly on a ring;
@@ -42,9 +37,6 @@ class LRU(DiagonalMixer):
       gate: what stands after it.
     """
 
-    state_letters = ("B N", "B N")
-    is_complex = True
-
     def __init__(
         self,
         width: int,
@@ -57,9 +49,7 @@ class LRU(DiagonalMixer):
         *,
         rngs: nnx.Rngs,
     ):
-        super().__init__(width, form)
-        states = width if states is None else states
-        require_states(states)
+        super().__init__(width, states, form)
         require(
             0 <= r_min < r_max <= 1,
             f"r_min={r_min} and r_max={r_max} are no ring within the unit circle; it takes "
@@ -68,37 +58,28 @@ class LRU(DiagonalMixer):
         require(
             0 < max_phase <= 2 * math.pi, f"max_phase={max_phase} is not above 0 and at most 2 pi"
         )
-        self.state_shape = (states,)
+        N = self.states
+        self.state_shape = (N,)
         even, turn = (
-            jax.random.uniform(rngs.params(), (states,), minval=1e-6) for _ in range(2)
+            jax.random.uniform(rngs.params(), (N,), minval=1e-6) for _ in range(2)
         )  # 0 has no logarithm
         square = even * (r_max**2 - r_min**2) + r_min**2
         slow = partial(parameter, decays=False, rate=0.5)
         self.nu_log = slow(jnp.log(-0.5 * jnp.log(square)), "N")
         self.theta_log = slow(jnp.log(max_phase * turn), "N")
         self.gamma_log = slow(0.5 * jnp.log1p(-square), "N")
-        B = jax.random.normal(rngs.params(), (width, states, 2)) / math.sqrt(2 * width)
-        C = jax.random.normal(rngs.params(), (states, width, 2)) / math.sqrt(states)
+        B = jax.random.normal(rngs.params(), (width, N, 2)) / math.sqrt(2 * width)
+        C = jax.random.normal(rngs.params(), (N, width, 2)) / math.sqrt(N)
         self.B = slow(B, ("D", "N", "parts"))
         self.C = parameter(C, ("N", "D", "parts"), decays=True)
         self.skip = parameter(jax.random.normal(rngs.params(), (width,)), "D", decays=False)
         self.gate = Gate(width, gate, rngs=rngs)
 
-    def _run(self, x, state, valid):
-        modulus, phase = jnp.exp(-jnp.exp(self.nu_log[...])), jnp.exp(self.theta_log[...])
-        observe_decay(lambda: -jnp.exp(self.nu_log[...])[None, None, None], valid)
+    def _transition(self):
+        log_modulus, phase = -jnp.exp(self.nu_log[...]), jnp.exp(self.theta_log[...])
+        modulus = jnp.exp(log_modulus)
         decay = modulus * jnp.cos(phase), modulus * jnp.sin(phase)
-        decay = decay[0][None, None], decay[1][None, None]
-        written = complex_product(x, self.B[...] * jnp.exp(self.gamma_log[...])[None, :, None])
-        h, state = diagonal_recurrence(decay, written, state, valid, self.form)
-        return self.gate(real_product(h, self.C[...]) + scaled(x, self.skip[...])), state
-
-    def cost(self, length: int) -> Cost:
-        """Products with B, C and in the gate; a complex multiply-add of each state is four."""
-        (states,) = self.state_shape
-        flops = 2 * 4 * states * self.width + 8 * states + self.gate.flops
-        depth = sequential_depth(length, self.form)
-        return Cost(length * flops, self.state_bytes(length), depth)
+        return log_modulus, decay, self.B[...] * jnp.exp(self.gamma_log[...])[None, :, None]
 
 
 STRENGTH = 8.0

@@ -9,12 +9,10 @@ from flax import nnx
 from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Cost
-from seqmodels.mixers.decays import observe_decay
+from seqmodels.mixers.decays import inverse_softplus, log_steps, observe_decay
 from seqmodels.mixers.diagonal import (
     BranchedMixer,
     expanded,
-    inverse_softplus,
-    log_uniform,
     require_states,
     scaled,
 )
@@ -22,9 +20,6 @@ from seqmodels.mixers.short_convolution import Short
 from seqmodels.ops.diagonal_recurrence import FormName, selective_state_space, state_space_depth
 from seqmodels.ops.linear import linear
 from seqmodels.parameters import parameter
-
-SHORTEST_STEP, LONGEST_STEP = 1e-3, 0.1
-"""Between which steps are drawn at first."""
 
 
 class Mamba(BranchedMixer):
@@ -74,7 +69,7 @@ class Mamba(BranchedMixer):
         bound = rank**-0.5
         weights = jax.random.uniform(rngs.params(), (rank, inner), minval=-bound, maxval=bound)
         self.step_weights = parameter(weights, ("rank", "E"), decays=True)
-        steps = jnp.exp(log_uniform((inner,), SHORTEST_STEP, LONGEST_STEP, rngs))
+        steps = jnp.exp(log_steps(rngs.params(), (inner,)))
         self.step_bias = parameter(inverse_softplus(steps), "E", decays=False)
         A = jnp.broadcast_to(jnp.arange(1.0, states + 1)[None], (inner, states))
         self.A_log = parameter(jnp.log(A), "EN", decays=False)

@@ -1,5 +1,6 @@
 """Mamba-2: a state-space model whose decay is one number a head, and so a matrix state."""
 
+from dataclasses import InitVar, dataclass
 from typing import Any
 
 import jax
@@ -11,12 +12,45 @@ from seqmodels.errors import require
 from seqmodels.layers import Axes, Linear, Norm
 from seqmodels.mixers.base import features_of_a_head
 from seqmodels.mixers.decays import StepDecay
-from seqmodels.mixers.matrix_state import WIDEST_HEAD, Form, MatrixMixer
+from seqmodels.mixers.matrix_state import WIDEST_HEAD, MatrixMixer
 from seqmodels.mixers.short_convolution import Short
 from seqmodels.parameters import parameter
 
 
-class Mamba2(MatrixMixer):
+@dataclass(eq=False, repr=False)
+class SharedKeys(MatrixMixer):
+    """A matrix mixer whose keys and queries, N wide, are the same for all heads.
+
+    Args:
+      heads: the number of heads H, which divides E, the inner width; each value has U = E / H.
+      expansion: E / D.
+      state_size: N.
+    """
+
+    expansion: float = 2.0
+    state_size: int = 128
+
+    def _widths(self):
+        require(
+            1 <= self.state_size <= WIDEST_HEAD,
+            f"state_size={self.state_size} is not from 1 to {WIDEST_HEAD:,}",
+        )
+        of_values = features_of_a_head(self.width, self.heads, "expansion", self.expansion)
+        return self.state_size, of_values
+
+    def _axes(self) -> dict[str, Axes]:
+        shared: Axes = {"N": self.key_width}
+        values: Axes = {"H": self.heads, "U": self.value_width}
+        return {"queries": shared, "keys": shared, "values": values}
+
+    @property
+    def state_letters(self) -> dict[str, Any]:
+        """The matrices, and what is still convolved."""
+        return super().state_letters | {"matrix": "B H N U"}
+
+
+@dataclass(eq=False, repr=False)
+class Mamba2(SharedKeys):
     """State-space duality (Mamba-2, Dao and Gu 2024).
 
     ``S_t = a_t S_{t-1} + B_t (dt_t x_t)^T`` with ``a_t = exp(-exp(A_log) dt_t)`` and
@@ -28,51 +62,24 @@ class Mamba2(MatrixMixer):
     none.
 
     Args:
-      heads: the number of heads H, which divides E, the inner width; each value has U = E / H.
-      expansion: E / D.
-      state_size: N, the width of keys and queries.
-      chunk: positions that the chunked form computes at once, a power of 2.
-      form: "recurrent" or "chunked"; None goes by platform and length.
-      short: the block\'s short convolution, of x, B and C, before silu.
+      short: the block's short convolution, of x, B and C, before silu.
     """
 
-    products = 3
+    short: InitVar[Any] = None
 
-    def __init__(
-        self,
-        width: int,
-        heads: int = 4,
-        expansion: float = 2.0,
-        state_size: int = 128,
-        chunk: int = 64,
-        form: Form | None = None,
-        *,
-        short: Short | None = None,
-        rngs: nnx.Rngs,
-    ):
-        require(
-            1 <= state_size <= WIDEST_HEAD,
-            f"state_size={state_size} is not from 1 to {WIDEST_HEAD:,}",
-        )
-        U = features_of_a_head(width, heads, "expansion", expansion)
-        self._settle(width, heads, state_size, U, chunk, form, short, rngs=rngs)
-        self.gates = Linear({"D": width}, {"E": heads * U}, rngs=rngs)
-        self.steps = Linear({"D": width}, {"H": heads}, rngs=rngs)
-        self.decay = StepDecay({"H": heads}, 1.0, rngs=rngs)
-        self.skip = parameter(jnp.ones((heads,)), "H", decays=False)
-        self.norm = Norm(heads * U, "rms", "E", rngs=rngs)
-        self.outputs = Linear({"E": heads * U}, {"D": width}, rngs=rngs)
+    convolved = ("queries", "keys", "values")
 
-    def _axes(self) -> dict[str, Axes]:
-        """Keys and queries are as wide as the state, and all heads'."""
-        shared: Axes = {"N": self.key_width}
-        values: Axes = {"H": self.heads, "U": self.value_width}
-        return {"queries": shared, "keys": shared, "values": values}
+    def __post_init__(self, rngs: nnx.Rngs, short: Short | None) -> None:
+        self._make(rngs, short)
 
-    @property
-    def state_letters(self) -> dict[str, Any]:
-        """The matrices, and what is still convolved."""
-        return super().state_letters | {"matrix": "B H N U"}
+    def _begin(self, rngs):
+        E = self.heads * self.value_width
+        self.gates = Linear({"D": self.width}, {"E": E}, rngs=rngs)
+        self.steps = Linear({"D": self.width}, {"H": self.heads}, rngs=rngs)
+        self.decay = StepDecay({"H": self.heads}, 1.0, rngs=rngs)
+        self.skip = parameter(jnp.ones((self.heads,)), "H", decays=False)
+        self.norm = Norm(E, "rms", "E", rngs=rngs)
+        self.outputs = Linear({"E": E}, {"D": self.width}, rngs=rngs)
 
     def _run(self, x, projected, state, context):
         query, key, value = (jax.nn.silu(projected[n]) for n in ("queries", "keys", "values"))

@@ -1,6 +1,7 @@
 """Mamba-3: a matrix state with a second-order step and rotations that the input says."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -11,15 +12,10 @@ from jax import lax
 from seqmodels.arrays import Array, Float, State
 from seqmodels.errors import require
 from seqmodels.layers import Axes, Linear, Norm
-from seqmodels.mixers.base import features_of_a_head
 from seqmodels.mixers.cache import keep_last, put_before
-from seqmodels.mixers.decays import (
-    inverse_softplus,
-    log_uniform,
-    observe_decay,
-    observe_norms,
-)
-from seqmodels.mixers.matrix_state import WIDEST_HEAD, Form, MatrixMixer
+from seqmodels.mixers.decays import inverse_softplus, log_steps, observe_decay, observe_norms
+from seqmodels.mixers.mamba2 import SharedKeys
+from seqmodels.mixers.matrix_state import WIDEST_HEAD
 from seqmodels.ops.matrix_state import matrix_norms
 from seqmodels.parameters import parameter
 
@@ -28,7 +24,8 @@ SLOWEST = 1e-4
 TURN = 2 * math.pi
 
 
-class Mamba3(MatrixMixer):
+@dataclass(eq=False, repr=False)
+class Mamba3(SharedKeys):
     """Mamba-3 with one input and one output (2603.15569).
 
     ``S_t = a_t S_{t-1} + b_t k_{t-1} v_{t-1}^T + c_t k_t v_t^T``, ``y_t = S_t^T q_t + D v_t`` with
@@ -40,60 +37,37 @@ class Mamba3(MatrixMixer):
     position. Outputs are multiplied by ``silu(z_t)`` and projected.
 
     It has no convolution of its own: the block's short convolution stands before it.
-
-    Args:
-      heads: the number of heads H, which divides E, the inner width; each value has U = E / H.
-      expansion: E / D.
-      state_size: N, the width of keys and queries, a multiple of 4.
-      chunk: positions that the chunked form computes at once, a power of 2.
-      form: "recurrent" or "chunked"; None goes by platform and length.
+    N is a multiple of 4.
     """
 
-    products = 3
-    convolved = ()
-
-    def __init__(
-        self,
-        width: int,
-        heads: int = 4,
-        expansion: float = 2.0,
-        state_size: int = 128,
-        chunk: int = 64,
-        form: Form | None = None,
-        *,
-        rngs: nnx.Rngs,
-    ):
-        N = state_size
+    def _widths(self):
+        N = self.state_size
         require(
             4 <= N <= WIDEST_HEAD and N % 4 == 0,
             f"state_size={N} is no multiple of 4 up to {WIDEST_HEAD:,}; half is turned, in pairs",
         )
-        U = features_of_a_head(width, heads, "expansion", expansion)
-        self._settle(width, heads, N, U, chunk, form, None, rngs=rngs)
-        self.angles = Linear({"D": width}, {"N": N // 4}, rngs=rngs)
+        return super()._widths()
+
+    def _begin(self, rngs):
+        before, heads, N = {"D": self.width}, self.heads, self.state_size
+        self.angles = Linear(before, {"N": N // 4}, rngs=rngs)
         # Of each head: the step, the rate, and how much of the step lies at its end.
-        self.steps = Linear({"D": width}, {"gates": 3, "H": heads}, rngs=rngs)
-        bias = inverse_softplus(log_uniform(rngs.params(), (heads,)))
+        self.steps = Linear(before, {"gates": 3, "H": heads}, rngs=rngs)
+        bias = inverse_softplus(jnp.exp(log_steps(rngs.params(), (heads,))))
         self.dt_bias = parameter(bias, "H", decays=False)
         self.norms = nnx.List([Norm(N, "rms", "N", rngs=rngs) for _ in range(2)])
         self.query_bias = parameter(jnp.ones((heads, N)), "HN", decays=False)
         self.key_bias = parameter(jnp.ones((heads, N)), "HN", decays=False)
         self.skip = parameter(jnp.ones((heads,)), "H", decays=False)
-        values: Axes = {"H": heads, "U": U}
-        self.gates = Linear({"D": width}, values, rngs=rngs)
-        self.outputs = Linear(values, {"D": width}, rngs=rngs)
-
-    def _axes(self) -> dict[str, Axes]:
-        """Keys and queries are as wide as the state, and all heads'."""
-        shared: Axes = {"N": self.key_width}
-        values: Axes = {"H": self.heads, "U": self.value_width}
-        return {"queries": shared, "keys": shared, "values": values}
+        values: Axes = {"H": heads, "U": self.value_width}
+        self.gates = Linear(before, values, rngs=rngs)
+        self.outputs = Linear(values, before, rngs=rngs)
 
     @property
     def state_letters(self) -> dict[str, Any]:
         """The matrices, the angles, and the key and value before."""
         before = {"key": "B W H N", "value": "B W H U"}
-        return super().state_letters | {"matrix": "B H N U", "angles": "B H N"} | before
+        return super().state_letters | {"angles": "B H N"} | before
 
     def initial_state(self, batch_size: int, room: int) -> State:
         """Zeros, in float32; any number of positions may follow."""
@@ -175,15 +149,41 @@ def _norms(
     keys = jnp.stack([keys[:, :-1] * before[..., None], keys[:, 1:] * now[..., None]], axis=2)
     values = jnp.stack([values[:, :-1], values[:, 1:]], axis=2)
     logs = jnp.stack([log_decay, jnp.zeros_like(log_decay)], axis=2)
-    given = (each.reshape(len(each), -1, *each.shape[3:]) for each in (keys, values, logs))
-    return matrix_norms(*given, state)[:, 1::2]
+    keys, values, logs = (
+        each.reshape(len(each), -1, *each.shape[3:]) for each in (keys, values, logs)
+    )
+    return matrix_norms(keys, values, logs, state)[:, 1::2]
 
 
-def _summed(turns: Float[Array, "B L H N"], start: Float[Array, "B H N"]) -> Array:
-    """The angles after each position, from 0 to a whole turn, so that long sums stay exact."""
-    turns = turns.at[:, 0].add(start)
-    summed = lax.associative_scan(lambda a, b: jnp.mod(a + b, TURN), turns, axis=1)
-    return jnp.mod(summed, TURN)
+@jax.custom_vjp
+def _summed(
+    turns: Float[Array, "B L H N"], start: Float[Array, "B H N"]
+) -> Float[Array, "B L H N"]:
+    """The angles after each position, from 0 to a whole turn.
+
+    They are summed in 2^-32 of a turn, integers that wrap around: so sums stay exact however long.
+    """
+    turns, start = (_wrapped(angles) for angles in (turns, start))
+    summed = jnp.cumsum(turns, axis=1) + start[:, None]
+    return lax.bitcast_convert_type(summed, jnp.uint32).astype(jnp.float32) * (TURN / 2**32)
+
+
+def _wrapped(angles: Array) -> Array:
+    part = angles / TURN
+    part = (part - jnp.round(part)) * 2.0**32
+    return jnp.clip(part, -(2.0**31), 2.0**31 - 128).astype(jnp.int32)
+
+
+def _summed_forward(turns, start):
+    return _summed(turns, start), None
+
+
+def _summed_backward(_, gradient):
+    later = lax.cumsum(gradient, axis=1, reverse=True)
+    return later, later[:, 0]
+
+
+_summed.defvjp(_summed_forward, _summed_backward)
 
 
 def _turned(x: Float[Array, "B L H N"], angles: Float[Array, "B L H n"]) -> Array:

@@ -1,7 +1,8 @@
 """What mixers with a matrix as their state share: heads, chunks, cost, and what they make of it."""
 
 import math
-from typing import Any, Literal
+from dataclasses import KW_ONLY, InitVar, dataclass
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,70 +11,81 @@ from flax import nnx
 from seqmodels.arrays import Array, Float, State
 from seqmodels.errors import require
 from seqmodels.layers import Axes, Linear, Norm, NormKind
-from seqmodels.mixers.base import Context, Cost, Mixer
+from seqmodels.mixers.base import Context, Cost, Mixer, features_of_a_head
 from seqmodels.mixers.decays import observe_decay, observe_norms
 from seqmodels.mixers.short_convolution import Short, ShortConvolutions
 from seqmodels.ops.delta_rule import delta_norms, delta_rule
 from seqmodels.ops.matrix_state import LogDecay, matrix_norms, matrix_state
 
 Form = Literal["recurrent", "chunked"]
-Gate = Literal["none", "silu", "sigmoid"]
+Gate = Literal["silu", "sigmoid"]
 WIDEST_HEAD = 2**12
 """Rows, and columns, of a head's state at most: a step is written out for each of them."""
 
 
+@dataclass(eq=False, repr=False)
 class MatrixMixer(Mixer):
     """Heads that each keep a matrix [K, U] of what keys have written of values.
 
-    A subclass says in ``_run`` what becomes of its projections.
+    Its fields are its settings. A subclass adds its own, and says how wide keys and values are
+    (``_widths``), what else it learns (``_begin``), what becomes of its projections (``_run``) and
+    what of its heads' outputs (``_finish``).
+
+    Args:
+      heads: the number of heads H.
+      chunk: positions that the chunked form computes at once, a power of 2.
+      form: "recurrent" or "chunked"; None goes by platform and length.
     """
 
-    causal = True
-    convolved = ("queries", "keys", "values")
-    products: int
-    """Matrices [K, U] of products a position: what decays, erases, writes and reads the state."""
-    sums: bool = False
-    """Whether the sum of what keys have written is kept too, as one more column of the matrix."""
-    steps_a_token: int = 1
-    """Writes of a position that follow one another."""
-    readout: "Readout"
+    width: int
+    heads: int = 4
+    _: KW_ONLY
+    chunk: int = 64
+    form: Form | None = None
+    rngs: InitVar[nnx.Rngs]
 
-    def _settle(
-        self,
-        width: int,
-        heads: int,
-        key_width: int,
-        value_width: int,
-        chunk: int,
-        form: Form | None,
-        short: Short | None,
-        *,
-        rngs: nnx.Rngs,
-    ) -> None:
-        """Queries, keys and values, and how they are worked on."""
+    causal = True
+    products: ClassVar[int] = 3
+    """Matrices [K, U] of products a position: what decays, erases, writes and reads the state."""
+    sums = False
+    """Whether the sum of what keys have written is kept too, as one more column of the matrix."""
+    steps_a_token = 1
+    """Writes of a position that follow one another."""
+
+    def __post_init__(self, rngs: nnx.Rngs) -> None:
+        self._make(rngs, None)
+
+    def _make(self, rngs: nnx.Rngs, short: Short | None) -> None:
+        """Makes the projections, their convolutions, and what ``_begin`` makes."""
         require(
-            chunk >= 1 and chunk & (chunk - 1) == 0,
-            f"chunk={chunk} is no power of 2; choose one, such as 64",
+            self.chunk >= 1 and self.chunk & (self.chunk - 1) == 0,
+            f"chunk={self.chunk} is no power of 2; choose one, such as 64",
         )
-        for side, features in (("keys", key_width), ("values", value_width)):
+        self.key_width, self.value_width = self._widths()
+        for side, features in (("keys", self.key_width), ("values", self.value_width)):
             require(
                 features <= WIDEST_HEAD,
-                f"heads={heads} have {side} of {features:,} features each, above {WIDEST_HEAD:,}; "
-                "take more heads, or narrower ones",
+                f"heads={self.heads} have {side} of {features:,} features each, above "
+                f"{WIDEST_HEAD:,}; take more heads, or narrower ones",
             )
-        self.heads, self.key_width, self.value_width = heads, key_width, value_width
-        self.chunk = chunk
-        self.form: Form | None = form
         several = self._axes()
         for name, axes in several.items():
-            setattr(self, name, Linear({"D": width}, axes, rngs=rngs))
+            setattr(self, name, Linear({"D": self.width}, axes, rngs=rngs))
         projections = {name: several[name] for name in self.convolved}
         self.short = ShortConvolutions(short, projections, rngs=rngs)
+        self._begin(rngs)
+
+    def _widths(self) -> tuple[int, int]:
+        """K and U; ParameterError where settings can't be."""
+        raise NotImplementedError
 
     def _axes(self) -> dict[str, Axes]:
         """The axes of what x is projected to."""
         keys: Axes = {"H": self.heads, "K": self.key_width}
         return {"queries": keys, "keys": keys, "values": {"H": self.heads, "U": self.value_width}}
+
+    def _begin(self, rngs: nnx.Rngs) -> None:
+        """Makes the parameters that come after the projections."""
 
     @property
     def state_letters(self) -> dict[str, Any]:
@@ -111,7 +123,8 @@ class MatrixMixer(Mixer):
     def _finish(
         self, mixed: Float[Array, "B L H U"], x: Float[Array, "B L D"]
     ) -> Float[Array, "B L D"]:
-        return self.readout(mixed, x)
+        """The mixer's outputs, of its heads'."""
+        raise NotImplementedError
 
     def _remember(
         self,
@@ -179,12 +192,54 @@ class MatrixMixer(Mixer):
         return Cost(length * 2 * numbers, self.state_bytes(length), steps + self.short.depth)
 
 
+@dataclass(eq=False, repr=False)
+class HeadMixer(MatrixMixer):
+    """A matrix mixer whose heads have keys and values of their own, and outputs that are read out.
+
+    Args:
+      heads: the number of heads H, which divides the features of all keys and of all values.
+      key_expansion: the features of all keys together over D, H K / D.
+      value_expansion: those of all values, H U / D.
+      head_norm: the norm of each head's outputs.
+      output_gate: whether they are then gated, by ``f(G x_t)``.
+      short: the block's short convolution, of queries, keys and values.
+    """
+
+    key_expansion: float = 1.0
+    value_expansion: float = 1.0
+    head_norm: NormKind = "rms"
+    output_gate: bool = True
+    short: InitVar[Any] = None
+
+    convolved = ("queries", "keys", "values")
+    gate: ClassVar[Gate] = "silu"
+    """f of the gates."""
+
+    def __post_init__(self, rngs: nnx.Rngs, short: Short | None) -> None:
+        self._make(rngs, short)
+        gate = self.gate if self.output_gate else None
+        given = (self.width, self.heads, self.value_width, self.head_norm, gate)
+        self.readout = Readout(*given, self._gate_rank(), rngs=rngs)
+
+    def _widths(self) -> tuple[int, int]:
+        keys = features_of_a_head(self.width, self.heads, "key_expansion", self.key_expansion)
+        of_values = ("value_expansion", self.value_expansion)
+        return keys, features_of_a_head(self.width, self.heads, *of_values)
+
+    def _gate_rank(self) -> int | None:
+        """Through how many features gates are made; None makes them of x at once."""
+        return None
+
+    def _finish(self, mixed, x):
+        return self.readout(mixed, x)
+
+
 class Readout(nnx.Module):
     """``W (norm(o_t) * f(G x_t))`` of the heads' outputs o: norm, gate and projection.
 
     Args:
       norm: of each head's outputs, with one scale for all heads.
-      gate: f, "none" for no gate.
+      gate: f, None for no gate.
       rank: G is a product of two projections over so many features; None for one projection.
     """
 
@@ -194,21 +249,21 @@ class Readout(nnx.Module):
         heads: int,
         value_width: int,
         norm: NormKind,
-        gate: Gate,
+        gate: Gate | None,
         rank: int | None = None,
         *,
         rngs: nnx.Rngs,
     ):
         of_heads: Axes = {"H": heads, "U": value_width}
         self.norm = Norm(value_width, norm, "U", rngs=rngs)
-        self.gate: Gate = gate
+        self.gate: Gate | None = gate
         before: Axes = {"D": width}
-        if gate == "none" or rank is None:
+        if gate is None or rank is None:
             self.down = None
         else:
             self.down = Linear(before, {"features": rank}, rngs=rngs)
             before = {"features": rank}
-        self.gates = Linear(before, of_heads, rngs=rngs) if gate != "none" else None
+        self.gates = None if gate is None else Linear(before, of_heads, rngs=rngs)
         self.outputs = Linear(of_heads, {"D": width}, rngs=rngs)
 
     def __call__(

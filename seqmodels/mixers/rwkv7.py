@@ -1,6 +1,7 @@
 """RWKV-7's time mixing: a delta rule that erases and writes by different keys."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from seqmodels.layers import Axes, Linear
 from seqmodels.mixers.base import Context, features_of_a_head
 from seqmodels.mixers.cache import keep_last, put_before
 from seqmodels.mixers.delta import unit
-from seqmodels.mixers.matrix_state import Form, MatrixMixer
+from seqmodels.mixers.matrix_state import MatrixMixer
 from seqmodels.parameters import parameter
 
 READERS = {
@@ -29,6 +30,7 @@ SMALLEST = 64e-5
 """Added to the variance of a head's outputs before it divides."""
 
 
+@dataclass(eq=False, repr=False)
 class RWKV7(MatrixMixer):
     """Time mixing of RWKV-7 (Peng et al. 2025, section 4).
 
@@ -46,50 +48,42 @@ class RWKV7(MatrixMixer):
       heads: the number of heads H, which divides D; each has width K = U = D / H, 2 at least.
       rank: of decays and strengths; None is 2.5 sqrt(D), to the nearest 32, at least 32.
       gate_rank: of gates; None is 5 sqrt(D), likewise.
-      chunk: positions that the chunked form computes at once, a power of 2.
-      form: "recurrent" or "chunked"; None goes by platform and length.
     """
 
-    products = 5
-    convolved = ()
-    decay_down: Linear
-    decay_up: Linear
-    strength_down: Linear
-    strength_up: Linear
-    gate_down: Linear
-    gate_up: Linear
+    rank: int | None = None
+    gate_rank: int | None = None
 
-    def __init__(
-        self,
-        width: int,
-        heads: int = 4,
-        rank: int | None = None,
-        gate_rank: int | None = None,
-        chunk: int = 64,
-        form: Form | None = None,
-        *,
-        rngs: nnx.Rngs,
-    ):
-        K = features_of_a_head(width, heads)
-        require(K >= 2, f"heads={heads} leaves heads of 1 feature; lower it to have 2 at least")
-        require_least(1, rank=rank, gate_rank=gate_rank)
-        self.width = width
-        self._settle(width, heads, K, K, chunk, form, None, rngs=rngs)
-        ranks = {
-            "decay": rank or _rank(2.5, width),
-            "strength": rank or _rank(2.5, width),
-            "gate": gate_rank or _rank(5.0, width),
-        }
-        inner: Axes = {"H": heads, "K": K}
-        for name, number in ranks.items():
-            setattr(self, f"{name}_down", Linear({"D": width}, {"features": number}, rngs=rngs))
-            setattr(self, f"{name}_up", Linear({"features": number}, inner, rngs=rngs))
-        self.outputs = Linear({"H": heads, "U": K}, {"D": width}, rngs=rngs)
-        self._begin(rngs)
+    products = 5
+
+    def __post_init__(self, rngs: nnx.Rngs) -> None:
+        require_least(1, rank=self.rank, gate_rank=self.gate_rank)
+        few, more = (max(32, 32 * round(n * self.width**0.5 / 32)) for n in (2.5, 5.0))
+        few, more = self.rank or few, self.gate_rank or more
+        self.ranks = few, few, more  # of decays, strengths and gates
+        self.rank = 1  # a mixer's own rank is that of its inputs
+        super().__post_init__(rngs)
+
+    def _widths(self):
+        K = features_of_a_head(self.width, self.heads)
+        require(
+            K >= 2, f"heads={self.heads} leaves heads of 1 feature; lower it to have 2 at least"
+        )
+        return K, K
 
     def _begin(self, rngs: nnx.Rngs) -> None:
-        """The initial values of the official code, of its first layer."""
+        """With the initial values of the official code, of its first layer."""
         D, H, K = self.width, self.heads, self.key_width
+
+        def through(rank: int) -> tuple[Linear, Linear]:
+            between: Axes = {"features": rank}
+            inner: Axes = {"H": H, "K": K}
+            return Linear({"D": D}, between, rngs=rngs), Linear(between, inner, rngs=rngs)
+
+        narrow = [through(rank) for rank in self.ranks]
+        self.decay_down, self.decay_up = narrow[0]
+        self.strength_down, self.strength_up = narrow[1]
+        self.gate_down, self.gate_up = narrow[2]
+        self.outputs = Linear({"H": H, "U": K}, {"D": D}, rngs=rngs)
         place = jnp.arange(D) / D
         mixtures = jnp.stack([1 - place**exponent for exponent in READERS.values()])
         self.mixtures = parameter(mixtures, ("gates", "D"), decays=False)
@@ -99,9 +93,7 @@ class RWKV7(MatrixMixer):
         decay = 6 * along - 5.5 + 2.5 * within
         self.decay_up.bias = parameter(decay, "HK", decays=False, rate=2.0)
         self.strength_up.bias[...] = 0.3 * within + 0.4 * (along - 0.5) - 0.19
-        for name in ("decay", "strength", "gate"):
-            down, up = getattr(self, f"{name}_down"), getattr(self, f"{name}_up")
-            rank = up.weights.shape[0]
+        for rank, (down, up) in zip(self.ranks, narrow, strict=True):
             down.weights = parameter(jnp.zeros((D, rank)), ("D", "features"), decays=False)
             scale = 0.1 * max(1.0, math.sqrt(rank / D))
             orthogonal = nnx.initializers.orthogonal(scale)(rngs.params(), (rank, D))
@@ -171,7 +163,3 @@ class RWKV7(MatrixMixer):
         outputs = (exact * jax.lax.rsqrt(variance + SMALLEST)).astype(key.dtype) * scale + shift
         outputs = outputs + jnp.sum(query * key * bonus, axis=-1, keepdims=True) * value
         return self.outputs(outputs * gates), matrix
-
-
-def _rank(factor: float, width: int) -> int:
-    return max(32, 32 * round(factor * math.sqrt(width) / 32))

@@ -17,32 +17,22 @@ from jax import lax
 from seqmodels.arrays import Array, Float
 from seqmodels.errors import require
 from seqmodels.mixers.base import Cost
-from seqmodels.mixers.decays import observe_decay
+from seqmodels.mixers.decays import log_steps, observe_decay
 from seqmodels.mixers.diagonal import (
     DiagonalMixer,
     Gate,
     GateKind,
     Pair,
-    complex_product,
-    log_uniform,
-    real_product,
+    SharedStates,
     require_states,
     scaled,
 )
-from seqmodels.ops.diagonal_recurrence import (
-    FormName,
-    diagonal_recurrence,
-    diagonal_state_space,
-    sequential_depth,
-    state_space_depth,
-)
+from seqmodels.ops.diagonal_recurrence import FormName, diagonal_state_space, state_space_depth
 from seqmodels.parameters import parameter
 
 Sampling = Literal["zoh", "bilinear"]
 MOST_POLES = 2**12
 """Of S5, which begins with the eigenvectors of a matrix of so many rows."""
-SHORTEST_STEP, LONGEST_STEP = 1e-3, 0.1
-"""Between which steps are drawn at first."""
 SLOWEST = -1e-4
 """The real part of S5's poles at most: what is above 0 grows without end."""
 
@@ -85,7 +75,7 @@ class S4D(DiagonalMixer):
         n = np.arange(kept)
         turns = np.pi * n if poles == "linear" else states / np.pi * (states / (2 * n + 1) - 1)
         slow = partial(parameter, decays=False, rate=0.1)
-        steps = log_uniform((width,), SHORTEST_STEP, LONGEST_STEP, rngs)
+        steps = log_steps(rngs.params(), (width,))
         self.log_step = slow(steps, "D")
         self.A_log = slow(jnp.full((width, kept), math.log(0.5)), "DN")
         turns = jnp.broadcast_to(jnp.asarray(turns, jnp.float32)[None], (width, kept))
@@ -111,7 +101,7 @@ class S4D(DiagonalMixer):
         return Cost(flops, self.state_bytes(length), state_space_depth(length, self.form))
 
 
-class S5(DiagonalMixer):
+class S5(SharedStates):
     """One state space model of N states for all channels (Smith et al. 2023, arXiv:2208.04933).
 
     Then a :class:`~seqmodels.mixers.diagonal.Gate`. At first its poles are the eigenvalues of
@@ -126,8 +116,7 @@ class S5(DiagonalMixer):
       gate: what stands after it.
     """
 
-    state_letters = ("B N", "B N")
-    is_complex = True
+    read = 2
 
     def __init__(
         self,
@@ -140,13 +129,12 @@ class S5(DiagonalMixer):
         *,
         rngs: nnx.Rngs,
     ):
-        super().__init__(width, form)
-        states = width if states is None else states
+        super().__init__(width, states, form)
+        states = self.states
         require(
             states <= MOST_POLES,
             f"states={states} is above {MOST_POLES:,}, of which eigenvectors are found; lower it",
         )
-        require_states(states)
         require(
             blocks >= 1 and states % blocks == 0,
             f"blocks={blocks} does not divide states={states}; it cuts them into equal parts",
@@ -159,7 +147,7 @@ class S5(DiagonalMixer):
         vectors = np.kron(np.eye(blocks), vectors)  # [N, N / 2]
         slow = partial(parameter, decays=False, rate=0.25)
         self.poles = slow(jnp.asarray(poles, jnp.float32), ("N", "parts"))
-        steps = log_uniform((states // 2,), SHORTEST_STEP, LONGEST_STEP, rngs)
+        steps = log_steps(rngs.params(), (states // 2,))
         self.log_step = slow(steps, "N")
         draw = nnx.initializers.truncated_normal(states**-0.5 / 0.87962566)
         turn = jnp.asarray(np.stack([np.real(vectors), np.imag(vectors)]), jnp.float32)
@@ -172,22 +160,12 @@ class S5(DiagonalMixer):
         self.skip = parameter(jax.random.normal(rngs.params(), (width,)), "D", decays=False)
         self.gate = Gate(width, gate, rngs=rngs)
 
-    def _run(self, x, state, valid):
+    def _transition(self):
         real, imaginary = jnp.unstack(self.poles[...], axis=-1)
         poles = lax.complex(jnp.minimum(real, SLOWEST), imaginary)
         decay, gain = sample(poles, jnp.exp(self.log_step[...]), self.sampling)
-        observe_decay(lambda: jnp.log(jnp.abs(decay))[None, None, None], valid)
         B = gain[None] * lax.complex(self.B[..., 0], self.B[..., 1])
-        written = complex_product(x, jnp.stack(_pair(B), axis=-1))
-        h, state = diagonal_recurrence(_pair(decay[None, None]), written, state, valid, self.form)
-        return self.gate(2 * real_product(h, self.C[...]) + scaled(x, self.skip[...])), state
-
-    def cost(self, length: int) -> Cost:
-        """Products with B, C and in the gate; a complex multiply-add of each state is four."""
-        (kept,) = self.state_shape
-        flops = 2 * 4 * kept * self.width + 8 * kept + self.gate.flops
-        depth = sequential_depth(length, self.form)
-        return Cost(length * flops, self.state_bytes(length), depth)
+        return jnp.log(jnp.abs(decay)), _pair(decay), jnp.stack(_pair(B), axis=-1)
 
 
 def sample(poles: Array, step: Float[Array, "..."], sampling: Sampling) -> tuple[Array, Array]:

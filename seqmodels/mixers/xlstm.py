@@ -2,6 +2,7 @@
 the last output.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from seqmodels.arrays import Array, Float, State
 from seqmodels.layers import Linear, Norm, NormKind
 from seqmodels.mixers.base import Context, Cost, Mixer, features_of_a_head
 from seqmodels.mixers.decays import observe_decay, observe_norms
-from seqmodels.mixers.matrix_state import Form, MatrixMixer, Readout
+from seqmodels.mixers.matrix_state import HeadMixer
 from seqmodels.mixers.short_convolution import Short, ShortConvolutions
 from seqmodels.ops import slstm
 from seqmodels.ops.matrix_state import matrix_norms
@@ -26,7 +27,8 @@ CAP = 15.0
 _CELL = ("h", "c", "n", "m")
 
 
-class MLSTM(MatrixMixer):
+@dataclass(eq=False, repr=False)
+class MLSTM(HeadMixer):
     """An LSTM with a matrix as its state (Beck et al. 2024, section 2.3).
 
     ``C_t = f_t C_{t-1} + i_t k_t v_t^T``, ``n_t = f_t n_{t-1} + i_t k_t``, and each head's output
@@ -34,48 +36,24 @@ class MLSTM(MatrixMixer):
     ``i_t = exp(w_i x_t + b_i)``. C and n are kept times exp(-m_t), where m is the largest log of
     what gates have let in, so that nothing overflows; outputs don't depend on m. They are
     normalised by head, gated by ``sigmoid(G x_t)`` and projected, as in xLSTM 7B (Beck et al.
-    2025), whose caps of the gates' logits at 15 are here too.
-
-    Args:
-      heads: the number of heads H.
-      key_expansion: the features of all keys together over D.
-      value_expansion: those of all values over D.
-      head_norm: the norm of each head's outputs.
-      output_gate: whether they are gated.
-      chunk: positions that the chunked form computes at once, a power of 2.
-      form: "recurrent" or "chunked"; None goes by platform and length.
-      short: the block\'s short convolution, of queries and keys.
+    2025), whose caps of the gates' logits at 15 are here too. The short convolution is of queries
+    and keys alone.
     """
 
-    products = 3
+    key_expansion: float = 0.5
+    head_norm: NormKind = "layer"
+
     sums = True
     convolved = ("queries", "keys")
+    gate = "sigmoid"
 
-    def __init__(
-        self,
-        width: int,
-        heads: int = 4,
-        key_expansion: float = 0.5,
-        value_expansion: float = 1.0,
-        head_norm: NormKind = "layer",
-        output_gate: bool = True,
-        chunk: int = 64,
-        form: Form | None = None,
-        *,
-        short: Short | None = None,
-        rngs: nnx.Rngs,
-    ):
-        K = features_of_a_head(width, heads, "key_expansion", key_expansion)
-        U = features_of_a_head(width, heads, "value_expansion", value_expansion)
-        self._settle(width, heads, K, U, chunk, form, short, rngs=rngs)
-        self.input_gate = Linear({"D": width}, {"H": heads}, rngs=rngs)
-        self.forget_gate = Linear({"D": width}, {"H": heads}, rngs=rngs)
+    def _begin(self, rngs):
+        self.input_gate = Linear({"D": self.width}, {"H": self.heads}, rngs=rngs)
+        self.forget_gate = Linear({"D": self.width}, {"H": self.heads}, rngs=rngs)
         for gate in (self.input_gate, self.forget_gate):
             gate.weights[...] = jnp.zeros_like(gate.weights[...])
-        self.input_gate.bias[...] = 0.1 * jax.random.normal(rngs.params(), (heads,))
-        self.forget_gate.bias[...] = jnp.linspace(3.0, 6.0, heads)
-        gate = "sigmoid" if output_gate else "none"
-        self.readout = Readout(width, heads, U, head_norm, gate, rngs=rngs)
+        self.input_gate.bias[...] = 0.1 * jax.random.normal(rngs.params(), (self.heads,))
+        self.forget_gate.bias[...] = jnp.linspace(3.0, 6.0, self.heads)
 
     @property
     def state_letters(self) -> dict[str, Any]:
@@ -123,11 +101,9 @@ def _largest(
 ) -> Float[Array, "B M H"]:
     """``m_t = max(log f_t + m_{t-1}, log i_t)``, from m_0 on."""
 
-    def join(earlier, later):
-        return earlier[0] + later[0], jnp.maximum(earlier[1] + later[0], later[1])
-
-    decayed, reached = lax.associative_scan(join, (log_forget, log_input), axis=1)
-    after = jnp.maximum(decayed + start[:, None], reached)
+    decayed = jnp.cumsum(log_forget, axis=1)
+    reached = lax.cummax(log_input - decayed, axis=1)
+    after = decayed + jnp.maximum(start[:, None], reached)
     return jnp.concatenate([start[:, None], after], axis=1)
 
 

@@ -7,11 +7,13 @@ is one equation in all states. Linearised at a guess of them it is a linear recu
     s_t = J_t s_{t-1} + (f(g_{t-1}, x_t) - J_t g_{t-1}),
 
 which an associative scan solves in log L steps; its solution is the next guess. The Jacobian J_t is
-whole ("newton", for few states), or its diagonal alone ("quasi", Gonzalez et al. 2024), or that
-shrunk ("damped"), so that the linear recurrence stays bounded where the network isn't. All have
-the same fixed point, the states of the sequential form, and the first k are exact after k rounds.
-All rows iterate together until none moves any more; where the bound on rounds is reached first,
-the sequential form computes them.
+whole ("newton", for few states), or its diagonal alone ("quasi"). With "damped" the next guess is
+that of a Levenberg-Marquardt step with the diagonal (quasi-ELK; both are of Gonzalez et al. 2024):
+the means of a Kalman filter that takes the recurrence for its dynamics and the guess for what is
+observed, which stay near the guess where the recurrence would run away. All have the states of the
+sequential form as their fixed point; but for the damped form's the first k are exact after k
+rounds. All rows iterate together until none moves any more; where the bound on rounds is reached
+first, the sequential form computes them.
 
 The gradient is a reversed linear recurrence at the solution, and nothing is kept of the rounds:
 with whole Jacobians by another associative scan, otherwise by that of the sequential form.
@@ -33,8 +35,9 @@ MOST_STATES = 32
 MOST_ROUNDS = 32
 NEAR = 2e-6
 """How far a state may still move, against the greatest of them, in the last round."""
-SHRUNK = 0.5
-"""What the damped form leaves of a Jacobian."""
+TRUST = 100.0
+"""The variance of a guess as an observation, where the recurrence's own noise has a variance of 1:
+1 / lambda in the paper."""
 Problem = tuple[Cell, Array, Array, Array | None, tuple[Array, ...], Array | None]
 """As :data:`~seqmodels.ops.recurrence.RECURRENCE` takes them: cell, inputs, weights, bias, states,
 mask."""
@@ -67,11 +70,7 @@ def solve(problem: Problem, kind: Linearisation) -> tuple[Float[Array, "B L N"],
 
     def improve(carry):
         guess, rounds, _ = carry
-        before = previous(guess, start)
-        made, jacobian = _linearised(problem, before, kind)
-        rest = made - _times(jacobian, before)
-        rest = rest.at[:, 0].add(_times(jacobian[:, 0], start))
-        better = _scan(jacobian, rest)
+        better = improved(problem, guess, kind)
         finite = jnp.isfinite(better)
         better = jnp.where(finite, better, 0.0)  # what overflows is no guess to go on from
         far = jnp.max(jnp.abs(better - guess)) > NEAR * jnp.maximum(1.0, jnp.max(jnp.abs(better)))
@@ -82,6 +81,18 @@ def solve(problem: Problem, kind: Linearisation) -> tuple[Float[Array, "B L N"],
     states, rounds, moved = lax.while_loop(moves, improve, begin)
     settled = partial(step, problem, previous(states, start))
     return lax.cond(moved, partial(sequential, problem), settled), rounds
+
+
+def improved(
+    problem: Problem, guess: Float[Array, "B L N"], kind: Linearisation
+) -> Float[Array, "B L N"]:
+    """A round: the next guess of all states."""
+    start = _joined(problem[4])
+    before = previous(guess, start)
+    made, jacobian = _linearised(problem, before, kind)
+    rest = made - _times(jacobian, before)
+    rest = rest.at[:, 0].add(_times(jacobian[:, 0], start))
+    return _filtered(jacobian, rest, guess) if kind == "damped" else _scan(jacobian, rest)
 
 
 def sequential(problem: Problem) -> Float[Array, "B L N"]:
@@ -183,8 +194,7 @@ def _linearised(problem, before, kind):
         moved = own if index == 0 else jnp.zeros_like(own)
         slope = jax.jvp(of_both, (before, product), (unit, moved))[1]
         parts.append(slope[..., index * width : (index + 1) * width])
-    diagonal = jnp.concatenate(parts, axis=-1)
-    return made, diagonal * (SHRUNK if kind == "damped" else 1.0)
+    return made, jnp.concatenate(parts, axis=-1)
 
 
 def _times(jacobian, states):
@@ -202,3 +212,25 @@ def _scan(jacobian, rest):
         return product, _times(c, b) + d
 
     return lax.associative_scan(join, (jacobian, rest), axis=1)[1]
+
+
+def _filtered(slope, rest, guess):
+    """Means of each state by itself, given the guesses up to it, from a state of 0.
+
+    ``s_t = J_t s_{t-1} + r_t`` with noise of variance 1, and ``g_t = s_t`` with TRUST. An element
+    of the scan is some steps: by the state s before them the one after them is normal, with mean
+    ``a s + b`` and variance c; of s their guesses say what an observation of e / i with a variance
+    of 1 / i would (Sarkka and Garcia-Fernandez 2021, for one dimension).
+    """
+    gain = 1 / (1 + TRUST)
+    off = gain * (guess - rest)
+
+    def join(early, late):
+        (a, b, c, e, i), (a2, b2, c2, e2, i2) = early, late
+        share = 1 / (1 + c * i2)
+        after = a2 * a * share, a2 * share * (b + c * e2) + b2, a2 * a2 * share * c + c2
+        return *after, a * share * (e2 - i2 * b) + e, a * a * share * i2 + i
+
+    steps = ((1 - gain) * slope, rest + off, jnp.full_like(slope, 1 - gain))
+    said = (slope * off, slope * slope * gain)
+    return lax.associative_scan(join, (*steps, *said), axis=1)[1]

@@ -104,7 +104,7 @@ def draw_half_lives(run: LoadedRun, layers: list[Layer], path: Path) -> Path:
     trained = run.experiment.train.length
     columns = sum(len(layer.numbers) + 1 for layer in layers)
     title = f"{run.workdir.path.name}: after how many positions half of a state is left"
-    figure = new_figure(min(12.0, 4.5 + 0.2 * columns), 3.4, title)
+    figure = new_figure(min(12.0, 5.5 + 0.2 * columns), 3.4, title + "\n")
     axes = figure.subplots()
     shown = np.concatenate([layer.numbers for layer in layers])
     inside = shown[(shown >= SHORTEST) & (shown <= LONGEST * trained)]
@@ -124,8 +124,8 @@ def draw_half_lives(run: LoadedRun, layers: list[Layer], path: Path) -> Path:
     axes.set_xlim(-1, place - 1)
     axes.set_xticks(middles, [literal(layer.title) for layer in layers])
     axes.tick_params(axis="x", length=0, labelrotation=90 if len(layers) > 8 else 0)
-    heads = max(len(layer.numbers) for layer in layers) > 1
-    axes.set_xlabel("block" + (", its heads from the first to the last" if heads else ""))
+    if max(len(layer.numbers) for layer in layers) > 1:
+        axes.set_xlabel("heads, from the first to the last")
     axes.set_yscale("log")
     axes.set_ylim(low / 1.5, high * 1.5)
     ticks = [tick for tick in log_ticks([low, high]) if low / 1.5 <= tick <= high * 1.5]
@@ -142,7 +142,7 @@ def draw_norms(run: LoadedRun, layers: list[Layer], path: Path) -> Path:
     across = min(ACROSS, len(layers))
     down = -(-len(layers) // across)
     title = f"{run.workdir.path.name}: size of what each head's state holds"
-    figure = new_figure(3.0 * across + 1.5, 2.4 * down + 0.5, title)
+    figure = new_figure(3.0 * across + 2.0, 2.4 * down + 0.5, title + "\n")
     grid = figure.subplots(down, across, squeeze=False, sharex=True)
     colours = _colours(max(len(layer.numbers) for layer in layers))
     for axes, layer in zip(grid.flat, layers, strict=False):
@@ -172,7 +172,7 @@ def _explain(figure: Any, *panels: Any) -> None:
     for axes in panels:
         lines, texts = axes.get_legend_handles_labels()
         named |= dict(zip(texts, lines, strict=True))
-    figure.legend(named.values(), named, loc="outside right upper", frameon=False, fontsize=8)
+    figure.legend(named.values(), named, loc="outside right center", frameon=False, fontsize=8)
 
 
 def _colours(heads: int) -> Any:

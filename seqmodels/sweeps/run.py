@@ -78,7 +78,9 @@ def run_sweep(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"workdir={workdir} can't be made ({error.strerror})") from None
+        raise UserError(
+            f"workdir={workdir} can't be made ({error.strerror}); choose another folder"
+        ) from None
     with Interruption() as interruption:
         with folder_lock(folder):
             store_plan(plan, folder, widths)

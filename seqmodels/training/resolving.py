@@ -143,7 +143,7 @@ def _fill_model(model: Any, stored: Any) -> None:
 
 def _fill_mixer(mixer: Any, stored: Any) -> None:
     """A mixer, and what is a mixer among its settings."""
-    _fill_kind(MIXERS, mixer, stored, given=("width",))
+    _fill_kind(MIXERS, mixer, stored, given=("width", "short"))
     for name in list(mixer) if isinstance(mixer, ConfigDict) else ():
         if isinstance(mixer[name], ConfigDict):
             _fill_mixer(*_part(name, mixer, stored))

@@ -62,7 +62,7 @@ def require_forms(model: Section, experiment: Experiment, mesh: Mesh) -> None:
     """Refuses a form that a config's ``model`` section names and that can't serve on the devices.
 
     Raises:
-      ParameterError: one line that says why, and which could.
+      ConfigError: one line that says why, and which could.
     """
     named = (value for key, value in flatten(model).items() if key.rpartition(".")[2] == "form")
     if any(value is not None for value in named):

@@ -8,7 +8,10 @@ and no function does it again.
 """
 
 import sys
+from collections.abc import Callable
+from functools import partial
 
+import torch
 from make_gradients import GIVEN, TRANSFORMERS, Drawn, Tensors, heads_first, record
 from recording import Arrays, Recording, Source, exact
 from transformers.models.kimi_linear.modeling_kimi_linear import chunk_kimi_delta_attention
@@ -32,6 +35,16 @@ def drawn_inputs(drawn: Drawn, length: int, largest: float, steps: int = 1) -> A
     }
 
 
+def of_decays(function: Callable[..., tuple[torch.Tensor, torch.Tensor]]) -> Callable[..., Tensors]:
+    """A function of (q, k, v, g, beta), as one of what :func:`drawn_inputs` draws, and decays."""
+
+    def run(q, k, v, beta, state, g) -> Tensors:
+        o, last = function(q, k, v, g, beta, initial_state=state, output_final_state=True)
+        return {"o": o, "state": last}
+
+    return run
+
+
 def delta(recording: Recording, fla: Source, drawn: Drawn) -> None:
     """DeltaNet, with shares up to 2: eigenvalues in [-1, 1]."""
     path, name = "fla/ops/delta_rule/naive.py", "delta_rule_recurrence"
@@ -49,62 +62,29 @@ def gated_delta(recording: Recording, fla: Source, drawn: Drawn) -> None:
     inputs = {**drawn_inputs(drawn, 70, 1.0), "g": drawn.log_decay(B, 70, H)}
     path, name = "fla/ops/gated_delta_rule/naive.py", "naive_recurrent_gated_delta_rule"
     function = vars(fla.take(path, name, **GIVEN))[name]
-
-    def of_fla(q, k, v, beta, state, g) -> Tensors:
-        o, last = function(q, k, v, beta, g, initial_state=state, output_final_state=True)
-        return {"o": o, "state": last}
-
-    record(recording, "gated_delta/fla", fla.origin(path, name), of_fla, inputs, scale=SCALE)
-
-    def of_transformers(q, k, v, beta, state, g) -> Tensors:
-        o, last = torch_chunk_gated_delta_rule(
-            q, k, v, g, beta, initial_state=state, output_final_state=True
-        )
-        return {"o": o, "state": last}
-
+    run = of_decays(lambda q, k, v, g, beta, **more: function(q, k, v, beta, g, **more))
+    record(recording, "gated_delta/fla", fla.origin(path, name), run, inputs, scale=SCALE)
+    run = of_decays(torch_chunk_gated_delta_rule)
     origin = f"{TRANSFORMERS}::qwen3_next.torch_chunk_gated_delta_rule"
-    record(recording, "gated_delta/transformers", origin, of_transformers, inputs, scale=SCALE)
-
-    def normalising(q, k, v, beta, state, g) -> Tensors:
-        o, last = torch_recurrent_gated_delta_rule(
-            q,
-            k,
-            v,
-            g,
-            beta,
-            initial_state=state,
-            output_final_state=True,
-            use_qk_l2norm_in_kernel=True,
-        )
-        return {"o": o, "state": last}
+    record(recording, "gated_delta/transformers", origin, run, inputs, scale=SCALE)
 
     inputs = {**drawn_inputs(drawn, 37, 2.0), "g": drawn.log_decay(B, 37, H)}
     inputs["k"] = drawn.normal(B, 37, H, K)
     origin = f"{TRANSFORMERS}::olmo_hybrid.torch_recurrent_gated_delta_rule"
     case, settings = "gated_delta_normalised/transformers", {"scale": SCALE, "normalised": True}
-    record(recording, case, origin, normalising, inputs, **settings)
+    run = of_decays(partial(torch_recurrent_gated_delta_rule, use_qk_l2norm_in_kernel=True))
+    record(recording, case, origin, run, inputs, **settings)
 
 
 def diagonal(recording: Recording, fla: Source, drawn: Drawn) -> None:
     """Kimi Delta Attention: a decay a key channel, step by step and by chunks of somebody else."""
     inputs = {**drawn_inputs(drawn, 70, 2.0), "g": drawn.log_decay(B, 70, H, K)}
     path, name = "fla/ops/kda/naive.py", "naive_recurrent_kda"
-    function = vars(fla.take(path, name, **GIVEN))[name]
-
-    def of_fla(q, k, v, beta, state, g) -> Tensors:
-        o, last = function(q, k, v, g, beta, initial_state=state, output_final_state=True)
-        return {"o": o, "state": last}
-
-    record(recording, "kda/fla", fla.origin(path, name), of_fla, inputs, scale=SCALE)
-
-    def of_transformers(q, k, v, beta, state, g) -> Tensors:
-        o, last = chunk_kimi_delta_attention(
-            q, k, v, g, beta, initial_state=state, output_final_state=True
-        )
-        return {"o": o, "state": last}
-
+    run = of_decays(vars(fla.take(path, name, **GIVEN))[name])
+    record(recording, "kda/fla", fla.origin(path, name), run, inputs, scale=SCALE)
+    run = of_decays(chunk_kimi_delta_attention)
     origin = f"{TRANSFORMERS}::kimi_linear.chunk_kimi_delta_attention"
-    record(recording, "kda/transformers", origin, of_transformers, inputs, scale=SCALE)
+    record(recording, "kda/transformers", origin, run, inputs, scale=SCALE)
 
 
 def free(recording: Recording, fla: Source, drawn: Drawn) -> None:

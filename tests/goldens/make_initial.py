@@ -66,30 +66,20 @@ def mamba(recording: Recording, source: Source) -> None:
 
 
 def gated_deltas(recording: Recording, fla: Source) -> None:
-    """Gated DeltaNet's and Kimi Delta Attention's decays, and GLA's gate."""
+    """Gated DeltaNet's and Kimi Delta Attention's decays."""
     given = {"ShortConvolution": Empty, "FusedRMSNormGated": Empty, "RMSNorm": Empty}
-    for case, file, kind, names in (
-        ("gated_deltanet", "gated_deltanet", "GatedDeltaNet", ("A_log", "dt_bias")),
-        ("kda", "kda", "KimiDeltaAttention", ("A_log", "dt_bias")),
-        (
-            "gla",
-            "gla",
-            "GatedLinearAttention",
-            ("gk_proj.0.weight", "gk_proj.1.weight", "gk_proj.1.bias"),
-        ),
-    ):
-        path = f"fla/layers/{file}.py"
+    for case, kind in (("gated_deltanet", "GatedDeltaNet"), ("kda", "KimiDeltaAttention")):
+        path = f"fla/layers/{case}.py"
         make_kind = vars(fla.take(path, kind, **GIVEN, **given, ACT2FN={"swish": None}))[kind]
-        settings = {"head_dim": 4} if case != "gla" else {}
 
-        def make(make_kind=make_kind, settings=settings) -> nn.Module:
-            return make_kind(hidden_size=D, num_heads=16, **settings)
+        def make(make_kind=make_kind) -> nn.Module:
+            return make_kind(hidden_size=D, num_heads=16, head_dim=4)
 
-        keep(recording, case, fla.origin(path, kind), make, *names)
+        keep(recording, case, fla.origin(path, kind), make, "A_log", "dt_bias")
 
 
 def griffin(recording: Recording, gemma: Source) -> None:
-    """Griffin's recurrent block."""
+    """The gates of Griffin's recurrent block."""
     path = "recurrentgemma/torch/layers.py"
     names = ("rnn_param_init", "BlockDiagonalLinear", "RGLRU", "Conv1D")
     given = {"at": ANNOTATIONS, "overload": lambda function: function}
@@ -97,7 +87,8 @@ def griffin(recording: Recording, gemma: Source) -> None:
     path = "recurrentgemma/torch/modules.py"
     kind = gemma.take(path, "RecurrentBlock", **GIVEN, **given, layers=layers).RecurrentBlock
     origin = gemma.origin(path, "RecurrentBlock")
-    keep(recording, "griffin", origin, lambda: kind(D, num_heads=4))
+    gates = [f"rg_lru.{gate}_gate.{part}" for gate in ("input", "a") for part in "wb"]
+    keep(recording, "griffin", origin, lambda: kind(D, num_heads=4), *gates)
 
 
 def xlstm(recording: Recording, source: Source) -> None:
@@ -166,15 +157,13 @@ def others(recording: Recording, folder: str) -> None:
 
 
 def rwkv7(recording: Recording, source: Source) -> None:
-    """RWKV-7's time mixing in a first and a third of four layers, as training begins."""
+    """RWKV-7's time mixing in a first of four layers, as training begins."""
     path = "RWKV-v7/train_temp/src/model.py"
     given = {**GIVEN, "MyModule": nn.Module, "MyFunction": lambda function: function}
     kind = source.take(path, "RWKV_Tmix_x070", **given).RWKV_Tmix_x070
     settings = SimpleNamespace(head_size=16, dim_att=D, n_embd=D, n_layer=4, my_testing="x070")
     origin = source.origin(path, "RWKV_Tmix_x070")
-    for layer in (0, 2):
-        make = lambda layer=layer: kind(settings, layer)  # noqa: E731
-        keep(recording, f"rwkv7/{layer}", origin, make)
+    keep(recording, "rwkv7", origin, lambda: kind(settings, 0))
 
 
 def main(folder: str) -> None:

@@ -97,6 +97,22 @@ def test_mamba():
     Recorded("layers", "mamba").check_mixer(make, parameters)
 
 
+def test_rglru_after_a_state():
+    case = Recorded("modules", "rglru")
+    unread = {"weights": jnp.zeros((D, 2, D)), "bias": jnp.zeros((2, D))}
+    outputs = {"weights": jnp.zeros((D, D)), "bias": jnp.zeros(D)}
+    graph, _ = nnx.split(nnx.eval_shape(lambda: RGLRU(D, 1.0, H, rngs=nnx.Rngs(0))), nnx.Param)
+
+    def run(x, a_param, **gates):
+        pairs = {part: [gates[f"{name}_gate.{part}"] for name in ("a", "input")] for part in "wb"}
+        ours = {"weights": jnp.stack(pairs["w"], axis=2), "bias": jnp.stack(pairs["b"], axis=1)}
+        ours |= {"decay": a_param, "inputs": unread, "outputs": outputs}
+        out, state = nnx.merge(graph, ours)._run(x, jnp.asarray(case.settings["state"]), None)
+        return {"out": out, "state": state}
+
+    case.check(run)
+
+
 def test_griffin():
     """Without the start of a sequence, where the released model leaves its root out."""
     E = 12

@@ -14,6 +14,7 @@ from flax import nnx
 from seqmodels.mixers import (
     LRU,
     MLSTM,
+    RGLRU,
     RWKV7,
     S4D,
     S5,
@@ -36,7 +37,8 @@ MAKERS = {
     "mamba3": partial(Mamba3, D, 32, state_size=16),
     "gated_deltanet": partial(GatedDeltaNet, D, 16),
     "kda": partial(KimiDeltaAttention, D, 16),
-    "rwkv7/0": partial(RWKV7, D, 4),
+    "griffin": partial(RGLRU, D, 1.0, 4),
+    "rwkv7": partial(RWKV7, D, 4),
     "mlstm": partial(MLSTM, D, 4),
     "slstm": partial(SLSTM, D, 4),
     "hyena": partial(Hyena, D, 64, filter_width=64, bands=1, frequency=1.0),
@@ -56,7 +58,13 @@ SAME = {
     "mamba3": {"dt_bias": "dt_bias", "B_bias": "key_bias", "C_bias": "query_bias", "D": "skip"},
     "gated_deltanet": {"A_log": "decay/A_log", "dt_bias": "decay/dt_bias"},
     "kda": {"A_log": "decay/A_log", "dt_bias": "decay/dt_bias"},
-    "rwkv7/0": {
+    "griffin": {
+        "rg_lru.a_gate.w": "weights/0",
+        "rg_lru.a_gate.b": "bias",
+        "rg_lru.input_gate.w": "weights/1",
+        "rg_lru.input_gate.b": "bias",
+    },
+    "rwkv7": {
         **{f"x_{part}": f"mixtures/{place}" for place, part in enumerate("rwkvag")},
         "w0": "decay_up/bias",
         "w1": "decay_down/weights",
@@ -130,6 +138,8 @@ def begun(name: str) -> dict[str, np.ndarray]:
     ours = {"/".join(str(part.key) for part in path): np.asarray(leaf) for path, leaf in leaves}
     if "mixtures" in ours:
         ours["mixtures"] = np.moveaxis(ours["mixtures"], 1, -1)
+    if name == "griffin":
+        ours["weights"] = np.moveaxis(ours["weights"], 3, -1)  # [seeds, H, K, K, gates]
     if name == "slstm":
         gates = ("input_gate", "forget_gate", "cell_input", "output_gate")
         ours["biases"] = np.stack([ours[f"{gate}/bias"] for gate in gates])

@@ -120,7 +120,8 @@ def test_mlstms_memory(name):
     parameters["readout"] = {"outputs": outputs}
 
     def make():
-        return MLSTM(D, H, H * K / D, H * U / D, "none", output_gate=False, rngs=nnx.Rngs(0))
+        expansions = {"key_expansion": H * K / D, "value_expansion": H * U / D}
+        return MLSTM(D, H, **expansions, head_norm="none", output_gate=False, rngs=nnx.Rngs(0))
 
     mixer = nnx.merge(nnx.split(nnx.eval_shape(make))[0], parameters)
 

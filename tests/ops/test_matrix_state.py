@@ -102,9 +102,9 @@ def expected(given: dict[str, Any]) -> Any:
 
 
 def error(actual: Any, wanted: Any) -> float:
-    """The norm of the difference, over the norm of what is wanted."""
+    """The norm of the difference, over the norm of what is wanted, where that is not 0."""
     actual, wanted = np.asarray(actual, np.float64), np.asarray(wanted)
-    return float(np.linalg.norm(actual - wanted) / np.linalg.norm(wanted))
+    return float(np.linalg.norm(actual - wanted) / (np.linalg.norm(wanted) or 1))
 
 
 def check(case: str, form: str, length: int, limits: tuple[float, float]) -> None:

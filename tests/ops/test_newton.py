@@ -12,6 +12,7 @@ from seqmodels.errors import ParameterError
 from seqmodels.mixers import GRU, LSTM, RNN
 from seqmodels.observing import observed
 from seqmodels.ops import newton, recurrence
+from seqmodels.ops.cells import SIMPLE
 from tests.mixers.variants import normal
 
 LENGTH, WIDTH = 130, 8
@@ -73,6 +74,19 @@ def test_what_does_not_settle_is_computed_step_by_step(monkeypatch):
     found, _, seen = run("quasi")
     assert seen["rounds"] == 2
     assert_near(found, run("steps")[0])
+
+
+def test_a_damped_guess_stays_where_the_linear_recurrence_runs_away():
+    """From zeros each step of ``h = tanh(4 h + x)`` is taken for one of four times h."""
+    inputs = 0.1 * normal((2, LENGTH, WIDTH))
+    states = (jnp.zeros((2, WIDTH)),)
+    problem = (SIMPLE["tanh"], jnp.asarray(inputs), 4 * jnp.eye(WIDTH), None, states, None)
+    zeros = jnp.zeros((2, LENGTH, WIDTH))
+    quasi, damped = (
+        jax.jit(partial(newton.improved, problem, kind=kind))(zeros) for kind in ("quasi", "damped")
+    )
+    assert not np.abs(quasi).max() < 1e30
+    assert np.abs(damped).max() < 10
 
 
 @pytest.mark.parametrize("kind", [RNN, LSTM, GRU])

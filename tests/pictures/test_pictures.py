@@ -40,7 +40,7 @@ def keeps(monkeypatch, name):
 @pytest.mark.parametrize(
     ("file", "mixer", "depth", "others"),
     [
-        ("digits_grid", "hybrid", 2, ["attention.png", "half-lives.png"]),
+        ("digits_grid", "hybrid", 2, ["attention.png"]),
         ("digits_grid", "vit,layout=solid", 1, ["attention.png"]),
         ("digits_from_class", "gru", None, ["half-lives.png", "written.png"]),
     ],

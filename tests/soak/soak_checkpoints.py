@@ -1,7 +1,7 @@
 """Single flipped bits in the checkpoints of real runs: what loads is what was saved, or it is said.
 
 600 bits, 200 in the newest checkpoint of each of three runs, each bit of all its files as likely as
-any other. ``pytest -s`` shows the table; two minutes.
+any other. Two minutes.
 """
 
 import shutil
@@ -10,7 +10,6 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from rich.console import Console
 from rich.table import Table
 
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
@@ -34,10 +33,10 @@ OUTCOMES = ("another was loaded, said", "loaded as saved", "loaded otherwise, un
 
 
 @pytest.fixture(scope="module")
-def table():
+def table(show):
     table = Table("config", "arrays", "bytes", "flips", *OUTCOMES)
     yield table
-    Console(width=140).print(table)
+    show(table)
 
 
 @pytest.mark.parametrize("spec", CONFIGS)

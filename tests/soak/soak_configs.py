@@ -3,7 +3,7 @@
 500 of them by default (CONFIGS=2000 for more, SEED=1 for others), of one to six changes each:
 values of other types and out of range, huge sizes, keys that are missing, misspelt or of something
 else, and sections of other configs. What is not refused is traced, and one in a dozen of those
-compiled and run for a step. ``pytest -s`` shows the table; ten minutes.
+compiled and run for a step. Ten minutes.
 """
 
 import copy
@@ -21,7 +21,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from ml_collections import ConfigDict
-from rich.console import Console
 from rich.table import Table
 
 from seqmodels.config import flatten
@@ -290,7 +289,7 @@ def judge(what: str, content: dict[str, Any], outcomes: Outcomes) -> None:
         outcomes.fail(what, error)
 
 
-def test_a_malformed_config_is_refused_in_one_line_or_runs():
+def test_a_malformed_config_is_refused_in_one_line_or_runs(show):
     corpus, outcomes = Corpus(), Outcomes()
 
     @seed(SEED)
@@ -311,5 +310,5 @@ def test_a_malformed_config_is_refused_in_one_line_or_runs():
     draw()
     table = Table("configs", *outcomes.counts)
     table.add_row(str(sum(outcomes.counts.values())), *map(str, outcomes.counts.values()))
-    Console(width=140).print(table)
+    show(table)
     assert not outcomes.wrong

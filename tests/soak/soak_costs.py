@@ -60,7 +60,7 @@ def counted(name: str, operation: str = "", form: str = "") -> tuple[int, dict[s
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_form_prints_what_it_spends(name, capsys):
+def test_each_form_prints_what_it_spends(name, show):
     """Over what the mathematics needs: scores that a mask throws away, padding, merging.
 
     A form may also spend less than a recurrence step by step.
@@ -72,6 +72,5 @@ def test_each_form_prints_what_it_spends(name, capsys):
             spent, taken = counted(name, operation, form)
             if form in taken[operation]:
                 mark = " (chosen)" if form == chosen else ""
-                with capsys.disabled():
-                    print(f"\n{name}, {operation}: {form}{mark} {spent / needed:.2f}", end="")
+                show(f"{name}, {operation}: {form}{mark} {spent / needed:.2f}")
                 assert spent > 0

@@ -2,13 +2,12 @@
 
 400 mutations over every JSON file of small folders (``MUTATIONS=2000`` for more), each read by each
 command that reads the file: none ends in a traceback, and none goes on as if nothing was wrong.
-``pytest -s`` shows the table; five minutes.
+Five minutes.
 """
 
 import os
 from collections import Counter
 
-from rich.console import Console
 from rich.table import Table
 
 from tests.mutated_json import outcomes
@@ -17,7 +16,7 @@ from tests.old_folders.conftest import copied, old, unpacked  # noqa: F401
 MUTATIONS = int(os.environ.get("MUTATIONS", 400))
 
 
-def test_a_mutated_file_is_refused_or_said(old, tmp_path):  # noqa: F811
+def test_a_mutated_file_is_refused_or_said(old, tmp_path, show):  # noqa: F811
     counts: dict[tuple[str, str], Counter[str]] = {}
     wrong: list[str] = []
     messages: dict[tuple[str, str], str] = {}
@@ -32,7 +31,7 @@ def test_a_mutated_file_is_refused_or_said(old, tmp_path):  # noqa: F811
     table = Table("folder", "read by", *ends)
     for (folder, reader), row in counts.items():
         table.add_row(folder, reader, *(str(row[end]) for end in ends))
-    Console(width=140).print(table)
+    show(table)
     print(
         *(f"{reader} of {folder}: {said}" for (folder, reader), said in messages.items()), sep="\n"
     )

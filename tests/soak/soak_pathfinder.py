@@ -82,8 +82,8 @@ def test_floods_find_nothing(pictures):
 
 @pytest.mark.parametrize("measure", [numbers, shapes])
 @pytest.mark.parametrize("reader", READERS)
-def test_numbers_of_ink_say_nothing(pictures, reader, measure):
+def test_numbers_of_ink_say_nothing(pictures, reader, measure, show):
     images, labels, circles = pictures
     right = cross_val_score(READERS[reader], measure(images, circles), labels, cv=5).mean()
-    print(f"{reader} on {measure.__name__} at side {images.shape[1]}: {right:.3f}")
+    show(f"{reader} on {measure.__name__} at side {images.shape[1]}: {right:.3f}")
     assert right <= ALLOWED

@@ -106,7 +106,7 @@ def told(workdir: Path) -> list[list[dict]]:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_kills_at_random_moments(cache, tmp_path, capsys, count):
+def test_kills_at_random_moments(cache, tmp_path, show, count):
     """Micro-batches, drawn lengths, bfloat16; of two processes one is killed, and the other ends.
 
     A run that reaches its end is held against the undisturbed one, and the next one begins.
@@ -119,8 +119,7 @@ def test_kills_at_random_moments(cache, tmp_path, capsys, count):
     seconds = time.monotonic() - begun
     whole_end, whole_told = end_of(whole), told(whole)
     rows, runs, equal = [], 0, 0
-    with capsys.disabled():
-        print(f"\n{count} processes: run, killed, after s, logged up to step, all ended within s")
+    show(f"{count} processes: run, killed, after s, logged up to step, all ended within s")
     while len(rows) < KILLS:
         workdir, runs = tmp_path / f"killed-{runs}", runs + 1
         while not (workdir / "results.json").exists():
@@ -151,15 +150,13 @@ def test_kills_at_random_moments(cache, tmp_path, capsys, count):
                 survived = time.monotonic() - killed
                 assert survived < 60
                 rows.append((runs, victim, wait, last_logged(workdir), survived))
-                with capsys.disabled():
-                    print("{:4} {:4} {:8.2f} {:6} {:8.2f}".format(*rows[-1]))
+                show("{:4} {:4} {:8.2f} {:6} {:8.2f}".format(*rows[-1]))
             else:
                 assert [(code, errors) for code, _, errors in ends] == [(0, "")] * count
         assert_same_end(workdir, whole_end)
         assert told(workdir) == whole_told
         equal += 1
-    with capsys.disabled():
-        print(f"{len(rows)} kills in {runs} runs, {equal} of {runs} bitwise equal")
+    show(f"{len(rows)} kills in {runs} runs, {equal} of {runs} bitwise equal")
 
 
 def last_logged(workdir: Path) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from seqmodels.errors import DivergedError, ParameterError, UserError
+from seqmodels.errors import ConfigError, DivergedError, UserError
 from seqmodels.report.reading import find
 from seqmodels.stopping import SIGNALS
 from seqmodels.sweeps.records import collect, read_records
@@ -268,7 +268,8 @@ def test_a_form_that_can_not_serve_is_refused_before_anything_is_written(tmp_pat
         if why is None:
             require_forms(config.model, experiment, run_mesh(experiment))
         else:
-            with pytest.raises(ParameterError, match=f"^form='{form}' can't serve .*: {why}"):
+            said = f"^model.mixers.near.form='{form}' can't serve .*: {why}"
+            with pytest.raises(ConfigError, match=said):
                 fit(config, tmp_path / "run")
     assert not (tmp_path / "run" / "config.json").exists()
 

@@ -2,7 +2,9 @@
 
 import contextlib
 import socket
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,6 +23,21 @@ def port() -> int:
 @pytest.fixture(autouse=True)
 def asks_often(monkeypatch):
     monkeypatch.setattr(roll_call, "ASK_SECONDS", 0.01)
+
+
+def is_over_after(monkeypatch, callers: int) -> None:
+    """The time of all is over once process 0 has heard so many, itself among them."""
+    heard, read = [], roll_call._read_number
+
+    def hear(*connection):
+        heard.append(read(*connection))
+        return heard[-1]
+
+    def now():
+        return time.monotonic() + (3600 if len(heard) >= callers else 0)
+
+    monkeypatch.setattr(roll_call, "_read_number", hear)
+    monkeypatch.setattr(roll_call, "time", SimpleNamespace(monotonic=now, sleep=time.sleep))
 
 
 def meet(port: int, *called: tuple[int, int, float]) -> list[str]:
@@ -43,12 +60,13 @@ def test_all_go_on_once_all_are_there_and_the_port_is_free(port):
     assert meet(port, (0, 1, 60.0)) == ["went on"]
 
 
-def test_each_says_who_is_missing(port):
+def test_each_says_who_is_missing(port, monkeypatch):
+    is_over_after(monkeypatch, callers=2)
     said = (
-        "processes 1, 3 have not joined within 0 s; start all 4 with the same coordinator, each "
+        "processes 1, 3 have not joined within 60 s; start all 4 with the same coordinator, each "
         "with its own process=NUMBER"
     )
-    assert meet(port, (0, 4, 0.2), (2, 4, 60.0)) == [said, said]
+    assert meet(port, (0, 4, 60.0), (2, 4, 60.0)) == [said, said]
 
 
 def test_process_0_is_missing(port):
@@ -70,11 +88,16 @@ def test_an_address_that_is_not_process_0_s_own(port, monkeypatch):
     assert meet(port, (0, 2, 60.0)) == [f"{said} (Connection refused); name one"]
 
 
-def test_what_does_not_fit_together_is_said(port):
-    first, other = meet(port, (0, 2, 0.2), (1, 3, 60.0))
+def test_another_number_of_processes_is_said(port, monkeypatch):
+    is_over_after(monkeypatch, callers=2)
+    first, other = meet(port, (0, 2, 60.0), (1, 3, 60.0))
     assert other == "process 0 has processes=2; give each the same number"
     assert first.startswith("process 1 has not joined within ")
-    found = meet(port, (0, 3, 0.2), (1, 3, 60.0), (1, 3, 60.0))
+
+
+def test_a_process_that_is_there_twice_is_said(port, monkeypatch):
+    is_over_after(monkeypatch, callers=3)
+    found = meet(port, (0, 3, 60.0), (1, 3, 60.0), (1, 3, 60.0))
     assert sorted(found[1:])[1] == "process=1 is there twice; each has its own"
     assert found[0].startswith("process 2 has not joined within ")
 
