@@ -71,7 +71,11 @@ class Retention(HeadMixer):
 
     def _widths(self):
         K, U = super()._widths()
-        require(K % 2 == 0, f"heads={self.heads} are {K} wide, and features are turned in pairs")
+        require(
+            K % 2 == 0,
+            f"heads={self.heads} and key_expansion={self.key_expansion} make keys of {K} features "
+            "a head, and these are turned in pairs",
+        )
         return K, U
 
     def _run(self, x, projected, state, context):

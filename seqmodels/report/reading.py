@@ -300,8 +300,9 @@ def _read_summary(file: Path, skip: Skip) -> list[Content]:
 
 def _others(sweep: Sweep) -> list[Path]:
     """The runs that lie among a sweep's, and that it knows nothing of."""
-    points = sweep.content["points"]
-    known = {str(point.get("name")) for point in points if isinstance(point, dict)}
+    known = [point.get("name") for point in sweep.content["points"] if isinstance(point, dict)]
+    if len(known) < len(sweep.content["points"]) or None in known:
+        return []  # it may be one of those that could not be read
     found = [file.parent for file in sorted(sweep.folder.glob("trials/*/config.json"))]
     return [run for run in found if run.name not in known and not (run / "trial.json").exists()]
 

@@ -125,7 +125,11 @@ def test_with_negative_eigenvalues_what_is_written_twice_is_undone(negative, lef
             "key_expansion=0.3 of the width 8 is 2.4: no whole number above 0",
         ),
         ("gla", {"rank": 0}, "rank=0 is below 1"),
-        ("retention", {"heads": 8}, "heads=8 are 1 wide, and features are turned in pairs"),
+        (
+            "retention",
+            {"heads": 8},
+            "make keys of 1 features a head, and these are turned in pairs",
+        ),
         ("mamba2", {"state_size": 0}, "state_size=0 is not from 1 to 4,096"),
         (
             "mamba2",
