@@ -128,7 +128,8 @@ def test_with_negative_eigenvalues_what_is_written_twice_is_undone(negative, lef
         (
             "retention",
             {"heads": 8},
-            "make keys of 1 features a head, and these are turned in pairs",
+            "heads=8 and key_expansion=1.0 make keys of 1 features a head, and these are turned in "
+            "pairs",
         ),
         ("mamba2", {"state_size": 0}, "state_size=0 is not from 1 to 4,096"),
         (
