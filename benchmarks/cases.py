@@ -57,11 +57,17 @@ class Case(NamedTuple):
     lengths: tuple[int, ...]
     forward: bool = True
     """Whether the forward pass alone is a case too."""
+    alone: int | None = None
+    """From this length on, a batch is one row."""
+
+    def rows(self, length: int) -> int:
+        """Of a batch of a length."""
+        return 1 if self.alone and length >= self.alone else SIZES["batch"]
 
 
-def mixer(kind: str, lengths: tuple[int, ...], **settings: Any) -> Case:
+def mixer(kind: str, lengths: tuple[int, ...], alone: int | None = None, **settings: Any) -> Case:
     """A mixer of MIXERS."""
-    B, D = SIZES["batch"], SIZES["width"]
+    D = SIZES["width"]
 
     def make() -> Any:
         return MIXERS[kind](D, **settings, rngs=nnx.Rngs(0))
@@ -72,12 +78,14 @@ def mixer(kind: str, lengths: tuple[int, ...], **settings: Any) -> Case:
         def apply(params, x):
             return nnx.merge(graph, params)(x)
 
-        return pure(apply, nnx.to_pure_dict(state), length, dtype, backward)
+        return pure(apply, nnx.to_pure_dict(state), (length, case.rows(length)), dtype, backward)
 
     def work(length: int) -> Work:
+        B = case.rows(length)
         return Work(B * make().cost(length).flops, 2 * B * length * D)
 
-    return Case(build, work, lengths)
+    case = Case(build, work, lengths, alone=alone)
+    return case
 
 
 def operation(apply: Callable, shape: Callable[[int], tuple[int, ...]], lengths) -> Case:
@@ -86,14 +94,17 @@ def operation(apply: Callable, shape: Callable[[int], tuple[int, ...]], lengths)
 
     def build(length: int, dtype: str, backward: bool):
         weights = normal(shape(length), "float32") / shape(length)[0]
-        return pure(apply, weights, length, dtype, backward)
+        return pure(apply, weights, (length, B), dtype, backward)
 
     return Case(build, lambda length: Work(0, 2 * B * length * D), lengths)
 
 
-def pure(apply: Callable, params: Any, length: int, dtype: str, backward: bool):
-    """The forward pass, or the gradients by parameters and input for a given output gradient."""
-    shape = (SIZES["batch"], length, SIZES["width"])
+def pure(apply: Callable, params: Any, size: tuple[int, int], dtype: str, backward: bool):
+    """The forward pass, or the gradients by parameters and input for a given output gradient.
+
+    The size is the length, and the rows of a batch.
+    """
+    shape = (size[1], size[0], SIZES["width"])
     x, d_y = normal(shape, dtype), normal(shape, dtype, seed=1)
 
     def step(params, x, d_y):
@@ -134,6 +145,14 @@ def _pad(x, kernel):
     return jnp.pad(x, ((0, 0), (kernel - 1, 0), (0, 0)))
 
 
+_KINDS = "lru rglru s4d s5 mamba linear_attention retention gla mamba2 mamba3 mlstm slstm deltanet"
+_KINDS += " gated_deltanet kda deltaproduct rwkv7"
+LINEAR: dict[str, dict[str, Any]] = {
+    "mingru": {"log_space": True},
+    "minlstm": {"log_space": True},
+    **{kind: {} for kind in _KINDS.split()},
+}
+"""Mixers of linear time, and their settings here."""
 CASES = {
     "rnn": mixer("rnn", (512, 2048)),
     "lstm": mixer("lstm", (512, 2048)),
@@ -146,13 +165,6 @@ CASES = {
         positions="none",
         window=SIZES["window"],
     ),
-    "mingru": mixer("mingru", (512, 2048), log_space=True),
-    "minlstm": mixer("minlstm", (512, 2048), log_space=True),
-    "lru": mixer("lru", (512, 2048)),
-    "rglru": mixer("rglru", (512, 2048)),
-    "s4d": mixer("s4d", (512, 2048)),
-    "s5": mixer("s5", (512, 2048)),
-    "mamba": mixer("mamba", (512, 2048)),
     "convolution": mixer("convolution", (2048,), kernel=SIZES["kernel"]),
     "depthwise": operation(
         lambda w, x: depthwise_convolution(_pad(x, len(w)), w),
@@ -164,21 +176,8 @@ CASES = {
     ),
     "step": transformer(),
     **{
-        kind: mixer(kind, (512, 2048))
-        for kind in (
-            "linear_attention",
-            "retention",
-            "gla",
-            "mamba2",
-            "mamba3",
-            "mlstm",
-            "slstm",
-            "deltanet",
-            "gated_deltanet",
-            "kda",
-            "deltaproduct",
-            "rwkv7",
-        )
+        kind: mixer(kind, (512, 2048, 8192), alone=8192, **settings)
+        for kind, settings in LINEAR.items()
     },
 }
 

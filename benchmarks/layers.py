@@ -3,6 +3,7 @@
     make bench                     # all of it, in docs/performance.md's order, with its own PyTorch
     python benchmarks/layers.py --forms                    # every form; --cases=lstm:steps is one
     python benchmarks/layers.py --torch=.venv-torch/bin/python --cases=lstm,attention --lengths=2048
+    make bench ARGS=--cases=linear      # mixers of linear time: float32, both passes at once
 
 A round measures some calls of JAX's form and then as many of PyTorch's, each waited
 for. Times are medians over the rounds; a ratio is the median of the rounds' ratios,
@@ -12,6 +13,7 @@ rate where it is not, counting only the arrays that must be read and written.
 """
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -22,7 +24,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from absl import flags
-from cases import CASES, FORMS, SIZES
+from cases import CASES, FORMS, LINEAR, SIZES
 from document import replace_table
 from machine import measured_peaks
 
@@ -36,7 +38,7 @@ TORCH = flags.DEFINE_string("torch", None, "a Python that has PyTorch; without i
 TORCH_MALLOC = flags.DEFINE_enum(
     "torch_malloc", "default", ["default", "as_here"], "how PyTorch's memory is allocated"
 )
-NAMES = flags.DEFINE_list("cases", [], "the cases to time; all of them by default")
+NAMES = flags.DEFINE_list("cases", [], "the cases to time, or linear; all of them by default")
 ONLY_FORMS = flags.DEFINE_boolean("forms", False, "time the forms of operations, not the layers")
 LENGTHS = flags.DEFINE_list("lengths", [], "the lengths; each case's own by default")
 DTYPES = flags.DEFINE_list("dtypes", ["float32", "bfloat16"], "of float32, bfloat16")
@@ -84,7 +86,7 @@ class Torch:
         """Seconds a call of a case."""
         assert self.process.stdin is not None
         print(
-            json.dumps({**request, "calls": calls, "sizes": SIZES}),
+            json.dumps({**request, "calls": calls, "sizes": SIZES | {"batch": request["rows"]}}),
             file=self.process.stdin,
             flush=True,
         )
@@ -117,12 +119,13 @@ def jax_seconds(name: str, length: int, dtype: str, backward: bool, devices: int
 
 def measure(name: str, length: int, dtype: str, backward: bool, torch: Torch | None) -> dict:
     """One line of the table."""
-    cores = jax.device_count()
+    rows = (CASES | FORMS)[name].rows(length)
+    cores = math.gcd(jax.device_count(), rows)
     counts = dict.fromkeys({"1": 1, "cores": cores}[text] for text in DEVICES.value)
     forms = {count: jax_seconds(name, length, dtype, backward, count) for count in counts}
     first = {count: (form(1), form(2))[1] for count, form in forms.items()}
     calls = max(1, round(SECONDS.value / min(first.values())))
-    request = {"case": name, "length": length, "dtype": dtype, "backward": backward}
+    request = {"case": name, "length": length, "rows": rows, "dtype": dtype, "backward": backward}
     if torch:
         torch.seconds(2, **request)
     times: dict[str, list[float]] = {}
@@ -170,12 +173,23 @@ def table(rows: list[dict]) -> str:
     for row in rows:
         line = [row["case"], f"{row['length']:,}", row["dtype"]]
         line.append("forward and backward" if row["backward"] else "forward")
-        line += [f"{1000 * row['median'][form]:.1f}" for form in forms]
+        medians, of_torch = row["median"], row.get("ratio", {})
+        line += [f"{1000 * medians[form]:.1f}" if form in medians else "–" for form in forms]
         for form in ratios:
-            middle, low, high = row["ratio"][form]
-            line.append(f"{middle:.2f} ({low:.2f} to {high:.2f})")
+            spread = "{:.2f} ({:.2f} to {:.2f})"
+            line.append(spread.format(*of_torch[form]) if form in of_torch else "–")
         lines.append([*line, f"{row['peak']:.0%}"])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n" + _together(rows)
+
+
+def _together(rows: list[dict]) -> str:
+    """The geometric mean of the ratios of each case's faster form."""
+    found = [row["ratio"][row["best"]][0] for row in rows if "ratio" in row]
+    if len(found) < 2:
+        return ""
+    mean = math.exp(statistics.fmean(map(math.log, found)))
+    most = max(found)
+    return f"\nGeometric mean of the faster forms' ratios: {mean:.2f}; the largest: {most:.2f}.\n"
 
 
 def described(machine: dict, peaks: dict[str, float]) -> str:
@@ -188,42 +202,52 @@ def described(machine: dict, peaks: dict[str, float]) -> str:
     )
 
 
+def requests(names: list[str]) -> list[tuple[str, int, str, bool]]:
+    """Each case with its lengths, dtypes and passes: of "linear" float32, both at once."""
+    linear = names == ["linear"]
+    cases = FORMS if ONLY_FORMS.value else CASES
+    for name in [] if linear else names:
+        if name not in cases:
+            raise UserError(f"--cases: {name!r} is not one; {nearest(name, [*cases, 'linear'])}")
+    dtypes = ["float32"] if linear and not DTYPES.present else DTYPES.value
+    return [
+        (name, length, dtype, backward)
+        for name in (LINEAR if linear else names or cases)
+        for length in [int(text) for text in LENGTHS.value] or cases[name].lengths
+        for dtype in dtypes
+        for backward in ((False, True) if cases[name].forward and not linear else (True,))
+    ]
+
+
 def main() -> None:
     """Times the chosen cases, prints the table and writes it where --out says."""
     start_jax()
-    cases = FORMS if ONLY_FORMS.value else CASES
     if ONLY_FORMS.value and (TORCH.value or DOCUMENT.value):
         raise UserError("--forms is without PyTorch and not in a document; leave --torch out")
-    names = NAMES.value or list(cases)
-    for name in names:
-        if name not in cases:
-            raise UserError(f"--cases: {name!r} is not one; {nearest(name, cases)}")
+    asked = requests(NAMES.value)
     torch = Torch(TORCH.value) if TORCH.value else None
     peaks = measured_peaks()
     machine = describe_machine() | {"torch": torch.version if torch else "none"}
     rows = []
-    for name in names:
-        case = cases[name]
-        for length in [int(text) for text in LENGTHS.value] or case.lengths:
-            for dtype in DTYPES.value:
-                for backward in (False, True) if case.forward else (True,):
-                    try:
-                        row = summarise(measure(name, length, dtype, backward, torch), peaks)
-                    except ParameterError as refusal:
-                        print(refusal, flush=True)
-                        continue
-                    rows.append(row)
-                    print(table([row]).splitlines()[-1], flush=True)
+    for request in asked:
+        try:
+            row = summarise(measure(*request, torch), peaks)
+        except ParameterError as refusal:
+            print(refusal, flush=True)
+            continue
+        rows.append(row)
+        print(table([row]).splitlines()[-1], flush=True)
     text = f"{described(machine, peaks)}\n\n{table(rows)}"
     print(text)
+    name = "linear" if NAMES.value == ["linear"] else "layers"
     if OUT.value:
         folder = Path(OUT.value)
         folder.mkdir(parents=True, exist_ok=True)
         result = {"machine": machine, "peaks": peaks, "sizes": SIZES, "rows": rows}
-        (folder / "layers.json").write_text(json.dumps(result, indent=1))
-        (folder / "layers.md").write_text(text)
+        (folder / f"{name}.json").write_text(json.dumps(result, indent=1))
+        (folder / f"{name}.md").write_text(text)
     if DOCUMENT.value:
-        replace_table(DOCUMENT.value, "layers", f"{described(machine, peaks)}\n\n{table(rows)}")
+        replace_table(DOCUMENT.value, name, text)
 
 
 if __name__ == "__main__":

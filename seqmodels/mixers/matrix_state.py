@@ -17,7 +17,7 @@ from seqmodels.mixers.short_convolution import Short, ShortConvolutions
 from seqmodels.ops.delta_rule import delta_norms, delta_rule
 from seqmodels.ops.matrix_state import LogDecay, matrix_norms, matrix_state
 
-Form = Literal["recurrent", "chunked"]
+Form = Literal["recurrent", "blocks", "chunked"]
 Gate = Literal["silu", "sigmoid"]
 WIDEST_HEAD = 2**12
 """Rows, and columns, of a head's state at most: a step is written out for each of them."""
@@ -188,7 +188,7 @@ class MatrixMixer(Mixer):
         matrix = self.heads * self.key_width * (self.value_width + self.sums)
         numbers += self.products * matrix
         steps = length * self.steps_a_token
-        steps = steps if self.form == "recurrent" else -(-steps // self.chunk)
+        steps = steps if self.form in ("recurrent", "blocks") else -(-steps // self.chunk)
         return Cost(length * 2 * numbers, self.state_bytes(length), steps + self.short.depth)
 
 

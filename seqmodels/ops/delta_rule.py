@@ -17,11 +17,12 @@ with P_i = D_i ... D_1 from the chunk's start: a unit triangular system for all 
 et al. 2024, section 3; Bischof and Van Loan 1987).
 """
 
+from functools import partial
+
 import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
-from seqmodels.ops import rows
 from seqmodels.ops.chunks import (
     Logs,
     decayed,
@@ -31,7 +32,8 @@ from seqmodels.ops.chunks import (
     unit_inverse,
 )
 from seqmodels.ops.forms import Form, Operation
-from seqmodels.ops.matrix_state import FEW_KEYS, LogDecay, is_fast_step_by_step, masked
+from seqmodels.ops.matrix_state import LogDecay, masked, suits_blocks, suits_steps
+from seqmodels.ops.rows import SMALLER_BLOCK, Decays, contract, in_blocks, norm, scaled, substituted
 
 
 def delta_rule(
@@ -81,14 +83,21 @@ def delta_norms(
 ) -> Float[Array, "B L H"]:
     """The Frobenius norm of every ``S_t`` after the last of a token's n steps.
 
-    Step by step: no form keeps the states between.
+    Step by step: no other form has the states between.
     """
     of_steps = valid if valid is None else jnp.repeat(valid, steps, axis=1)
-    inputs = _by_token(
-        key.shape[1] // steps, masked(key, of_steps), value, masked(erase, of_steps), reads
-    )
-    log_decay = None if log_decay is None else rows.by_time(masked(log_decay, valid))
-    return rows.norms_in_steps(_renew, state.astype(jnp.float32), (*inputs, log_decay))
+    freely = erase.ndim == key.ndim
+    key, erase = masked(key, of_steps), masked(erase, of_steps)
+    log_decay = None if log_decay is None else masked(log_decay, valid)
+
+    def step(state, given):
+        _, *written = given
+        state = _replaced(freely, state, *written)
+        return state, norm(state)
+
+    tokens = jnp.zeros((*key.shape[:2], key.shape[2], 1))[:, ::steps]  # says how many there are
+    inputs = (tokens, key, value, erase, reads, log_decay)
+    return in_blocks(step, 1, state.astype(jnp.float32), inputs)[0][..., 0]
 
 
 def transition_of_part(
@@ -108,37 +117,63 @@ def transition_of_part(
     return delta_rule(nothing, key, nothing, erase, reads, log_decay, identity, valid)[1]
 
 
-def _renew(state, given):
-    """By one token: keys, values, erasers and readers have its n steps as their first axis."""
-    *of_steps, log_decay = given
-    of_steps = [x.astype(jnp.float32) for x in of_steps]
-    for number, (key, value, erase, reads) in enumerate(zip(*of_steps, strict=True)):
-        held = rows.read(state, reads)
-        state = rows.decayed(state, log_decay) if number == 0 else state
-        if erase.ndim == key.ndim:
-            state = state + rows.outer(erase, held)
+def _replaced(freely, state, *written):
+    """The state after a token: keys, values, erasers and readers have n steps."""
+    *of_steps, log_decay = written
+    for number in range(len(of_steps[0])):
+        key, value, erase, reads = (x[number : number + 1] for x in of_steps)
+        held = contract(reads, state, 1, 0)
+        state = state if number else Decays(log_decay).carried(state)
+        if freely:
+            state = state + contract(erase, held, 0, 0)
         else:
-            value = rows.fenced(value + erase[None] * held)
-        state = rows.fenced(state + rows.outer(key, value))
+            value = value + scaled(held, erase)
+        state = state + contract(key, value, 0, 0)
     return state
 
 
-def _step(_, state, given):
+def _step(freely, state, given):
     query, *written = given
-    state = _renew(state, written)
-    return state, rows.read(state, query.astype(jnp.float32)).astype(query.dtype)
-
-
-def _by_token(length, *of_steps):
-    """Each as tokens' steps of rows, [L, n, *K, R]."""
-    steps = [x.reshape(len(x), length, -1, *x.shape[2:]) for x in of_steps]
-    return [rows.rows_last(jnp.moveaxis(x, 0, 2), 2) for x in steps]
+    state = _replaced(freely, state, *written)
+    return state, contract(query, state, 1, 0)
 
 
 def _recurrent(query, key, value, erase, reads, log_decay, state, chunk):
-    of_steps = _by_token(query.shape[1], key, value, erase, reads)
-    query, log_decay = rows.by_time((query, log_decay))
-    return rows.in_steps(_step, state, (query, *of_steps, log_decay))
+    given = (query, key, value, erase, reads, log_decay)
+    return in_blocks(partial(_step, erase.ndim == key.ndim), 1, state, given)
+
+
+def _block(freely, state, given):
+    """Of some tokens: keys, values, erasers and readers have n steps of each."""
+    query, key, value, erase, reads, log_decay = given
+    C, steps = len(key), len(key) // len(query)
+    if log_decay is not None and steps > 1:
+        others = ((0, 0), (0, steps - 1), (0, 0), (0, 0))
+        log_decay = jnp.pad(log_decay[:, None], others).reshape(C, *log_decay.shape[1:])
+    decays = Decays(log_decay)
+    readers = jnp.concatenate([reads, query])
+    last = [range(-1, C - 1), range(steps - 1, C, steps)]
+    of_state = contract(decays.of_state(readers, last), state, 1, 0)
+    held, outputs = of_state[:C], of_state[C:]
+    seen = decays.seen(key, readers, last)
+    if freely:
+        erased = decays.seen(erase, readers, last)
+        held = substituted(erased[:, :C], held + contract(seen[:, :C], value, 0, 0))
+        written = [(key, seen, value), (erase, erased, held)]
+    else:
+        lower = scaled(seen[:, :C], jnp.swapaxes(erase, 0, 1))
+        written = [(key, seen, substituted(lower, value + scaled(held, erase)))]
+    state = decays.carried(state)
+    for keys, seen, values in written:
+        outputs = outputs + contract(seen[:, C:], values, 0, 0)
+        state = state + contract(decays.to_end(keys), values, 0, 0)
+    return state, outputs
+
+
+def _blocks(query, key, value, erase, reads, log_decay, state, chunk):
+    block = max(SMALLER_BLOCK * query.shape[1] // key.shape[1], 1)
+    given = (query, key, value, erase, reads, log_decay)
+    return in_blocks(partial(_block, erase.ndim == key.ndim), block, state, given)
 
 
 def _group(state, given):
@@ -197,9 +232,8 @@ def _chunked(query, key, value, erase, reads, log_decay, state, chunk):
 DELTA_RULE = Operation(
     "delta rule",
     {
-        "recurrent": Form(
-            _recurrent, suits=lambda query, *_: is_fast_step_by_step(query, FEW_KEYS)
-        ),
+        "recurrent": Form(_recurrent, suits=suits_steps),
+        "blocks": Form(_blocks, suits=suits_blocks),
         "chunked": Form(_chunked, refusal=lambda *arguments: not_a_power_of_2(arguments[-1])),
     },
 )

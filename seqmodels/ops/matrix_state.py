@@ -7,8 +7,9 @@ one for each of the K rows. Linear attention (Katharopoulos et al. 2020) has non
 al. 2023) and Mamba-2 (Dao and Gu 2024) one a head, gated linear attention (Yang et al. 2024) one a
 row. State and sums are float32.
 
-:data:`MATRIX_STATE` has its forms: step by step (:mod:`seqmodels.ops.rows`), and products of
-matrices a chunk at a time (:mod:`seqmodels.ops.chunks`).
+:data:`MATRIX_STATE` has its forms: step by step, and a few positions at a time, with rows as the
+last axis (:mod:`seqmodels.ops.rows`); and products of matrices, many at a time
+(:mod:`seqmodels.ops.chunks`).
 """
 
 import jax
@@ -16,19 +17,17 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
-from seqmodels.ops import rows
 from seqmodels.ops.chunks import Logs, decayed, decayed_products, not_a_power_of_2, over_chunks
 from seqmodels.ops.forms import Form, Operation
 from seqmodels.ops.platform import platform
+from seqmodels.ops.rows import BLOCK, SMALLER_BLOCK, Decays, contract, in_blocks, norm
 
 LogDecay = Float[Array, "B L H"] | Float[Array, "B L H K"] | None
 """The logs of decays in float32, at most 0: one a head, or one for each key feature; or none."""
 FEW_POSITIONS = 16
 """Up to so many positions are read one by one, wherever that runs."""
 FEW_KEYS = 64
-"""Up to so many rows of the state steps are faster than chunks on CPU, where each has a decay."""
-FEW_SIMPLE_KEYS = 16
-"""The same where they share one, or have none: a chunk is then a few products of matrices."""
+"""Up to so many rows of the state blocks are faster than chunks on CPU."""
 
 
 def matrix_state(
@@ -61,10 +60,15 @@ def matrix_norms(
     state: Float[Array, "B H K U"],
     valid: Bool[Array, "B L"] | None = None,
 ) -> Float[Array, "B L H"]:
-    """The Frobenius norm of every ``S_t``, step by step: no form keeps the states between."""
+    """The Frobenius norm of every ``S_t``, step by step: no other form has the states between."""
     key, log_decay = jax.tree.map(lambda x: masked(x, valid), (key, log_decay))
-    inputs = rows.by_time((key, value, log_decay))
-    return rows.norms_in_steps(_write, state.astype(jnp.float32), inputs)
+
+    def step(state, given):
+        state = _written(state, *given)
+        return state, norm(state)
+
+    inputs = (key.astype(jnp.float32), value, log_decay)
+    return in_blocks(step, 1, state.astype(jnp.float32), inputs)[0][..., 0]
 
 
 def decay_of_part(
@@ -82,20 +86,32 @@ def masked(x: Float[Array, "B L *rest"], valid: Bool[Array, "B L"] | None) -> Ar
     return jnp.where(valid.reshape(*valid.shape, *[1] * (x.ndim - 2)), x, 0)
 
 
-def _write(state, given):
-    key, value = (x.astype(jnp.float32) for x in given[:2])
-    return rows.fenced(rows.decayed(state, given[2]) + rows.outer(key, value))
+def _written(state, key, value, log_decay):
+    return Decays(log_decay).carried(state) + contract(key, value, 0, 0)
 
 
-def _step(_, state, given):
+def _step(state, given):
     query, *written = given
-    state = _write(state, written)
-    return state, rows.read(state, query.astype(jnp.float32)).astype(query.dtype)
+    state = _written(state, *written)
+    return state, contract(query, state, 1, 0)
 
 
 def _recurrent(query, key, value, log_decay, state, chunk):
-    inputs = rows.by_time((query, key, value, log_decay))
-    return rows.in_steps(_step, state, inputs)
+    return in_blocks(_step, 1, state, (query, key, value, log_decay))
+
+
+def _block(state, given):
+    query, key, value, log_decay = given
+    decays, last = Decays(log_decay), [range(len(key))]
+    outputs = contract(decays.seen(key, query, last), value, 0, 0)
+    outputs = outputs + contract(decays.of_state(query, last), state, 1, 0)
+    return decays.carried(state) + contract(decays.to_end(key), value, 0, 0), outputs
+
+
+def _blocks(query, key, value, log_decay, state, chunk):
+    by_key = log_decay is not None and log_decay.ndim == key.ndim
+    block = SMALLER_BLOCK if by_key else BLOCK
+    return in_blocks(_block, block, state, (query, key, value, log_decay))
 
 
 def _group(state, given):
@@ -116,21 +132,21 @@ def _chunked(query, key, value, log_decay, state, chunk):
     return over_chunks(_group, chunk, state, (query, key, value, log_decay))
 
 
-def is_fast_step_by_step(query: Float[Array, "B L H K"], most: int) -> bool:
-    """Whether steps are faster than chunks: for few positions, and on CPU up to so many keys."""
-    few = query.shape[1] <= FEW_POSITIONS
-    return few or (platform() == "cpu" and query.shape[-1] <= most)
+def suits_steps(query: Float[Array, "B L H K"], *_: object) -> bool:
+    """Whether a step a position is fastest."""
+    return query.shape[1] <= FEW_POSITIONS
 
 
-def _suits_steps(query, key, value, log_decay, *_):
-    by_key = log_decay is not None and log_decay.ndim == key.ndim
-    return is_fast_step_by_step(query, FEW_KEYS if by_key else FEW_SIMPLE_KEYS)
+def suits_blocks(query: Float[Array, "B L H K"], *_: object) -> bool:
+    """Whether blocks of rows are faster than chunks."""
+    return platform() == "cpu" and query.shape[-1] <= FEW_KEYS
 
 
 MATRIX_STATE = Operation(
     "matrix state",
     {
-        "recurrent": Form(_recurrent, suits=_suits_steps),
+        "recurrent": Form(_recurrent, suits=suits_steps),
+        "blocks": Form(_blocks, suits=suits_blocks),
         "chunked": Form(_chunked, refusal=lambda *arguments: not_a_power_of_2(arguments[-1])),
     },
 )

@@ -12,7 +12,8 @@ from tests.mixers.variants import CASES, LENGTH, WIDTH, make, pure
 
 # Scores that a mask throws away are computed too, and chunks' of matrices.
 UNMASKED = {"attention": {"causal": False, "window": None}}
-STEPS = ("linear_attention", "retention", "gla", "mamba2", "mamba3", "mlstm", "kda")
+STEPS = ("linear_attention", "retention", "gla", "mamba2", "mamba3", "mlstm", "deltanet", "kda")
+STEPS += ("gated_deltanet", "deltaproduct", "rwkv7")
 UNMASKED |= {kind: {"form": "recurrent"} for kind in STEPS}
 ALWAYS_MASKED = {"forgetting", "sinks"}
 WHOLE = [name for name, (_, settings) in CASES.items() if not ALWAYS_MASKED & settings.keys()]
