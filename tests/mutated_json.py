@@ -127,6 +127,7 @@ def train(folder: Path, say: Callable[[str], None]) -> None:
         mock.patch.object(training.Programs, "compile", return_value=""),
         mock.patch.object(training, "say", say),
         mock.patch("seqmodels.training.facts.say", say),
+        mock.patch("seqmodels.training.processes.say", say),
         contextlib.suppress(RunInterruptedError),
     ):
         training.fit(config, folder, devices=1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from seqmodels.config import construct_kind, flatten, load_sweep, read_arguments
+from seqmodels.config import construct_kind, flatten, load_config, load_sweep, read_arguments
 from seqmodels.errors import ConfigError
 from seqmodels.presets import PRESETS
 from seqmodels.sweeps.plan import make_plan
@@ -52,6 +52,9 @@ MIXER_WORDS = {
         *("relative", "alibi", "local", "lstm", "gru", "dilated"),
     ),
     "configs/digits_grid.py": ("conv", "local", "hybrid", "vit"),
+    # Of the presets one of each number of heads; one with an MLP and one without.
+    "configs/atlas.py": ("retention", "kda", "gru", "local"),
+    "configs/hybrid.py": ("gated_deltanet", "mlstm", "conv"),
     "configs/reverse.py": ("rnn", "lstm", "gru", "transformer"),
     "configs/translation.py": ("rnn", "lstm", "gru", "transformer"),
 }
@@ -162,7 +165,7 @@ def test_every_number_that_is_asked_for_is_heeded(file, monkeypatch):
     plain = flatten(load_whole(str(ROOT / file)).config)
     numbers = {name: value for name, value in defaults.items() if isinstance(value, int)}
     for name, value in numbers.items():
-        assert flatten(load_whole(f"{ROOT / file}:{name}={value + 1}").config) != plain, name
+        assert flatten(load_whole(f"{ROOT / file}:{name}={2 * value or 1}").config) != plain, name
 
 
 @pytest.mark.parametrize(
@@ -174,6 +177,7 @@ def test_every_number_that_is_asked_for_is_heeded(file, monkeypatch):
         ("languages", "modular_arithmetic,length=41"),
         ("languages", "modular_arithmetic_brackets"),
         ("languages", "listops,length=64"),
+        *[("atlas", task) for task in ("selective_copy", "parity,short=off")],
         *[("reverse", task) for task in ("sort", "copy_string", "duplicate", "odds_first")],
         ("reverse", "stack_manipulation"),
         ("reverse", "compression,cross=none"),
@@ -217,10 +221,12 @@ SWEEPS = {
     "configs/digits.py": [0, 1, 2],
     "configs/recall.py": [0, 1, 2],
 }
+IN_SOAK = {"configs/atlas.py", "configs/hybrid.py"}  # soak/soak_atlas.py: many, or deep
 
 
 def test_every_sweep_is_tested():
-    assert {f for f in FILES if "def sweep(" in (ROOT / f).read_text()} == SWEEPS.keys()
+    with_one = {f for f in FILES if "def sweep(" in (ROOT / f).read_text()}
+    assert with_one == SWEEPS.keys() | IN_SOAK
 
 
 @pytest.mark.slow
@@ -234,6 +240,49 @@ def test_every_point_of_a_sweep_builds(file):
     for group in plan.groups:
         assert [s.values for s in group.settings] == [s.values for s in plan.groups[0].settings]
         assert group.seeds == SWEEPS[file]
+
+
+@pytest.mark.parametrize(
+    ("argument", "pattern"),
+    [
+        ("ratio=1:0", "LLLL"),
+        ("ratio=3:1", "LLAL"),
+        ("ratio=3:1,place=first,depth=8", "AALLLLLL"),
+        ("ratio=3:1,place=last,depth=8", "LLLLLLAA"),
+        ("ratio=1:1", "LALA"),
+        ("ratio=7:1,depth=16", "LLLLALLLLLLLALLL"),
+    ],
+)
+def test_a_hybrid_holds_its_ratio(argument, pattern):
+    model = load_config(f"{ROOT}/configs/hybrid.py:mixer=gla,{argument}").config.model
+    letters = {"gla": "L", "global": "A"}
+    assert "".join(letters[name] for name in model.pattern) == pattern
+    assert (model.depth, set(model.mixers)) == (len(pattern), set(model.pattern))
+
+
+def test_a_hybrid_has_mlps_where_they_were_published():
+    """xLSTM[7:1]: beside sLSTM and not beside mLSTM."""
+    spec = "mixer=mlstm,other=slstm,ratio=7:1,place=last,depth=8"
+    config = load_whole(f"{ROOT}/configs/hybrid.py:{spec}").config
+    assert config.model.pattern == ("mlstm",) * 7 + ("slstm",)
+    params = jax.eval_shape(build_experiment(config).model.init, jax.random.key(0))
+    blocks = params["blocks"]
+    assert ["mlp" in blocks[place] for place in sorted(blocks)] == [False] * 7 + [True]
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("depth=6", "depth=6 holds no ratio=3:1, which takes 4 blocks or a multiple; take depth=4"),
+        ("ratio=7:1", "depth=4 holds no ratio=7:1, which takes 8 blocks or a multiple; take "),
+        ("depth=0", "or a multiple; take depth=4 or 8"),
+        ("ratio=5:1", "ratio='5:1' is not known; "),
+    ],
+)
+def test_a_depth_that_holds_no_ratio_is_refused(argument, message):
+    with pytest.raises(ConfigError) as caught:
+        load_config(f"{ROOT}/configs/hybrid.py:{argument}")
+    assert message in str(caught.value)
 
 
 @some_choices

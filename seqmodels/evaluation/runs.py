@@ -110,18 +110,21 @@ def keep(write: Callable[[], object]) -> bool:
 def _require_run(workdir: Workdir) -> None:
     """Refuses a folder that holds no run with a checkpoint, and says what lies there."""
     folder = workdir.path
-    if not (folder / "config.json").exists() or (folder / "scaling.json").exists():
-        kind = next((k for k in ("sweep", "scaling") if (folder / f"{k}.json").exists()), None)
+    # A table is written last, and its cells before.
+    known = {"sweep": ("sweep.json",), "scaling": ("scaling.json", "cells")}
+    kinds = (kind for kind, names in known.items() if any((folder / n).exists() for n in names))
+    kind = next(kinds, None)
+    if not (folder / "config.json").exists() or kind is not None:
         below = sorted(file.parent for file in folder.glob("*/*/checkpoints/"))
         below = below or sorted(file.parent for file in folder.glob("*/checkpoints/"))
         below.sort(key=lambda run: not (run / "results.json").exists())  # finished ones first
         if kind is not None or below:
             what = f"a {kind}" if kind is not None else "no run of its own"
-            instead = f", such as workdir={below[0]}" if below else ""
-            raise UserError(
-                f"workdir={folder} holds {what}; name one of the {len(below)} runs in it"
-                f"{instead}, or compare them all: report.py {folder}"
-            )
+            advice = "compare what there is"
+            if below:
+                such = f"such as workdir={below[0]}"
+                advice = f"name one of the {len(below)} runs in it, {such}, or compare them all"
+            raise UserError(f"workdir={folder} holds {what}; {advice}: report.py {folder}")
     elif not workdir.checkpoints.is_dir() or not any(workdir.checkpoints.iterdir()):
         raise UserError(
             f"workdir={folder} holds a run that has saved nothing yet; train on first, by the "

@@ -144,10 +144,15 @@ def find(folders: Sequence[str], warn: Skip) -> Found:
                     found.sweeps.append(_read_sweep(path, now, skip))
                 elif kind == "scaling.json":
                     found.scalings.append(_read_scaling(path, skip))
+                elif (path / "cells").is_dir():
+                    skip(f"{path} holds a scaling that is not done; its command goes on with it")
                 else:
                     found.runs.append(_read_run(path, now, {}, skip))
             except UnreadableError as error:
                 skip(f"{error}; all of {path} is left out")
+    for other in [other for sweep in found.sweeps for other in _others(sweep)]:
+        if other.resolve() not in seen:
+            skip(f"{other} is no run of the sweep, and is left out; name it too to see it")
     if not (found.runs or found.sweeps or found.scalings):
         where = ", ".join(readable(folder) for folder in folders)
         raise UserError(
@@ -291,6 +296,14 @@ def _read_summary(file: Path, skip: Skip) -> list[Content]:
     except UnreadableError as error:
         skip(f"{error}; what follows of it is left out")
     return rows
+
+
+def _others(sweep: Sweep) -> list[Path]:
+    """The runs that lie among a sweep's, and that it knows nothing of."""
+    points = sweep.content["points"]
+    known = {str(point.get("name")) for point in points if isinstance(point, dict)}
+    found = [file.parent for file in sorted(sweep.folder.glob("trials/*/config.json"))]
+    return [run for run in found if run.name not in known and not (run / "trial.json").exists()]
 
 
 def _searched(folder: Path, points: list[Any]) -> list[Content]:

@@ -186,9 +186,12 @@ class _Builder:
         tuned = [key for key in keys if any(v.get(key) != settings[0].get(key) for v in settings)]
         numbers = [values.get(tuned[0]) for values in settings]
         if len(tuned) > 1 or any(type(number) not in (int, float) for number in numbers):
+            sets = f"{' and '.join(tuned)} to {len(settings)} settings"
+            if len(tuned) == 1:
+                sets = f"{tuned[0]} to {', '.join(map(repr, numbers))}"
             raise ConfigError(
-                f"{self._spec}: stages tune one key, by numbers, and sweep() sets "
-                f"{' and '.join(tuned)} to {len(settings)} settings; take search=grid"
+                f"{self._spec.removesuffix(':')}: stages tune one key, by numbers, and sweep() "
+                f"sets {sets}; take search=grid"
             )
         (key,) = tuned
         in_order = sorted(group.settings, key=lambda setting: setting.values[key])

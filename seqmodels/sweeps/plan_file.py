@@ -103,5 +103,6 @@ def _require_same_configs(runs: list[Run], folder: Path, spec: str) -> None:
             if differing := differing_keys(to_dict(before), to_dict(now)):
                 raise UserError(
                     f"workdir={folder} holds a sweep of another version of {file}: run "
-                    f"{run.name} has {'; '.join(differing)}. Choose another folder"
+                    f"{run.name} has {'; '.join(differing)}. Choose another folder, or take that "
+                    "run out"
                 )

@@ -23,7 +23,7 @@ def summary_rows(folder: Path) -> list[GroupFile]:
     """
     sweep = read_sweep(folder)
     assert sweep is not None
-    score, sign = sweep["score"], 1 if sweep["higher_is_better"] else -1
+    score = sweep["score"]
     everywhere = {REPEATED, *sweep["common"]}
     if sweep["match"]["by"] is not None:
         everywhere.add(WIDTH)
@@ -44,11 +44,8 @@ def summary_rows(folder: Path) -> list[GroupFile]:
             states.append(state)
             settings.setdefault(repr(setting), []).extend([results] if results else [])
 
-        def rank(name: str, settings: dict = settings) -> tuple[int, float]:
-            values = [results["validation"][score] for results in settings[name]]
-            return len(values), sign * statistics.fmean(values) if values else 0.0
-
-        best = max(settings, key=rank)
+        validated = {n: [r["validation"][score] for r in runs] for n, runs in settings.items()}
+        best = best_setting(validated, sweep["higher_is_better"])
         finished = settings[best]
         counts = {s["parameters"] for s in ([sizes[best]] if finished else sizes.values())}
         rows.append(
@@ -66,6 +63,22 @@ def summary_rows(folder: Path) -> list[GroupFile]:
             )
         )
     return rows
+
+
+def best_setting(validated: dict[str, list[float]], higher_is_better: bool) -> str:
+    """The name of the setting that most seeds have finished and, of several, whose mean validation
+    is best; the first of those alike.
+
+    >>> best_setting({"1e-3": [0.9], "3e-3": [0.7, 0.8], "1e-2": [0.7, 0.7]}, True)
+    '3e-3'
+    """
+    sign = 1 if higher_is_better else -1
+
+    def rank(name: str) -> tuple[int, float]:
+        values = validated[name]
+        return len(values), sign * statistics.fmean(values) if values else 0.0
+
+    return max(validated, key=rank)
 
 
 def write_summary(folder: Path) -> None:

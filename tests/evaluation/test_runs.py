@@ -32,7 +32,11 @@ def test_a_sweep_names_its_runs(tmp_path):
 def test_a_scaling_and_a_folder_of_runs_name_what_lies_in_them(tmp_path):
     folder = scaling_folder(tmp_path / "scaling")
     (folder / "config.json").write_text("{}")
-    assert refused(folder).startswith("a scaling; name one of the 0 runs in it, or compare")
+    told = f"a scaling; compare what there is: report.py {folder}"
+    assert refused(folder) == told
+    (folder / "scaling.json").unlink()
+    (folder / "cells").mkdir()
+    assert refused(folder) == told, "one that is still being measured"
     run = run_folder(tmp_path / "runs" / "a")
     (run / "checkpoints").mkdir()
     assert f"one of the 1 runs in it, such as workdir={run}, or" in refused(tmp_path / "runs")

@@ -47,6 +47,27 @@ def test_parents_are_searched_and_each_thing_is_counted_once(tmp_path):
     assert warnings == []
 
 
+def test_a_run_that_was_put_among_a_sweep_s_is_said(tmp_path):
+    sweep = sweep_folder(tmp_path / "sweep", ("gru",), (64,))
+    mine = run_folder(sweep / "trials" / "mine")
+    everything, warnings = found(sweep)
+    assert ([len(one.trials) for one in everything.sweeps], everything.runs) == ([4], [])
+    assert warnings == [f"{mine} is no run of the sweep, and is left out; name it too to see it"]
+    everything, warnings = found(sweep, mine)
+    assert ([one.name for one in everything.runs], warnings) == (["mine"], [])
+
+
+def test_a_scaling_without_a_table_is_said(tmp_path):
+    """One that is being measured, or was killed."""
+    run_folder(tmp_path / "run")
+    folder = scaling_folder(tmp_path / "scaling")
+    (folder / "scaling.json").unlink()
+    write_json(folder / "config.json", {"mixers": ["gru"]})
+    (folder / "cells").mkdir(exist_ok=True)
+    _, warnings = found(tmp_path)
+    assert warnings == [f"{folder} holds a scaling that is not done; its command goes on with it"]
+
+
 def test_a_folder_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"nowhere: no such folder; name folders of runs or sweeps"):
         found(tmp_path / "nowhere")

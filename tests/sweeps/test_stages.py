@@ -221,7 +221,8 @@ def test_a_search_of_the_command_line_wins(tmp_path):
         ),
         (
             "product({'model.positions': ('none', 'sinusoidal')})",
-            "by numbers, and sweep() sets model.positions to 2 settings; take search=grid",
+            "small.py: stages tune one key, by numbers, and sweep() sets model.positions to "
+            "'none', 'sinusoidal'; take search=grid",
         ),
         (f"[{{'{RATE}': Between(0.1, 0.2)}}]", "is a range; take search=random or tpe"),
     ],

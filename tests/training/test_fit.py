@@ -6,6 +6,7 @@ tests/test_train.py does the same to whole processes.
 import errno
 import math
 import re
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from ml_collections import ConfigDict
 from seqmodels.errors import ConfigError, DivergedError, UserError
 from seqmodels.report.reading import find
 from seqmodels.stopping import SIGNALS
+from seqmodels.sweeps.records import collect, read_records
 from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.endings import end_unless_finite
 from seqmodels.training.experiment import build_experiment
@@ -33,6 +35,7 @@ from seqmodels.training.sharding import require_forms, run_mesh
 from seqmodels.training.workdir import Workdir
 from tests.command_line import End, assert_same_end, end_of, events, read_json, tiny_config
 from tests.moments import Refusing, at, terminate
+from tests.sweeps.finished import finished_sweep
 
 pytestmark = pytest.mark.slow
 
@@ -116,6 +119,21 @@ def test_a_signal_at_any_moment_loses_nothing(disturb, undisturbed, end, tmp_pat
     assert_same_end(tmp_path, end)
     # Each line once and in order, and the means over the whole of what it stands for.
     assert events(tmp_path, "train") == events(undisturbed, "train")
+
+
+def test_what_it_leaves_makes_a_line_of_a_sweeps_runs(undisturbed, tmp_path):
+    folder = finished_sweep(tmp_path / "sweep", {"mixer=gru": [(0.01, 0, 0.9)]})
+    (trial,) = (folder / "trials").iterdir()
+    shutil.rmtree(trial)
+    trial.symlink_to(undisturbed)
+    assert collect(folder, tmp_path / "runs.jsonl") == {"added": 1, "runs": 1}
+    (record,) = read_records(tmp_path / "runs.jsonl")
+    results, facts, environment = (
+        read_json(undisturbed / f"{name}.json") for name in ("results", "facts", "environment")
+    )
+    assert record["test"] == results["test"]["accuracy"]
+    assert (record["cost"], record["chance"]) == (results["cost"], facts["chance"])
+    assert record["versions"]["jax"] == environment["starts"][-1]["packages"]["jax"]
 
 
 def test_observers_are_told_of_each_moment(undisturbed):

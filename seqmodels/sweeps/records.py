@@ -1,0 +1,162 @@
+"""What is kept of a sweep's finished runs: a line of ``runs.jsonl`` each, made to be committed.
+
+A line has what makes the run again (config file, arguments and overrides, with digests of the
+config that they resolve to and of the data), how it scored, and what it cost on which machine.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+from seqmodels.errors import UserError
+from seqmodels.json_files import UnreadableError, read_json_lines, write_whole
+from seqmodels.locks import HeldError, held
+from seqmodels.output import warn
+from seqmodels.sweeps.files import known_runs, read_sweep
+from seqmodels.sweeps.groups import Run, text_digest
+from seqmodels.sweeps.trials import Count, Name, Trial
+from seqmodels.training.environment import starts
+from seqmodels.training.run_files import DECIDED, CostFile, Seconds, read_run_file
+
+
+class Record(TypedDict):
+    """A line: a finished run."""
+
+    name: Name
+    """That of its folder; no two lines have one."""
+    config: str
+    """The file; with the arguments and overrides it makes the config again."""
+    arguments: dict[str, Any]
+    overrides: dict[str, Any]
+    resolved: str
+    """A digest of the config with every key."""
+    data: str
+    """A digest of its first batches, and of the files that it read."""
+    score: str
+    higher_is_better: bool
+    validation: float
+    test: float
+    """Of the checkpoint that validated best."""
+    chance: NotRequired[float]
+    shown_chance: NotRequired[float]
+    parameters: Count
+    steps: Count
+    best_step: Count
+    seconds: Seconds
+    cost: CostFile
+    versions: dict[str, str | None]
+    """The commit, a digest of what the checkout had beyond it, and the packages that compute."""
+
+
+class Collected(TypedDict):
+    """What came of :func:`collect`."""
+
+    added: int
+    runs: int
+    """That the file has now."""
+
+
+_PACKAGES = ("seqmodels", "jax", "flax", "optax", "numpy")
+
+
+def read_records(file: Path) -> list[Record]:
+    """The lines of a file; none where there is no file.
+
+    Raises:
+      UnreadableError: a line holds something else.
+    """
+    return [record for _, record in _lines(file)]
+
+
+def collect(folder: Path, file: Path) -> Collected:
+    """Adds a line for each run that a sweep's folder has finished and the file lacks.
+
+    Lines are in the order of the runs' names, and none is ever changed; the file is replaced whole.
+    The sweep may go on meanwhile. What can't be read is said in a line, and left out.
+
+    Raises:
+      UserError: the folder holds no sweep, the file something else; or a run of the same name has
+        another config there, as where the config file has changed.
+    """
+    sweep = read_sweep(folder)
+    if sweep is None:
+        raise UserError(f"sweep={folder} holds no sweep.json; name the folder of a sweep")
+    config = sweep["config"].partition(":")[0]
+    lock = file.with_name(f".{file.name}.lock")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with held(lock):
+            lines = {record["name"]: (text, record) for text, record in _lines(file)}
+            before = len(lines)
+            for run in known_runs(folder):
+                try:
+                    record = _record(Trial(folder, run.name), run, config, sweep["score"])
+                except UnreadableError as error:
+                    warn(f"{error}; the run is left out")
+                    continue
+                if record is None:
+                    continue
+                _, known = lines.setdefault(run.name, (json.dumps(record), record))
+                if known["resolved"] != record["resolved"]:
+                    raise UserError(
+                        f"runs={file} has the run {run.name} of another config "
+                        f"({known['resolved']}, now {record['resolved']}), since {config} has "
+                        "changed; name another file, or delete its lines"
+                    )
+            if len(lines) > before:
+                write_whole(file, "".join(f"{lines[name][0]}\n" for name in sorted(lines)))
+    except HeldError as error:
+        raise UserError(f"runs={file} is being written by {error}; try again") from None
+    except OSError as error:
+        raise UserError(f"runs={file} can't be written ({error.strerror})") from None
+    return Collected(added=len(lines) - before, runs=len(lines))
+
+
+def _lines(file: Path) -> list[tuple[str, Record]]:
+    found = []
+    for text, record in read_json_lines(file, Record):
+        if isinstance(record, UnreadableError):
+            raise record
+        found.append((text, record))
+    return found
+
+
+def _record(trial: Trial, run: Run, config: str, score: str) -> Record | None:
+    """The line of a run; None of one that has not finished."""
+    results = trial.results(score)
+    if results is None:
+        return None
+    stored, facts, environment = (
+        read_run_file(trial.folder, name)
+        for name in ("config.json", "facts.json", "environment.json")
+    )
+    if stored is None or facts is None or "cost" not in results:
+        raise UnreadableError(
+            f"{trial.folder} lacks its config, facts or cost: an earlier version made it"
+        )
+    whole = {key: value for key, value in stored.items() if key != DECIDED}
+    made = next(reversed(starts(environment or {})), {})
+    packages = made.get("packages", {})
+    levels = {name: facts[name] for name in ("chance", "shown_chance") if name in facts}
+    return Record(
+        name=run.name,
+        config=config,
+        arguments=run.arguments,
+        overrides=run.overrides,
+        resolved=text_digest(json.dumps(whole, sort_keys=True)),
+        data=text_digest(json.dumps([facts["batches"], facts.get("files")], sort_keys=True)),
+        score=score,
+        higher_is_better=facts["higher_is_better"],
+        validation=results["validation"][score],
+        test=results["test"][score],
+        **levels,
+        parameters=results["parameters"],
+        steps=results["steps"],
+        best_step=results["best_step"],
+        seconds=results["seconds"],
+        cost=results["cost"],
+        versions={
+            **{name: made[name] for name in ("commit", "uncommitted") if name in made},
+            **{name: packages.get(name) for name in _PACKAGES},
+        },
+    )

@@ -1,0 +1,38 @@
+"""The atlas: every mixer on every task at one size, as its sweep will run it."""
+
+import json
+from pathlib import Path
+
+from seqmodels.mixers import MIXERS
+from seqmodels.sweeps.matching import TOLERANCE, Match
+from seqmodels.sweeps.plan import make_plan
+
+ROOT = Path(__file__).parents[2]
+TARGET = 75_300
+
+
+def test_all_meet_the_size_that_is_asked_for():
+    spec = str(ROOT / "configs/atlas.py")
+    plan = make_plan(spec, [], Match("parameters", TARGET), None, None)
+    assert plan.search == "stages"
+    by_cell = {json.dumps(group.arguments): group for group in plan.groups}
+    assert len(by_cell) == 26 * 4
+    for name, group in by_cell.items():
+        for setting in (*group.settings, *group.below, *group.above):
+            assert abs(setting.size["parameters"] / TARGET - 1) <= TOLERANCE, name
+        assert len(group.settings) == 5
+        assert group.seeds == [0, 1, 2]
+    kinds = {group.arguments["mixer"] for group in plan.groups} & MIXERS.keys()
+    assert len(kinds) == 21 + 2  # of linear time, gru and lstm
+
+
+def test_every_run_of_the_claims_builds():
+    plan = make_plan(str(ROOT / "experiments/linear_claims/config.py"), [], None, None, None)
+    assert (plan.search, len(plan.runs), len(plan.groups)) == ("grid", 60, 20)
+
+
+def test_every_ratio_of_the_hybrids_builds():
+    plan = make_plan(str(ROOT / "configs/hybrid.py"), [], None, None, None)
+    sizes = [group.settings[0].size["parameters"] for group in plan.groups]
+    assert (len(plan.runs), len(plan.groups)) == (12, 4)
+    assert max(sizes) < 1.3 * min(sizes)

@@ -1,0 +1,105 @@
+"""The lines that are kept of a sweep's finished runs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from seqmodels.errors import UserError
+from seqmodels.json_files import UnreadableError
+from seqmodels.locks import held
+from seqmodels.sweeps.records import collect, read_records
+from tests.sweeps.finished import RATE, finished_sweep
+
+
+@pytest.fixture
+def sweep(tmp_path) -> Path:
+    """Two runs, of which one has finished."""
+    return finished_sweep(tmp_path / "sweep", {"mixer=gru": [(0.01, 0, 0.9)]}, waiting=1)
+
+
+def test_a_line_says_what_it_was_how_it_went_and_what_it_cost(sweep, tmp_path):
+    assert collect(sweep, tmp_path / "new/runs.jsonl") == {"added": 1, "runs": 1}
+    (line,) = (tmp_path / "new/runs.jsonl").read_text().splitlines()
+    record = json.loads(line)
+    assert [record] == read_records(tmp_path / "new/runs.jsonl")
+    assert record["config"] == "configs/copy.py"
+    assert record["arguments"] == {"mixer": "gru"}
+    assert record["overrides"] == {RATE: 0.01, "seed": 0}
+    assert (record["validation"], record["test"]) == (0.9, 0.8)
+    assert (record["score"], record["higher_is_better"]) == ("accuracy", True)
+    assert record["cost"]["machine"]["sharing"] == 2
+    assert record["cost"]["step_bytes"] == 1000
+    assert record["versions"]["commit"] == "abc"
+    assert record["chance"] == 0.1
+    assert len(record["resolved"]) == len(record["data"]) == 12
+
+
+def test_what_is_there_stays_and_what_is_new_is_put_in_its_place(sweep, tmp_path):
+    """Also where the sweep has gone on, and where it was collected twice."""
+    file = tmp_path / "runs.jsonl"
+    collect(sweep, file)
+    text = file.read_text().replace('"seconds": 2.0', '"seconds":  2.0')  # another's spelling
+    file.write_text(text)
+    assert collect(sweep, file) == {"added": 0, "runs": 1}
+    assert file.read_text() == text
+    other = finished_sweep(
+        tmp_path / "other", {"mixer=abc": [(0.01, 0, 0.5)], "mixer=rnn": [(0.01, 0, 0.6)]}
+    )
+    assert collect(other, file) == {"added": 2, "runs": 3}
+    mixers = [record["arguments"]["mixer"] for record in read_records(file)]
+    assert mixers == ["abc", "gru", "rnn"]
+    assert text in file.read_text()
+
+
+def test_other_data_and_another_config_have_other_digests(tmp_path):
+    lines = []
+    for number, changed in enumerate(({}, {"data": "y"}, {"steps": 99})):
+        folder = finished_sweep(tmp_path / str(number), {"mixer=gru": [(0.01, 0, 0.9)]}, **changed)
+        collect(folder, tmp_path / f"{number}.jsonl")
+        lines += read_records(tmp_path / f"{number}.jsonl")
+    first, data, config = lines
+    assert (first["data"] == data["data"], first["resolved"] == data["resolved"]) == (False, True)
+    assert (first["data"] == config["data"], first["resolved"] == config["resolved"]) == (
+        True,
+        False,
+    )
+
+
+def test_a_run_of_another_config_is_refused(sweep, tmp_path):
+    file = tmp_path / "runs.jsonl"
+    collect(sweep, file)
+    before = file.read_text()
+    other = finished_sweep(tmp_path / "other", {"mixer=gru": [(0.01, 0, 0.9)]}, steps=99)
+    with pytest.raises(UserError, match=r"of another config \(.*\), since configs/copy.py has"):
+        collect(other, file)
+    assert file.read_text() == before
+
+
+def test_a_run_that_can_not_be_read_is_left_out(sweep, tmp_path, capsys):
+    (trial,) = (file.parent for file in sweep.glob("trials/*/results.json"))
+    (trial / "facts.json").unlink()
+    assert collect(sweep, tmp_path / "runs.jsonl") == {"added": 0, "runs": 0}
+    said = capsys.readouterr().err
+    assert "lacks its config, facts or cost: an earlier version made it" in said
+    assert not (tmp_path / "runs.jsonl").exists()
+    shutil.copy(trial / "config.json", trial / "results.json")
+    assert collect(sweep, tmp_path / "runs.jsonl") == {"added": 0, "runs": 0}
+    assert "results.json holds something else" in capsys.readouterr().err
+
+
+def test_what_can_not_be_collected_is_refused(sweep, tmp_path):
+    with pytest.raises(UserError, match=r"holds no sweep.json; name the folder of a sweep"):
+        collect(tmp_path, tmp_path / "runs.jsonl")
+    (tmp_path / "cut.jsonl").write_text('{"name": "x"}\n')
+    with pytest.raises(UnreadableError, match="line 1, holds something else"):
+        collect(sweep, tmp_path / "cut.jsonl")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="can't be written"):
+        collect(sweep, tmp_path / "file/runs.jsonl")
+    with (
+        held(tmp_path / ".runs.jsonl.lock"),
+        pytest.raises(UserError, match="is being written by process"),
+    ):
+        collect(sweep, tmp_path / "runs.jsonl")
