@@ -379,10 +379,6 @@ def test_gradients_are_those_of_small_steps(name):
     assert abs(estimate - sum(jax.tree.leaves(products))) < 0.01 * size
 
 
-# Some of their gradients are small beside others, and have the rounding of those.
-NEARLY_CANCEL = ("mamba2", "mlstm", "slstm")
-
-
 @every_kind
 def test_one_device_equals_eight(name):
     found, mesh = whole(name), make_mesh()
@@ -393,7 +389,10 @@ def test_one_device_equals_eight(name):
     for array in (*rows, outputs):
         assert [len(shard.data) for shard in array.addressable_shards] == [1] * ROWS
     expected = (found.by_params, found.by_inputs), found.outputs
-    largest = 1.0
-    if name.partition("-")[0] in NEARLY_CANCEL:
-        largest = max(largest, *(np.abs(leaf).max() for leaf in jax.tree.leaves(expected)))
-    assert_trees_close((gradients, outputs), expected, rtol=1e-4, atol=1e-5 * largest)
+
+    def assert_near(found, expected):
+        # An entry is a sum over rows and positions, and rounded as the largest beside it is.
+        atol = 1e-5 + 1e-6 * float(np.abs(np.asarray(expected)).max())
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=atol)
+
+    jax.tree.map(assert_near, (gradients, outputs), expected)
