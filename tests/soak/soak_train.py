@@ -164,6 +164,15 @@ def last_logged(workdir: Path) -> int:
     return found[-1]["step"] if found else 0
 
 
+@pytest.fixture
+def hang_ups_end():
+    """Also where the checks run under nohup, whose processes ignore them."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hang_ups_end")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_run_saves_and_says_how_to_continue(end, cache, tmp_path, number):
     workdir = tmp_path / "stopped run"
