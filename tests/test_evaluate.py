@@ -134,7 +134,8 @@ def test_the_command_line(run, tmp_path):
     kept = ", ".join(sorted(path.name for path in (run / "checkpoints").iterdir()))
     message = f"{run}/checkpoints holds no checkpoint 5; it has {kept}"
     assert missing == (2, "", f"evaluate.py: {message}\n")
-    assert pictures == (0, f"{run}/pictures/receptive-field.png\n", "")
-    assert (run / "pictures/receptive-field.png").read_bytes().startswith(b"\x89PNG")
+    drawn = [run / "pictures" / name for name in ("receptive-field.png", "half-lives.png")]
+    assert pictures == (0, "".join(f"{file}\n" for file in drawn), "")
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in drawn)
     message = "--beams=2 takes the best sequence, and nothing is drawn: leave out temperature, "
     assert beams == (2, "", f"evaluate.py: {message}top_k and top_p\n")

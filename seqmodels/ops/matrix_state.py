@@ -28,6 +28,8 @@ FEW_POSITIONS = 16
 """Up to so many positions are read one by one, wherever that runs."""
 FEW_KEYS = 64
 """Up to so many rows of the state blocks are faster than chunks on CPU."""
+LONG = 256
+"""There positions are read one by one below so many: blocks take seconds more to compile."""
 
 
 def matrix_state(
@@ -133,8 +135,9 @@ def _chunked(query, key, value, log_decay, state, chunk):
 
 
 def suits_steps(query: Float[Array, "B L H K"], *_: object) -> bool:
-    """Whether a step a position is fastest."""
-    return query.shape[1] <= FEW_POSITIONS
+    """Whether a step a position is what to take."""
+    length = query.shape[1]
+    return length <= FEW_POSITIONS or (length < LONG and suits_blocks(query))
 
 
 def suits_blocks(query: Float[Array, "B L H K"], *_: object) -> bool:
