@@ -28,26 +28,46 @@ def describe_config(spec: str) -> str:
     own = next((node for node in functions if node.name == "get_config"), None)
     parts = [f"{file}:", ast.get_docstring(module)]
     if own is not None:
-        named = ",".join(_arguments(own))
+        named = ",".join(_arguments(own, _constants(module)))
         parts.append(f"Arguments and their defaults: --config={file}:{named}" if named else None)
         parts.append(ast.get_docstring(own))
     parts.append("Every key can be set: --config.KEY=VALUE. --show_config lists them, resolved.")
     return "\n\n".join(part for part in parts if part)
 
 
-def _arguments(function: ast.FunctionDef) -> list[str]:
+def _constants(module: ast.Module) -> dict[str, ast.expr]:
+    """What the file's own names stand for."""
+    plain = [node for node in module.body if isinstance(node, ast.Assign)]
+    typed = [node for node in module.body if isinstance(node, ast.AnnAssign)]
+    pairs = [(target, node.value) for node in plain for target in node.targets]
+    pairs += [(node.target, node.value) for node in typed if node.value is not None]
+    return {target.id: value for target, value in pairs if isinstance(target, ast.Name)}
+
+
+def _arguments(function: ast.FunctionDef, constants: dict[str, ast.expr]) -> list[str]:
     """The arguments ``name=default`` that a function reads by ``read_arguments``."""
     calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
     read = [call for call in calls if ast.unparse(call.func).endswith("read_arguments")]
-    return [f"{keyword.arg}={_shown(keyword.value)}" for call in read for keyword in call.keywords]
+    return [
+        f"{keyword.arg}={_shown(keyword.value, constants)}"
+        for call in read
+        for keyword in call.keywords
+    ]
 
 
-def _shown(default: ast.expr) -> str:
-    if isinstance(default, ast.Tuple):
-        return _shown(default.elts[0])
+def _shown(default: ast.expr | None, constants: dict[str, ast.expr]) -> str:
+    """The default itself, or the first of those that are allowed."""
+    if isinstance(default, ast.Name) and default.id in constants:
+        return _shown(constants[default.id], constants)
+    if isinstance(default, ast.Call) and ast.unparse(default.func) == "tuple" and default.args:
+        return _shown(default.args[0], constants)
+    if isinstance(default, ast.Tuple) and default.elts:
+        return _shown(default.elts[0], constants)
+    if isinstance(default, ast.Dict) and default.keys:
+        return _shown(default.keys[0], constants)
     if isinstance(default, ast.Constant) and isinstance(default.value, str):
         return default.value
-    return ast.unparse(default)
+    return "" if default is None else ast.unparse(default)
 
 
 def as_flags(config: ConfigDict) -> Sequence[str]:

@@ -187,7 +187,8 @@ def test_the_form_goes_by_platform_length_and_keys(monkeypatch):
         decay = None if axes is None else query[..., 0] if axes == 3 else query
         return MATRIX_STATE.choose(query, query, query, decay, None, 64)
 
-    assert [chosen(17, axes) for axes in (None, 3, 4)] == ["blocks"] * 3
+    assert [chosen(256, axes) for axes in (None, 3, 4)] == ["blocks"] * 3
+    assert chosen(255) == "recurrent"
     assert [chosen(length, K=128) for length in (16, 17)] == ["recurrent", "chunked"]
     for module in ("matrix_state", "forms"):
         monkeypatch.setattr(f"seqmodels.ops.{module}.platform", lambda: "cuda")
