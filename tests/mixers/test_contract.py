@@ -311,7 +311,7 @@ def test_a_mask_that_leaves_nothing_out_is_no_mask(name):
         expected, found = without_mask(name, *x[:, :SHORT]), found[:, :SHORT]
     else:
         expected = np.asarray(build(name).call(parameters(name), whole(name).x))[FULL]
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @every_kind
