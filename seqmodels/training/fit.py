@@ -36,7 +36,13 @@ from seqmodels.training.sharding import (
     run_mesh,
 )
 from seqmodels.training.startup import overlooked_card, start_jax
-from seqmodels.training.step import StepReport, TrainState, initial_state, jit_evaluation_step
+from seqmodels.training.step import (
+    StepReport,
+    TrainState,
+    evaluated,
+    initial_state,
+    jit_evaluation_step,
+)
 from seqmodels.training.workdir import Workdir
 
 
@@ -272,14 +278,15 @@ class _Run:
         seconds_left = (settings.steps - self.step) / rates["steps_per_second"]
         self.display.metrics(self.step, shown, seconds_left)
 
-    def _evaluate(self, params: Any, split: Any) -> dict[str, float]:
+    def _evaluate(self, state: TrainState, split: Any) -> dict[str, float]:
+        params = evaluated(self.experiment.optimizer, state)
         task, size = self.experiment.task, self.experiment.train.batch_size
         length = self.experiment.train.length
         self._tell("evaluation", self.step)
         return evaluate(self.evaluation_step, params, task, split, size, length, self.mesh)
 
     def _validate_and_save(self, state: TrainState) -> None:
-        metrics = self._evaluate(state.params, "validation")
+        metrics = self._evaluate(state, "validation")
         loss = metrics["loss"]
         end_unless_finite(self.step, "validation loss", loss, self.checkpoints, self.writer)
         self.writer.write(self.step, "validation", metrics)
@@ -311,7 +318,7 @@ class _Run:
         results: dict[str, Any] = {
             "steps": self.step,
             "best_step": best,
-            **{split: self._evaluate(state.params, split) for split in splits},
+            **{split: self._evaluate(state, split) for split in splits},
             **self.levels,
             "parameters": count_parameters(self.experiment.model),
             "seconds": round(self.writer.seconds(), 1),
