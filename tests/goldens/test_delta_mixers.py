@@ -99,7 +99,7 @@ def test_rwkv7(name):
     def states(state):
         return {"state": state["matrix"]} if "state" in case.outputs else {}
 
-    make = lambda: RWKV7(D, H, rank=3, gate_rank=5, rngs=nnx.Rngs(0))  # noqa: E731
+    make = lambda: RWKV7(D, H, decay_rank=3, gate_rank=5, rngs=nnx.Rngs(0))  # noqa: E731
     case.check_mixer(make, parameters, states)
 
 

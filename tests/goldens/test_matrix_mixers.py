@@ -163,7 +163,7 @@ def test_gated_linear_attention():
             "readout": readout(theirs, "g_norm_swish_gate", H, 4),
         }
 
-    make = lambda: GatedLinearAttention(D, H, rank=3, rngs=nnx.Rngs(0))  # noqa: E731
+    make = lambda: GatedLinearAttention(D, H, decay_rank=3, rngs=nnx.Rngs(0))  # noqa: E731
     Recorded("fla", "gla").check_mixer(make, parameters)
 
 
