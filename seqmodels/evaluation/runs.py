@@ -15,7 +15,7 @@ from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.facts import gather_facts, other_batches, other_files
 from seqmodels.training.sharding import replicated, run_mesh
 from seqmodels.training.startup import overlooked_card, start_jax
-from seqmodels.training.step import initial_state
+from seqmodels.training.step import evaluated, initial_state
 from seqmodels.training.workdir import Workdir
 
 
@@ -27,6 +27,7 @@ class LoadedRun(NamedTuple):
     step: int
     """The step of the checkpoint."""
     params: Params
+    """Those that were evaluated in training."""
     mesh: jax.sharding.Mesh
     other_data: str | None = None
     """In what the data differ from those that the run began with; None where they are its own."""
@@ -69,9 +70,8 @@ def load(
     parameters = experiment.model.parameters
     step, state = checkpoints.restore(_which(str(checkpoint)), like, parameters)
     checkpoints.close()
-    return LoadedRun(
-        workdir, experiment, step, state.params, mesh, _other_data(workdir, experiment)
-    )
+    params = evaluated(experiment.optimizer, state)
+    return LoadedRun(workdir, experiment, step, params, mesh, _other_data(workdir, experiment))
 
 
 def _other_data(workdir: Workdir, experiment: Experiment) -> str | None:

@@ -72,8 +72,8 @@ def _results(comparison: Comparison) -> Table:
     effective = effective_lengths(comparison)
     columns = [Column("mixer"), *([Column("setting")] if has_setting else [])]
     for split in ("validation", "test"):
-        columns.append(Column(f"{split} {what}", "number"))
-        columns += [Column("low", "number"), Column("high", "number")] if split == "test" else []
+        columns.append(Column(f"{split} {what}", "score"))
+        columns += [Column("low", "score"), Column("high", "score")] if split == "test" else []
     columns += [Column("seeds", "count"), Column("runs", "links")]
     columns += [Column("effective length", "count")] if effective else []
     columns += [Column(MEASURES[name].heading, MEASURES[name].kind) for name in measured]
@@ -127,7 +127,7 @@ def _runs(comparison: Comparison) -> Table:
     columns = [Column("run"), Column("mixer"), *([Column("length", "count")] if several else [])]
     columns += [Column(short(key), "number") for _, key in keys]
     columns += [Column("seed", "count"), Column("state", "state"), Column("parameters", "count")]
-    columns += [Column(f"validation {what}", "number"), Column(f"test {what}", "number")]
+    columns += [Column(f"validation {what}", "score"), Column(f"test {what}", "score")]
     columns += [Column("best step", "count"), Column("time", "seconds")]
     rows = []
     for place, (run, name) in enumerate(zip(runs, names_of(runs), strict=True)):

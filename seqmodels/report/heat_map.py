@@ -11,6 +11,9 @@ from seqmodels.report.styles import Styles
 from seqmodels.report.table import Column, Link, Recipe, Row, Table, recipe_html
 from seqmodels.report.values import Number, number
 
+SHORT = 20
+"""Letters of a name that stand in one line."""
+
 
 class Cell(NamedTuple):
     """A score, where it lies between guessing (0) and the best of its column (1), and its runs."""
@@ -127,7 +130,9 @@ def to_html(found: HeatMap, styles: Styles, kept: dict[str, str]) -> str:
     rows = []
     for label, cells in found.rows:
         style = f"--light:{styles[label].light};--dark:{styles[label].dark}"
-        first = f'<th scope="row"><span class="mixer" style="{style}">{escape(label)}</span></th>'
+        fits = " short" if len(label) <= SHORT else ""
+        name = f'<span class="mixer{fits}" style="{style}">{escape(label)}</span>'
+        first = f'<th scope="row">{name}</th>'
         rows.append(f"<tr>{first}{''.join(_html_cell(found, c, kept) for c in cells)}</tr>")
     name = escape(found.name)
     return (

@@ -55,7 +55,12 @@ SHOWN = 7
 
 
 def to_page(
-    sections: list[Section], overview: str, skipped: list[str], made_with: str, styles: Styles
+    sections: list[Section],
+    overview: str,
+    skipped: list[str],
+    made_with: str,
+    styles: Styles,
+    reload: int | None = None,
 ) -> str:
     """The whole page: the answer, the pictures behind it, the evidence.
 
@@ -65,6 +70,7 @@ def to_page(
       overview: what was read.
       skipped: a line for each thing that had to be left out.
       made_with: the command that makes it.
+      reload: seconds after which it loads itself again, where nothing on it has been opened.
     """
     kept = Kept({}, {})
     scripts = {"plotly": _part(PLOTLY), "script": _part("page.js")}
@@ -77,6 +83,7 @@ def to_page(
     return Template(_part("page.html")).substitute(
         scripts,
         hashes=hashes,
+        reload=f' data-reload="{reload}"' if reload else "",
         style=_part("page.css"),
         overview=escape(overview),
         findings=_findings(found, styles),
@@ -186,7 +193,8 @@ def _menus(drawn: Choice) -> str:
         entries = dict.fromkeys(labels[place] for labels, _ in drawn.options)
         options = "".join(f"<option>{escape(entry)}</option>" for entry in entries)
         hidden = "" if len(entries) > 1 else " hidden"
-        made.append(f"<label{hidden}>{escape(menu)} <select>{options}</select></label>")
+        label = f"<label{hidden}><span>{escape(menu)}</span> <select>{options}</select></label>"
+        made.append(label)
     options = [[list(labels), figure.name] for labels, figure in drawn.options]
     return f'<div class="menus" data-options="{escape(json.dumps(options))}">{"".join(made)}</div>'
 

@@ -23,10 +23,20 @@ from seqmodels.report.values import readable
 from seqmodels.training.environment import versions
 
 
-def write_report(folders: Sequence[str], out: str) -> Path:
+def write_report(
+    folders: Sequence[str],
+    out: str,
+    reload: int | None = None,
+    drawn: dict[str, Drawn] | None = None,
+) -> Path:
     """Writes ``index.html``, ``figures/*.png, .csv, .md`` and ``tables/*.csv, .md``.
 
     What an earlier report left in ``out`` is overwritten. Returns the page.
+
+    Args:
+      reload: seconds after which an open page loads itself again, unless its reader has opened
+        something on it.
+      drawn: what pictures show that lie in ``out``; those are not drawn again, the others added.
 
     Raises:
       UserError: there is nothing in the folders, or ``out`` can't be written.
@@ -38,7 +48,7 @@ def write_report(folders: Sequence[str], out: str) -> Path:
     styles = Styles()
     sections = report_sections(found, styles)
     try:
-        page = _write(target, sections, found, styles)
+        page = _write(target, sections, found, styles, reload, {} if drawn is None else drawn)
     except OSError as error:
         raise UserError(
             f"out={out} can't be written ({error.strerror}); choose another folder"
@@ -79,12 +89,21 @@ def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' * (count != 1)}"
 
 
-def _write(out: Path, sections: list[Section], found: Found, styles: Styles) -> Path:
+def _write(
+    out: Path,
+    sections: list[Section],
+    found: Found,
+    styles: Styles,
+    reload: int | None,
+    known: dict[str, Drawn],
+) -> Path:
     for folder in ("figures", "tables"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     for section in sections:
         for drawn in section.figures:
-            _write_drawn(drawn, out / "figures")
+            if known.get(drawn.name) != drawn:
+                _write_drawn(drawn, out / "figures")
+                known[drawn.name] = drawn
         for table in section.tables:
             _write_table(table, out / "tables")
     now = versions()
@@ -92,7 +111,8 @@ def _write(out: Path, sections: list[Section], found: Found, styles: Styles) -> 
     commit = f", commit {now['commit'][:7]}" if now["commit"] else ""
     made_with = f"Made by {readable(command() or 'a call')} with {made}{commit}."
     page = out / "index.html"
-    write_whole(page, to_page(sections, overview(found), found.skipped, made_with, styles))
+    html = to_page(sections, overview(found), found.skipped, made_with, styles, reload)
+    write_whole(page, html)
     return page
 
 
