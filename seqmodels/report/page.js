@@ -188,9 +188,10 @@ document.addEventListener("click", (event) => {
   if (link && link.getAttribute("href") === location.hash) showTarget();
 });
 
-document.querySelectorAll(".filter input").forEach(filtered);
 const ready = unpack(document.getElementById("kept")).then((found) => {
   kept = found;
+  for (const place of document.querySelectorAll("[data-kept]")) place.innerHTML = kept.html[place.dataset.kept];
+  document.querySelectorAll(".filter input").forEach(filtered);
   // A chart is drawn when it comes near: a page of fifty would be slow to open.
   const near = new IntersectionObserver((entries) => {
     for (const entry of entries) {

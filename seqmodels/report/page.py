@@ -50,6 +50,8 @@ class Kept(NamedTuple):
 
 
 PLOTLY = "vendored/plotly-basic.min.js"
+LONG = 60
+"""Rows from which on a table is packed too."""
 SHOWN = 7
 """Findings that stand open; the others are behind a click."""
 
@@ -64,7 +66,7 @@ def to_page(
 ) -> str:
     """The whole page: the answer, the pictures behind it, the evidence.
 
-    Without JavaScript there are the findings, the heat map and the tables.
+    Without JavaScript there are the findings, the heat map and all but long tables.
 
     Args:
       overview: what was read.
@@ -171,10 +173,23 @@ def _evidence(section: Section, kept: Kept) -> str:
         if section.recipe
         else ""
     )
-    tables = [f'<div class="table">{to_html(one, kept.html)}</div>' for one in section.tables]
+    tables = [_table(one, kept) for one in section.tables]
     if not (origin or tables):
         return ""
     return f"<h3>{escape(section.title)}</h3>{origin}{''.join(tables)}"
+
+
+def _table(table: Table, kept: Kept) -> str:
+    """The table, or of a long one the place into which it is put."""
+    html = to_html(table, kept.html)
+    if len(table.rows) <= LONG:
+        return f'<div class="table">{html}</div>'
+    key = f"long-{table.name}"
+    kept.html[key] = html
+    files = f"tables/{table.name}.csv, .md"
+    return (
+        f'<div class="table" data-kept="{escape(key)}"><p class="files">{escape(files)}</p></div>'
+    )
 
 
 def _drawn(drawn: Drawn, styles: Styles, kept: Kept) -> str:

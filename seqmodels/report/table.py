@@ -175,8 +175,10 @@ def _html_cell(column: Column, value: Any, first: bool) -> str:
         return f"<{tag}>{links}</{end}>"
     if column.kind == "text":
         return f"<{tag}>{escape('' if value is None else _text(value))}</{end}>"
-    order = "" if value is None else f' data-value="{escape(str(value))}"'
-    return f'<{tag} class="number"{order}>{escape(shown(value, column.kind))}</{end}>'
+    told = shown(value, column.kind)
+    sorted_by = f"{value:.9g}" if isinstance(value, float) else str(value)
+    order = "" if value is None or sorted_by == told else f' data-value="{escape(sorted_by)}"'
+    return f'<{tag} class="number"{order}>{escape(told)}</{end}>'
 
 
 _LOOKS = {

@@ -1,7 +1,10 @@
 """The files of a report: a figure's PNG, CSV and Markdown, a table's CSV and Markdown."""
 
+import base64
 import csv
 import json
+import re
+import zlib
 
 import matplotlib.image
 import plotly.graph_objects as go
@@ -11,8 +14,10 @@ from seqmodels.errors import UserError
 from seqmodels.report import picture
 from seqmodels.report.chart import to_chart
 from seqmodels.report.figure import Axis, Figure, Mark, Series, pareto
+from seqmodels.report.page import LONG, Section, to_page
 from seqmodels.report.reading import find
 from seqmodels.report.styles import Styles
+from seqmodels.report.table import Column, Row, Table
 from seqmodels.report.writing import figures_in, report_sections, write_report
 from tests.report.folders import (
     HOSTILE,
@@ -129,6 +134,21 @@ def test_the_best_on_validation_stands_first(tmp_path, higher_is_better):
     scores = [row.values[place] for row in results.rows]
     assert scores == sorted(scores, reverse=higher_is_better)
     assert len(set(scores)) == 3
+
+
+def test_a_long_table_is_packed(tmp_path):
+    """A row less than that and it stands in the page, where it can be read without a script."""
+    recipe = [("Seed", "0")]
+    for rows in (LONG, LONG + 1):
+        table = Table(
+            "t", "T", "", [Column("a")], [Row((f"word-{n}",), recipe) for n in range(rows)]
+        )
+        page = to_page([Section("s", "S", "", [], [], [table], [])], "", [], "", Styles())
+        packed = re.search('id="kept">([^<]*)<', page)
+        kept = json.loads(zlib.decompress(base64.b64decode(packed[1])))["html"]
+        assert ("word-7<" in page) == (rows == LONG)
+        assert ("word-7<" in kept.get("long-t", "")) == (rows > LONG)
+        assert len([key for key in kept if key.startswith("recipe-t-")]) == rows
 
 
 def test_curves_are_means_over_seeds(tmp_path):
