@@ -11,17 +11,21 @@ if TYPE_CHECKING:
     from seqmodels.config import read_arguments
     from seqmodels.evaluation.runs import load
     from seqmodels.presets import preset
+    from seqmodels.report.rows import load_results
     from seqmodels.sweeps.points import Between, chain, product, staged, zipped
     from seqmodels.training.fit import fit
+    from seqmodels.training.resolving import read_config
 
 __all__ = [
     "Between",
     "chain",
     "fit",
     "load",
+    "load_results",
     "preset",
     "product",
     "read_arguments",
+    "read_config",
     "staged",
     "zipped",
 ]
@@ -29,8 +33,10 @@ __all__ = [
 _MODULES = {
     "fit": "training.fit",
     "load": "evaluation.runs",
+    "load_results": "report.rows",
     "preset": "presets",
     "read_arguments": "config",
+    "read_config": "training.resolving",
 }
 
 
