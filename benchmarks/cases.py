@@ -66,14 +66,15 @@ class Case(NamedTuple):
 
 
 def mixer(kind: str, lengths: tuple[int, ...], alone: int | None = None, **settings: Any) -> Case:
-    """A mixer of MIXERS."""
+    """A mixer of MIXERS; one whose filters are as long as the sequence is made for that length."""
     D = SIZES["width"]
 
-    def make() -> Any:
-        return MIXERS[kind](D, **settings, rngs=nnx.Rngs(0))
+    def make(length: int) -> Any:
+        longest = {"max_length": length} if kind in LONG else {}
+        return MIXERS[kind](D, **settings, **longest, rngs=nnx.Rngs(0))
 
     def build(length: int, dtype: str, backward: bool):
-        graph, state = nnx.split(make(), nnx.Param)
+        graph, state = nnx.split(make(length), nnx.Param)
 
         def apply(params, x):
             return nnx.merge(graph, params)(x)
@@ -82,7 +83,7 @@ def mixer(kind: str, lengths: tuple[int, ...], alone: int | None = None, **setti
 
     def work(length: int) -> Work:
         B = case.rows(length)
-        return Work(B * make().cost(length).flops, 2 * B * length * D)
+        return Work(B * make(length).cost(length).flops, 2 * B * length * D)
 
     case = Case(build, work, lengths, alone=alone)
     return case
@@ -145,12 +146,13 @@ def _pad(x, kernel):
     return jnp.pad(x, ((0, 0), (kernel - 1, 0), (0, 0)))
 
 
+LONG = ("hyena", "long_convolution")
 _KINDS = "lru rglru s4d s5 mamba linear_attention retention gla mamba2 mamba3 mlstm slstm deltanet"
 _KINDS += " gated_deltanet kda deltaproduct rwkv7"
 LINEAR: dict[str, dict[str, Any]] = {
     "mingru": {"log_space": True},
     "minlstm": {"log_space": True},
-    **{kind: {} for kind in _KINDS.split()},
+    **{kind: {} for kind in (*_KINDS.split(), *LONG)},
 }
 """Mixers of linear time, and their settings here."""
 CASES = {

@@ -82,6 +82,11 @@ ENTRIES: dict[str, Entry] = {
         "comparing the first symbol with the last", _DELETANG, {}, 16, {"symbol": 2},
         measured=_STRINGS,
     ),
+    "flip_flop": Entry(
+        "one bit, whatever lies between", "Liu et al. 2023 (Exposing Attention Glitches)",
+        {"ignored": 0.4}, 16, {"bit": 2, "instruction": 3}, "0 1 write read ignore",
+        (({}, 64), ({}, 512)),
+    ),
     "frozen": Entry(
         "what the task does whose examples were frozen (here recall)",
         "`python -m seqmodels.tasks.prepared.freeze`", {}, 18, {"blank": 1, "key": 5, "value": 6},
@@ -122,6 +127,11 @@ ENTRIES: dict[str, Entry] = {
         "a stack", _DELETANG, {}, 18, {"number": 5, "sign": 3, "bracket": 2}, _EXPRESSION,
         (({}, 64), ({}, 40), ({}, 500)),
     ),
+    "multi_hop_recall": Entry(
+        "recall of what was recalled", "Sanford et al. 2024 (induction over k hops), here on pairs",
+        {"vocabulary": 16, "chains": 2}, 12, {"blank": 1, "token": 15},
+        ". A B C D E F G H I J K L M N O", (({}, 64), ({}, 256)),
+    ),
     "needle": Entry(
         "finding one answer at a distance that is set", "this repository",
         {"vocabulary": 10, "distance": 7}, 16, {"mark": 1, "question": 1, "token": 8},
@@ -131,10 +141,20 @@ ENTRIES: dict[str, Entry] = {
         "reading a string in another order", _DELETANG, _STRING, 8, {"symbol": 5, "end": 1},
         measured=_STRINGS,
     ),
+    "palindrome": Entry(
+        "half of the sequence, backwards", "Kimi Team 2025 (Kimi Linear)", {"symbols": 5}, 12,
+        {"ask": 1, "symbol": 5}, "? 1 2 3 4 5", (({}, 64), ({}, 1024)),
+    ),
     "parity": Entry("counting modulo 2", _DELETANG, {}, 16, {"symbol": 2}, measured=_STRINGS),
     "pathfinder": Entry(
         "following a path over an image", "Linsley et al. 2018, Kim et al. 2020, Tay et al. "
         "2021", {}, 1024, measured=(({}, 1024), ({"side": 128}, 16384)),
+    ),
+    "phone_book": Entry(
+        "copying what belongs to a name", "Jelassi et al. 2024 (Repeat After Me)",
+        {"letters": 2, "digits": 2}, 24, {"blank": 1, "digit": 10, "letter": 26},
+        ". 0 1 2 3 4 5 6 7 8 9 A B C D E F G H I J K L M N O P Q R S T U V W X Y Z",
+        (({}, 64), ({}, 512)),
     ),
     "recall": Entry(
         "recall of several pairs", "Arora et al. 2023 (Zoology)",
@@ -171,6 +191,10 @@ ENTRIES: dict[str, Entry] = {
     "stack_manipulation": Entry(
         "a stack", _DELETANG, {}, 10, {"symbol": 2, "action": 3},
         "0 1 pop +0 +1", (({}, 64), ({}, 40), ({}, 500)),
+    ),
+    "stacks": Entry(
+        "many stacks at once", "Kimi Team 2025 (Kimi Linear)", {"stacks": 2, "symbols": 5}, 18,
+        {"action": 2, "stack": 2, "symbol": 5}, "push pop A B 1 2 3 4 5", (({}, 63), ({}, 1023)),
     ),
     "text": Entry(
         "the next byte of source text", "files of this machine", {}, 24, {"byte": 256},

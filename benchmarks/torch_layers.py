@@ -16,6 +16,7 @@ import time
 
 import torch
 import torch_diagonal as diagonal
+import torch_long
 import torch_matrix
 from torch import nn
 from torch.nn import functional
@@ -67,7 +68,10 @@ class Attention(nn.Module):
         visible = (distance >= 0) & (distance < W)
         visible = visible.repeat(blocks, 1, 1)
         visible[0, :, :W] = False
-        fold = lambda x: x.transpose(1, 2).reshape(B * blocks, H, -1, K)  # noqa: E731
+
+        def fold(x):
+            return x.transpose(1, 2).reshape(B * blocks, H, -1, K)
+
         out = functional.scaled_dot_product_attention(
             fold(query), fold(span(key)), fold(span(value)), visible.repeat(B, 1, 1)[:, None]
         )
@@ -110,10 +114,7 @@ class FFTConvolution(nn.Module):
         self.kernel = nn.Parameter(torch.randn(length, width) / length)
 
     def forward(self, x):
-        size = 2 * x.shape[1]
-        spectrum = torch.fft.rfft(x.float(), size, dim=1)  # there is none in bfloat16
-        product = spectrum * torch.fft.rfft(self.kernel.float(), size, dim=0)
-        return torch.fft.irfft(product, size, dim=1)[:, : x.shape[1]].to(x.dtype)
+        return torch_long.convolve(x, self.kernel)
 
 
 class Transformer(nn.Module):
@@ -169,6 +170,8 @@ def layer(case, length, sizes):
         "s4d": lambda: diagonal.S4D(D, 64),
         "s5": lambda: diagonal.Constant(D, D // 2, 1),
         "mamba": lambda: diagonal.Mamba(D),
+        "hyena": lambda: torch_long.Hyena(D, length),
+        "long_convolution": lambda: torch_long.LongConvolution(D, length),
     }[case]()
 
 

@@ -44,7 +44,10 @@ def chunked(query, key, value, log_decay, erase=None, reads=None):
         erase, reads = split(erase), split(reads) * (after - log_decay).exp()
         written = (reads @ (key * back).mT).tril(-1)
         system = torch.eye(CHUNK) - written * erase.mT
-        solve = lambda x: torch.linalg.solve_triangular(system, x, upper=False)  # noqa: E731
+
+        def solve(x):
+            return torch.linalg.solve_triangular(system, x, upper=False)
+
         held, of_state = solve(written @ value), solve(reads)
     # Unbound, since each index would have a gradient as large as the whole.
     parts = [query * from_start, inside, value, to_end.mT, whole]
@@ -91,9 +94,15 @@ class Matrix(nn.Module):
 
     def forward(self, x):
         B, L, _ = x.shape
-        by_head = lambda x, length=L: x.reshape(B, length, self.heads, -1)  # noqa: E731
+
+        def by_head(x, length=L):
+            return x.reshape(B, length, self.heads, -1)
+
         if self.kind in ("mamba2", "mamba3"):  # all heads have the same keys and queries
-            shared = lambda x: functional.silu(x)[:, :, None].expand(-1, -1, self.heads, -1)  # noqa: E731
+
+            def shared(x):
+                return functional.silu(x)[:, :, None].expand(-1, -1, self.heads, -1)
+
             query, key = shared(self.queries(x)), shared(self.keys(x))
         else:
             query, key = by_head(self.queries(x)), by_head(self.keys(x), self.steps * L)

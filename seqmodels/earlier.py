@@ -6,6 +6,8 @@ from ml_collections import ConfigDict
 
 RENAMED = {"local_attention": "neighbourhood_attention"}
 """Kinds, and what they are called now."""
+RENAMED_SETTINGS = {("gla", "rank"): "decay_rank", ("rwkv7", "rank"): "decay_rank"}
+"""A kind's settings, and what they are called now."""
 SAID_NOW = {
     ("attention", "plain", False): ("form", None),
     ("attention", "plain", True): ("form", "whole"),
@@ -32,6 +34,11 @@ def renew(config: ConfigDict, path: str = "config") -> list[str]:
         if isinstance(kind, str) and kind in RENAMED:
             config.kind = RENAMED[kind]
             said.append(f"{path}.kind={kind!r} is now called {RENAMED[kind]!r}; change the name")
+        for (of, key), name in RENAMED_SETTINGS.items():
+            if kind == of and key in config:
+                config[name] = config[key]
+                del config[key]
+                said.append(f"{path}.{key} of {kind} is now called {name}; change the name")
         for (of, key, before), (name, value) in SAID_NOW.items():
             if kind == of and config.get(key) is before:
                 del config[key]

@@ -75,7 +75,7 @@ _PRESETS: dict[str, _Mixers] = {
     "gated_deltanet": {"gated_deltanet": {"kind": "gated_deltanet"}},
     "kda": {"kda": {"kind": "kda"}},
     "deltaproduct": {"deltaproduct": {"kind": "deltaproduct"}},
-    "rwkv7": {"rwkv7": {"kind": "rwkv7", "rank": 32, "gate_rank": 32}},
+    "rwkv7": {"rwkv7": {"kind": "rwkv7", "decay_rank": 32, "gate_rank": 32}},
 }
 """The mixers of each, in their order."""
 _MLPS = {"transformer": 4.0, "griffin": 4.0}

@@ -29,7 +29,9 @@ def assert_counted(model: Model, batch: Batch) -> None:
 
     class Cross(model_cost._SilentCross):
         def __call__(self, x: Any, source: Any) -> Any:
-            call = lambda cross, x, source: cross(x, cross.project(source, None))  # noqa: E731
+            def call(cross, x, source):
+                return cross(x, cross.project(source, None))
+
             met.append((self.cross, call, (x, source.keys[:, :, 0])))
             self.note = watch(self.note)
             return super().__call__(x, source)
@@ -46,6 +48,11 @@ def assert_counted(model: Model, batch: Batch) -> None:
 def count_alone(part: Any, call: Callable[..., Any], arrays: tuple[Any, ...]) -> int:
     """What a part computes of arrays; of all of them the shapes are known."""
     graph, params = nnx.split(part, nnx.Param)
-    run = lambda params, *arrays: call(nnx.merge(graph, params), *arrays)  # noqa: E731
-    shapes = lambda tree: jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)  # noqa: E731
+
+    def run(params, *arrays):
+        return call(nnx.merge(graph, params), *arrays)
+
+    def shapes(tree):
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
+
     return count_flops(run, shapes(nnx.to_pure_dict(params)), *shapes(arrays))

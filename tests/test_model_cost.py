@@ -21,7 +21,10 @@ EACH_MLP = 2 * 2 * D * F
 
 def row(inputs: tuple[int, ...], targets: tuple[int, ...], dtype=np.int32, positions=None) -> Batch:
     """The shapes of three rows."""
-    shape = lambda axes, dtype=np.float32: jax.ShapeDtypeStruct((3, *axes), dtype)  # noqa: E731
+
+    def shape(axes, dtype=np.float32):
+        return jax.ShapeDtypeStruct((3, *axes), dtype)
+
     labelled = None if positions is None else shape((positions,), np.int32)
     return Batch(shape(inputs, dtype), shape(targets, np.int32), shape(targets), None, labelled)
 
@@ -62,9 +65,12 @@ def test_a_head_scores_the_labelled_positions_alone():
 
 def test_a_decoder_and_what_it_looks_at():
     """A source of 7, in 4 after a stride, and 5 tokens that are written."""
-    stack = lambda kind, **settings: {  # noqa: E731
-        "depth": 1, "pattern": ("one",), "mixers": {"one": {"kind": kind, **settings}},
-    }  # fmt: skip
+
+    def stack(kind, **settings):
+        return {
+            "depth": 1, "pattern": ("one",), "mixers": {"one": {"kind": kind, **settings}},
+        }  # fmt: skip
+
     section = {
         "width": D,
         "encoder": stack(**CONVOLUTION, stride=2),

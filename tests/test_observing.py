@@ -60,6 +60,9 @@ def test_blocks_computed_again_give_the_same_and_are_seen_one_by_one():
             "blocks.1.mixer.weights": (2, 2, 9, 9),
             "blocks.1.outputs": (2, 9, 8),
         }
-    start = lambda params: plain.start(params, 2, 9)  # noqa: E731
+
+    def start(params):
+        return plain.start(params, 2, 9)
+
     seen = jax.eval_shape(lambda p: observed(plain.extend)(p, TOKENS, start(p))[1], params)
     assert seen["blocks.0.mixer.state"].shape == (2, 8)

@@ -38,7 +38,10 @@ def modules():
     """Every mixer that the contract tests know, and attention to a source."""
     yield from (make(*case) for case in CASES.values())
     for score in ("scaled_dot", "additive"):
-        cross = lambda score=score: CrossAttention(WIDTH, 2, score, rngs=nnx.Rngs(0))  # noqa: E731
+
+        def cross(score=score):
+            return CrossAttention(WIDTH, 2, score, rngs=nnx.Rngs(0))
+
         yield nnx.eval_shape(cross)
 
 

@@ -76,7 +76,10 @@ def test_a_model_beyond_the_machine(monkeypatch):
 def test_activations_beyond_the_machine(devices, rows, fits):
     """2 bytes of 64 features at 2,048 positions: 256 KiB a row, of which 8 GiB hold 32,768."""
     model = build_model(GRU | {"width": 64}, LANGUAGE)
-    call = lambda: memory.require_model_memory(model, make_mesh(devices), rows, 2048)  # noqa: E731
+
+    def call():
+        return memory.require_model_memory(model, make_mesh(devices), rows, 2048)
+
     if fits:
         call()
     else:

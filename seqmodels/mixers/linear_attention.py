@@ -95,15 +95,14 @@ class GatedLinearAttention(HeadMixer):
     are gated by ``silu(G x_t)``.
 
     Args:
-      rank: how many features lie between A_1 and A_2.
+      decay_rank: how many features lie between A_1 and A_2.
     """
 
     key_expansion: float = 0.5
-    rank: int = 16
+    decay_rank: int = 16
 
     def __post_init__(self, rngs: nnx.Rngs, short: Short | None) -> None:
-        require_least(1, rank=self.rank)
-        self.decay_rank, self.rank = self.rank, 1  # a mixer's own rank is that of its inputs
+        require_least(1, decay_rank=self.decay_rank)
         super().__post_init__(rngs, short)
 
     def _begin(self, rngs):

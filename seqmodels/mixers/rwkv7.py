@@ -46,21 +46,20 @@ class RWKV7(MatrixMixer):
 
     Args:
       heads: the number of heads H, which divides D; each has width K = U = D / H, 2 at least.
-      rank: of decays and strengths; None is 2.5 sqrt(D), to the nearest 32, at least 32.
+      decay_rank: of decays and strengths; None is 2.5 sqrt(D), to the nearest 32, at least 32.
       gate_rank: of gates; None is 5 sqrt(D), likewise.
     """
 
-    rank: int | None = None
+    decay_rank: int | None = None
     gate_rank: int | None = None
 
     products = 5
 
     def __post_init__(self, rngs: nnx.Rngs) -> None:
-        require_least(1, rank=self.rank, gate_rank=self.gate_rank)
+        require_least(1, decay_rank=self.decay_rank, gate_rank=self.gate_rank)
         few, more = (max(32, 32 * round(n * self.width**0.5 / 32)) for n in (2.5, 5.0))
-        few, more = self.rank or few, self.gate_rank or more
+        few, more = self.decay_rank or few, self.gate_rank or more
         self.ranks = few, few, more  # of decays, strengths and gates
-        self.rank = 1  # a mixer's own rank is that of its inputs
         super().__post_init__(rngs)
 
     def _widths(self):

@@ -60,10 +60,7 @@ def delta_rule(
       chunk: as of :func:`~seqmodels.ops.matrix_state.matrix_state`, in steps.
       form: one in DELTA_RULE; ParameterError where it can't serve.
     """
-    steps = key.shape[1] // query.shape[1]
-    of_steps = valid if valid is None else jnp.repeat(valid, steps, axis=1)
-    key, erase = masked(key, of_steps), masked(erase, of_steps)
-    log_decay = None if log_decay is None else masked(log_decay, valid)
+    key, erase, log_decay = _masked(key, erase, log_decay, valid)
     state = state.astype(jnp.float32)
     given = (query, key, value, erase, reads, log_decay, state, chunk)
     outputs, state = DELTA_RULE(*given, form=form)
@@ -85,10 +82,8 @@ def delta_norms(
 
     Step by step: no other form has the states between.
     """
-    of_steps = valid if valid is None else jnp.repeat(valid, steps, axis=1)
     freely = erase.ndim == key.ndim
-    key, erase = masked(key, of_steps), masked(erase, of_steps)
-    log_decay = None if log_decay is None else masked(log_decay, valid)
+    key, erase, log_decay = _masked(key, erase, log_decay, valid)
 
     def step(state, given):
         _, *written = given
@@ -115,6 +110,15 @@ def transition_of_part(
     nothing = jnp.zeros_like(key)
     identity = jnp.broadcast_to(jnp.eye(K).reshape(1, 1, K, K), (B, H, K, K))
     return delta_rule(nothing, key, nothing, erase, reads, log_decay, identity, valid)[1]
+
+
+def _masked(key, erase, log_decay, valid):
+    """So that a padded token's n steps neither forget, erase nor write."""
+    if valid is None:
+        return key, erase, log_decay
+    of_steps = jnp.repeat(valid, key.shape[1] // valid.shape[1], axis=1)
+    log_decay = None if log_decay is None else masked(log_decay, valid)
+    return masked(key, of_steps), masked(erase, of_steps), log_decay
 
 
 def _replaced(freely, state, *written):

@@ -50,7 +50,10 @@ def writer(decoder: tuple[str, ...], cross: bool) -> Model:
 def large_parameters(model: Model, seed: int = 0) -> dict:
     """Weights large enough that tokens differ."""
     random = np.random.default_rng(seed)
-    noisy = lambda p: 3 * p + random.normal(size=p.shape).astype(np.float32)  # noqa: E731
+
+    def noisy(p):
+        return 3 * p + random.normal(size=p.shape).astype(np.float32)
+
     return jax.tree.map(noisy, draw_parameters(model, seed))
 
 

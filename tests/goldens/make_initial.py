@@ -56,12 +56,18 @@ def mamba(recording: Recording, source: Source) -> None:
     path = "mamba_ssm/modules/mamba2.py"
     given = {"PyTorchModelHubMixin": object, "RMSNormGated": Empty}
     kind2 = source.take(path, "Mamba2", **GIVEN, **given).Mamba2
-    make = lambda: kind2(D, d_state=16, headdim=4)  # noqa: E731
+
+    def make():
+        return kind2(D, d_state=16, headdim=4)
+
     keep(recording, "mamba2", source.origin(path, "Mamba2"), make)
 
     path = "mamba_ssm/modules/mamba3.py"
     kind3 = source.take(path, "Mamba3", **GIVEN, **given).Mamba3
-    make = lambda: kind3(D, d_state=16, headdim=4)  # noqa: E731
+
+    def make():
+        return kind3(D, d_state=16, headdim=4)
+
     keep(recording, "mamba3", source.origin(path, "Mamba3"), make)
 
 
@@ -152,7 +158,10 @@ def others(recording: Recording, folder: str) -> None:
     path, base = "src/models/sequence/long_conv_kernel.py", safari.take(path, names[0], **GIVEN)
     kernel = safari.take(path, "LongConvKernel", **GIVEN, OptimModule=base.OptimModule)
     origin = safari.origin(path, "LongConvKernel")
-    make = lambda: kernel.LongConvKernel(32, 48, weight_init="double_exp")  # noqa: E731
+
+    def make():
+        return kernel.LongConvKernel(32, 48, weight_init="double_exp")
+
     keep(recording, "long_convolution", origin, make)
 
 

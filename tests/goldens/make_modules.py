@@ -70,7 +70,10 @@ def s4d(recording: Recording, s4: Source, drawn: Drawn) -> None:
     module = spread(kind(D, d_state=4, transposed=False))
     module.activation = nn.GELU(approximate="tanh")
     origin = s4.origin(path, "S4D")
-    call = lambda module, x: {"out": module(x)[0]}  # noqa: E731
+
+    def call(module, x):
+        return {"out": module(x)[0]}
+
     record_module(recording, "s4d", origin, module, call, drawn.normal(B, L, D), PRECISE)
 
 
@@ -107,7 +110,10 @@ def long_convolution(recording: Recording, safari: Source, drawn: Drawn) -> None
     kind = safari.take(path, "LongConv", **GIVEN, **given).LongConv
     settings = {"lam": 0.003, "use_ma_smoothing": True, "ma_window_len": 5}
     module = spread(kind(D, l_max=L, weight_init="double_exp", **settings))
-    call = lambda module, x: {"out": module(x.mT)[0].mT}  # noqa: E731
+
+    def call(module, x):
+        return {"out": module(x.mT)[0].mT}
+
     origin, x = safari.origin(path, "LongConv"), drawn.normal(B, L, D)
     record_module(recording, "long_convolution", origin, module, call, x, PRECISE, **settings)
 
@@ -133,7 +139,10 @@ def rwkv7(recording: Recording, source: Source, drawn: Drawn) -> None:
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.5)
     x = drawn.normal(B, L, D)
-    call = lambda module, x: {"out": module(x, torch.zeros(()))[0]}  # noqa: E731
+
+    def call(module, x):
+        return {"out": module(x, torch.zeros(()))[0]}
+
     record_module(recording, "rwkv7", source.origin(path, "RWKV_Tmix_x070"), module, call, x)
 
     path = "RWKV-v7/rwkv_v7_numpy.py"
@@ -200,7 +209,10 @@ def mamba3(recording: Recording, mamba: Source, drawn: Drawn) -> None:
         if inputs is not None:
             module.load_state_dict(inputs)
         inputs = spread(module).state_dict()
-        call = lambda module, x: {"out": module(x), **last}  # noqa: E731
+
+        def call(module, x):
+            return {"out": module(x), **last}
+
         origin = mamba.origin(path, "Mamba3") + f", {name}"
         case = "mamba3/" + ("whole" if name == names[0] else "steps")
         record_module(recording, case, origin, module, call, x)

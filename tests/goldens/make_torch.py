@@ -64,7 +64,10 @@ def main() -> None:
     attention = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
     for bias in (attention.in_proj_bias, attention.out_proj.bias):
         nn.init.normal_(bias)  # zeros would hide a mistake
-    attend = lambda x, **settings: attention(x, x, x, need_weights=False, **settings)[0]  # noqa: E731
+
+    def attend(x, **settings):
+        return attention(x, x, x, need_weights=False, **settings)[0]
+
     store("attention", attention, x, attend)
     store("attention-causal", attention, x, partial(attend, attn_mask=causal))
     store("attention-padded", attention, x, partial(attend, key_padding_mask=masked))
@@ -82,9 +85,10 @@ def main() -> None:
         encoder = nn.TransformerEncoderLayer(WIDTH, HEADS, HIDDEN, norm_first=first, **settings)
         store(f"encoder-{order}", encoder, x, partial(encoder, src_key_padding_mask=masked))
         decoder = nn.TransformerDecoderLayer(WIDTH, HEADS, HIDDEN, norm_first=first, **settings)
-        run = lambda x, decoder=decoder: decoder(  # noqa: E731
-            x, memory, tgt_mask=causal, memory_key_padding_mask=masked
-        )
+
+        def run(x, decoder=decoder):
+            return decoder(x, memory, tgt_mask=causal, memory_key_padding_mask=masked)
+
         store(f"decoder-{order}", decoder, x, run)
 
     sequence, plane = torch.randn(2, 6, 15), torch.randn(2, 6, 9, 8)

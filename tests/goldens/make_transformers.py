@@ -47,7 +47,10 @@ def main() -> None:
         randomise(module)
         x = torch.randn(2, LENGTH, width)
         turns = LlamaRotaryEmbedding(config)(x, torch.arange(LENGTH)[None])
-        run = lambda x, module=module, turns=turns: module(x, turns, unseen)[0]  # noqa: E731
+
+        def run(x, module=module, turns=turns):
+            return module(x, turns, unseen)[0]
+
         store(f"rotary-{heads}-{shared}", module, x, run)
     for heads in (4, 6):
         width = heads * HEAD_WIDTH
@@ -55,9 +58,10 @@ def main() -> None:
         randomise(module)
         x = torch.randn(2, LENGTH, width)
         alibi = build_alibi_tensor(torch.ones(2, LENGTH), heads, torch.float32)
-        run = lambda x, module=module, alibi=alibi: module(  # noqa: E731
-            x, torch.zeros_like(x), alibi, unseen
-        )[0]
+
+        def run(x, module=module, alibi=alibi):
+            return module(x, torch.zeros_like(x), alibi, unseen)[0]
+
         store(f"alibi-{heads}", module, x, run)
     np.savez_compressed(Path(__file__).with_name("transformers.npz"), **STORED)
 

@@ -40,7 +40,9 @@ def test_gated_deltanet():
             },
         }
 
-    make = lambda: GatedDeltaNet(D, H, value_expansion=1.5, short=SHORT, rngs=nnx.Rngs(0))  # noqa: E731
+    def make():
+        return GatedDeltaNet(D, H, value_expansion=1.5, short=SHORT, rngs=nnx.Rngs(0))
+
     Recorded("layers", "gated_deltanet").check_mixer(make, parameters)
 
 
@@ -67,7 +69,9 @@ def test_kda():
             },
         }
 
-    make = lambda: KimiDeltaAttention(D, H, short=SHORT, rngs=nnx.Rngs(0))  # noqa: E731
+    def make():
+        return KimiDeltaAttention(D, H, short=SHORT, rngs=nnx.Rngs(0))
+
     Recorded("layers", "kda").check_mixer(make, parameters)
 
 
@@ -99,7 +103,9 @@ def test_rwkv7(name):
     def states(state):
         return {"state": state["matrix"]} if "state" in case.outputs else {}
 
-    make = lambda: RWKV7(D, H, rank=3, gate_rank=5, rngs=nnx.Rngs(0))  # noqa: E731
+    def make():
+        return RWKV7(D, H, decay_rank=3, gate_rank=5, rngs=nnx.Rngs(0))
+
     case.check_mixer(make, parameters, states)
 
 
@@ -111,7 +117,9 @@ def test_deltanet():
             "readout": readout(theirs, "o_norm", H, 4),
         }
 
-    make = lambda: DeltaNet(D, H, negative_eigenvalues=True, rngs=nnx.Rngs(0))  # noqa: E731
+    def make():
+        return DeltaNet(D, H, negative_eigenvalues=True, rngs=nnx.Rngs(0))
+
     Recorded("fla", "deltanet").check_mixer(make, parameters)
 
 
@@ -128,5 +136,7 @@ def test_deltaproduct(name, steps):
             ours["decay"] = {part: theirs[part] for part in ("A_log", "dt_bias")}
         return ours
 
-    make = lambda: DeltaProduct(D, H, steps=steps, forgets=not name, rngs=nnx.Rngs(0))  # noqa: E731
+    def make():
+        return DeltaProduct(D, H, steps=steps, forgets=not name, rngs=nnx.Rngs(0))
+
     Recorded("fla", f"deltaproduct{name}").check_mixer(make, parameters)

@@ -30,7 +30,9 @@ def test_minimal_recurrent_networks(name, kind, order):
             "outputs": linear(theirs["to_out.weight"]),
         }
 
-    make = lambda: kind(D, 2.0, log_space=True, rngs=nnx.Rngs(0))  # noqa: E731
+    def make():
+        return kind(D, 2.0, log_space=True, rngs=nnx.Rngs(0))
+
     Recorded("modules", name).check_mixer(make, parameters)
 
 
@@ -51,11 +53,15 @@ def test_s4d():
 
 def test_lru():
     def parameters(theirs):
-        pair = lambda name: jnp.stack([theirs[f"{name}_re"].T, theirs[f"{name}_im"].T], -1)  # noqa: E731
+        def pair(name):
+            return jnp.stack([theirs[f"{name}_re"].T, theirs[f"{name}_im"].T], -1)
+
         ours = {name: theirs[name] for name in ("nu_log", "theta_log", "gamma_log")}
         return {**ours, "B": pair("B"), "C": pair("C"), "skip": theirs["D"]}
 
-    make = lambda: LRU(6, 5, gate="none", rngs=nnx.Rngs(0))  # noqa: E731
+    def make():
+        return LRU(6, 5, gate="none", rngs=nnx.Rngs(0))
+
     Recorded("flax", "lru").check_mixer(make, parameters)
 
 
@@ -70,7 +76,9 @@ def test_s5(sampling):
             "skip": theirs["D"],
         }
 
-    make = lambda: S5(6, 8, sampling=sampling, gate="none", rngs=nnx.Rngs(0))  # noqa: E731
+    def make():
+        return S5(6, 8, sampling=sampling, gate="none", rngs=nnx.Rngs(0))
+
     Recorded("flax", f"s5/{sampling}").check_mixer(make, parameters)
 
 
@@ -93,7 +101,9 @@ def test_mamba():
             "outputs": linear(theirs["out_proj.weight"]),
         }
 
-    make = lambda: Mamba(D, N, step_rank=rank, short=SHORT, rngs=nnx.Rngs(0))  # noqa: E731
+    def make():
+        return Mamba(D, N, step_rank=rank, short=SHORT, rngs=nnx.Rngs(0))
+
     Recorded("layers", "mamba").check_mixer(make, parameters)
 
 
@@ -133,5 +143,7 @@ def test_griffin():
             "outputs": linear(theirs["linear_out.weight"], bias=theirs["linear_out.bias"]),
         }
 
-    make = lambda: RGLRU(D, E / D, H, short=SHORT, rngs=nnx.Rngs(0))  # noqa: E731
+    def make():
+        return RGLRU(D, E / D, H, short=SHORT, rngs=nnx.Rngs(0))
+
     Recorded("layers", "griffin").check_mixer(make, parameters)

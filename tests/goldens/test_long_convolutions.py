@@ -36,7 +36,10 @@ def test_hyena(order):
         }
 
     length = int(case.settings["length"])
-    make = lambda: Hyena(D, length, order, 8, 2, short=Short(3), rngs=nnx.Rngs(0))  # noqa: E731
+
+    def make():
+        return Hyena(D, length, order, 8, 2, short=Short(3), rngs=nnx.Rngs(0))
+
     case.check_mixer(make, parameters)
 
 
@@ -56,5 +59,8 @@ def test_long_convolution():
         }
 
     length = case.inputs["x"].shape[1]
-    make = lambda: LongConvolution(D, length, squash, smooth, rngs=nnx.Rngs(0))  # noqa: E731
+
+    def make():
+        return LongConvolution(D, length, squash, smooth, rngs=nnx.Rngs(0))
+
     case.check_mixer(make, parameters)

@@ -39,7 +39,9 @@ def test_mamba_2():
             "outputs": linear(theirs["out_proj.weight"]),
         }
 
-    make = lambda: Mamba2(D, heads, state_size=N, short=SHORT, rngs=nnx.Rngs(0))  # noqa: E731
+    def make():
+        return Mamba2(D, heads, state_size=N, short=SHORT, rngs=nnx.Rngs(0))
+
     Recorded("layers", "mamba2").check_mixer(make, parameters)
 
 
@@ -71,7 +73,9 @@ def test_mamba3(name):
         before = {"key": state["key"][:, 0], "value": state["value"][:, 0]}
         return {"state": state["matrix"], "angle": state["angles"], **before}
 
-    make = lambda: Mamba3(D, heads, state_size=K, rngs=nnx.Rngs(0))  # noqa: E731
+    def make():
+        return Mamba3(D, heads, state_size=K, rngs=nnx.Rngs(0))
+
     Recorded("modules", name).check_mixer(make, parameters, states)
 
 
@@ -99,7 +103,9 @@ def test_mlstm():
         scale = jnp.exp(state["largest"])[..., None]
         return {"state": state["matrix"] * scale[..., None], "keys": state["sums"] * scale}
 
-    make = lambda: MLSTM(D, H, rngs=nnx.Rngs(0))  # noqa: E731
+    def make():
+        return MLSTM(D, H, rngs=nnx.Rngs(0))
+
     case = Recorded("layers", "mlstm")
     case.check_mixer(make, parameters, states, "multihead_norm.weight")
 
@@ -163,7 +169,9 @@ def test_gated_linear_attention():
             "readout": readout(theirs, "g_norm_swish_gate", H, 4),
         }
 
-    make = lambda: GatedLinearAttention(D, H, rank=3, rngs=nnx.Rngs(0))  # noqa: E731
+    def make():
+        return GatedLinearAttention(D, H, decay_rank=3, rngs=nnx.Rngs(0))
+
     Recorded("fla", "gla").check_mixer(make, parameters)
 
 
@@ -174,5 +182,7 @@ def test_retention():
             "readout": readout(theirs, "g_norm_swish_gate", H, 8),
         }
 
-    make = lambda: Retention(D, H, rngs=nnx.Rngs(0))  # noqa: E731
+    def make():
+        return Retention(D, H, rngs=nnx.Rngs(0))
+
     Recorded("fla", "retention").check_mixer(make, parameters)

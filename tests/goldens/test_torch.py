@@ -122,7 +122,10 @@ def test_bidirectional(name, padded):
 )
 def test_multi_head_attention(name, causal, mask):
     case = Case(name)
-    make = lambda: Attention(WIDTH, HEADS, None, causal, "none", rngs=nnx.Rngs(0))  # noqa: E731
+
+    def make():
+        return Attention(WIDTH, HEADS, None, causal, "none", rngs=nnx.Rngs(0))
+
     case.check(make, case.attention(), lambda mixer, x: mixer(x, mixer.context(x, mask)))
 
 
@@ -195,7 +198,10 @@ CONVOLUTIONS = {
 def test_convolutions(name):
     """PyTorch has features before positions, and weights [outputs, inputs, *kernel]."""
     case = Case(name)
-    last = lambda x: np.moveaxis(x, 1, -1)  # noqa: E731
+
+    def last(x):
+        return np.moveaxis(x, 1, -1)
+
     weights = np.moveaxis(case.state["weight"], (0, 1), (-1, -2))
     forms = [lambda x, weights: convolution(x, weights, **CONVOLUTIONS[name])]
     if name == "conv2d-depthwise":

@@ -16,7 +16,10 @@ def test_rotary_positions_and_shared_heads_are_llamas(shared):
         "values": case.heads("v_proj", shared),
         "outputs": case.joined("o_proj", 4),
     }
-    make = lambda: Attention(16, 4, None, True, "rotary", shared, rngs=nnx.Rngs(0))  # noqa: E731
+
+    def make():
+        return Attention(16, 4, None, True, "rotary", shared, rngs=nnx.Rngs(0))
+
     case.check(make, params, lambda mixer, x: mixer(x))
 
 
@@ -29,5 +32,8 @@ def test_alibi_is_blooms(heads):
     for index, part in enumerate(("queries", "keys", "values")):
         own = slice(4 * index, 4 * index + 4)
         params[part] = {name: array[..., own] for name, array in fused.items()}
-    make = lambda: Attention(width, heads, None, True, "alibi", rngs=nnx.Rngs(0))  # noqa: E731
+
+    def make():
+        return Attention(width, heads, None, True, "alibi", rngs=nnx.Rngs(0))
+
     case.check(make, params, lambda mixer, x: mixer(x))

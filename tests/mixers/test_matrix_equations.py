@@ -90,7 +90,10 @@ class Plain:
 
     def linear_attention(self, x, t, state):
         query, key, value = self.shared(x)
-        f = lambda x: np.where(x > 0, x + 1, np.exp(np.minimum(x, 0)))  # noqa: E731
+
+        def f(x):
+            return np.where(x > 0, x + 1, np.exp(np.minimum(x, 0)))
+
         H_all = len(key)  # the default heads
         state["all"] = [*state.get("all", []), (f(key), value)]
         weights = np.stack([(k * f(query)).sum(-1) for k, _ in state["all"]])
@@ -191,7 +194,10 @@ class Plain:
         seen = {n: x + m * (state["before"] - x) for n, m in zip(names, p["mixtures"], strict=True)}
         state["before"] = x
         r, k, v = (heads(p[name], seen[name]) for name in ("queries", "keys", "values"))
-        low = lambda n, name: project(p[f"{n}_down"], seen[name])  # noqa: E731
+
+        def low(n, name):
+            return project(p[f"{n}_down"], seen[name])
+
         w = np.exp(-sigmoid(heads(p["decay_up"], np.tanh(low("decay", "decays")))) / np.e**0.5)
         a = sigmoid(heads(p["strength_up"], low("strength", "strengths")))
         g = heads(p["gate_up"], sigmoid(low("gate", "gates")))

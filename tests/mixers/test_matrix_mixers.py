@@ -32,7 +32,7 @@ def test_rates_begin_uniform_and_steps_uniform_in_their_logs(lowest):
 
 def test_rwkv_begins_as_its_first_layer_does():
     """By the official formulas, at D = 8 with 2 heads of 4."""
-    mixer = RWKV7(8, 2, rank=4, gate_rank=4, rngs=nnx.Rngs(0))
+    mixer = RWKV7(8, 2, decay_rank=4, gate_rank=4, rngs=nnx.Rngs(0))
     n, within = np.arange(8), np.array([-1, -1 / 9, 1 / 9, 1] * 2)
     mixtures = [1 - (n / 8) ** power for power in (0.2, 0.9, 0.7, 0.7, 0.9, 0.2)]
     along = n / 7 - 0.5
@@ -124,7 +124,7 @@ def test_with_negative_eigenvalues_what_is_written_twice_is_undone(negative, lef
             {"key_expansion": 0.3},
             "key_expansion=0.3 of the width 8 is 2.4: no whole number above 0",
         ),
-        ("gla", {"rank": 0}, "rank=0 is below 1"),
+        ("gla", {"decay_rank": 0}, "decay_rank=0 is below 1"),
         (
             "retention",
             {"heads": 8},

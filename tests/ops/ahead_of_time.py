@@ -84,9 +84,12 @@ def step(mesh: Mesh, mixer: str, window: int | None, evaluation: bool) -> Any:
     if window is not None:
         config.update({"model": {"mixers": {"local": {"window": window}}}})
     of = build_experiment(config)
-    place = lambda where: partial(  # noqa: E731
-        jax.tree.map, lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
-    )
+
+    def place(where):
+        return partial(
+            jax.tree.map, lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
+        )
+
     new_state = partial(initial_state, of.model, of.optimizer, of.seed)
     state = place(replicated(mesh))(jax.eval_shape(new_state))
     batch = place(by_row(mesh))(of.task.batch("train", 0, 16, 1024))
@@ -97,7 +100,10 @@ def step(mesh: Mesh, mixer: str, window: int | None, evaluation: bool) -> Any:
 
 def main(machine: str) -> None:
     here = np.array(devices(machine))
-    mesh = lambda n: Mesh(here[:n], ("data",), axis_types=(AxisType.Auto,))  # noqa: E731
+
+    def mesh(n):
+        return Mesh(here[:n], ("data",), axis_types=(AxisType.Auto,))
+
     results: dict[str, Any] = {"machine": machine, "attention": {}, "steps": {}}
     for kind, settings in KINDS.items():
         results["attention"][kind] = {

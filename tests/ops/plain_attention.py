@@ -41,7 +41,10 @@ def plain_attention(
     The offset is one for all rows, or an array of one a row.
     """
     shared = query.shape[2] // key.shape[2]
-    heads_first = lambda x: np.asarray(x).astype(np.float64).swapaxes(1, 2)  # noqa: E731
+
+    def heads_first(x):
+        return np.asarray(x).astype(np.float64).swapaxes(1, 2)
+
     q, k, v, d_out = map(heads_first, (query, key, value, gradient))  # [B, H, L, K]
     k, v = (np.repeat(x, shared, axis=1) for x in (k, v))
     scale = q.shape[-1] ** -0.5 if scale is None else scale

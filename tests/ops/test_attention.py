@@ -173,7 +173,10 @@ def test_memory_of_a_chunk_after_a_cache_is_linear():
 
     def needed(length: int, form: str | None) -> int:
         queries, keys = (jax.ShapeDtypeStruct((1, n, 4, 16), F32) for n in (length // 2, length))
-        call = lambda q, k, v, offset: attention(q, k, v, causal=True, offset=offset, form=form)  # noqa: E731
+
+        def call(q, k, v, offset):
+            return attention(q, k, v, causal=True, offset=offset, form=form)
+
         offset = jax.ShapeDtypeStruct((1,), np.int32)
         compiled = jax.jit(call).lower(queries, keys, keys, offset).compile()
         return compiled.memory_analysis().temp_size_in_bytes
@@ -212,7 +215,10 @@ def test_a_query_without_keys_gives_zero():
 def temporaries(form, length: int, window: int | None) -> int:
     """Bytes of a forward and backward pass; nothing is run."""
     shape = jax.ShapeDtypeStruct((1, length, 4, 16), jnp.float32)
-    loss = lambda q, k, v: jnp.sum(form(q, k, v, causal=True, window=window) ** 2)  # noqa: E731
+
+    def loss(q, k, v):
+        return jnp.sum(form(q, k, v, causal=True, window=window) ** 2)
+
     compiled = jax.jit(jax.grad(loss, (0, 1, 2))).lower(shape, shape, shape).compile()
     return compiled.memory_analysis().temp_size_in_bytes
 
@@ -270,7 +276,9 @@ def test_the_sum_of_all_exponentials_and_its_gradient(form):
 
     @jax.jit
     def run(query, key, value):
-        sums = lambda q, k: attention_and_sums(q, k, value, **settings)[1]  # noqa: E731
+        def sums(q, k):
+            return attention_and_sums(q, k, value, **settings)[1]
+
         out, pull = jax.vjp(sums, query, key)
         return out, *pull(weights.astype(np.float32))
 

@@ -89,7 +89,10 @@ def test_each_call_takes_the_kernel_that_can_serve_it(call, on):
 
 def test_the_mesh_says_for_which_machine(on):
     choose = partial(ATTENTION.choose, *shapes(), None, True, None, 0, 1.0, None)
-    under = lambda n: traced_under(mesh(n), choose)()  # noqa: E731
+
+    def under(n):
+        return traced_under(mesh(n), choose)()
+
     assert platform() == "cpu"
     assert choose() == under(1) == under(2) == "blocked"
     on("tpu")

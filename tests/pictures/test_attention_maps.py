@@ -64,7 +64,10 @@ def recorded(call, *arguments):
 def test_self_attention_mixes_by_its_map(settings):
     mixer = with_drawn_weights(lambda: Attention(16, heads=4, **settings, rngs=nnx.Rngs(0)))
     x = noise(2, 9, 16)
-    call = lambda x, mask: mixer(x, mixer.context(x, mask))  # noqa: E731
+
+    def call(x, mask):
+        return mixer(x, mixer.context(x, mask))
+
     out, weights = recorded(call, x, up_to(9, 9, 6))
     assert weights.shape == (2, 4, 9, 9)
     values = np.repeat(project(mixer.values, x), mixer.heads // mixer.kv_heads, axis=2)
@@ -76,7 +79,10 @@ def test_self_attention_mixes_by_its_map(settings):
 @pytest.mark.parametrize("score", ["scaled_dot", "dot", "additive"])
 def test_cross_attention_mixes_by_its_map(score):
     mixer = with_drawn_weights(lambda: CrossAttention(16, heads=2, score=score, rngs=nnx.Rngs(0)))
-    call = lambda x, source, mask: mixer(x, mixer.project(source, mask))  # noqa: E731
+
+    def call(x, source, mask):
+        return mixer(x, mixer.project(source, mask))
+
     source = noise(2, 7, 16)
     out, weights = recorded(call, noise(2, 4, 16, seed=1), source, up_to(7, 7, 3))
     assert weights.shape == (2, 2, 4, 7)

@@ -58,7 +58,10 @@ def test_memory_of_a_form_is_linear(form):
     def temporaries(length: int) -> int:
         x = jax.ShapeDtypeStruct((2, length, 8), jnp.float32)
         kernel = jax.ShapeDtypeStruct((length, 8), jnp.float32)
-        loss = lambda x, kernel: jnp.sum(fft_convolution(x, kernel, form) ** 2)  # noqa: E731
+
+        def loss(x, kernel):
+            return jnp.sum(fft_convolution(x, kernel, form) ** 2)
+
         compiled = jax.jit(jax.grad(loss, (0, 1))).lower(x, kernel).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 

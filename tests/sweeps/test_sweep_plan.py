@@ -25,7 +25,10 @@ DEPTHS = f"product({{'mixer': ('gru',)}}, {{'model.depth': (1, 2), '{RATE}': (0.
 @pytest.fixture(autouse=True)
 def matched_by_its_depth(monkeypatch):
     """What is near to a size is tests/sweeps/test_matching.py's."""
-    stub = lambda _, config, *rest: 24 // config.model.depth  # noqa: E731
+
+    def stub(_, config, *rest):
+        return 24 // config.model.depth
+
     monkeypatch.setattr(sweep_plan, "match_width", stub)
 
 

@@ -105,7 +105,10 @@ def test_a_thread_that_hangs_holds_nobody_up(monkeypatch):
     """One that waits for a disk that doesn't answer."""
     monkeypatch.setattr(batches_module, "LEAVE_SECONDS", 0.0)
     begun, answer = threading.Event(), threading.Event()
-    make = lambda step: begun.set() or answer.wait(60)  # noqa: E731
+
+    def make(step):
+        return begun.set() or answer.wait(60)
+
     with Batches(make, range(2), most_workers=1):
         assert begun.wait(60)
     assert len(workers()) == 1

@@ -60,7 +60,10 @@ class Numbered:
 @pytest.mark.parametrize("batch_size", [1, 8, 21, 64])
 def test_each_example_of_a_split_counts_once(split, batch_size):
     """Of a training split too, whose last batch goes on with the next epoch's first examples."""
-    step = lambda params, batch: Numbered().metrics(None, batch)  # noqa: E731
+
+    def step(params, batch):
+        return Numbered().metrics(None, batch)
+
     found = evaluate(step, {}, Numbered(), split, batch_size, 2, make_mesh(1))
     batches = -(-21 // batch_size)
     counted = {name: mean * batches for name, mean in found.items() if name != "loss"}
@@ -71,7 +74,10 @@ def test_each_example_of_a_split_counts_once(split, batch_size):
 def test_a_training_split_of_a_task_counts_as_many_as_it_says(kind):
     """1,280 of 1,200 were counted with batches of 128."""
     task = TASKS[kind](seed=0)
-    count = lambda params, batch: {"n": ((batch.weights > 0).sum() / batch.weights[0].size, 1.0)}  # noqa: E731
+
+    def count(params, batch):
+        return {"n": ((batch.weights > 0).sum() / batch.weights[0].size, 1.0)}
+
     found = evaluate(count, {}, task, "train", 128, 64, make_mesh(1))
     assert found["n"] * -(-task.examples("train", 64) // 128) == task.examples("train", 64)
 

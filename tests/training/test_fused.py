@@ -49,10 +49,17 @@ def old(model, like):
         for first, leaf in zip(sizes, jax.tree.leaves(shapes.params), strict=False)
     ]
     params = jax.tree.unflatten(jax.tree.structure(shapes.params), leaves)
+
     # Else there are a few counts.
-    counts = lambda leaf: jax.numpy.ones(leaf.shape, leaf.dtype)  # noqa: E731
-    is_tree = lambda node: isinstance(node, dict)  # noqa: E731
-    fill = lambda node: params if is_tree(node) else counts(node)  # noqa: E731
+    def counts(leaf):
+        return jax.numpy.ones(leaf.shape, leaf.dtype)
+
+    def is_tree(node):
+        return isinstance(node, dict)
+
+    def fill(node):
+        return params if is_tree(node) else counts(node)
+
     return jax.tree.map(fill, shapes, is_leaf=is_tree)
 
 

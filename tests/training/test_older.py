@@ -88,3 +88,13 @@ def test_a_setting_is_said_by_another(plain, form):
     assert renew(ConfigDict({"m": one})) == [
         f"config.m.plain={plain} is now form={form!r}; change it"
     ]
+
+
+@pytest.mark.parametrize("kind", ["gla", "rwkv7"])
+def test_a_setting_that_has_another_name_now_keeps_its_value(kind):
+    config = ConfigDict({"m": {"kind": kind, "rank": 4}, "n": {"kind": "other", "rank": 4}})
+    assert renew(config) == [f"config.m.rank of {kind} is now called decay_rank; change the name"]
+    assert config.to_dict() == {
+        "m": {"kind": kind, "decay_rank": 4},
+        "n": {"kind": "other", "rank": 4},
+    }

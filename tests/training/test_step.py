@@ -205,7 +205,10 @@ def test_dropout_follows_from_seed_and_step(step_with_dropout):
 def test_every_micro_batch_drops_by_itself(of):
     """Independent draws add up like their squares; the same one k times like k squared."""
     size, k = 10_000, 4
-    draw = lambda params, batch, key: params["w"] * jax.random.normal(key, (size,))  # noqa: E731
+
+    def draw(params, batch, key):
+        return params["w"] * jax.random.normal(key, (size,))
+
     model = of.model._replace(init=lambda key: {"w": jnp.ones(size)}, apply=draw)
     optimizer = optimizer_of({"w": About(("D",), decays=False)})
     state = initial_state(model, optimizer, 0)

@@ -167,3 +167,58 @@ def products(group: Literal["s3", "s5"]) -> Int[np.ndarray, "n n"]:
     number = {element: index for index, element in enumerate(elements)}
     table = [[number[tuple(b[i] for i in a)] for b in elements] for a in elements]
     return np.array(table, np.int32)
+
+
+class FlipFlop(GeneratedTask):
+    """Write a bit, ignore others, and read what was written last: a memory of one bit.
+
+    Flip-flop language (Liu et al. 2023, Exposing Attention Glitches): instructions, each with a bit
+    after it. The first writes, the last reads, and those between write, read or ignore at random;
+    the bit after a read is the one that was written last and the target at the read. What
+    is rare in training is where attention fails, so that ``ignored`` is varied in evaluation.
+    Tokens: the bits 0 and 1, then 2 writes, 3 reads, 4 ignores.
+
+    Args:
+      ignored: the share of instructions that ignore; the others write or read, as likely.
+
+    >>> batch = FlipFlop(seed=2, ignored=0.5).batch("train", 0, batch_size=1, length=12)
+    >>> batch.inputs.tolist(), batch.positions.tolist()
+    ([[2, 1, 4, 1, 3, 1, 4, 1, 2, 0, 3, 0]], [[0, 2, 4, 6, 8, 10]])
+    >>> batch.targets.tolist(), batch.weights.tolist()
+    ([[1, 1, 1, 1, 0, 0]], [[0.0, 0.0, 1.0, 0.0, 0.0, 1.0]])
+    """
+
+    answers = 2
+    spec = TaskSpec("many-to-many", "tokens", input_size=5, outputs=2, causal=True)
+
+    def __init__(self, seed: int, ignored: float = 0.8, evaluation_examples: int = 1000):
+        require(0 <= ignored <= 1, f"ignored={ignored} is not a share from 0 to 1")
+        super().__init__(seed, evaluation_examples)
+        self.ignored = ignored
+
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
+        """Tokens [B, L]; the bits after the instructions [B, L / 2], of which those read count."""
+        n, rest = divmod(length, 2)
+        require_length(self, length, rest == 0 and n >= 2, "an even number, at least 4")
+        drawn = random.random((batch_size, n))
+        drawn[:, 0], drawn[:, -1] = 0, 1
+        reads = drawn > (1 + self.ignored) / 2
+        writes = drawn < (1 - self.ignored) / 2
+        writes[:, 0], reads[:, -1] = True, True
+        bits = random.integers(0, 2, (batch_size, n), np.int32)
+        bits = np.where(reads, np.take_along_axis(bits, _last(writes), axis=1), bits)
+        instructions = np.where(writes, 2, np.where(reads, 3, 4))
+        inputs = np.stack([instructions, bits], axis=2).astype(np.int32).reshape(batch_size, length)
+        positions = np.tile(np.arange(0, length, 2, dtype=np.int32), (batch_size, 1))
+        return Batch(inputs, bits, reads.astype(np.float32), positions=positions)
+
+    def fields(self, batch: Batch) -> dict[str, Int[np.ndarray, "B P"]]:
+        """How many positions before an instruction the last one stands that wrote."""
+        asked = np.asarray(batch.positions)
+        writes = np.take_along_axis(np.asarray(batch.inputs), asked, axis=1) == 2
+        return {"distance": asked - np.take_along_axis(asked, _last(writes), axis=1)}
+
+
+def _last(true: np.ndarray) -> np.ndarray:
+    """Along the last axis the place of the last True up to and with each."""
+    return np.maximum.accumulate(np.where(true, np.arange(true.shape[1])[None], 0), axis=1)

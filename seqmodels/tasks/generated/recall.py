@@ -1,4 +1,4 @@
-"""Multi-query associative recall: look up what was said about a key."""
+"""Recall: look up what was said about a key, about what was said, or digit by digit."""
 
 from typing import Literal
 
@@ -10,6 +10,10 @@ from seqmodels.errors import require, require_least
 from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length
 from seqmodels.tasks.generated.task import GeneratedTask
 from seqmodels.tasks.sampling import choose
+
+LETTERS = 26
+MOST_LETTERS = 6
+"""Of a name: 26 to the power of that still counts names in 32 bits."""
 
 
 class Recall(GeneratedTask):
@@ -84,3 +88,123 @@ class Recall(GeneratedTask):
     def shown_chance(self, split: Split, length: int) -> float:
         """1 / ``pairs``: the values of an example are different ones."""
         return 1 / self.pairs
+
+
+class MultiHopRecall(GeneratedTask):
+    """Pairs, each of which says what follows a token: answer with what lies some hops on.
+
+    The sequence begins with ``chains`` chains of ``hops`` pairs, ``a b``, ``b c`` and so on, all in
+    one random order; at its end stands the first token of each chain, where the target is the
+    chain's last (induction over k hops, Sanford et al. 2024, on pairs). In between lie blanks. All
+    tokens of an example's chains are different. Token 0 is blank.
+
+    Args:
+      vocabulary: the number of tokens V.
+      chains: how many there are, and questions.
+      hops: the pairs of a chain; 1 is recall.
+
+    >>> task = MultiHopRecall(seed=0, vocabulary=10, chains=2, hops=2)
+    >>> batch = task.batch("train", step=0, batch_size=1, length=11)
+    >>> batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist()
+    ([[1, 8, 6, 4, 8, 3, 4, 7, 0, 1, 6]], [[3, 7]], [[9, 10]])
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        vocabulary: int = 256,
+        chains: int = 4,
+        hops: int = 2,
+        evaluation_examples: int = 1000,
+    ):
+        require_least(1, chains=chains, hops=hops)
+        tokens = chains * (hops + 1)
+        require(
+            vocabulary > tokens,
+            f"vocabulary={vocabulary} is not above the {tokens} tokens of {chains} chains of "
+            f"{hops + 1}",
+        )
+        super().__init__(seed, evaluation_examples)
+        self.chains, self.hops = chains, hops
+        self.answers = vocabulary - 1
+        self.spec = TaskSpec("many-to-many", "tokens", input_size=vocabulary, outputs=vocabulary)
+
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
+        """Tokens [B, L]; the chains' last tokens at the last ``chains`` positions."""
+        n, hops = self.chains, self.hops
+        least = 2 * n * hops + n
+        require_length(
+            self, length, length >= least, f"{n} chains and questions take at least {least}"
+        )
+        chains = 1 + choose(random, self.answers, batch_size, n * (hops + 1))
+        chains = chains.reshape(batch_size, n, hops + 1)
+        pairs = np.stack([chains[..., :-1], chains[..., 1:]], axis=3).reshape(batch_size, -1, 2)
+        order = random.permuted(np.tile(np.arange(n * hops), (batch_size, 1)), axis=1)
+        pairs = np.take_along_axis(pairs, order[:, :, None], axis=1)
+        inputs = np.zeros((batch_size, length), np.int32)
+        inputs[:, : 2 * n * hops] = pairs.reshape(batch_size, -1)
+        inputs[:, length - n :] = chains[:, :, 0]
+        positions = np.tile(np.arange(length - n, length, dtype=np.int32), (batch_size, 1))
+        targets = np.ascontiguousarray(chains[:, :, -1])
+        return Batch(inputs, targets, np.ones(targets.shape), positions=positions)
+
+    def shown_chance(self, split: Split, length: int) -> float:
+        """1 / ``chains``: what is said of nothing else ends a chain."""
+        return 1 / self.chains
+
+
+class PhoneBook(GeneratedTask):
+    """Names with their numbers, and at the end a name: write its number, digit by digit.
+
+    Phone-book lookup (Jelassi et al. 2024, Repeat After Me), as many entries as fit into the
+    length. A name is some letters, a number some digits; a digit is the target at the position
+    before it, with the digits before it given. What is left over is blank, at the beginning.
+    Tokens: 0 is blank, 1 to 10 are digits, 11 to 36 letters.
+
+    Args:
+      letters: of a name; no two names of an example are alike.
+      digits: of a number.
+
+    >>> task = PhoneBook(seed=0, letters=2, digits=2)
+    >>> batch = task.batch("train", step=0, batch_size=1, length=12)
+    >>> batch.inputs.tolist(), batch.targets.tolist(), batch.positions.tolist()
+    ([[0, 17, 20, 4, 9, 35, 29, 5, 9, 17, 20, 4]], [[4, 9]], [[10, 11]])
+    """
+
+    answers = 10
+
+    def __init__(
+        self, seed: int, letters: int = 4, digits: int = 4, evaluation_examples: int = 1000
+    ):
+        require(1 <= letters <= MOST_LETTERS, f"letters={letters} is not from 1 to {MOST_LETTERS}")
+        require_least(1, digits=digits)
+        super().__init__(seed, evaluation_examples)
+        self.letters, self.digits = letters, digits
+        tokens = 1 + self.answers + LETTERS
+        self.spec = TaskSpec("many-to-many", "tokens", tokens, tokens, causal=True)
+
+    def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
+        """Tokens [B, L]; the digits [B, digits] that are asked for, at the last positions."""
+        size = self.letters + self.digits
+        entries = (length - size + 1) // size
+        names = LETTERS**self.letters
+        require_length(
+            self,
+            length,
+            1 <= entries <= names,
+            f"an entry and the question take at least {2 * size - 1}; there are {names:,} names",
+        )
+        drawn = choose(random, names, batch_size, entries)
+        powers = LETTERS ** np.arange(self.letters)[::-1]
+        spelt = 11 + drawn[:, :, None] // powers[None, None] % LETTERS
+        numbers = random.integers(1, 11, (batch_size, entries, self.digits), np.int32)
+        book = np.concatenate([spelt.astype(np.int32), numbers], axis=2)
+        asked = book[np.arange(batch_size), random.integers(0, entries, batch_size)]
+        inputs = np.zeros((batch_size, length), np.int32)
+        inputs[:, length - size + 1 :] = asked[:, :-1]
+        end = length - size + 1
+        inputs[:, end - entries * size : end] = book.reshape(batch_size, -1)
+        positions = np.arange(length - self.digits, length, dtype=np.int32)
+        targets = np.ascontiguousarray(asked[:, self.letters :])
+        positions = np.tile(positions, (batch_size, 1))
+        return Batch(inputs, targets, np.ones(targets.shape), positions=positions)
