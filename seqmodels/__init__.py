@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seqmodels.config import read_arguments
+    from seqmodels.evaluation.export import export, read_export
     from seqmodels.evaluation.runs import load
     from seqmodels.presets import preset
     from seqmodels.report.rows import load_results
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Between",
     "chain",
+    "export",
     "fit",
     "load",
     "load_results",
@@ -26,17 +28,20 @@ __all__ = [
     "product",
     "read_arguments",
     "read_config",
+    "read_export",
     "staged",
     "zipped",
 ]
 
 _MODULES = {
+    "export": "evaluation.export",
     "fit": "training.fit",
     "load": "evaluation.runs",
     "load_results": "report.rows",
     "preset": "presets",
     "read_arguments": "config",
     "read_config": "training.resolving",
+    "read_export": "evaluation.export",
 }
 
 
