@@ -68,6 +68,17 @@ def load_whole(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> Loaded:
     return Loaded(resolved(config), origin)
 
 
+def read_config(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
+    """The config that a command names as --config, with every key, for programs and notebooks.
+
+    ``read_config("configs/recall.py:mixer=gru", {"train.steps": 200})``
+
+    Raises:
+      ConfigError: as :func:`~seqmodels.config.load_config`.
+    """
+    return load_whole(spec, [(key, str(value)) for key, value in (overrides or {}).items()]).config
+
+
 def settable(config: Section, key: str) -> ConfigDict:
     """As :func:`resolved`; on the way to a key also what a config says of blocks by their names.
 
