@@ -87,6 +87,8 @@ def call(script: str, *arguments: str, output: io.StringIO | None = None) -> tup
             signal.signal(number, handler)
         for name in set(flags.FLAGS) - before:
             delattr(flags.FLAGS, name)
+        for name in [name for name in sys.modules if name.startswith("seqmodels.commands.")]:
+            del sys.modules[name]  # its next call defines its flags again
         flags.FLAGS.unparse_flags()
     return caught.value.code or 0, output.getvalue(), errors.getvalue()
 

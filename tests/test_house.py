@@ -26,7 +26,9 @@ ORDER = (
     ("seqmodels.report",),
     (
         "seqmodels",
+        "seqmodels.__main__",
         "seqmodels.cli",
+        "seqmodels.commands",
         "seqmodels.experiments",
         "seqmodels.tasks.freeze",
         "seqmodels.tasks.prepared.freeze",
