@@ -16,7 +16,7 @@ ORDER = (
     ("seqmodels.stack",),
     ("seqmodels.state",),
     ("seqmodels.encoder_decoder",),
-    ("seqmodels.model", "seqmodels.model_cost"),
+    ("seqmodels.model", "seqmodels.model_cost", "seqmodels.model_parts"),
     ("seqmodels.training", "seqmodels.machine"),
     ("seqmodels.evaluation",),
     ("seqmodels.generation",),

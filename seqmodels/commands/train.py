@@ -15,6 +15,7 @@ from absl import flags
 
 from seqmodels import cli
 from seqmodels.config import Loaded
+from seqmodels.config_help import as_flags
 from seqmodels.smoke import shorten
 
 CONFIG = flags.DEFINE_string("config", None, "config, with its arguments: digits:mixer=lstm")
@@ -35,6 +36,9 @@ PROFILE = flags.DEFINE_integer(
 SHARING = flags.DEFINE_integer(
     "sharing", 1, "how many runs share the machine, to be noted with what this one cost", 1
 )
+DESCRIBE = flags.DEFINE_boolean(
+    "describe", False, "print the config and what its model costs by block, and train nothing"
+)
 SMOKE = flags.DEFINE_boolean("smoke", False, "train a few steps only, to see whether it runs")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run; made if missing")
 
@@ -42,7 +46,12 @@ WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run; made if missi
 def main() -> None:
     """Reads the config and trains."""
     loaded = cli.read_config(CONFIG.value, shorten if SMOKE.value else None)
-    if SMOKE.value and not WORKDIR.value:
+    if DESCRIBE.value:
+        from seqmodels.training.describing import describe
+
+        print("\n".join(as_flags(loaded.config)))
+        describe(loaded.config)
+    elif SMOKE.value and not WORKDIR.value:
         with tempfile.TemporaryDirectory(prefix="smoke-") as workdir:
             train(loaded, workdir)
         print("it runs; without --workdir nothing is kept of --smoke")
