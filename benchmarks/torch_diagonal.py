@@ -9,6 +9,7 @@ import math
 import torch
 from torch import nn
 from torch.nn import functional
+from torch_long import convolve
 
 
 def run(decay, inputs):
@@ -111,10 +112,7 @@ class S4D(nn.Module):
         read = torch.view_as_complex(self.read.float()) * torch.expm1(steps) / poles
         powers = (steps[..., None] * torch.arange(x.shape[1], device=x.device)).exp()
         kernel = 2 * torch.einsum("dn,dnl->ld", read, powers).real
-        size = 2 * x.shape[1]
-        spectrum = torch.fft.rfft(x.float(), size, dim=1) * torch.fft.rfft(kernel, size, dim=0)
-        y = torch.fft.irfft(spectrum, size, dim=1)[:, : x.shape[1]].to(x.dtype)
-        return self.gate(y + self.skip * x)
+        return self.gate(convolve(x, kernel) + self.skip * x)
 
 
 class Mamba(nn.Module):

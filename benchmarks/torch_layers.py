@@ -114,10 +114,7 @@ class FFTConvolution(nn.Module):
         self.kernel = nn.Parameter(torch.randn(length, width) / length)
 
     def forward(self, x):
-        size = 2 * x.shape[1]
-        spectrum = torch.fft.rfft(x.float(), size, dim=1)  # there is none in bfloat16
-        product = spectrum * torch.fft.rfft(self.kernel.float(), size, dim=0)
-        return torch.fft.irfft(product, size, dim=1)[:, : x.shape[1]].to(x.dtype)
+        return torch_long.convolve(x, self.kernel)
 
 
 class Transformer(nn.Module):

@@ -222,6 +222,8 @@ def read_config(
         )
     config, origin = load_config(spec)
     if prepare is not None and complete is not None:
+        for key, text in _overrides:  # what is added depends on a kind that they name
+            override(config, key, text, complete)
         config = complete(config, "")
         prepare(config)
     for key, text in _overrides:

@@ -185,6 +185,8 @@ class Model(NamedTuple):
     (:class:`~seqmodels.parameters.About`)."""
     facts: "Facts"
     """What it is."""
+    to_nnx: Callable[[Params], nnx.Module]
+    """Parameters to the module that holds them."""
 
 
 class Facts(NamedTuple):
@@ -267,7 +269,7 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
     )
     apply, start, extend = map(of_parameters, ("__call__", "start", "extend"))
     about = declared(abstract)
-    return Model(init, apply, cost, start, extend, parts, abstract.read_axes, about, facts)
+    return Model(init, apply, cost, start, extend, parts, abstract.read_axes, about, facts, merge)
 
 
 def count_parameters(model: Model) -> int:

@@ -18,6 +18,7 @@ ORDER = (
     ("seqmodels.encoder_decoder",),
     ("seqmodels.model", "seqmodels.model_cost", "seqmodels.model_parts"),
     ("seqmodels.training", "seqmodels.machine"),
+    ("seqmodels.generation.decoding",),
     ("seqmodels.evaluation",),
     ("seqmodels.generation",),
     ("seqmodels.pictures",),

@@ -9,7 +9,7 @@ from pathlib import Path
 from seqmodels.config_help import first_line
 from seqmodels.errors import UserError, nearest
 
-COMMANDS = ("train", "evaluate", "sweep", "scaling", "report", "freeze", "list")
+COMMANDS = ("train", "evaluate", "sweep", "scaling", "report", "export", "freeze", "list")
 
 
 def main(words: list[str]) -> None:

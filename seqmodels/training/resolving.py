@@ -24,6 +24,7 @@ from seqmodels.tasks import TASKS
 from seqmodels.tasks.files.finding import is_there
 from seqmodels.training.experiment import Settings, TrainSettings
 from seqmodels.training.optimizer import OPTIMIZERS, USUAL
+from seqmodels.training.schedules import SCHEDULES
 
 
 def resolved(config: Section, stored: Section | None = None) -> ConfigDict:
@@ -57,6 +58,7 @@ def resolved(config: Section, stored: Section | None = None) -> ConfigDict:
         if isinstance(optimizer, ConfigDict) and "kind" not in optimizer:
             optimizer.kind = USUAL
         _fill_kind(OPTIMIZERS, optimizer, before, given=())
+        _fill_kind(SCHEDULES, *_part("schedule", optimizer, before), given=())
         _fill(TrainSettings, *_part("train", whole, stored))
         _fill_model(*_part("model", whole, stored))
     return whole.lock()
@@ -66,6 +68,17 @@ def load_whole(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> Loaded:
     """As :func:`~seqmodels.config.load_config`, with every key; each of them may be set."""
     config, origin = load_config(spec, overrides, settable)
     return Loaded(resolved(config), origin)
+
+
+def read_config(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
+    """The config that a command names as --config, with every key, for programs and notebooks.
+
+    ``read_config("configs/recall.py:mixer=gru", {"train.steps": 200})``
+
+    Raises:
+      ConfigError: as :func:`~seqmodels.config.load_config`.
+    """
+    return load_whole(spec, [(key, str(value)) for key, value in (overrides or {}).items()]).config
 
 
 def settable(config: Section, key: str) -> ConfigDict:
@@ -169,7 +182,7 @@ def _fill(
         if before is not None and stored is not None and name not in stored:
             section[name] = before.value
         elif name not in section:
-            section[name] = default
+            section[name] = ConfigDict(dict(default)) if isinstance(default, Mapping) else default
 
 
 @cache
