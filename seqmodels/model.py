@@ -269,7 +269,8 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
     )
     apply, start, extend = map(of_parameters, ("__call__", "start", "extend"))
     about = declared(abstract)
-    return Model(init, apply, cost, start, extend, parts, abstract.read_axes, about, facts, merge)
+    axes = abstract.read_axes
+    return Model(init, apply, cost, start, extend, parts, axes, about, facts, merge)
 
 
 def count_parameters(model: Model) -> int:

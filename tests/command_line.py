@@ -66,6 +66,10 @@ def train_command(workdir: Path, *more: str) -> list[str]:
     return ["train.py", CONFIG, f"--workdir={workdir}", *TINY, *more]
 
 
+SEQMODELS = "seqmodels/__main__.py"
+"""What ``python -m seqmodels`` runs."""
+
+
 def call(script: str, *arguments: str, output: io.StringIO | None = None) -> tuple[int, str, str]:
     """Runs a script in this process: its exit code, standard output and standard error."""
     output, errors = output or io.StringIO(), io.StringIO()

@@ -10,11 +10,9 @@ from seqmodels.commands.list import KINDS
 from seqmodels.mixers import MIXERS
 from seqmodels.presets import PRESETS
 from seqmodels.tasks import TASKS
-from tests.command_line import ROOT, call
+from tests.command_line import ROOT, SEQMODELS, call
 from tests.test_cli import assert_one_line
 
-SEQMODELS = "seqmodels/__main__.py"
-"""What ``python -m seqmodels`` runs."""
 SCRIPTS = sorted(path.stem for path in ROOT.glob("*.py"))
 
 

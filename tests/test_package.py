@@ -15,7 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 def test_a_wheel_holds_every_file_of_the_package():
     """Nothing is built: setuptools tells what it would copy."""
     with contextlib.chdir(ROOT):
-        distribution = Distribution()
+        distribution = Distribution({"script_name": "setup.py"})
         distribution.parse_config_files(["pyproject.toml"])
         distribution.script_name = "setup.py"  # which it leaves out; there is none
         distribution.include_package_data = False  # else it looks what git knows, and writes it

@@ -1,8 +1,8 @@
-"""Exports a run's parameters for other programs.
+"""Writes a run's parameters for other programs, and what they are beside them.
 
 seqmodels export runs/digits --to=model.safetensors
 
-The parameters go there, and JSON that says what they are beside them (docs/python.md).
+JSON of the same name says what they are (docs/python.md).
 """
 
 from absl import flags
@@ -19,6 +19,6 @@ def main(runs: list[str]) -> None:
     if len(runs) != 1:
         raise UserError(f"{len(runs)} runs are named; name the folder of one to export")
     to = cli.require_flag(TO)
-    from seqmodels import export
+    from seqmodels.evaluation.export import export
 
     print(f"{to}, and {export(runs[0], to, CHECKPOINT.value)}, which says what it holds")
