@@ -17,7 +17,6 @@ def test_a_wheel_holds_every_file_of_the_package():
     with contextlib.chdir(ROOT):
         distribution = Distribution({"script_name": "setup.py"})
         distribution.parse_config_files(["pyproject.toml"])
-        distribution.script_name = "setup.py"  # which it leaves out; there is none
         distribution.include_package_data = False  # else it looks what git knows, and writes it
         build = distribution.get_command_obj("build_py")
         build.ensure_finalized()
