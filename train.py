@@ -40,6 +40,9 @@ SHARING = flags.DEFINE_integer(
     "sharing", 1, "how many runs share the machine, to be noted with what this one cost", 1
 )
 SMOKE = flags.DEFINE_boolean("smoke", False, "train a few steps only, to see whether it runs")
+LOG = flags.DEFINE_list(
+    "log", [], "where events go besides the folder: wandb, trackio, mlflow, several by commas"
+)
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run; made if missing")
 
 
@@ -69,6 +72,7 @@ def train(loaded: Loaded, workdir: str) -> None:
         devices=DEVICES.value,
         origin=origin,
         sharing=SHARING.value,
+        log=LOG.value,
     )
 
 
