@@ -9,28 +9,39 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seqmodels.config import read_arguments
+    from seqmodels.evaluation.export import export, read_export
     from seqmodels.evaluation.runs import load
     from seqmodels.presets import preset
+    from seqmodels.report.rows import load_results
     from seqmodels.sweeps.points import Between, chain, product, staged, zipped
     from seqmodels.training.fit import fit
+    from seqmodels.training.resolving import read_config
 
 __all__ = [
     "Between",
     "chain",
+    "export",
     "fit",
     "load",
+    "load_results",
     "preset",
     "product",
     "read_arguments",
+    "read_config",
+    "read_export",
     "staged",
     "zipped",
 ]
 
 _MODULES = {
+    "export": "evaluation.export",
     "fit": "training.fit",
     "load": "evaluation.runs",
+    "load_results": "report.rows",
     "preset": "presets",
     "read_arguments": "config",
+    "read_config": "training.resolving",
+    "read_export": "evaluation.export",
 }
 
 

@@ -34,6 +34,10 @@ class UserError(Exception):
             return said
         return f"{said[: LONGEST // 2]} … {said[3 - LONGEST // 2 :]}"
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: a notebook has it in one line, as a terminal does."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ConfigError(UserError, ValueError):
     """A config key or value that can't be used; the message begins with the key's full path."""

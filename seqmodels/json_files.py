@@ -122,7 +122,7 @@ def write_json(file: Path, content: Any) -> None:
     write_whole(file, json.dumps(content, indent=2) + "\n")
 
 
-def write_whole(file: Path, content: str) -> None:
+def write_whole(file: Path, content: str | bytes) -> None:
     """Writes a file wholly or not at all, and returns when it is on the disk.
 
     Raises:
@@ -130,8 +130,9 @@ def write_whole(file: Path, content: str) -> None:
     """
     temporary = file.with_name(f".{file.name}.{socket.gethostname()}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8", errors="replace", newline="\n") as opened:
-            opened.write(content)
+        with temporary.open("wb") as opened:
+            text = isinstance(content, str)
+            opened.write(content.encode("utf-8", "replace") if text else content)
             opened.flush()
             os.fsync(opened.fileno())
         temporary.replace(file)

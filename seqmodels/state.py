@@ -79,7 +79,7 @@ def extend_state(
     valid = None if valid is None else jnp.asarray(valid)
     context = _context(stack, state, length, valid, key)
     assert context.positions is not None
-    _require_room(state, length, valid)
+    require_room(state, length, valid)
     x, blocks, _ = stack.run(embed(context.positions), state["blocks"], context)
     if scored is not None:
         x = jnp.take_along_axis(x, jnp.asarray(scored)[:, :, None], axis=1)
@@ -115,7 +115,8 @@ def _context(stack, state, length, valid, key) -> Context:
     return context._replace(spread=jnp.take_along_axis(state["spread"], places, axis=1))
 
 
-def _require_room(state, length, valid) -> None:
+def require_room(state: Any, length: int, valid: Bool[Array, "B L"] | None) -> None:
+    """Raises ParameterError where a state has no room for a chunk, as far as that can be seen."""
     if state["room"] is None:
         return
     before = 0 if _is_new(state) else state["count"]

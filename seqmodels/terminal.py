@@ -12,8 +12,17 @@ WIDTH = 10_000
 
 
 def plain_console(**settings: Any) -> Console:
-    """A console that takes no text for markup, an emoji or something to colour."""
-    return Console(markup=False, emoji=False, highlight=False, soft_wrap=True, **settings)
+    """A console that takes no text for markup, an emoji or something to colour.
+
+    In a notebook too it prints text: rich would make HTML of each line.
+    """
+    plain: Any = {"markup": False, "emoji": False, "highlight": False, "soft_wrap": True}
+    return Console(**plain, force_jupyter=False, **settings)
+
+
+def in_notebook() -> bool:
+    """Whether a notebook shows what is printed."""
+    return Console().is_jupyter
 
 
 def print_table(

@@ -13,6 +13,7 @@ def test_a_message_is_one_line_of_what_can_be_printed(kind, cited):
     assert message.startswith("model.")
     assert message.endswith("=1 is never read")
     assert str(UserError(message)) == message, "also where another message cites it"
+    assert UserError(message)._render_traceback_() == [f"UserError: {message}"], "in a notebook"
 
 
 def test_of_a_long_message_the_ends_are_kept():

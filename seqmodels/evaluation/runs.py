@@ -2,12 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-import jax
-
-from seqmodels.arrays import Params
 from seqmodels.errors import ConfigError, UserError
+from seqmodels.evaluation.loaded import LoadedRun
 from seqmodels.output import warn
 from seqmodels.training.checkpoint import Checkpoints, Which, abstract_state
 from seqmodels.training.environment import versions
@@ -19,32 +16,14 @@ from seqmodels.training.step import evaluated, initial_state
 from seqmodels.training.workdir import Workdir
 
 
-class LoadedRun(NamedTuple):
-    """A run as evaluation needs it."""
-
-    workdir: Workdir
-    experiment: Experiment
-    step: int
-    """The step of the checkpoint."""
-    params: Params
-    """Those that were evaluated in training."""
-    mesh: jax.sharding.Mesh
-    other_data: str | None = None
-    """In what the data differ from those that the run began with; None where they are its own."""
-
-    @property
-    def mark(self) -> dict[str, str]:
-        """What a file says beside scores on other data."""
-        return {} if self.other_data is None else {"other_data": self.other_data}
-
-
 def load(
     folder: str | Path, checkpoint: str | int = "best", devices: int | None = None
 ) -> LoadedRun:
     """Loads a trained run: its parameters, model and task; changes nothing in its folder.
 
-    The checkpoint is "best", "latest" or a step; ``devices`` is how many share a batch, None for as
-    many as training chooses.
+    It scores, reads, writes and shows what it makes inside
+    (:class:`~seqmodels.evaluation.loaded.LoadedRun`). The checkpoint is "best", "latest" or a step;
+    ``devices`` is how many share a batch in an evaluation, None for as many as training chooses.
 
     Raises:
       UserError: no run lies there, or no such checkpoint.

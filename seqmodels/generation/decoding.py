@@ -58,6 +58,33 @@ class Sampling(NamedTuple):
         return self
 
 
+def generate(
+    model: Model,
+    params: Params,
+    prompt: Int[Array, "B L"],
+    count: int,
+    sampling: Sampling,
+    key: Key[Array, ""],
+) -> Int[Array, "B M"]:
+    """Writes ``count`` tokens after each prompt of one or more by a model that scores the next."""
+    state = model.start(params, prompt.shape[0], prompt.shape[1] + count)
+    return decode(model, params, state, prompt, count, sampling, key)
+
+
+def answer(
+    model: Model,
+    params: Params,
+    batch: Batch,
+    spec: TaskSpec,
+    count: int,
+    sampling: Sampling,
+    key: Key[Array, ""],
+) -> Int[Array, "B M"]:
+    """Writes for a batch's inputs, by a model that writes: ``count`` tokens, or up to the end."""
+    state, first = begin(model, params, batch, spec, count)
+    return decode(model, params, state, first, count, sampling, key, spec.end)
+
+
 def decode(
     model: Model,
     params: Params,

@@ -6,29 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqmodels.arrays import AnyArray, Array, Int, Key, Params
+from seqmodels.arrays import AnyArray, Array, Int, Key
 from seqmodels.errors import ConfigError, ParameterError, UserError, require_seed
 from seqmodels.evaluation.runs import LoadedRun, keep, load
-from seqmodels.generation.decoding import Sampling, begin, decode
+from seqmodels.generation.decoding import Sampling, answer, generate
 from seqmodels.json_files import write_whole
-from seqmodels.model import Model
 from seqmodels.tasks.base import Batch, WritingTask
 from seqmodels.tasks.files.text import Text
 from seqmodels.terminal import table_text
 from seqmodels.training.memory import machine_bytes, require_bytes
-
-
-def generate(
-    model: Model,
-    params: Params,
-    prompt: Int[Array, "B L"],
-    count: int,
-    sampling: Sampling,
-    key: Key[Array, ""],
-) -> Int[Array, "B M"]:
-    """Writes ``count`` tokens after each prompt of one or more by a model that scores the next."""
-    state = model.start(params, prompt.shape[0], prompt.shape[1] + count)
-    return decode(model, params, state, prompt, count, sampling, key)
 
 
 def write_for(
@@ -37,9 +23,7 @@ def write_for(
     """What a run writes for a batch's inputs: as many tokens as its targets, or up to the end."""
     model, spec = run.experiment.model, run.experiment.task.spec
     params = jax.device_put(run.params, jax.devices()[0])
-    count = batch.targets.shape[1]
-    state, first = begin(model, params, batch, spec, count)
-    return np.asarray(decode(model, params, state, first, count, sampling, key, spec.end))
+    return np.asarray(answer(model, params, batch, spec, batch.targets.shape[1], sampling, key))
 
 
 def generate_run(
@@ -71,7 +55,8 @@ def generate_run(
     try:
         sampling = Sampling(chosen, top_k, top_p, beams).check()
         if isinstance(task, Text):
-            text = _continue_text(run, count, "def " if prompt is None else prompt, sampling, key)
+            after = "def " if prompt is None else prompt
+            text = _continue_text(run, task, count, after, sampling, key)
         elif isinstance(task, WritingTask):
             text = _answer(run, task, count, prompt, sampling, key)
         else:
@@ -88,9 +73,9 @@ def generate_run(
 
 
 def _continue_text(
-    run: LoadedRun, count: int, prompt: str, sampling: Sampling, key: Key[Array, ""]
+    run: LoadedRun, task: Text, count: int, prompt: str, sampling: Sampling, key: Key[Array, ""]
 ) -> str:
-    start = prompt.encode(errors="surrogateescape") or b"\n"  # whatever bytes it is of
+    start = task.read_text(prompt)
     rows, room = sampling.beams or 1, len(start) + count
     model = run.experiment.model
 
@@ -105,12 +90,12 @@ def _continue_text(
     tokens = generate(
         model,
         jax.device_put(run.params, jax.devices()[0]),  # one row: nothing to share
-        jnp.asarray(np.frombuffer(start, np.uint8)[None], jnp.int32),
+        jnp.asarray(start)[None],
         count,
         sampling,
         key,
     )
-    return (start + bytes(np.asarray(tokens[0]).tolist())).decode(errors="replace")
+    return task.show_text(np.concatenate([start, np.asarray(tokens[0])]))
 
 
 def _answer(

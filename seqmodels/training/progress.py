@@ -1,5 +1,7 @@
-"""What a run shows: a live bar on a terminal, plain lines elsewhere."""
+"""What a run shows: a live bar on a terminal and in a notebook, plain lines elsewhere."""
 
+import importlib
+import io
 import math
 import statistics
 import sys
@@ -13,12 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 
 from seqmodels.output import Lenient, decoration
-from seqmodels.terminal import plain_console
+from seqmodels.terminal import in_notebook, plain_console
 from seqmodels.training.processes import is_first, warn
 
 REFRESH_SECONDS = 0.2
 KEPT_STEPS = 10_000
 """Times of so many steps are kept."""
+NOTEBOOK_WIDTH = 100
+"""Columns of a bar in a notebook."""
 
 
 class ProgressDisplay:
@@ -33,7 +37,9 @@ class ProgressDisplay:
         self._works = True
         self._steps = steps
         self._refreshed = 0.0
-        self._bar = Progress(
+        self._is_live = self._console.is_terminal or (in_notebook() and is_first())
+        kind = Progress if self._console.is_terminal else _NotebookBar
+        self._bar = kind(
             TextColumn("step", markup=False),
             MofNCompleteColumn(table_column=Column(no_wrap=True)),
             BarColumn(bar_width=10),
@@ -42,7 +48,7 @@ class ProgressDisplay:
             TextColumn("{task.fields[values]}", markup=False, table_column=Column(overflow="fold")),
             console=self._console,
             auto_refresh=False,  # a refreshing thread would take time from the step
-            disable=not self._console.is_terminal,
+            disable=not self._is_live,
         )
         self._task = self._bar.add_task("train", total=steps, completed=start, values="compiling")
 
@@ -66,7 +72,7 @@ class ProgressDisplay:
     def metrics(self, step: int, values: Mapping[str, float], seconds_left: float) -> None:
         """Shows the metrics of the last steps."""
         shown = "  ".join(f"{name} {format_value(value)}" for name, value in values.items())
-        if self._console.is_terminal:
+        if self._is_live:
             self._show(lambda: self._bar.update(self._task, completed=step, values=shown))
         else:
             left = f"{seconds_left:.0f} s left"
@@ -82,6 +88,30 @@ class ProgressDisplay:
             with decoration("the run's progress can't be shown", warn):
                 draw()
                 self._works = True
+
+
+class _NotebookBar(Progress):
+    """The bar as an output of a cell, which is replaced."""
+
+    _output: Any = None
+
+    def start(self) -> None:
+        if not self.disable:
+            self._output = importlib.import_module("IPython.display").display(
+                self._content(), raw=True, display_id=True
+            )
+
+    def refresh(self) -> None:
+        if self._output is not None:
+            self._output.update(self._content(), raw=True)
+
+    def stop(self) -> None:
+        self.refresh()
+
+    def _content(self) -> dict[str, str]:
+        text = io.StringIO()
+        plain_console(file=text, width=NOTEBOOK_WIDTH, color_system=None).print(self)
+        return {"text/plain": text.getvalue().rstrip()}
 
 
 class Pace:

@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import UInt8
 
-from seqmodels.arrays import Array, Float, Int
+from seqmodels.arrays import AnyArray, Array, Float, Int
 from seqmodels.errors import require_least
 from seqmodels.tasks.base import (
     Batch,
@@ -103,6 +103,15 @@ class Text(SplitFiles):
         window = data[starts[rows, None] + np.arange(length + 1)].astype(np.int32)
         weights = np.repeat(weights[rows, None], length, axis=1)
         return Batch(window[:, :-1], window[:, 1:], weights)
+
+    def read_text(self, text: str) -> Int[np.ndarray, "L"]:
+        """Its bytes, whatever they are of; a line's end of none, since something must be read."""
+        encoded = text.encode(errors="surrogateescape") or b"\n"
+        return np.frombuffer(encoded, np.uint8).astype(np.int32)
+
+    def show_text(self, row: Int[AnyArray, "L"]) -> str:
+        """Bytes as text."""
+        return bytes(np.asarray(row).tolist()).decode(errors="replace")
 
     def metrics(self, outputs: Float[Array, "B L V"], batch: Batch) -> Metrics:
         return bits_metrics(outputs, batch, "bits_per_byte")
