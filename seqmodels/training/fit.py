@@ -8,6 +8,7 @@ import jax
 
 from seqmodels.command import command
 from seqmodels.config import Origin, Section, flatten
+from seqmodels.config_files import DECIDED
 from seqmodels.errors import UserError
 from seqmodels.model import count_parameters
 from seqmodels.output import decoration
@@ -30,7 +31,6 @@ from seqmodels.training.profiling import StepTrace
 from seqmodels.training.programs import Programs, step_batch
 from seqmodels.training.progress import Pace, ProgressDisplay, format_value
 from seqmodels.training.run_cost import run_cost
-from seqmodels.training.run_files import DECIDED
 from seqmodels.training.scores import evaluate
 from seqmodels.training.sharding import replicated, require_forms, run_mesh
 from seqmodels.training.startup import overlooked_card, start_jax
