@@ -22,4 +22,5 @@ def test_the_examples_run(tmp_path, monkeypatch, capsys):
     exec(compile("\n".join(examples), "docs/python.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "blocks.0.outputs (2, 32, 16)\n" in printed
-    assert "[('gru', 16, " in printed
+    assert "starting from the parameters of exported/model.safetensors\n" in printed
+    assert "[('gru', 64, " in printed

@@ -35,6 +35,7 @@ from seqmodels.training.sharding import (
     require_forms,
     run_mesh,
 )
+from seqmodels.training.start_from import Start, read_start
 from seqmodels.training.startup import overlooked_card, start_jax
 from seqmodels.training.step import StepReport, TrainState, initial_state, jit_evaluation_step
 from seqmodels.training.workdir import Workdir
@@ -85,16 +86,17 @@ def fit(
         mesh = run_mesh(experiment, devices)
         require_forms(located.model, experiment, mesh)
         with run.held():
+            start = read_start(experiment, run, mesh)
             run.open_for(config, decided(experiment, mesh))
             results = run.scored(experiment.task.spec.score)
             if results is not None:
                 finished = f"{run.path} is finished (results.json)"
                 say(f"{finished}; choose another folder to train again")
                 return results
-            keep_facts(experiment, run, origin)
+            keep_facts(experiment, run, origin, start and start.record)
             with Interruption() as interruption:
-                made = _Run(experiment, run, mesh, interruption, profile_steps, observers, sharing)
-                return made.run()
+                how = profile_steps, observers, sharing, start
+                return _Run(experiment, run, mesh, interruption, *how).run()
 
 
 def decided(experiment: Experiment, mesh: jax.sharding.Mesh) -> dict[str, Any]:
@@ -115,7 +117,9 @@ class _Run:
         profile_steps: int,
         observers: Sequence[Observer],
         sharing: int,
+        start: Start | None,
     ):
+        self.start = start
         self.sharing = sharing
         self.experiment = experiment
         self.workdir = workdir
@@ -185,8 +189,9 @@ class _Run:
         # It can't spread it over those of other processes.
         return made if self.rows is None else made._replace(batch=put_batch(made.batch, self.mesh))
 
-    def _new_state(self) -> TrainState:
-        return initial_state(self.experiment.model, self.experiment.optimizer, self.experiment.seed)
+    def _new_state(self, params: Any = None) -> TrainState:
+        of = self.experiment
+        return initial_state(of.model, of.optimizer, of.seed, params)
 
     def _start(self) -> TrainState:
         """The initial state, or that of the latest checkpoint."""
@@ -204,7 +209,10 @@ class _Run:
                     "decay, norms and dropout are those of this version (CHANGELOG.md)"
                 )
             return state
-        return jax.jit(self._new_state, out_shardings=everywhere)()
+        if self.start is not None:
+            say(f"starting from the parameters of {self.start.record['of']}")
+        first = self.start and self.start.params
+        return jax.jit(self._new_state, out_shardings=everywhere)(first)
 
     def _compile(self, state: TrainState, of: StepBatch) -> str:
         said = self.programs.compile(state, of)
