@@ -29,8 +29,12 @@ SEARCH = flags.DEFINE_enum(
 STAGES = flags.DEFINE_boolean("stages", False, "as --search=stages: seeds for the best setting")
 TRIALS = flags.DEFINE_integer("trials", None, "random, tpe: how many settings of each group", 1)
 PRUNE = flags.DEFINE_boolean("prune", False, "stop runs that validate below their group's median")
-MATCH = flags.DEFINE_string("match", None, "bring models to one size: parameters, flops or state")
-TARGET = flags.DEFINE_float("target", None, "that size")
+MATCH = flags.DEFINE_string(
+    "match",
+    None,
+    "bring models to one size: parameters, flops or state; or runs to one time: seconds",
+)
+TARGET = flags.DEFINE_float("target", None, "that size, or the seconds that steps take")
 STORAGE = flags.DEFINE_string("storage", None, "means nothing any more: the workdir knows all")
 SLURM = flags.DEFINE_string("slurm", None, "partition of a cluster whose jobs are the workers")
 HEARTBEAT = flags.DEFINE_integer("heartbeat", None, "means nothing any more: locks tell who lives")

@@ -183,6 +183,8 @@ def read_config(
         raise UserError("--config is missing; name a file, such as --config=configs/digits.py")
     config, origin = load_config(spec)
     if prepare is not None and complete is not None:
+        for key, text in _overrides:  # what is added depends on a kind that they name
+            override(config, key, text, complete)
         config = complete(config, "")
         prepare(config)
     for key, text in _overrides:

@@ -19,6 +19,16 @@ AXES = {*"DHKUGNWCFVEL", "gates", "kernel", "group", "features", "positions", "d
 AXES |= {"parts", "rank"}
 """What an axis of a parameter may be called: a letter of :mod:`seqmodels.arrays`, or a word.
 ``parts`` are the real and the imaginary one."""
+OUTSIDE = {"V", "L", "features", "positions", "parts"}
+"""Axes of what is no matrix between features: of tables, filters and complex numbers, and of what
+comes from outside."""
+
+
+class Matrix(NamedTuple):
+    """A parameter as a matrix, or as many as the axes in neither have places."""
+
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
 
 
 class Part(NamedTuple):
@@ -54,6 +64,27 @@ class About:
             raise ValueError(f"letters={self.letters!r}; known: {', '.join(sorted(AXES))}")
         if not (math.isfinite(self.rate) and self.rate > 0):
             raise ValueError(f"rate={self.rate} is not above 0")
+
+    @property
+    def matrix(self) -> "Matrix | None":
+        """The axes that it multiplies, by their numbers, and those that it makes of them; None
+        where it is no matrix between features inside of a model.
+
+        ``[D, H, K]`` is D × (H·K), a kernel ``[kernel, D, D]`` is (kernel·D) × D, and
+        ``[H, K, gates, K]`` a matrix K × (gates·K) for each of H heads. What turns something else
+        into features or features into something else, V, ``features`` or positions, is none.
+
+        >>> About(("D", "gates", "D"), decays=True).matrix
+        Matrix(inputs=(0,), outputs=(1, 2))
+        """
+        letters, axes = self.letters, tuple(range(len(self.letters)))
+        kernels = "kernel" in letters and letters.count("D") < 2  # feature by feature
+        if not self.decays or len(axes) < 2 or kernels or OUTSIDE.intersection(letters):
+            return None
+        if letters[0] != "D" and letters[-1] == "D":
+            return Matrix(axes[:-1], axes[-1:])
+        first = 1 if letters[0] == "H" and len(axes) > 2 else 0
+        return Matrix(axes[first : first + 1], axes[first + 1 :])
 
 
 def parameter(

@@ -23,6 +23,8 @@ def shorten(config: ConfigDict) -> None:
     that is not what a run needs stays as it is, to be refused as in any run.
     """
     for path, now in flatten(config).items():
+        if path == "train.seconds" and now is not None:  # else the run would decide on steps
+            config.update_from_flattened_dict({path: None})
         most = EVALUATED if path.startswith("task.evaluation_") else MOST.get(path)
         if most is not None and isinstance(now, int) and now > most:
             config.update_from_flattened_dict({path: most})

@@ -80,7 +80,7 @@ def test_an_optimizer_is_a_class_and_a_line(add):
     for test, others in asked:
         test(name=kind, **others)
     settings = {"kind": kind, "learning_rate": 0.1, "beta2": 0.5, "clip_norm": None}
-    with pytest.raises(ConfigError, match=r"^optimizer.nesterov=True is never read by Lion;"):
+    with pytest.raises(ConfigError, match=r"^optimizer.nesterov=True is never read by AdaBelief;"):
         make_optimizer({**settings, "nesterov": True}, 10, {})
 
 

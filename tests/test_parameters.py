@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from seqmodels.layers import linears
+from seqmodels.layers import Linear, linears
 from seqmodels.mixers import CrossAttention
 from seqmodels.model import build_model
 from seqmodels.parameters import AXES, declared, parameter
@@ -121,3 +121,23 @@ def test_what_is_cut_was_drawn_as_one():
     whole = nnx.initializers.lecun_normal()(nnx.Rngs(0).params(), (WIDTH, 16))
     joined = jnp.concatenate([part.weights[...].reshape(WIDTH, -1) for part in parts], axis=1)
     np.testing.assert_array_equal(joined, whole)
+
+
+def test_a_matrix_is_what_a_projection_says():
+    """What a Linear projects is the one side and what it makes the other; of kernels each place
+    counts to the first; of mixers' own only blocks of heads and recurrent weights are more."""
+    matrices = set()
+    for module in modules():
+        for _, node in nnx.iter_modules(module):
+            said = declared(node) if isinstance(node, Linear) else {}
+            if said and (sides := said["weights"].matrix) is not None:
+                count = len(said["weights"].letters) - len(said["bias"].letters)
+                assert sides == (tuple(range(count)), tuple(range(count, sum(map(len, sides)))))
+        leaves = jax.tree.leaves(declared(module))
+        matrices |= {(of.letters, of.matrix) for of in leaves if of.matrix is not None}
+    own = {"".join(letters): sides for letters, sides in matrices if len(letters[0]) == 1}
+    assert own["HKgatesK"] == ((1,), (2, 3))
+    assert own["DgatesD"] == ((0,), (1, 2))
+    kernels = {len(of): sides for of, sides in matrices if of[0] == "kernel"}
+    assert kernels == {3: ((0, 1), (2,))}
+    assert not {"VD", "DV", "HK", "kernelD"} & own.keys()

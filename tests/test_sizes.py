@@ -13,11 +13,12 @@ from seqmodels.evaluation.lengths import Asked, _check, read_lengths
 from seqmodels.evaluation.runs import LoadedRun
 from seqmodels.generation.decoding import Sampling
 from seqmodels.generation.run import _continue_text, generate
-from seqmodels.model import build_model
+from seqmodels.model import Model, build_model
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import Batch, TaskSpec
 from seqmodels.training import experiment, memory
 from seqmodels.training.experiment import Experiment, build_experiment
+from seqmodels.training.optimizer import Optimizer, make_optimizer
 from seqmodels.training.resolving import load_whole
 from seqmodels.training.sharding import make_mesh, run_mesh
 from seqmodels.training.workdir import Workdir
@@ -26,6 +27,10 @@ from tests.command_line import ROOT, tiny_config
 GIB = 2**30
 GRU: dict[str, Any] = {"depth": 1, "pattern": ("gru",), "mixers": {"gru": {"kind": "gru"}}}
 LANGUAGE = TaskSpec("many-to-many", "tokens", 256, 256, True, "loss", False)
+
+
+def optimizer(model: Model, **settings: Any) -> Optimizer:
+    return make_optimizer({"learning_rate": 1e-3, **settings}, 2, model.parameters)
 
 
 @pytest.fixture(autouse=True)
@@ -76,29 +81,29 @@ def test_a_model_beyond_the_machine(monkeypatch):
 def test_activations_beyond_the_machine(devices, rows, fits):
     """2 bytes of 64 features at 2,048 positions: 256 KiB a row, of which 8 GiB hold 32,768."""
     model = build_model(GRU | {"width": 64}, LANGUAGE)
-
-    def call():
-        return memory.require_model_memory(model, make_mesh(devices), rows, 2048)
-
+    sizes = (model, optimizer(model), make_mesh(devices), rows, 2048)
     if fits:
-        call()
+        memory.require_model_memory(*sizes)
     else:
         with pytest.raises(ConfigError, match=r"65,536 rows of 2,048 positions .* 16 GiB"):
-            call()
+            memory.require_model_memory(*sizes)
 
 
 def test_parameters_are_counted_with_their_moments(monkeypatch):
-    """Three numbers of 4 bytes for each, once a device of a CPU."""
+    """Three numbers of 4 bytes for each, once a device of a CPU; two where one is kept."""
     model = build_model(GRU | {"width": 64}, LANGUAGE)
     count = sum(
         leaf.size for leaf in jax.tree.leaves(jax.eval_shape(model.init, jax.random.key(0)))
     )
     for devices in (1, 2):
         monkeypatch.setattr(memory, "machine_bytes", lambda n=devices: 12 * count * n)
-        memory.require_model_memory(model, make_mesh(devices), 1, 1)
+        memory.require_model_memory(model, optimizer(model), make_mesh(devices), 1, 1)
         monkeypatch.setattr(memory, "machine_bytes", lambda n=devices: 12 * count * n - 1)
         with pytest.raises(ConfigError, match=f"{count:,} parameters .the largest, "):
-            memory.require_model_memory(model, make_mesh(devices), 1, 1)
+            memory.require_model_memory(model, optimizer(model), make_mesh(devices), 1, 1)
+        lion = optimizer(model, kind="lion")
+        monkeypatch.setattr(memory, "machine_bytes", lambda n=devices: 8 * count * n)
+        memory.require_model_memory(model, lion, make_mesh(devices), 1, 1)
 
 
 def test_what_does_not_fit_in_memory_while_it_is_built_is_one_line(monkeypatch):

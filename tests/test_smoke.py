@@ -31,9 +31,10 @@ def test_any_config_takes_a_few_steps(file):
         config.train.lengths, config.train.shortest = "curriculum", 1
         config.train.truncate = None
         config.train.curriculum_steps = config.train.steps
+        config.train.seconds = 60.0
     shorten(config)
     settings = check(config)
-    assert settings.steps == STEPS
+    assert (settings.steps, settings.seconds) == (STEPS, None)
     assert settings.evaluate_every < STEPS
 
 
@@ -43,9 +44,10 @@ def test_smoke_needs_no_folder(monkeypatch, workdir):
 
     def note(config, workdir, **_):
         asked.update(steps=config.train.steps, seed=config.seed, workdir=workdir)
+        assert "beta1" not in config.optimizer, "of another kind than it has"
 
     monkeypatch.setattr(fitting, "fit", note)
-    flags = [f"--workdir={workdir}"] if workdir else []
+    flags = ["--config.optimizer.kind=sgd", *([f"--workdir={workdir}"] if workdir else [])]
     code, output, errors = call("train.py", CONFIG, "--smoke", "--config.seed=3", *flags)
     assert (code, errors) == (0, "")
     assert (asked["steps"], asked["seed"]) == (STEPS, 3)

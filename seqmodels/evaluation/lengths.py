@@ -162,7 +162,7 @@ def _check(run: LoadedRun, asked: Asked) -> None:
         try:
             require_drawable(task, rows, positions, f"{positions:,} positions", "leave it out")
             vectors = asked.chunk or length
-            require_model_memory(model, run.mesh, max(rows, run.mesh.size), vectors)
+            require_model_memory(model, None, run.mesh, max(rows, run.mesh.size), vectors)
             if task.examples(asked.split, length) is None:
                 raise UserError(f"split={asked.split}: its examples are endless; use another")
             batch = task.batch(asked.split, 0, 1, length)

@@ -35,6 +35,7 @@ class LoadedRun(NamedTuple):
     step: int
     """The step of the checkpoint."""
     params: Params
+    """Those that were evaluated in training."""
     mesh: jax.sharding.Mesh
     other_data: str | None = None
     """In what the data differ from those that the run began with; None where they are its own."""

@@ -114,6 +114,8 @@ def _of_sweep(sweep: Sweep, place: int) -> Comparison:
 def _matched(match: Content) -> str | None:
     if match["by"] is None or match["target"] is None:
         return None
+    if match["by"] == "seconds":
+        return f"seconds of training, {match['target']:,.12g}"
     # In a folder that says nothing of it the width of each group's first setting was taken for all.
     whose = "each" if match.get("widths") == "each setting" else "for the first setting of each"
     return f"{match['by']}, {match['target']:,.12g} {whose}, within {match['tolerance']:.0%}"

@@ -201,7 +201,7 @@ def _read_run(folder: Path, now: Content, trial: Content, skip: Skip) -> StoredR
     events = _read_events(folder, skip)
     if config and not facts:
         facts = older_facts(config, {name for e in events if e["split"] != "train" for name in e})
-    state = _state(config, events, results, trial)
+    state = _state(config, decided, events, results, trial)
     other = _other_version(environment, now)
     states = (state, *([other] if other else []))
     found = config, environment, events, results, lengths, trial, states, facts, decided
@@ -240,7 +240,13 @@ def _read_events(folder: Path, skip: Skip) -> list[Content]:
     return events
 
 
-def _state(config: Content, events: list[Content], results: Content | None, trial: Content) -> str:
+def _state(
+    config: Content,
+    decided: Content,
+    events: list[Content],
+    results: Content | None,
+    trial: Content,
+) -> str:
     said = trial.get("state")
     if said in ("failed", "pruned"):
         return f"{said}: {trial['reason']}" if trial.get("reason") else said
@@ -253,7 +259,7 @@ def _state(config: Content, events: list[Content], results: Content | None, tria
     if said == "waiting" or (said is None and not config):
         return "waiting"
     how_far = f"step {max((e['step'] for e in events), default=0):,}"
-    how_far += f" of {config['train']['steps']:,}" if config else ""
+    how_far += f" of {decided.get('steps', config['train']['steps']):,}" if config else ""
     return f"{'running' if said == 'running' else 'unfinished'}: {how_far}"
 
 

@@ -11,8 +11,9 @@ from seqmodels.json_files import UnreadableError, convert, read_json, write_json
 from seqmodels.sweeps.groups import Run
 from seqmodels.sweeps.trials import Count, PointFile, Trial, run_of
 
-Measure = Literal["parameters", "flops", "state"]
-"""What models are matched in: parameters, forward FLOPs of a sequence, or bytes of state."""
+Measure = Literal["parameters", "flops", "state", "seconds"]
+"""What models are matched in: parameters, forward FLOPs of a sequence, bytes of state, or the
+seconds that their steps take."""
 
 
 class MatchFile(TypedDict):

@@ -26,7 +26,8 @@ from seqmodels.training.optimizer import make_optimizer
 from seqmodels.training.resolving import resolved, settable
 
 WIDTH = "model.width"
-"""What a match sets."""
+"""What a match sets, but for one in seconds."""
+SECONDS = "train.seconds"
 
 
 class Plan(NamedTuple):
@@ -59,7 +60,8 @@ def make_plan(
     Args:
       spec: the config file, with arguments that all points share.
       common: overrides that all points share, which win over a point's own.
-      match: the size that each setting's model is brought to, by ``model.width``.
+      match: the size that each setting's model is brought to, by ``model.width``; or the seconds
+        that each run trains, by ``train.seconds``.
       search: "grid" runs every point, "stages" all settings once and the best with each seed
         (:mod:`seqmodels.sweeps.stages`); "random" and "tpe" propose settings while they run. None
         leaves it to ``sweep()``: stages where it says so, else the grid.
@@ -72,6 +74,9 @@ def make_plan(
     """
     file, _, argument = spec.partition(":")
     shared = read_values(argument)
+    sized = match
+    if match is not None and match.by == "seconds":
+        common, sized = [*common, (SECONDS, repr(float(match.target)))], None
     found = load_sweep(file)
     if search is None:
         search = "stages" if isinstance(found, Staged) else "grid"
@@ -91,7 +96,7 @@ def make_plan(
             raise ConfigError(f"config={file}:{argument}: sweep() sets {min(twice)!r} itself")
         arguments = shared | own_arguments
         width = (widths or {}).get(argument_text(arguments))
-        builder = _Builder(file, arguments, dict(common), match, width)
+        builder = _Builder(file, arguments, dict(common), sized, width)
         group = builder.group(own)
         groups.append(builder.in_stages(group) if search == "stages" else group)
         scores |= builder.scores

@@ -1,17 +1,24 @@
 """From a config to the task, the model and the optimizer that it describes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
 
 from seqmodels.config import Section, construct, construct_kind
-from seqmodels.errors import ConfigError, ParameterError, require, require_seed, require_with
+from seqmodels.errors import (
+    ConfigError,
+    ParameterError,
+    require,
+    require_seed,
+    require_with,
+    under,
+)
 from seqmodels.model import Cost, Model, build_model
 from seqmodels.tasks import TASKS
-from seqmodels.tasks.base import SPLITS, Task
+from seqmodels.tasks.base import SHARES, SPLITS, Task
 from seqmodels.tasks.lengths import Kind, Lengths
 from seqmodels.tasks.reading import ReadingTask
 from seqmodels.training.memory import (
@@ -32,7 +39,7 @@ class TrainSettings:
     """How a run goes; the keys of a config's ``train`` section."""
 
     steps: int
-    """Updates of the parameters."""
+    """Updates of the parameters; with ``seconds`` the run decides them itself."""
     batch_size: int
     """Sequences an update, over all devices and micro-batches."""
     length: int
@@ -52,6 +59,14 @@ class TrainSettings:
     """The smallest length that is drawn; None where none is."""
     curriculum_steps: int | None = None
     """Steps until ``lengths="curriculum"`` draws up to ``length``; None for others."""
+    seconds: float | None = None
+    """What its steps take, compiling and validating left out: some are timed before the first, and
+    as many are done as follow. None does ``steps``."""
+    stop_at: float | None = None
+    """The score on validation that ends the run once it is reached, in its own direction and unit
+    (an accuracy is a share); None goes on to the last step."""
+    patience: int | None = None
+    """Validations in a row that end the run where none is better than all before; None goes on."""
     decode_step: bool | None = None
     """Whether a run measures at its end what one more position takes, where its model streams: a
     program is compiled for it. None leaves out runs of less than a minute."""
@@ -68,6 +83,8 @@ class TrainSettings:
             counts = isinstance(value, int) and not isinstance(value, bool)
             require(not counts or value >= 1, f"{name}={value} is below 1")
         steps, batch_size, accumulate = self.steps, self.batch_size, self.accumulate
+        seconds = self.seconds
+        require(seconds is None or seconds > 0, f"seconds={seconds} is not above 0 or None")
         require(steps < 2**31, f"steps={steps} is not below 2**31: steps are counted in 32 bits")
         require(
             batch_size % accumulate == 0,
@@ -158,6 +175,7 @@ def _build(config: Settings) -> Experiment:
         f"train.batch_size={settings.batch_size}, train.length={settings.length}",
         "lower one of them",
     )
+    _require_reachable(settings.stop_at, the_task)
     try:
         for split in SPLITS[1:]:
             require_evaluable(the_task, split, settings.length, dict(task.items()))
@@ -183,6 +201,28 @@ def _build(config: Settings) -> Experiment:
         _require_truncatable(settings.truncate, settings.length, the_task, the_model)
     optimizer = make_optimizer(config.optimizer, settings.steps, the_model.parameters)
     return Experiment(seed, the_task, the_model, optimizer, settings, lengths)
+
+
+def with_steps(experiment: Experiment, config: Section, steps: int) -> Experiment:
+    """An experiment of a config with another number of steps.
+
+    Raises:
+      ConfigError: the warm-up, or another key, doesn't go with them.
+    """
+    section: Any = config["optimizer"]
+    with under("train"):
+        train = replace(experiment.train, steps=steps)
+    optimizer = make_optimizer(section, steps, experiment.model.parameters)
+    return experiment._replace(train=train, optimizer=optimizer)
+
+
+def _require_reachable(stop_at: float | None, task: Task) -> None:
+    score = task.spec.score
+    if stop_at is not None and score in SHARES and not 0 < stop_at <= 1:
+        raise ConfigError(
+            f"train.stop_at={stop_at} is not above 0 and at most 1, as {score} is a share; "
+            "write 99% as 0.99"
+        )
 
 
 def _require_countable(section: Any, path: str) -> None:

@@ -15,29 +15,31 @@ from seqmodels.tasks.chance import levels
 from seqmodels.tasks.lengths import StepBatch
 from seqmodels.training.batches import Batches
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
-from seqmodels.training.curve import draw_learning_curve
+from seqmodels.training.decisions import decided, with_its_steps
+from seqmodels.training.early import EarlyEnd
 from seqmodels.training.endings import end_unless_finite, ending, whereabouts
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.facts import keep_facts
+from seqmodels.training.finishing import leave_results
 from seqmodels.training.interruption import Interruption, RunInterruptedError
-from seqmodels.training.metrics import Mean, MetricWriter
+from seqmodels.training.metrics import Mean, MetricWriter, read_events
 from seqmodels.training.moments import Moment, Observer
 from seqmodels.training.processes import is_first, say, warn
 from seqmodels.training.profiling import StepTrace
-from seqmodels.training.programs import Programs
+from seqmodels.training.programs import Programs, step_batch
 from seqmodels.training.progress import Pace, ProgressDisplay, format_value
 from seqmodels.training.run_cost import run_cost
 from seqmodels.training.scores import evaluate
-from seqmodels.training.sharding import (
-    local_rows,
-    put_batch,
-    replicated,
-    require_forms,
-    run_mesh,
-)
+from seqmodels.training.sharding import replicated, require_forms, run_mesh
 from seqmodels.training.start_from import Start, read_start
 from seqmodels.training.startup import overlooked_card, start_jax
-from seqmodels.training.step import StepReport, TrainState, initial_state, jit_evaluation_step
+from seqmodels.training.step import (
+    StepReport,
+    TrainState,
+    evaluated,
+    initial_state,
+    jit_evaluation_step,
+)
 from seqmodels.training.workdir import Workdir
 
 
@@ -87,6 +89,7 @@ def fit(
         require_forms(located.model, experiment, mesh)
         with run.held():
             start = read_start(experiment, run, mesh)
+            experiment = with_its_steps(experiment, located, run, mesh)
             run.open_for(config, decided(experiment, mesh))
             results = run.scored(experiment.task.spec.score)
             if results is not None:
@@ -97,12 +100,6 @@ def fit(
             with Interruption() as interruption:
                 how = profile_steps, observers, sharing, start
                 return _Run(experiment, run, mesh, interruption, *how).run()
-
-
-def decided(experiment: Experiment, mesh: jax.sharding.Mesh) -> dict[str, Any]:
-    """What the run decides by itself: its devices, and kernels that need a centre."""
-    widened = experiment.model.facts.widened
-    return {"devices": mesh.size} | ({"short_convolution": widened} if widened else {})
 
 
 class _Run:
@@ -130,6 +127,8 @@ class _Run:
         self.step = 0
         spec = experiment.task.spec
         self.score = spec.score
+        train, higher = experiment.train, spec.higher_is_better
+        self.early = EarlyEnd(train.stop_at, train.patience, higher)
         self.levels = levels(experiment.task, "test", experiment.train.length)
         self.checkpoints = Checkpoints(
             workdir.checkpoints,
@@ -139,7 +138,6 @@ class _Run:
             saved=lambda step: self._tell("save ended", step),
         )
         self.evaluation_step = jit_evaluation_step(experiment.model, experiment.task, self.mesh)
-        self.rows = local_rows(mesh, experiment.train.batch_size)
         self.programs = Programs(experiment, mesh)
         self.mean = Mean()
         self.pending: tuple[int, StepReport] | None = None
@@ -160,7 +158,10 @@ class _Run:
 
     def _train(self) -> dict[str, Any]:
         state = self._start()
-        end = self.experiment.train.steps
+        events = read_events(self.workdir.metrics)
+        before = (event for event in events if event["step"] <= self.step)
+        self.ended = self.early.after_all(before, self.score)
+        end = self.experiment.train.steps if self.ended is None else self.step
         with Batches(self._prepare, range(self.step, end)) as self.batches:
             first = self.batches.next()
             if first is not None:
@@ -182,12 +183,9 @@ class _Run:
                 self.writer.close()
 
     def _prepare(self, step: int) -> StepBatch:
-        with jax.profiler.TraceAnnotation("make a batch"):
-            made = self.experiment.lengths.batch(step, self.rows)
+        made = step_batch(self.experiment, self.mesh, step)
         self._tell("batch drawn", step + 1)
-        # On the host: the compiled step spreads it over the devices in half of device_put's time.
-        # It can't spread it over those of other processes.
-        return made if self.rows is None else made._replace(batch=put_batch(made.batch, self.mesh))
+        return made
 
     def _new_state(self, params: Any = None) -> TrainState:
         of = self.experiment
@@ -250,11 +248,13 @@ class _Run:
                     if log:
                         self._log()
                     if validate:
-                        self._validate_and_save(state)
+                        self._validate_and_save(state, log)
                     elif stop:
                         self._save(state, None)
-                    if stop and not last:
+                    if stop and not last and self.ended is None:
                         self._stop(stop)
+            if self.ended is not None:
+                return
 
     def _read_pending(self) -> None:
         """Waits for the last dispatched step but one, and checks that it is finite."""
@@ -280,18 +280,24 @@ class _Run:
         seconds_left = (settings.steps - self.step) / rates["steps_per_second"]
         self.display.metrics(self.step, shown, seconds_left)
 
-    def _evaluate(self, params: Any, split: Any) -> dict[str, float]:
+    def _evaluate(self, state: TrainState, split: Any) -> dict[str, float]:
+        params = evaluated(self.experiment.optimizer, state)
         task, size = self.experiment.task, self.experiment.train.batch_size
         length = self.experiment.train.length
         self._tell("evaluation", self.step)
         return evaluate(self.evaluation_step, params, task, split, size, length, self.mesh)
 
-    def _validate_and_save(self, state: TrainState) -> None:
-        metrics = self._evaluate(state.params, "validation")
+    def _validate_and_save(self, state: TrainState, logged: bool) -> None:
+        metrics = self._evaluate(state, "validation")
         loss = metrics["loss"]
         end_unless_finite(self.step, "validation loss", loss, self.checkpoints, self.writer)
         self.writer.write(self.step, "validation", metrics)
+        self.ended = self.early.after(metrics[self.score])
         shown = f"{self.score} {format_value(metrics[self.score])}"
+        if self.ended is not None:
+            shown += f"; train.{self.ended} ends the run"
+            if not logged:
+                self._log()
         self.display.line(f"validation at step {self.step}: {shown}")
         self._save(state, metrics)
 
@@ -315,11 +321,11 @@ class _Run:
         like = abstract_state(self._new_state, replicated(self.mesh))
         parameters = self.experiment.model.parameters
         best, state = self.checkpoints.restore("best", like, parameters)
-        splits = ("validation", "test")
         results: dict[str, Any] = {
             "steps": self.step,
             "best_step": best,
-            **{split: self._evaluate(state.params, split) for split in splits},
+            "ended": self.ended or "steps",
+            **{split: self._evaluate(state, split) for split in ("validation", "test")},
             **self.levels,
             "parameters": count_parameters(self.experiment.model),
             "seconds": round(self.writer.seconds(), 1),
@@ -329,18 +335,5 @@ class _Run:
             of_machine = self.mesh, self.sharing, results["seconds"]
             results["cost"] = run_cost(*of, state.params, *of_machine)
         self.writer.write(self.step, "test", results["test"])
-        picture = self.workdir.path / "learning-curve.png"
-        if is_first():
-            with decoration(f"{picture} can't be drawn", warn):
-                name = self.workdir.path.name
-                draw_learning_curve(self.workdir.metrics, picture, self.score, name, self.levels)
-        self.workdir.write("results.json", results)
-        scores = ", ".join(
-            f"{split} {format_value(results[split][self.score])}" for split in splits
-        )
-        say(
-            f"finished in {results['seconds']:.0f} s: {self.score} {scores}, chance "
-            f"{format_value(self.levels['chance'])} (best checkpoint, step {best}); the run lies "
-            f"in {self.workdir.path}"
-        )
+        leave_results(self.workdir, results, self.score, self.levels)
         return results

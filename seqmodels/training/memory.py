@@ -16,6 +16,7 @@ from seqmodels.errors import ConfigError
 from seqmodels.model import Model
 from seqmodels.tasks.base import SharedTask, Split, Task, TaskSpec
 from seqmodels.tasks.generated.task import EVALUATION_ROWS, GeneratedTask
+from seqmodels.training.optimizer import Optimizer
 
 GIB = 2**30
 NUMBER = 4
@@ -78,13 +79,16 @@ def _features(spec: TaskSpec) -> int:
     return spec.input_size if spec.inputs == "features" else 1
 
 
-def require_model_memory(model: Model, mesh: Mesh, rows: int, positions: int) -> None:
+def require_model_memory(
+    model: Model, optimizer: Optimizer | None, mesh: Mesh, rows: int, positions: int
+) -> None:
     """Refuses a model whose state, or whose first activations, no device of a mesh can hold.
 
-    Each device holds the parameters and the optimizer's two moments, and of its rows at least the
-    vectors that the first block reads, of 2 bytes a feature.
+    Each device holds the parameters and what the optimizer keeps of each, and of its rows at least
+    the vectors that the first block reads, of 2 bytes a feature.
 
     Args:
+      optimizer: None where nothing is trained.
       mesh: the devices that share the rows; those of a CPU share its memory too.
       rows: rows that are computed at once, over all devices.
       positions: of each row.
@@ -97,6 +101,8 @@ def require_model_memory(model: Model, mesh: Mesh, rows: int, positions: int) ->
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0)))
     leaves = jax.tree_util.tree_leaves_with_path(shapes)
     count = sum(leaf.size for _, leaf in leaves)
+    kept = optimizer and jax.eval_shape(optimizer.transformation.init, shapes)
+    moments = sum(leaf.size for leaf in jax.tree.leaves(kept)) // count
     path, largest = max(leaves, key=lambda found: found[1].size)
     name = jax.tree_util.keystr(path, simple=True, separator=".")
     shape = "×".join(map(str, largest.shape))
@@ -105,10 +111,10 @@ def require_model_memory(model: Model, mesh: Mesh, rows: int, positions: int) ->
     if copies > 1:
         advice += f", or take one device in place of {copies}, each of which holds them all"
     require_bytes(
-        count * NUMBER * 3 * copies,
+        count * NUMBER * (1 + moments) * copies,
         available,
         f"model.width={width}, model.depth={depth}: {count:,} parameters (the largest, {name}, has "
-        f"{shape}) and two moments of each",
+        f"{shape}) and {moments} moments of each",
         advice,
     )
     require_bytes(

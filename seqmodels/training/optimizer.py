@@ -9,20 +9,30 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
+from optax import contrib
 
-from seqmodels.arrays import Array, PyTree
+from seqmodels.arrays import Array, Params, PyTree
 from seqmodels.config import Section, construct_kind
-from seqmodels.errors import require, require_least, under
+from seqmodels.errors import require, require_least, require_with, under
 from seqmodels.parameters import About
+from seqmodels.training.averaging import averaged
+from seqmodels.training.schedules import CONSTANT, COSINE, make_rate
+
+MUON_SIZE = 0.2
+"""The root mean square of an update of a matrix, as that of AdamW is found to be."""
+Rate = Callable[[Any], Any]
+"""The learning rate of an update, counted from 0."""
+Evaluated = Callable[[Any, Params], Params]
+"""Of an optimizer's state and the parameters those that are evaluated."""
 
 
 class Optimizer(NamedTuple):
-    """A gradient transformation and the schedule inside it, for logging."""
+    """A gradient transformation, the schedule inside it, for logging, and what is evaluated."""
 
     transformation: optax.GradientTransformation
-    learning_rate: Callable[[int], Any]
+    learning_rate: Rate
+    evaluated: Evaluated
 
 
 @dataclass(frozen=True)
@@ -35,22 +45,40 @@ class Descent:
     """Updates over which the rate grows evenly: update i, counted from 0, has
     ``learning_rate * (i + 1) / warmup_steps``."""
     final_learning_rate: float = 0.0
-    """That of the last update, where the cosine from the peak ends. A run of one update has the
+    """That of the last update, where the schedule from the peak ends. A run of one update has the
     peak."""
     weight_decay: float = 0.05
     """A step's, relative to the learning rate, of the parameters that decay."""
     clip_norm: float | None = 1.0
     """The largest global norm of a gradient; None does not clip."""
+    schedule: Section = COSINE
+    """``{"kind": a key of SCHEDULES, **settings}`` (:mod:`seqmodels.training.schedules`)."""
+    average: float | None = None
+    """What an average of the parameters keeps of itself at an update
+    (:func:`~seqmodels.training.averaging.averaged`), which is then evaluated; None has none."""
 
     def __post_init__(self):
         rate, final, norm = self.learning_rate, self.final_learning_rate, self.clip_norm
         require(rate > 0, f"learning_rate={rate} is not above 0")
         require_least(0, final_learning_rate=final, weight_decay=self.weight_decay)
         require(norm is None or norm > 0, f"clip_norm={norm} is not above 0 or None")
+        decay = self.average
+        require(
+            decay is None or 0 < decay < 1, f"average={decay} is not above 0 and below 1 or None"
+        )
 
-    def direction(self) -> optax.GradientTransformation:
+    def direction(self, parameters: PyTree[About]) -> optax.GradientTransformation:
         """From clipped gradients to what is taken off the parameters at a learning rate of 1."""
         raise NotImplementedError
+
+    def path(
+        self, descent: optax.GradientTransformation, rate: Rate
+    ) -> tuple[optax.GradientTransformation, Evaluated]:
+        """What is done along a descent, and what is evaluated: the parameters, or their average."""
+        del rate
+        if self.average is None:
+            return descent, lambda _, params: params
+        return averaged(descent, self.average), lambda state, _: state.average
 
     def over(self, steps: int, parameters: PyTree[About]) -> Optimizer:
         """The optimizer of so many updates, and of the tree of what parameters say of themselves.
@@ -65,16 +93,19 @@ class Descent:
             f"optimizer.warmup_steps={steps // 10}, a tenth of the steps, or another number below "
             "them",
         )
-        schedule = _schedule(self.learning_rate, warmup, self.final_learning_rate, steps)
+        peak, final = self.learning_rate, self.final_learning_rate
+        rate = make_rate(self.schedule, peak, warmup, final, steps)
         decays = jax.tree.map(lambda about: about.decays, parameters)
         norm = self.clip_norm
         clip = optax.clip_by_global_norm(norm) if norm is not None else optax.identity()
         descent = optax.chain(
-            self.direction(),
+            self.direction(parameters),
             optax.add_decayed_weights(self.weight_decay, decays),
-            optax.scale_by_learning_rate(schedule),
+            optax.scale_by_learning_rate(rate),
         )
-        return Optimizer(_with_shares(optax.chain(clip, descent), parameters), schedule)
+        descent, evaluated = self.path(_with_shares(descent, parameters), rate)
+        whole = optax.chain(clip, descent)
+        return Optimizer(whole, rate, lambda state, params: evaluated(state[1], params))
 
 
 @dataclass(frozen=True)
@@ -89,15 +120,155 @@ class AdamW(Descent):
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("beta1", "beta2"):
-            value = getattr(self, name)
-            require(0 <= value < 1, f"{name}={value} is not at least 0 and below 1")
+        _require_fractions(beta1=self.beta1, beta2=self.beta2)
 
-    def direction(self) -> optax.GradientTransformation:
+    def direction(self, parameters: PyTree[About]) -> optax.GradientTransformation:
         return optax.scale_by_adam(self.beta1, self.beta2)
 
 
-OPTIMIZERS: dict[str, type[Descent]] = {"adamw": AdamW}
+@dataclass(frozen=True)
+class Adam(AdamW):
+    """AdamW as Adam was first given (Kingma and Ba 2015): without decay, unless one is set."""
+
+    weight_decay: float = 0.0
+    beta2: float = 0.999
+
+
+@dataclass(frozen=True)
+class Lion(Descent):
+    """The sign of a mean of gradients (Chen et al. 2023), for a learning rate of a third to a tenth
+    of AdamW's and as much more decay."""
+
+    weight_decay: float = 0.5
+    beta1: float = 0.9
+    """What a step's mean keeps of the running one."""
+    beta2: float = 0.99
+    """What the running mean keeps of itself at an update."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require_fractions(beta1=self.beta1, beta2=self.beta2)
+
+    def direction(self, parameters: PyTree[About]) -> optax.GradientTransformation:
+        return optax.scale_by_lion(self.beta1, self.beta2)
+
+
+@dataclass(frozen=True)
+class Muon(AdamW):
+    """Of each matrix the mean of gradients made nearly orthogonal, ``U V^T`` of ``U S V^T`` (Jordan
+    2024), by five Newton-Schulz iterations; all else as AdamW.
+
+    Matrices are what says so (:attr:`~seqmodels.parameters.About.matrix`): no embedding, head,
+    bias or scale. Their update has a root mean square of 0.2, whatever their shape (Liu et al.
+    2025), so that AdamW's learning rates and decays serve.
+    """
+
+    momentum: float = 0.95
+    """What the mean of a matrix's gradients keeps of itself at an update."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require_fractions(momentum=self.momentum)
+
+    def direction(self, parameters: PyTree[About]) -> optax.GradientTransformation:
+        def axes(about: About) -> Any:
+            if about.matrix is None:
+                return optax.MaskedNode()
+            return contrib.MuonDimensionNumbers(*about.matrix)
+
+        def even(updates: Any, _: Any) -> Any:
+            return jax.tree.map(_with_even_size, updates, matrices)
+
+        matrices = jax.tree.map(axes, parameters)
+        kinds = jax.tree.map(lambda a: "others" if a.matrix is None else "matrices", parameters)
+        orthogonal = contrib.scale_by_muon(beta=self.momentum, weight_dimension_numbers=matrices)
+        of: Any = {
+            "matrices": optax.chain(orthogonal, optax.stateless(even)),
+            "others": super().direction(parameters),
+        }
+        return optax.partition(of, kinds)
+
+
+def _with_even_size(update: Array, axes: contrib.MuonDimensionNumbers) -> Array:
+    """An orthogonal matrix times what makes its root mean square MUON_SIZE."""
+    sides = [math.prod(update.shape[axis] for axis in side) for side in axes]  # type: ignore
+    return update * (MUON_SIZE * math.sqrt(max(sides)))
+
+
+@dataclass(frozen=True)
+class ScheduleFree(AdamW):
+    """AdamW whose mean is of the parameters in place of the gradients (Defazio et al. 2024).
+
+    ``z`` takes AdamW's steps without a mean of gradients, ``x`` is the mean of all z, each by the
+    square of the largest learning rate so far, and gradients are taken at
+    ``y = (1 - beta1) z + beta1 x``. The run's parameters are y, and those that are evaluated x. No
+    rate needs to fall: by default the peak stays.
+    """
+
+    schedule: Section = CONSTANT
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.beta1 > 0, f"beta1={self.beta1} is not above 0: gradients are taken near x")
+        average = self.average
+        require_with(average, False, "average", "kind='schedule_free'")
+
+    def direction(self, parameters: PyTree[About]) -> optax.GradientTransformation:
+        return optax.scale_by_rms(self.beta2, eps_in_sqrt=False, bias_correction=True)
+
+    def path(
+        self, descent: optax.GradientTransformation, rate: Rate
+    ) -> tuple[optax.GradientTransformation, Evaluated]:
+        # Its own count of updates is one ahead of the descent's.
+        free = contrib.schedule_free(descent, lambda count: rate(count - 1), self.beta1)
+        return free, jax.jit(contrib.schedule_free_eval_params)
+
+
+@dataclass(frozen=True)
+class RMSProp(Descent):
+    """The gradient over the root of a running mean of its square (Tieleman and Hinton 2012);
+    without decay, unless one is set."""
+
+    weight_decay: float = 0.0
+    beta2: float = 0.99
+    """What that mean keeps of itself at an update."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require_fractions(beta2=self.beta2)
+
+    def direction(self, parameters: PyTree[About]) -> optax.GradientTransformation:
+        return optax.scale_by_rms(self.beta2, eps_in_sqrt=False, bias_correction=True)
+
+
+@dataclass(frozen=True)
+class SGD(Descent):
+    """The gradient, or the sum of earlier ones that fades (Polyak 1964); without decay, unless one
+    is set."""
+
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    """What that sum keeps of itself at an update; 0 leaves the gradient."""
+    nesterov: bool = False
+    """Whether the gradient is added once more, as if the sum had moved on (Nesterov 1983)."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require_fractions(momentum=self.momentum)
+
+    def direction(self, parameters: PyTree[About]) -> optax.GradientTransformation:
+        return optax.trace(self.momentum, self.nesterov)
+
+
+OPTIMIZERS: dict[str, type[Descent]] = {
+    "adamw": AdamW,
+    "adam": Adam,
+    "lion": Lion,
+    "muon": Muon,
+    "schedule_free": ScheduleFree,
+    "rmsprop": RMSProp,
+    "sgd": SGD,
+}
 USUAL = "adamw"
 """The kind of an ``optimizer`` section that states none."""
 
@@ -114,6 +285,11 @@ def make_optimizer(section: Section, steps: int, parameters: PyTree[About]) -> O
         return settings.over(steps, parameters)
 
 
+def _require_fractions(**settings: float) -> None:
+    for name, value in settings.items():
+        require(0 <= value < 1, f"{name}={value} is not at least 0 and below 1")
+
+
 def _with_shares(
     whole: optax.GradientTransformation, parameters: PyTree[About]
 ) -> optax.GradientTransformation:
@@ -127,16 +303,3 @@ def _with_shares(
         return jax.tree.map(share, updates, parameters), state
 
     return optax.GradientTransformation(whole.init, scaled)
-
-
-def _schedule(peak: float, warmup: int, final: float, steps: int) -> Callable[[Any], Any]:
-    """The learning rate of each update, counted from 0."""
-    top = max(warmup - 1, 0)
-
-    def rate(update: Any) -> Any:
-        rising = peak * jnp.minimum((update + 1) / max(warmup, 1), 1.0)
-        done = jnp.clip((update - top) / max(steps - 1 - top, 1), 0.0, 1.0)
-        share = (1 + jnp.cos(math.pi * done)) / 2
-        return jnp.where(update <= top, rising, peak * share + final * (1 - share))
-
-    return rate

@@ -11,6 +11,7 @@ from seqmodels.model import count_parameters
 from seqmodels.ops.forms import chosen_forms
 from seqmodels.tasks.lengths import StepBatch
 from seqmodels.training.experiment import Experiment
+from seqmodels.training.sharding import local_rows, put_batch
 from seqmodels.training.startup import return_large_memory
 from seqmodels.training.step import TrainState, jit_train_step
 
@@ -72,6 +73,16 @@ class Programs:
         self._compiled[of.bucket] = compiled
         which = f" for {of.bucket} positions" if len(self._experiment.lengths.buckets) > 1 else ""
         return f"compiled{which} in {seconds:.1f} s; a step takes {memory / MIB:,.0f} MiB"
+
+
+def step_batch(experiment: Experiment, mesh: Mesh, step: int) -> StepBatch:
+    """The batch of a step as its program takes it; of several processes each makes its own rows."""
+    rows = local_rows(mesh, experiment.train.batch_size)
+    with jax.profiler.TraceAnnotation("make a batch"):
+        made = experiment.lengths.batch(step, rows)
+    # On the host: the compiled step spreads it over the devices in half of device_put's time.
+    # It can't spread it over those of other processes.
+    return made if rows is None else made._replace(batch=put_batch(made.batch, mesh))
 
 
 def _describe(mesh: Mesh) -> str:

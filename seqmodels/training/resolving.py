@@ -24,6 +24,7 @@ from seqmodels.tasks.files.finding import is_there
 from seqmodels.training.experiment import Settings, TrainSettings
 from seqmodels.training.optimizer import OPTIMIZERS, USUAL
 from seqmodels.training.run_files import DECIDED
+from seqmodels.training.schedules import SCHEDULES
 
 
 def resolved(config: Section, stored: Section | None = None) -> ConfigDict:
@@ -55,6 +56,7 @@ def resolved(config: Section, stored: Section | None = None) -> ConfigDict:
         if isinstance(optimizer, ConfigDict) and "kind" not in optimizer:
             optimizer.kind = USUAL
         _fill_kind(OPTIMIZERS, optimizer, before, given=())
+        _fill_kind(SCHEDULES, *_part("schedule", optimizer, before), given=())
         _fill(TrainSettings, *_part("train", whole, stored))
         _fill_model(*_part("model", whole, stored))
     return whole.lock()
@@ -178,7 +180,7 @@ def _fill(
         if before is not None and stored is not None and name not in stored:
             section[name] = before.value
         elif name not in section:
-            section[name] = default
+            section[name] = ConfigDict(dict(default)) if isinstance(default, Mapping) else default
 
 
 @cache

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from seqmodels.config import Origin
 from seqmodels.json_files import UnreadableError, convert, read_json, read_json_lines
+from seqmodels.training.early import End
 
 Count = Annotated[int, Meta(ge=0)]
 Digits = Annotated[str, Meta(pattern=r"\A[0-9]{1,18}\Z")]
@@ -33,6 +34,8 @@ class Decided(TypedDict, total=False):
     """How many shared a batch as it began."""
     short_convolution: dict[str, int]
     """By name of the pattern the kernels that were taken one wider, for a centre."""
+    steps: Count
+    """Of a run with ``train.seconds``, as so many of those that it timed take that."""
     forms: dict[str, list[str]]
     """By operation the forms that have computed its steps (:mod:`seqmodels.ops.forms`)."""
 
@@ -94,6 +97,8 @@ class Results(TypedDict):
     steps: Count
     best_step: Count
     """Of the checkpoint that validated best, whose scores these are."""
+    ended: NotRequired[End]
+    """The setting of ``train`` that ended it; absent in folders of versions that knew but steps."""
     validation: Scores
     test: Scores
     chance: NotRequired[float]

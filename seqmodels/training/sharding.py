@@ -78,7 +78,7 @@ def _require_memory(experiment: Experiment, mesh: Mesh) -> None:
         batch = experiment.task.batch("train", 0, 1, settings.length)
         positions = math.prod(model.axes(batch))
     rows = settings.batch_size // settings.accumulate
-    require_model_memory(model, mesh, rows, positions)
+    require_model_memory(model, experiment.optimizer, mesh, rows, positions)
 
 
 def _chosen(experiment: Experiment, available: int) -> int:

@@ -51,6 +51,11 @@ def initial_state(
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.transformation.init(params))
 
 
+def evaluated(optimizer: Optimizer, state: TrainState) -> Params:
+    """The parameters of a state that are scored, and used: its own, or an average of them."""
+    return optimizer.evaluated(state.optimizer, state.params)
+
+
 def make_train_step(
     model: Model,
     task: Task,

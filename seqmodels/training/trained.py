@@ -9,7 +9,7 @@ from seqmodels.arrays import Params
 from seqmodels.training.checkpoint import Checkpoints, Which, abstract_state
 from seqmodels.training.experiment import Experiment
 from seqmodels.training.sharding import replicated
-from seqmodels.training.step import initial_state
+from seqmodels.training.step import evaluated, initial_state
 from seqmodels.training.workdir import Workdir
 
 
@@ -18,6 +18,7 @@ class Trained(NamedTuple):
 
     step: int
     params: Params
+    """Those that were evaluated in training."""
 
 
 def trained(
@@ -44,4 +45,4 @@ def trained(
     )
     step, state = checkpoints.restore(which, like, experiment.model.parameters)
     checkpoints.close()
-    return Trained(step, state.params)
+    return Trained(step, evaluated(experiment.optimizer, state))

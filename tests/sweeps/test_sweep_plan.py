@@ -68,6 +68,18 @@ def test_each_setting_is_matched_and_what_settings_share_is_built_once(tmp_path)
         assert run.overrides["model.width"] == widths[run.overrides["model.depth"]]
 
 
+def test_a_time_is_given_to_every_run(tmp_path):
+    """In place of a width, and to the command that shares it: workers have it from the plan."""
+    plan = plan_of(tmp_path, DEPTHS, Match("seconds", 120))
+    assert plan.common == {"train.seconds": "120.0"}
+    for run in plan.runs:
+        assert run.overrides["train.seconds"] == 120.0
+        assert "model.width" not in run.overrides
+    store_plan(plan, tmp_path, {})
+    assert read_sweep(tmp_path)["match"]["by"] == "seconds"
+    store_plan(plan, tmp_path, first_widths(read_sweep(tmp_path)))
+
+
 def test_a_search_says_each_size(tmp_path, capsys):
     plan = plan_of(tmp_path, DEPTHS, search="random")
     print_plan(plan)

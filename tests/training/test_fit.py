@@ -20,6 +20,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from seqmodels.errors import ConfigError, DivergedError, UserError
+from seqmodels.evaluation.runs import load
 from seqmodels.report.reading import find
 from seqmodels.stopping import SIGNALS
 from seqmodels.sweeps.records import collect, read_records
@@ -293,3 +294,29 @@ def test_the_best_checkpoint_is_scored_where_the_last_is_another(monkeypatch, tm
     _, best, _, last, *again = scored
     assert again == [best, best]
     assert best != last
+
+
+def test_a_run_ends_by_its_scores_and_scores_the_average(monkeypatch, tmp_path):
+    """Killed between its last save and its results, it goes on to them without another step."""
+    scores, scored = iter([0.5, 0.9, 0.9, 0.8, 0.9, 0.7]), []
+
+    def scripted(step, params, *_):
+        scored.append([np.array(leaf).tobytes() for leaf in jax.tree.leaves(params)])
+        return {"loss": 1.0, "accuracy": next(scores)}
+
+    monkeypatch.setattr("seqmodels.training.fit.evaluate", scripted)
+    config = tiny_config(steps=15, evaluate_every=3, log_every=5, patience=2)
+    with config.ignore_type():
+        config.optimizer.average = 0.5
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, tmp_path, observers=[at("evaluation", 12, interrupted, time=2)])
+    told = []
+    results = fit(config, tmp_path, observers=[lambda *moment: told.append(moment)])
+    assert ("step done", 13) not in told
+    assert [(results[name]) for name in ("ended", "steps", "best_step")] == ["patience", 12, 9]
+    assert results["test"]["accuracy"] == 0.7
+    assert [event["step"] for event in events(tmp_path, "train")] == [5, 10, 12]
+    assert [event["step"] for event in events(tmp_path, "validation")] == [3, 6, 9, 12]
+    assert scored[4] == scored[5] == scored[2], "the average at the best step"
+    params = load(tmp_path).params
+    assert scored[2] == [np.array(leaf).tobytes() for leaf in jax.tree.leaves(params)]

@@ -8,8 +8,8 @@ from ml_collections import ConfigDict
 from seqmodels.config import flatten, override, to_dict
 from seqmodels.errors import ConfigError
 from seqmodels.presets import PRESETS, preset
+from seqmodels.training.decisions import decided
 from seqmodels.training.experiment import build_experiment
-from seqmodels.training.fit import decided
 from seqmodels.training.resolving import load_whole, resolved, settable
 from seqmodels.training.sharding import make_mesh
 from seqmodels.training.workdir import Workdir
