@@ -1,27 +1,6 @@
-"""Compares what lies in folders: python report.py sweeps/ runs/ --out=report
+"""The command `seqmodels report` from a checkout: python report.py --help"""
 
-The folders are those of runs, sweeps and scaling experiments, or hold them. The page is
-report/index.html, in one file that opens offline; its figures and tables lie beside it as PNG, CSV
-and Markdown.
-"""
-
-from seqmodels.stopping import stop_at_once
-
-stop_at_once(__name__, __file__)  # while the rest is imported
-
-from absl import flags
-
-from seqmodels import cli
-
-OUT = flags.DEFINE_string("out", "report", "folder of the page; made if missing")
-
-
-def main(folders: list[str]) -> None:
-    """Reads the folders and writes the report."""
-    from seqmodels.report.writing import write_report
-
-    write_report(folders, cli.require_flag(OUT))
-
+from seqmodels.__main__ import main
 
 if __name__ == "__main__":
-    cli.run(main, takes_names=True)
+    main("report")

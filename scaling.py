@@ -1,43 +1,6 @@
-"""Measures cost against length: python scaling.py --config=configs/scaling.py --workdir=scaling
+"""The command `seqmodels scaling` from a checkout: python scaling.py --help"""
 
-Running the same command again continues where it stopped; more mixers or lengths are added to the
-folder. Ctrl-C keeps what is done. A cell is measured again once its file in cells/ is deleted.
-
-For a machine that isn't here: --target=tpu:v5e:4x4 or --target=gpu:h100:8, with the extra tpu or
-cuda.
-"""
-
-from seqmodels.stopping import stop_at_once
-
-stop_at_once(__name__, __file__)  # while the rest is imported
-
-from absl import flags
-
-from seqmodels import cli
-
-CONFIG = flags.DEFINE_string("config", None, "config file: configs/scaling.py")
-WORKDIR = flags.DEFINE_string("workdir", None, "folder of the table; made if missing")
-TARGET = flags.DEFINE_string("target", None, "compile for tpu:NAME:TOPOLOGY or gpu:NAME:NUMBER")
-WITHIN_GIB = flags.DEFINE_float(
-    "within_gib", None, "say what length a training step serves in so much memory", 0.0
-)
-WITHIN_SECONDS = flags.DEFINE_float(
-    "within_seconds", None, "say what length a training step serves in so much time", 0.0
-)
-QUALITY = flags.DEFINE_list("quality", [], "also train each cell on these tasks: needle,recall")
-
-
-def main() -> None:
-    """Reads the config and fills the table."""
-    config, _ = cli.read_config(CONFIG.value, complete=None)
-    workdir = cli.require_flag(WORKDIR)
-    # After the config is read: these imports take seconds.
-    from seqmodels.scaling.run import scale
-
-    limits = {"gib": WITHIN_GIB.value, "seconds": WITHIN_SECONDS.value}
-    within = {name: value for name, value in limits.items() if value is not None}
-    scale(config, str(CONFIG.value), workdir, TARGET.value, within, tuple(QUALITY.value))
-
+from seqmodels.__main__ import main
 
 if __name__ == "__main__":
-    cli.run(main, takes_config=True)
+    main("scaling")

@@ -88,4 +88,4 @@ def _bare_step(config: ConfigDict):
 
 
 if __name__ == "__main__":
-    cli.run(main, takes_config=True)
+    cli.run(main)

@@ -28,7 +28,9 @@ TRAIN = Path(__file__).parents[1] / "train.py"
 def first_step(cache: Path) -> float:
     """Seconds until the first step's metrics are printed."""
     with tempfile.TemporaryDirectory() as workdir:
-        command = [sys.executable, str(TRAIN), f"--config={CONFIG.value}", f"--workdir={workdir}"]
+        spec, overrides = cli.read_config_flags(CONFIG.value)
+        command = [sys.executable, str(TRAIN), f"--config={spec}", f"--workdir={workdir}"]
+        command += [f"--config.{key}={text}" for key, text in overrides]
         start = time.perf_counter()
         process = subprocess.Popen(
             [*command, "--config.train.log_every=1"],

@@ -1,6 +1,6 @@
 """The atlas: every kind of mixer on the same tasks, at one size and one budget of tuning.
 
-python sweep.py --config=configs/atlas.py --workdir=sweeps/atlas --match=parameters
+seqmodels sweep --config=atlas --workdir=sweeps/atlas --match=parameters
 --target=75300 --workers=2
 
 Some 730 runs; all may be stopped, and the same command goes on. experiments/atlas/README.md says

@@ -1,7 +1,7 @@
 """Seven architectures of one size on digits, and on recall at three lengths: an overview.
 
 make compare
-python sweep.py --config=configs/compare.py --workdir=sweeps/compare --match=parameters
+seqmodels sweep --config=compare --workdir=sweeps/compare --match=parameters
 --target=75300
 
 Each model gets the same three learning rates, chosen between on validation. These are short runs of

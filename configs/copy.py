@@ -1,6 +1,6 @@
 """Copying a pattern over a distance: who remembers, and for how long?
 
-python train.py --config=configs/copy.py:mixer=global,length=64 --workdir=runs/copy
+seqmodels train --config=copy:mixer=global,length=64 --workdir=runs/copy
 
 Ten symbols out of eight kinds are shown, then blanks, then they must be repeated. Global
 attention copies all of the 1,000 test patterns without a mistake (seed 0) after 108 s on

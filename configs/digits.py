@@ -1,6 +1,6 @@
 """Handwritten digits read pixel by pixel: which mixer reads an image as a sequence best?
 
-python train.py --config=configs/digits.py:mixer=conv --workdir=runs/digits
+seqmodels train --config=digits:mixer=conv --workdir=runs/digits
 
 Test accuracy in per cent, mean (lowest to highest) over seeds 0 to 2, and the time of a run
 on 2 idle cores of an AMD EPYC server, over one device (`--devices=1`):

@@ -1,6 +1,6 @@
 """Handwritten digits on 2 or 3 axes: convolution, local attention in its place, patches, hybrids.
 
-python train.py --config=configs/digits_grid.py:mixer=conv,kernel=3 --workdir=runs/digits-grid
+seqmodels train --config=digits_grid:mixer=conv,kernel=3 --workdir=runs/digits-grid
 
 Test accuracy in per cent with kernels of 3, mean (lowest to highest) over seeds 0 to 2 (300 images:
 one of them is 0.3), each in one to one and a half minutes on 2 cores of an AMD EPYC server:

@@ -1,7 +1,7 @@
 """Files of your own: a language model on a .npy of tokens, or images by class.
 
-python train.py --config=configs/files.py:path=corpus.npy,length=512 --workdir=runs/tokens
-python train.py --config=configs/files.py:kind=images,path=photos,length=1024 --workdir=runs/photos
+seqmodels train --config=files:path=corpus.npy,length=512 --workdir=runs/tokens
+seqmodels train --config=files:kind=images,path=photos,length=1024 --workdir=runs/photos
 
 tokens: whole numbers on one axis, as np.save writes them; scored in nats a token, for which
 ln V is what guessing gives. images: photos/CLASS/NAME.png or .jpg, all of one size; their length

@@ -1,7 +1,7 @@
 """Hybrids by ratio: how much attention does a linear mixer need, and where?
 
-python train.py --config=configs/hybrid.py:mixer=gla,ratio=3:1,place=last --workdir=runs/hybrid
-python sweep.py --config=configs/hybrid.py --workdir=sweeps/hybrid --match=parameters
+seqmodels train --config=hybrid:mixer=gla,ratio=3:1,place=last --workdir=runs/hybrid
+seqmodels sweep --config=hybrid --workdir=sweeps/hybrid --match=parameters
 --target=600000
 
 A ratio of 7:1 is seven blocks of one mixer to one of another. Each block has an MLP, but for the

@@ -1,6 +1,6 @@
 """Formal languages: which mixer counts, nests, and tracks a state?
 
-python train.py --config=configs/languages.py:task=parity,mixer=lstm --workdir=runs/parity
+seqmodels train --config=languages:task=parity,mixer=lstm --workdir=runs/parity
 
 What each task asks stands in languages.py, arithmetic.py and listops.py of
 seqmodels/tasks/generated/, its chance level in docs/tasks.md.

@@ -1,7 +1,7 @@
 """Trained at length 64, asked at up to 4,096: who still knows what it knew?
 
-python train.py --config=configs/length.py:mixer=rotary --workdir=runs/length/rotary
-python evaluate.py --workdir=runs/length/rotary --lengths=64,128,...,4096 --examples=200
+seqmodels train --config=length:mixer=rotary --workdir=runs/length/rotary
+seqmodels evaluate --workdir=runs/length/rotary --lengths=64,128,...,4096 --examples=200
 
 Keys and values in turn; where a key has been seen before, its value is asked for (recall in
 context of MAD). There are 8 keys, however long the sequence: what must be held stays the

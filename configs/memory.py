@@ -1,6 +1,6 @@
 """Memory over a distance: who holds, selects, adds and finds again, and over how long?
 
-python train.py --config=configs/memory.py:task=selective_copy,mixer=gru --workdir=runs/memory
+seqmodels train --config=memory:task=selective_copy,mixer=gru --workdir=runs/memory
 
 What each task asks stands in memory.py and in_context.py of seqmodels/tasks/generated/, its chance
 level in docs/tasks.md.

@@ -1,6 +1,6 @@
 """Pathfinder: does a dashed path join two circles? Long Range Arena's task, pixel by pixel.
 
-python train.py --config=configs/pathfinder.py:mixer=gru,side=32 --workdir=runs/pathfinder
+seqmodels train --config=pathfinder:mixer=gru,side=32 --workdir=runs/pathfinder
 
 1,024 positions at side 32, 16,384 at 128; chance is 50%. A mixer must see from circle to circle, so
 that local ones take several blocks. Not trained to the end yet: an accelerator's work.

@@ -1,6 +1,6 @@
 """Multi-query associative recall: which mixers look things up, and at which length?
 
-python train.py --config=configs/recall.py:mixer=global,length=64,pairs=4 --workdir=runs/recall
+seqmodels train --config=recall:mixer=global,length=64,pairs=4 --workdir=runs/recall
 
 After the key-value pairs each key is asked for once; the score is the share of values
 answered rightly (Arora et al. 2023, Zoology). Test accuracy in per cent at length 64 with

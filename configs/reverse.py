@@ -1,7 +1,7 @@
 """Write a string backwards: what does attention add to an encoder and a decoder?
 
-python train.py --config=configs/reverse.py:cross=additive --workdir=runs/reverse
-python train.py --config=configs/reverse.py:cross=none --workdir=runs/reverse-plain
+seqmodels train --config=reverse:cross=additive --workdir=runs/reverse
+seqmodels train --config=reverse:cross=none --workdir=runs/reverse-plain
 
 Exact match at length 20, on test, seed 0, in one to two minutes on 2 cores of an AMD EPYC
 server: additive 99.7%, none 6.1%; with mixer=transformer 99.1% in four minutes.

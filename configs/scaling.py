@@ -1,6 +1,6 @@
 """What does each architecture cost, and how does the cost grow with the length?
 
-python scaling.py --config=configs/scaling.py --workdir=scaling
+seqmodels scaling --config=scaling --workdir=scaling
 
 Not a run but a table: a cell for each mixer and length, of a language model on bytes of two blocks
 of width 64. The default takes about half an hour on 2 cores; docs/scaling.md has its result.

@@ -1,6 +1,6 @@
 """A question about a set of numbers, whatever their order: the largest, or how many are 0.
 
-python train.py --config=configs/set.py:operation=maximum --workdir=runs/set
+seqmodels train --config=set:operation=maximum --workdir=runs/set
 
 Self-attention without positions is an operation on a set: it can't be misled by the order.
 """

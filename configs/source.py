@@ -1,6 +1,6 @@
 """Bytes of Python source: which package are they from, or are two stretches from one file?
 
-python train.py --config=configs/source.py:task=source_package,mixer=conv --workdir=runs/source
+seqmodels train --config=source:task=source_package,mixer=conv --workdir=runs/source
 
 Accuracy in per cent on 256 bytes of the standard library of Python 3.13, seed 0; a run takes 2 to 4
 minutes on 2 busy cores of an AMD EPYC server:

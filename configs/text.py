@@ -1,7 +1,7 @@
 """The next byte of Python source: a language model on text that every machine has.
 
-python train.py --config=configs/text.py:mixer=gru,length=512 --workdir=runs/text
-python evaluate.py --workdir=runs/text --generate=500 --prompt='def '
+seqmodels train --config=text:mixer=gru,length=512 --workdir=runs/text
+seqmodels evaluate --workdir=runs/text --generate=500 --prompt='def '
 
 The default, two layers of GRU, takes 9 minutes on 2 cores of an AMD EPYC server and reaches
 1.57 bits per byte on validation and 1.52 on test (seed 0, the standard library of Python 3.13:

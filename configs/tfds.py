@@ -1,6 +1,6 @@
 """A set of tensorflow-datasets by its name: images pixel by pixel, texts by bytes, raw audio.
 
-python train.py --config=configs/tfds.py:set=mnist,layout=permuted,mixer=gru --workdir=runs/pmnist
+seqmodels train --config=tfds:set=mnist,layout=permuted,mixer=gru --workdir=runs/pmnist
 
 The set must lie on this machine as ArrayRecord files; where it doesn't, one line says what to run
 on a machine with network. In config.task.data_dir, $TFDS_DATA_DIR or ~/tensorflow_datasets. Any

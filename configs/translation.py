@@ -1,6 +1,6 @@
 """Translate byte by byte: an encoder, a decoder, and attention from one to the other.
 
-python train.py --config=configs/translation.py --workdir=runs/translation
+seqmodels train --config=translation --workdir=runs/translation
 
 The set must lie on this machine as ArrayRecord files, in config.task.data_dir, $TFDS_DATA_DIR or
 ~/tensorflow_datasets; where it doesn't, one line says what to run on a machine with network.

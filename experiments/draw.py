@@ -23,4 +23,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, takes_names=True)
+    cli.run(main)

@@ -1,5 +1,9 @@
-"""Command lines: flags and config overrides in, one call, errors in one line."""
+"""Command lines: flags and config overrides in, one call, errors in one line.
 
+The one place that knows what was typed. A command is a module of :mod:`seqmodels.commands`.
+"""
+
+import inspect
 import math
 import os
 import re
@@ -8,14 +12,15 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from seqmodels import stopping
+from seqmodels import commands, stopping
 from seqmodels.answering import answered
-from seqmodels.command import carried_out
+from seqmodels.command import carried_out, shown_command
 from seqmodels.config import Complete, Loaded, load_config, override
 from seqmodels.config_help import as_flags, describe_config
 from seqmodels.errors import ConfigError, UserError
@@ -28,13 +33,27 @@ TRACEBACK = flags.DEFINE_boolean(
 _overrides: list[tuple[str, str]] = []
 
 
-def run(
-    main: Callable[..., None], takes_config: bool = False, takes_names: bool = False
-) -> NoReturn:
+def carry_out(command: str | None = None) -> NoReturn:
+    """Runs a command of :mod:`seqmodels.commands`; None is the one that the first word names.
+
+    What is then said of the program, and of its command, is what was typed.
+    """
+    if command is None:
+        called, *words = sys.argv
+        called = "python -m seqmodels" if called.endswith("__main__.py") else "seqmodels"
+        if not words or words[0] not in commands.COMMANDS:
+            sys.argv[:] = [called, *(word for word in words if word not in HELP)]
+            run(commands.main)
+        command, *words = words
+        sys.argv[:] = [f"{called} {command}", *words]
+    run(import_module(f"{commands.__name__}.{command}").main)
+
+
+def run(main: Callable[..., None]) -> NoReturn:
     """Parses the command line and calls main; ends the process with its exit code.
 
-    ``--config.KEY=VALUE`` is kept for :func:`read_config`, where the program has a --config. One
-    that takes names beside its flags, in any order, is called on a list of them. A UserError ends
+    Of a main with a flag --config, ``--config.KEY=VALUE`` is kept for :func:`read_config`. One with
+    an argument is called on the names that stand beside the flags, in any order. A UserError ends
     as one line on standard error, without a traceback.
     """
     for descriptor in (0, 1, 2):  # one that is closed would be given to the next file
@@ -51,14 +70,15 @@ def run(
             redirect_stderr(errors),
             stopping.raised(sys.argv[0]),
         ):
-            _run_guarded(main, takes_config, takes_names)
+            _run_guarded(main)
     finally:
         for stream in filter(None, streams):
             stream.settle()
 
 
-def _run_guarded(main: Callable[..., None], takes_config: bool, takes_names: bool) -> NoReturn:
+def _run_guarded(main: Callable[..., None]) -> NoReturn:
     name = sys.argv[0]
+    takes_config, takes_names = "config" in flags.FLAGS, bool(inspect.signature(main).parameters)
     logging.set_verbosity(logging.ERROR)  # libraries log each backend and each save
 
     if takes_config:
@@ -66,6 +86,11 @@ def _run_guarded(main: Callable[..., None], takes_config: bool, takes_names: boo
 
     def parse(argv: list[str]) -> list[str]:
         rest = []
+        if HELP & set(argv[1:]):
+            print(_help(main))
+            if takes_config and (spec := _config_of(argv)):
+                print(f"\n{describe_config(spec)}")
+            sys.exit(0)
         for argument in argv:
             if argument.startswith(("--config.", "-config.")) and takes_config:
                 key, equals, text = argument.lstrip("-").removeprefix("config.").partition("=")
@@ -80,9 +105,7 @@ def _run_guarded(main: Callable[..., None], takes_config: bool, takes_names: boo
         except flags.Error as error:
             message = str(error).replace("FATAL Flags parsing error: ", "")
             raise UserError(f"{message.splitlines()[0]} (see --help)") from None
-        except SystemExit:  # --help has been printed; absl calls that a failure
-            if takes_config and (spec := _config_of(rest)):
-                print(f"\n{describe_config(spec)}")
+        except SystemExit:  # --helpfull has been printed; absl calls that a failure
             sys.exit(0)
         for flag, value in flags.FLAGS.flag_values_dict().items():
             if isinstance(value, float) and not math.isfinite(value):
@@ -104,7 +127,7 @@ def _run_guarded(main: Callable[..., None], takes_config: bool, takes_names: boo
                     traceback.print_exception(error.__cause__)
                 more = error.__cause__ is not None and not TRACEBACK.value
                 hint = " (--traceback shows the calls)" if more else ""
-                end(f"{_with_flags(str(error))}{hint}", error.exit_code)
+                end(f"{_with_flags(str(error), main)}{hint}", error.exit_code)
             except OSError as error:
                 if TRACEBACK.value:
                     raise
@@ -127,12 +150,26 @@ def _run_guarded(main: Callable[..., None], takes_config: bool, takes_names: boo
         app.run(call, flags_parser=guarded(parse))
 
 
-def _with_flags(message: str) -> str:
+HELP = {"--help", "-help", "-h", "--helpshort", "-?"}
+
+
+def _help(main: Callable[..., None]) -> str:
+    """What a program's docstring says, by the name that it was called by, and its flags."""
+    module = main.__module__
+    name = rf"\bseqmodels {module.rpartition('.')[2]}\b"
+    called = shown_command(sys.argv[:1])
+    said = re.sub(name, lambda _: called, sys.modules[module].__doc__ or "")
+    listed = [flags.FLAGS.module_help(part) for part in (module, __name__)]
+    lines = "\n".join(part.partition(":\n")[2] for part in listed)
+    return f"{said}\nFlags:\n{lines}\n\n--helpfull lists those of libraries too."
+
+
+def _with_flags(message: str, main: Callable[..., None]) -> str:
     """A message of the library in which settings that are flags of this program stand as those.
 
     The library names a setting by ``NAME=VALUE``, whoever gave it.
     """
-    own = "|".join(flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0]))
+    own = "|".join(flag.name for flag in flags.FLAGS.get_key_flags_for_module(main.__module__))
     return re.sub(rf"(?<![^\s(])({own})(?==)", r"--\1", message) if own else message
 
 
@@ -180,7 +217,9 @@ def read_config(
     file leaves out, by default those of a run; None adds none.
     """
     if spec is None:
-        raise UserError("--config is missing; name a file, such as --config=configs/digits.py")
+        raise UserError(
+            "--config is missing; name one, such as --config=digits (see: seqmodels list)"
+        )
     config, origin = load_config(spec)
     if prepare is not None and complete is not None:
         for key, text in _overrides:  # what is added depends on a kind that they name

@@ -34,10 +34,15 @@ def command() -> str:
 
 
 def shown_command(words: Iterable[str]) -> str:
-    """A command line without passwords.
+    """A command line without passwords; the first word is the program, as messages name it.
 
     >>> shown_command(["sweep.py", "--storage", "postgresql://me:a b@host/x", "--workdir=it"])
     "python sweep.py --storage 'postgresql://me:***@host/x' --workdir=it"
+    >>> shown_command(["seqmodels sweep", "--workdir=a b"])
+    "seqmodels sweep '--workdir=a b'"
     """
+    program, *rest = words
+    ours = program.startswith(("seqmodels ", "python -m seqmodels "))
+    called = program.split() if ours else ["python", program]
     # In a word a password ends with its URL, whatever is in it.
-    return shlex.join(["python", *map(shown_url, words)])
+    return shlex.join([*called, *map(shown_url, rest)])

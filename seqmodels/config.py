@@ -58,8 +58,10 @@ have on the way to a key; the key may be empty."""
 def load_config(
     spec: str, overrides: Iterable[tuple[str, str]] = (), complete: Complete | None = None
 ) -> Loaded:
-    """Loads ``FILE.py`` or ``FILE.py:ARGUMENTS`` and applies ``(dotted key, text)`` overrides.
+    """Loads ``NAME`` or ``NAME:ARGUMENTS`` and applies ``(dotted key, text)`` overrides.
 
+    The name is a path, or that of a config that comes with the package (``digits``); it may be that
+    of a run's ``config.json``, which takes no arguments.
     These may set the keys of the file, and those that ``complete`` adds to them.
 
     Raises:

@@ -1,7 +1,7 @@
 """Config files: a file of Python is run, and a function in it called; what goes wrong is one line.
 
-The line names the file and the number of the line in it. The exception stays the cause of the
-error, for those who want to see the calls.
+A run's ``config.json`` is one too. The line names the file and the number of the line in it. The
+exception stays the cause of the error, for those who want to see the calls.
 """
 
 import contextlib
@@ -15,23 +15,48 @@ from pathlib import Path
 from typing import Any
 
 from seqmodels.errors import ConfigError, UserError, nearest
+from seqmodels.json_files import read_json
 from seqmodels.paths import local_path
+
+CONFIGS = Path(__file__).with_name("configs")
+"""Those that come with the package; in a checkout a link to configs/."""
+DECIDED = "decided"
+"""Of ``config.json`` what the run decided by itself; no part of the config. That it is there tells
+that a config is a run's, and means what it meant to that run."""
+
+
+def config_path(name: str) -> Path:
+    """Where a config lies: at a path, or among those that come with the package, by its name alone.
+
+    Raises:
+      ConfigError: at neither.
+    """
+    path = local_path(name, "config=")
+    if os.path.isfile(path):  # pathlib's raises for a name that is too long
+        return path
+    ours = sorted(file.stem for file in CONFIGS.glob("*.py"))
+    if name in ours:
+        return CONFIGS / f"{name}.py"
+    found = path.parent.glob("*.py") if os.path.isdir(path.parent) else ()
+    siblings = [str(other) for other in found if other != path]
+    near = nearest(str(path), siblings) if siblings and path.suffix else nearest(path.stem, ours)
+    raise ConfigError(f"config={name}: no such file; {near}")
 
 
 def run_config(file: str, function: str, argument: str | None) -> Any:
     """What a function of a config file returns.
 
     It is ``get_config``, which takes an argument, has a default for it, or takes none; or
-    ``sweep``, which takes none. The argument is None without the colon of ``FILE:ARGUMENT``.
+    ``sweep``, which takes none. The argument is None without the colon of ``FILE:ARGUMENT``. A
+    file that ends in .json is what ``get_config()`` would return.
 
     Raises:
       ConfigError: the file is missing, is no Python, fails, or has no such function.
+      UnreadableError: it is no JSON.
     """
-    path = local_path(file, "config=")
-    if not os.path.isfile(path):  # pathlib's raises for a name that is too long
-        found = path.parent.glob("*.py") if os.path.isdir(path.parent) else ()
-        siblings = [str(other) for other in found if other != path]
-        raise ConfigError(f"config={file}: no such file; {nearest(str(path), siblings)}")
+    path = config_path(file)
+    if path.suffix == ".json":
+        return _stored(path, file, function, argument)
     module = _guarded(path, lambda: _module(path))
     found = getattr(module, function, None)
     if not callable(found):
@@ -39,6 +64,20 @@ def run_config(file: str, function: str, argument: str | None) -> Any:
         shown = f"sweep(){hint}" if function == "sweep" else f"{function}(arg)"
         raise ConfigError(f"config={file}: defines no {shown}")
     return _guarded(path, lambda: found(*_arguments(found, path, function, argument)))
+
+
+def _stored(path: Path, file: str, function: str, argument: str | None) -> dict[str, Any]:
+    """The config of a run, as its folder has it."""
+    if function != "get_config":
+        raise ConfigError(
+            f"config={file} is one run's, without a {function}(); name a config that has one"
+        )
+    if argument is not None:
+        raise ConfigError(
+            f"config={file}:{argument}: the config of a run takes no argument; leave out "
+            f"':{argument}', and set its keys instead"
+        )
+    return {DECIDED: {}} | (read_json(path, dict[str, Any]) or {})
 
 
 def _module(path: Path) -> types.ModuleType:

@@ -3,12 +3,13 @@
 import ast
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from seqmodels.config import flatten
+from seqmodels.config_files import config_path
 from seqmodels.errors import ConfigError
-from seqmodels.paths import local_path
 
 
 def describe_config(spec: str) -> str:
@@ -18,8 +19,11 @@ def describe_config(spec: str) -> str:
       ConfigError: the file is missing, or is no Python.
     """
     file = spec.partition(":")[0]
+    path = config_path(file)
+    if path.suffix == ".json":
+        return f"{file}: the config of a run.\n\n{_KEYS}"
     try:
-        module = ast.parse(local_path(file, "--config=").read_bytes(), file)
+        module = ast.parse(path.read_bytes(), file)
     except OSError as error:
         raise ConfigError(f"--config={file}: {error.strerror}") from None
     except (SyntaxError, ValueError) as error:
@@ -31,8 +35,16 @@ def describe_config(spec: str) -> str:
         named = ",".join(_arguments(own, _constants(module)))
         parts.append(f"Arguments and their defaults: --config={file}:{named}" if named else None)
         parts.append(ast.get_docstring(own))
-    parts.append("Every key can be set: --config.KEY=VALUE. --show_config lists them, resolved.")
+    parts.append(_KEYS)
     return "\n\n".join(part for part in parts if part)
+
+
+_KEYS = "Every key can be set: --config.KEY=VALUE. --show_config lists them, resolved."
+
+
+def first_line(file: Path) -> str:
+    """What the docstring of a file of Python says first; it is read and not run."""
+    return (ast.get_docstring(ast.parse(file.read_bytes(), file)) or "").partition("\n")[0]
 
 
 def _constants(module: ast.Module) -> dict[str, ast.expr]:

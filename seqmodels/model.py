@@ -17,6 +17,7 @@ from seqmodels.errors import ConfigError, require, require_with, under
 from seqmodels.layers import Embedding, Linear
 from seqmodels.mixers import Cost
 from seqmodels.model_cost import model_cost, one_row
+from seqmodels.model_parts import Loss, Part, model_parts
 from seqmodels.parameters import declared
 from seqmodels.stack import ModelSettings, Stack, StackSettings, pool
 from seqmodels.state import extend_state, start_state
@@ -174,6 +175,9 @@ class Model(NamedTuple):
     """(params, inputs, state, valid, key, scored) to the scores of a chunk at the positions
     ``scored`` [B, P], or at all, and the next state. Rows end in padding where ``valid`` [B, L]
     says so, and advance by what is valid."""
+    parts: Callable[[Batch, Batch, Loss], list[Part]]
+    """Whole sequences, a batch, and the loss of its scores to what each block has, costs and keeps
+    (:func:`~seqmodels.model_parts.model_parts`); shapes of the batches are enough."""
     axes: Callable[[Batch], tuple[int, ...]]
     """Batch to how many positions the blocks that read it have along each axis."""
     parameters: dict[str, Any]
@@ -246,7 +250,9 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
         return call
 
     shapes = nnx.to_pure_dict(nnx.split(abstract, nnx.Param)[1])
-    cost_of_row = cache(lambda row: model_cost(partial(nnx.merge, graph), shapes, row))
+    merge = partial(nnx.merge, graph)
+    cost_of_row = cache(lambda row: model_cost(merge, shapes, row))
+    parts = partial(model_parts, merge, shapes)
 
     def cost(batch: Batch) -> Cost:
         return cost_of_row(one_row(batch))
@@ -263,8 +269,8 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
     )
     apply, start, extend = map(of_parameters, ("__call__", "start", "extend"))
     about = declared(abstract)
-    module = partial(nnx.merge, graph)
-    return Model(init, apply, cost, start, extend, abstract.read_axes, about, facts, module)
+    axes = abstract.read_axes
+    return Model(init, apply, cost, start, extend, parts, axes, about, facts, merge)
 
 
 def count_parameters(model: Model) -> int:

@@ -12,6 +12,7 @@ from seqmodels.encoder_decoder import EncoderDecoder
 from seqmodels.flops import count_flops
 from seqmodels.mixers import Context, Cost, CrossAttention, Mixer
 from seqmodels.mixers.cross_attention import Source
+from seqmodels.stack import Stack
 from seqmodels.tasks.base import Batch
 
 Axes = tuple[int, ...]
@@ -37,22 +38,30 @@ def model_cost(merge: Callable[[Params], Any], params: Params, row: Batch) -> Co
 
     def trace(params: Params, row: Batch) -> Array:
         model = merge(params)
-        stacks = [model.encoder, model.decoder] if isinstance(model, EncoderDecoder) else [model]
-        for stack in filter(None, stacks):
-            keeps = stack is stacks[-1] and stack.has_state
+        last = list(stacks(model).values())[-1]
+        for stack in stacks(model).values():
+            keeps = stack is last and stack.has_state
 
             def note(cost: Cost, keeps: bool = keeps) -> None:
                 costs.append(cost if keeps else cost._replace(state_bytes=0))
 
             for block in stack.blocks:
-                _silence(block, note)
+                silence(block, note)
         return model(row, None)
 
     flops = count_flops(trace, params, row)
     return sum(costs, Cost(flops, 0, 0))
 
 
-def _silence(block: Block, note: Callable[[Cost], None]) -> None:
+def stacks(model: Any) -> dict[str, Stack]:
+    """A model's stacks by their names, what writes last; the name of an only one is ""."""
+    if not isinstance(model, EncoderDecoder):
+        return {"": model}
+    reading = {} if model.encoder is None else {"encoder": model.encoder}
+    return reading | {"decoder": model.decoder}
+
+
+def silence(block: Block, note: Callable[[Cost], None]) -> None:
     """Replaces what mixes positions in a block; its other steps are noted, MLP and convolution."""
     if block.mlp is not None:
         note(Cost(0, 0, 1))

@@ -36,7 +36,7 @@ def _doubling(levels: int) -> _Mixers:
     }
 
 
-_PRESETS: dict[str, _Mixers] = {
+PRESETS: dict[str, _Mixers] = {
     "rnn": {"rnn": {"kind": "rnn"}},
     "lstm": {"lstm": {"kind": "lstm"}},
     "gru": {"gru": {"kind": "gru"}},
@@ -77,7 +77,7 @@ _PRESETS: dict[str, _Mixers] = {
     "deltaproduct": {"deltaproduct": {"kind": "deltaproduct"}},
     "rwkv7": {"rwkv7": {"kind": "rwkv7", "decay_rank": 32, "gate_rank": 32}},
 }
-"""The mixers of each, in their order."""
+"""By name the mixers of each, in their order."""
 _MLPS = {"transformer": 4.0, "griffin": 4.0}
 """Those with an MLP, and its expansion."""
 _WHOLE = ("hybrid", "griffin")
@@ -88,7 +88,6 @@ _FILTERS = ("long_convolution", "hyena")
 """Kinds with filters as long as the sequence."""
 _COUNTED = (*_FILTERS, "s4d", "s5", "mamba", "mamba2", "mamba3", "rwkv7")
 """Those of one kind, many of whose parameters are not as many as D^2."""
-PRESETS = tuple(_PRESETS)
 
 
 def preset(
@@ -113,11 +112,11 @@ def preset(
     >>> preset("lstm", parameters=130_000, depth=1, causal=True, pooling=None)["width"]
     128
     """
-    if name not in _PRESETS:
-        raise ConfigError(f"mixer={name!r} is not a preset; {nearest(name, _PRESETS)}")
+    if name not in PRESETS:
+        raise ConfigError(f"mixer={name!r} is not a preset; {nearest(name, PRESETS)}")
     if name in _WHOLE:
-        depth = max(depth, len(_PRESETS[name]))
-    chosen = dict(list(_PRESETS[name].items())[:depth])
+        depth = max(depth, len(PRESETS[name]))
+    chosen = dict(list(PRESETS[name].items())[:depth])
     mixers = {key: _directed(mixer, causal, length) for key, mixer in chosen.items()}
     expansion = _MLPS.get(name)
     if name in _COUNTED:
@@ -144,14 +143,14 @@ def _squares(name: str) -> list[float]:
         count_parameters(
             lambda rngs, mixer=mixer: construct_kind(MIXERS, mixer, name, width=_WIDE, rngs=rngs)
         )
-        for mixer in _PRESETS[name].values()
+        for mixer in PRESETS[name].values()
     ]
     return [round(count / _WIDE**2, 1) for count in counts]
 
 
 def _counted_width(name: str, length: int | None, parameters: float) -> float:
     """The width at which a block of one kind has so many: ``a D^2 + b D + c``."""
-    (mixer,) = _PRESETS[name].values()
+    (mixer,) = PRESETS[name].values()
     mixer, widths = _directed(mixer, True, length), (64, 128, 256)
     counts = [
         count_parameters(

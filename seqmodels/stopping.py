@@ -1,7 +1,7 @@
 """Signals that ask a program to stop, while it has nothing of its own to say to them.
 
 A run that trains takes them over (:mod:`seqmodels.training.interruption`), so that it can save.
-Only what is always loaded is imported here: the first line of a command comes from here.
+Only what is always loaded is imported here: a command takes them over before all other imports.
 """
 
 import contextlib
@@ -17,13 +17,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, the system or a cluster, and a terminal that is closed."""
 
 
-def stop_at_once(module: str, file: str) -> None:
-    """Makes each of the signals end this process in a line, if the module is the one that is run.
+def stop_at_once(program: str) -> None:
+    """Makes each of the signals end this process in a line, which begins with the program's name.
 
     For a command's first moments: what they import takes a while, and nothing is lost yet.
     """
-    if module == "__main__":
-        take_over(partial(_leave, os.path.basename(file)))
+    take_over(partial(_leave, program))
 
 
 @contextlib.contextmanager

@@ -66,6 +66,10 @@ def train_command(workdir: Path, *more: str) -> list[str]:
     return ["train.py", CONFIG, f"--workdir={workdir}", *TINY, *more]
 
 
+SEQMODELS = "seqmodels/__main__.py"
+"""What ``python -m seqmodels`` runs."""
+
+
 def call(script: str, *arguments: str, output: io.StringIO | None = None) -> tuple[int, str, str]:
     """Runs a script in this process: its exit code, standard output and standard error."""
     output, errors = output or io.StringIO(), io.StringIO()
@@ -87,6 +91,8 @@ def call(script: str, *arguments: str, output: io.StringIO | None = None) -> tup
             signal.signal(number, handler)
         for name in set(flags.FLAGS) - before:
             delattr(flags.FLAGS, name)
+        for name in [name for name in sys.modules if name.startswith("seqmodels.commands.")]:
+            del sys.modules[name]  # its next call defines its flags again
         flags.FLAGS.unparse_flags()
     return caught.value.code or 0, output.getvalue(), errors.getvalue()
 

@@ -1,5 +1,7 @@
 """Config files of every form that people write, and what is said of those that fail."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqmodels.config import load_config, load_sweep, to_dict
-from seqmodels.errors import ConfigError
+from seqmodels.config import differing_keys, load_config, load_sweep, to_dict
+from seqmodels.errors import ConfigError, UserError
+from seqmodels.training.experiment import build_experiment
+from seqmodels.training.resolving import load_whole
+from tests.command_line import ROOT
 
 HEAD = "from ml_collections import ConfigDict\n"
 
@@ -136,7 +141,7 @@ def test_an_error_in_a_module_names_the_line_that_imports_it(tmp_path, monkeypat
 
 def test_a_folder_is_no_config(tmp_path):
     (tmp_path / "own.py").mkdir()
-    with pytest.raises(ConfigError, match=r"own\.py: no such file; known: none"):
+    with pytest.raises(ConfigError, match=r"own\.py: no such file; known: atlas, "):
         load_config(str(tmp_path / "own.py"))
 
 
@@ -179,6 +184,67 @@ def test_values_of_a_sweep_may_be_numpys():
     assert {type(value) for point in found for value in point.values()} == {int}
     with pytest.raises(ConfigError, match=r"own.py: sweep\(\): a=<object .* is a object"):
         require_points([{"a": object()}], "own.py")
+
+
+def test_a_config_of_the_package_is_found_by_its_name(tmp_path, monkeypatch):
+    """From any folder; also where something else there has its name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recall").mkdir()
+    named = load_config("recall:mixer=gru,length=16")
+    by_path = load_config(f"{ROOT}/configs/recall.py:mixer=gru,length=16")
+    assert to_dict(named.config) == to_dict(by_path.config)
+    assert named.origin["file"] == "recall"
+    assert len(load_sweep("recall")) == 7 * 3 * 9
+    written(tmp_path, "def get_config():\n    return {'mine': 1}\n", "recall.py")
+    assert to_dict(load_config("recall.py").config) == {"mine": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("recal", "did you mean 'recall'?"),
+        ("configs/digit.py", "did you mean 'digits'?"),
+        ("nothing-like-it", "known: atlas, compare, copy, "),
+    ],
+)
+def test_a_name_that_no_config_has(tmp_path, monkeypatch, name, near):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=re.escape(f"config={name}: no such file; {near}")):
+        load_config(name)
+
+
+def test_the_config_of_a_run_trains_again(tmp_path):
+    """With every key, as it was; without what the run decided by itself."""
+    run = load_whole("text:mixer=gru,length=16", [("model.width", "8")]).config
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(to_dict(run) | {"decided": {"devices": 2}}))
+    again = load_whole(str(file), [("seed", "3")]).config
+    assert differing_keys(run, again) == ["seed=0, now 3"]
+    assert type(again.model.pattern) is tuple
+    older = to_dict(run)
+    del older["task"]["splitting"], older["model"]["remat"]
+    file.write_text(json.dumps(older))
+    assert differing_keys(run, load_whole(str(file)).config) == [
+        "task.splitting='shares', now 'whole_files'"  # as such a run split them
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda file: load_config(f"{file}:mixer=gru"), "the config of a run takes no argument; "),
+        (lambda file: load_sweep(file), r"is one run's, without a sweep\(\); name a config that "),
+        (lambda file: build_experiment(load_whole(file).config), "config.task is missing; "),
+    ],
+)
+def test_what_the_config_of_a_run_can_not_be(tmp_path, call, message):
+    with pytest.raises(ConfigError, match=message):
+        call(written(tmp_path, "{}", "config.json"))
+
+
+def test_a_config_of_a_run_that_is_no_json(tmp_path):
+    with pytest.raises(UserError, match=r"config.json is cut short or no JSON"):
+        load_config(written(tmp_path, "{", "config.json"))
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ ORDER = (
     ("seqmodels.stack",),
     ("seqmodels.state",),
     ("seqmodels.encoder_decoder",),
-    ("seqmodels.model", "seqmodels.model_cost"),
+    ("seqmodels.model", "seqmodels.model_cost", "seqmodels.model_parts"),
     ("seqmodels.training", "seqmodels.machine"),
     ("seqmodels.generation.decoding",),
     ("seqmodels.evaluation",),
@@ -27,7 +27,9 @@ ORDER = (
     ("seqmodels.report",),
     (
         "seqmodels",
+        "seqmodels.__main__",
         "seqmodels.cli",
+        "seqmodels.commands",
         "seqmodels.experiments",
         "seqmodels.tasks.freeze",
         "seqmodels.tasks.prepared.freeze",

@@ -60,12 +60,11 @@ def test_the_old_path_of_points_says_so_once():
         assert getattr(old, name) is getattr(seqmodels, name)
 
 
-def test_the_old_command_that_freezes_says_so(monkeypatch, capsys):
+@pytest.mark.parametrize("name", ["seqmodels.tasks.freeze", "seqmodels.tasks.prepared.freeze"])
+def test_the_old_commands_that_freeze_say_so(monkeypatch, capsys, name):
     called = []
-    run = runpy.run_module
-    monkeypatch.delitem(sys.modules, "seqmodels.tasks.freeze", raising=False)
-    monkeypatch.setattr(runpy, "run_module", lambda name, **_: called.append(name))
-    run("seqmodels.tasks.freeze", run_name="__main__")
-    assert called == ["seqmodels.tasks.prepared.freeze"]
-    said = "python -m seqmodels.tasks.freeze is now python -m seqmodels.tasks.prepared.freeze\n"
-    assert capsys.readouterr().err == said
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr("seqmodels.__main__.main", called.append)
+    runpy.run_module(name, run_name="__main__")
+    assert called == ["freeze"]
+    assert capsys.readouterr().err == f"python -m {name} is now seqmodels freeze\n"

@@ -14,11 +14,6 @@ from seqmodels import stopping
 from seqmodels.stopping import SIGNALS
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = [
-    file
-    for file in [*ROOT.glob("*.py"), *(ROOT / "seqmodels").rglob("*.py")]
-    if "\n    cli.run" in file.read_text()
-]
 
 
 @pytest.fixture(autouse=True)
@@ -71,13 +66,17 @@ def test_a_thread_takes_none():
 
 def test_a_command_takes_them_over_first():
     """Each of its imports takes a while; a process of Python alone is all that is started."""
-    assert {file.name for file in COMMANDS} >= {"train.py", "sweep.py", "freeze.py"}
-    for file in COMMANDS:
-        _, first, second, *_ = ast.parse(file.read_text()).body
-        assert ast.unparse(first) == "from seqmodels.stopping import stop_at_once", file
-        assert ast.unparse(second) == "stop_at_once(__name__, __file__)", file
+    for script in ROOT.glob("*.py"):
+        _, first, second = ast.parse(script.read_text()).body
+        assert ast.unparse(first) == "from seqmodels.__main__ import main", script
+        assert ast.unparse(second).endswith(f"main({script.stem!r})"), script
+    of_all = ast.parse((ROOT / "seqmodels/__main__.py").read_text()).body
+    imported = [node.module for node in of_all if isinstance(node, ast.ImportFrom)]
+    assert imported == ["typing", "seqmodels.stopping"]
+    (main,) = (node for node in of_all if isinstance(node, ast.FunctionDef))
+    assert ast.unparse(main.body[1]).startswith("stop_at_once(")  # after its docstring
     program = (
-        "import os; from seqmodels.stopping import stop_at_once; stop_at_once(__name__, '/a/b');"
+        "import os; from seqmodels.stopping import stop_at_once; stop_at_once('b');"
         "print('done'); os.kill(os.getpid(), 2); import numpy"
     )
     process = subprocess.run(

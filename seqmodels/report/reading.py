@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 from seqmodels.config import to_dict
+from seqmodels.config_files import DECIDED
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.json_files import UnreadableError, convert, read_json
 from seqmodels.report.values import Number, number, readable
@@ -16,7 +17,7 @@ from seqmodels.tasks.base import SHARES
 from seqmodels.training.environment import starts, versions
 from seqmodels.training.facts import older_facts
 from seqmodels.training.resolving import resolved
-from seqmodels.training.run_files import DECIDED, read_event_lines, read_run_file
+from seqmodels.training.run_files import read_event_lines, read_run_file
 
 Content = dict[str, Any]
 """A JSON object."""

@@ -19,8 +19,8 @@ class Orders(NamedTuple):
     prune: bool
     score: str
     higher_is_better: bool
-    train: Path
-    """The script train.py."""
+    train: Path | None
+    """The script that trains a run; None is the command ``seqmodels train``."""
     devices: int | None
     sharing: int
     """How many runs share a machine."""
@@ -31,9 +31,11 @@ class Orders(NamedTuple):
 
 
 def train_command(orders: Orders, run: Run) -> list[str]:
+    """What follows python; -P, because the folder that it starts in may hold other modules."""
+    train = ["-P", "-m", "seqmodels", "train"] if orders.train is None else [str(orders.train)]
     argument = argument_text(run.arguments)
     return [
-        str(orders.train),
+        *train,
         f"--config={orders.config}" + (f":{argument}" if argument else ""),
         f"--workdir={Trial(orders.folder, run.name).folder}",
         *([f"--sharing={orders.sharing}"] if orders.sharing > 1 else []),

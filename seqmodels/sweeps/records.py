@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
+from seqmodels.config_files import DECIDED
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError, read_json_lines, write_whole
 from seqmodels.locks import HeldError, held
@@ -16,7 +17,7 @@ from seqmodels.sweeps.files import known_runs, read_sweep
 from seqmodels.sweeps.groups import Run, text_digest
 from seqmodels.sweeps.trials import Count, Name, Trial
 from seqmodels.training.environment import starts
-from seqmodels.training.run_files import DECIDED, CostFile, Seconds, read_run_file
+from seqmodels.training.run_files import CostFile, Seconds, read_run_file
 
 
 class Record(TypedDict):

@@ -32,7 +32,7 @@ LOOK_SECONDS = 1.0
 
 
 class SweepOptions(NamedTuple):
-    """How a sweep is run; the flags of sweep.py."""
+    """How a sweep is run; the flags of ``seqmodels sweep``."""
 
     workers: int
     search: str | None = None
@@ -45,13 +45,14 @@ class SweepOptions(NamedTuple):
 
 
 def run_sweep(
-    spec: str, overrides: Overrides, workdir: str, train: Path, options: SweepOptions
+    spec: str, overrides: Overrides, workdir: str, train: Path | None, options: SweepOptions
 ) -> None:
-    """Runs what ``sweep()`` of a config file returns, each point by train.py in its own folder.
+    """Runs what ``sweep()`` of a config file returns, each point as a process in its own folder.
 
     The same command again goes on: what has finished is never run again, points that have been
     added are. On another machine that reaches the folder it adds workers. The arguments in ``spec``
-    and the overrides hold for all points; ``train`` is the script train.py.
+    and the overrides hold for all points; ``train`` is the script that trains one, and None the
+    command ``seqmodels train``.
 
     Raises:
       UserError: a point that can't be run, a folder that holds something else, or an interruption,
@@ -100,7 +101,7 @@ class _Sweep:
         self,
         plan: Plan,
         folder: Path,
-        train: Path,
+        train: Path | None,
         options: SweepOptions,
         interruption: Interruption,
     ):
@@ -117,7 +118,7 @@ class _Sweep:
             prune=options.prune,
             score=plan.score,
             higher_is_better=plan.higher_is_better,
-            train=train.absolute(),
+            train=None if train is None else train.absolute(),
             devices=1 if options.workers > 1 else None,
             sharing=options.workers if options.slurm is None else 1,
             cores=None,

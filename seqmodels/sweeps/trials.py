@@ -5,6 +5,7 @@ import fcntl
 import json
 import math
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ class TrialFile(PointFile):
     """How often it was begun."""
     seconds: Seconds | None
     exit_code: NotRequired[Count | None]
-    """Of train.py, where the run has failed."""
+    """Of the process that trains, where the run has failed."""
     kills: NotRequired[Count]
     """How often a signal ended it, and its worker saw that."""
     deaths: NotRequired[Count]
@@ -240,10 +241,10 @@ class Trial:
         return found
 
     def last_line(self) -> str:
-        """What the run said last, without the name of the script."""
+        """What the run said last, without the name of the program."""
         lines = (self.folder / "output.txt").read_text("utf-8", errors="replace").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
-        return last.strip().partition("train.py: ")[2] or last.strip()
+        return re.sub(r"^.*?\b(?:train\.py|seqmodels train): ", "", last.strip())
 
     def orphan(self) -> int | None:
         """The process of a run on this machine whose worker has been killed; None without one."""

@@ -1,7 +1,7 @@
-"""A worker of a sweep: takes a run, trains it by train.py, writes how it went, takes the next.
+"""A worker of a sweep: takes a run, has it trained, writes how it went, takes the next.
 
-``python -m seqmodels.sweeps.worker`` with pickled Orders on standard input; ``sweep.py`` and SLURM
-jobs start it. It needs nothing but the folder, so that it may run on any machine that reaches it.
+``python -m seqmodels.sweeps.worker`` with pickled Orders on standard input; a sweep and SLURM jobs
+start it. It needs nothing but the folder, so that it may run on any machine that reaches it.
 """
 
 import os
@@ -28,7 +28,7 @@ DEATHS = 5
 
 
 class Ending(NamedTuple):
-    """How train.py ended."""
+    """How the process that trains ended."""
 
     code: int
     """Negative where a signal killed it."""
@@ -90,11 +90,11 @@ class Worker:
         if (deaths := stored.get("deaths", 0)) >= DEATHS:
             return f"its worker died {deaths} times; {enough}"
         if (kills := stored.get("kills", 0)) >= ATTEMPTS:
-            return f"train.py was killed {kills} times; {enough}"
+            return f"it was killed {kills} times; {enough}"
         return None
 
     def _start_and_follow(self, taken: Taken) -> Ending:
-        """Starts train.py and watches it to its end."""
+        """Starts the training of a run, and watches it to its end."""
         trial = taken.trial
         trial.note_processes(None)
         trial.begin()

@@ -1,9 +1,9 @@
-"""``python -m seqmodels.tasks.prepared.freeze`` by the name that it had, for one release."""
+"""``seqmodels freeze`` by the first name that it had, for one release."""
 
-import runpy
 import sys
 
+from seqmodels.__main__ import main
+
 if __name__ == "__main__":
-    new = "seqmodels.tasks.prepared.freeze"
-    print(f"python -m seqmodels.tasks.freeze is now python -m {new}", file=sys.stderr)
-    runpy.run_module(new, run_name="__main__", alter_sys=True)
+    print("python -m seqmodels.tasks.freeze is now seqmodels freeze", file=sys.stderr)
+    main("freeze")

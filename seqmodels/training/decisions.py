@@ -10,12 +10,12 @@ import jax
 from jax.sharding import Mesh
 
 from seqmodels.config import Section
+from seqmodels.config_files import DECIDED
 from seqmodels.training.batches import Batches
 from seqmodels.training.experiment import Experiment, with_steps
 from seqmodels.training.processes import largest, say
 from seqmodels.training.programs import Programs, step_batch
 from seqmodels.training.progress import Pace
-from seqmodels.training.run_files import DECIDED
 from seqmodels.training.sharding import replicated
 from seqmodels.training.step import initial_state
 from seqmodels.training.workdir import Workdir

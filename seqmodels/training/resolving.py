@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from seqmodels.block import BlockSettings
 from seqmodels.config import Loaded, Section, load_config
+from seqmodels.config_files import DECIDED
 from seqmodels.earlier import Before, renew
 from seqmodels.encoder_decoder import EncoderDecoderSettings
 from seqmodels.errors import ConfigError
@@ -23,7 +24,6 @@ from seqmodels.tasks import TASKS
 from seqmodels.tasks.files.finding import is_there
 from seqmodels.training.experiment import Settings, TrainSettings
 from seqmodels.training.optimizer import OPTIMIZERS, USUAL
-from seqmodels.training.run_files import DECIDED
 from seqmodels.training.schedules import SCHEDULES
 
 
@@ -36,7 +36,8 @@ def resolved(config: Section, stored: Section | None = None) -> ConfigDict:
       config: the config; it stays as it is.
       stored: that of the folder of its run, if it has one. A key that it lacks came with a later
         version than the one that began the run, and has the value that leaves the run as it was
-        (:class:`~seqmodels.earlier.Before`), whatever a config file of today says.
+        (:class:`~seqmodels.earlier.Before`), whatever a config file of today says. A config that
+        was read from a run's folder is its own.
 
     Raises:
       ConfigError: a key that no config can have.
@@ -49,6 +50,7 @@ def resolved(config: Section, stored: Section | None = None) -> ConfigDict:
     with whole.unlocked(), whole.ignore_type():
         renew(whole)
         if DECIDED in whole:
+            stored = config if stored is None else stored
             del whole[DECIDED]
         _fill(Settings, whole, stored)
         _fill_kind(TASKS, *_part("task", whole, stored), given=("seed",))
@@ -71,7 +73,7 @@ def load_whole(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> Loaded:
 def read_config(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
     """The config that a command names as --config, with every key, for programs and notebooks.
 
-    ``read_config("configs/recall.py:mixer=gru", {"train.steps": 200})``
+    ``read_config("recall:mixer=gru", {"train.steps": 200})``
 
     Raises:
       ConfigError: as :func:`~seqmodels.config.load_config`.

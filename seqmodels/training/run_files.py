@@ -23,10 +23,6 @@ Scores = dict[str, float]
 """Metrics by name; one that nothing was counted for is NaN."""
 
 
-DECIDED = "decided"
-"""Of ``config.json`` what the run decided by itself; no part of the config."""
-
-
 class Decided(TypedDict, total=False):
     """What a run decides by itself."""
 

@@ -14,6 +14,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from seqmodels.config import Section, differing_keys, to_dict
+from seqmodels.config_files import DECIDED
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.json_files import UnreadableError, read_json, write_json
 from seqmodels.locks import UNKNOWN, HeldError, held
@@ -21,7 +22,7 @@ from seqmodels.paths import local_path
 from seqmodels.training.environment import starts, with_start
 from seqmodels.training.processes import is_first, largest, warn
 from seqmodels.training.resolving import located, resolved
-from seqmodels.training.run_files import DECIDED, SCHEMAS, read_run_file
+from seqmodels.training.run_files import SCHEMAS, read_run_file
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 

@@ -10,7 +10,7 @@ from seqmodels import export, read_export
 from seqmodels.errors import UserError
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.parameter_files import named, read_parameters
-from tests.command_line import call
+from tests.command_line import SEQMODELS, call
 from tests.run_folders import loaded
 
 
@@ -112,7 +112,7 @@ def test_the_command_says_what_it_wrote(exported, tmp_path):
     run, file = exported
     to = tmp_path / "model.safetensors"
     said = f"{to}, and {to.with_suffix('.json')}, which says what it holds\n"
-    assert call("export.py", str(run.workdir.path), f"--to={to}")[:2] == (0, said)
+    assert call(SEQMODELS, "export", str(run.workdir.path), f"--to={to}")[:2] == (0, said)
     assert to.read_bytes() == file.read_bytes()
-    wrong = "export.py: 0 runs are named; name the folder of one to export\n"
-    assert call("export.py", f"--to={to}") == (2, "", wrong)
+    wrong = "python -m seqmodels export: 0 runs are named; name the folder of one to export\n"
+    assert call(SEQMODELS, "export", f"--to={to}") == (2, "", wrong)

@@ -279,8 +279,8 @@ def test_a_stopped_table_leaves_no_process_and_goes_on(number, tmp_path, tmp_pat
         f"import os; os.environ['WAITING'] = {str(waiting)!r};"
         f"import sys; sys.argv = ['scaling.py', '--config={FILE}', '--workdir={tmp_path}',"
         "'--config.mixers=rnn,local', '--config.lengths=256', '--config.width=8'];"
-        f"import seqmodels.scaling.run as s; s.CELL = '{FAKE}'; import scaling;"
-        "scaling.cli.run(scaling.main, takes_config=True)"
+        f"import seqmodels.scaling.run as s; s.CELL = '{FAKE}';"
+        "from seqmodels.__main__ import main; main('scaling')"
     )
     process = start(["-c", program], tmp_path / "cache")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
@@ -339,10 +339,11 @@ def test_a_table_is_measured_refused_and_trained(tmp_path, monkeypatch, capsys):
     flags = [f"--config={FILE}", f"--workdir={tmp_path}", "--quality=needle"]
     flags += [f"--config.{key}={value}" for key, value in small.items()]
     program = (
-        "import os, sys; os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = 'true'; import scaling;"
+        "import os, sys; os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = 'true';"
         "import seqmodels.scaling.run as s;"
         "s.measure_quality = lambda *given: print('to train on', given[2]) or [];"
-        f"sys.argv = {['scaling.py', *flags]}; scaling.cli.run(scaling.main, takes_config=True)"
+        f"sys.argv = {['scaling.py', *flags]};"
+        "from seqmodels.__main__ import main; main('scaling')"
     )
     code, output, errors = finish(start(["-c", program], tmp_path / "cache"))
     assert (code, errors) == (0, "")

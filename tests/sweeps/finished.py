@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from seqmodels.config_files import DECIDED
 from seqmodels.sweeps.groups import make_run
-from seqmodels.training.run_files import DECIDED
 
 RATE = "optimizer.learning_rate"
 COST = {

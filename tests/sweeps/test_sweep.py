@@ -278,7 +278,7 @@ def test_a_run_that_is_killed_each_time_is_given_up(tmp_path):
     sweep.run()
     assert states(sweep.folder) == {"finished": 1, "failed": 1}
     (failed,) = (trial for trial in trials(sweep.folder) if trial["state"] == "failed")
-    assert failed["reason"] == "train.py was killed 3 times; is there enough memory?"
+    assert failed["reason"] == "it was killed 3 times; is there enough memory?"
     assert failed["attempts"] == 3
 
 
@@ -316,8 +316,8 @@ import sys, time
 from pathlib import Path
 
 sys.path.insert(0, {str(ROOT)!r})
-import train
 from seqmodels import cli
+from seqmodels.commands import train
 from seqmodels.training.checkpoint import Checkpoints
 
 save, hold = Checkpoints.save, Path(__file__).with_name("hold")
@@ -331,7 +331,7 @@ def save_and_stay(self, *arguments):
         time.sleep(0.01)
 
 Checkpoints.save = save_and_stay
-cli.run(train.main, takes_config=True)
+cli.run(train.main)
 """
 
 
@@ -350,10 +350,11 @@ def test_a_worker_killed_twice_loses_no_trial(tmp_path):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     program = (
-        f"import os, sys; os.environ |= {quick}; import sweep;"
-        f"sweep.__file__ = {str(tmp_path / 'sweep.py')!r};"
-        f"sys.argv = {['sweep.py', *flags, *TINY, '--config.train.steps=40']};"
-        "sweep.cli.run(sweep.main, takes_config=True)"
+        f"import os, sys; os.environ |= {quick}; from pathlib import Path;"
+        "import seqmodels.sweeps.run as s; from seqmodels.__main__ import main; run = s.run_sweep;"
+        "s.run_sweep = lambda spec, overrides, folder, train, options: "
+        f"run(spec, overrides, folder, Path({str(tmp_path / 'train.py')!r}), options);"
+        f"sys.argv = {['sweep.py', *flags, *TINY, '--config.train.steps=40']}; main('sweep')"
     )
     process = start(["-c", program], tmp_path / "cache")
     kill_a_worker_twice(lives(process), folder, '"step": 20, "split": "validation"')

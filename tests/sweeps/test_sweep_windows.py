@@ -91,7 +91,7 @@ def test_kills_are_counted_by_the_run_and_not_by_the_worker(tmp_path):
     assert made.first().read()["state"] == "running"
     assert made.work(is_killed) == 0
     stored = made.first().read()
-    assert stored["reason"] == f"train.py was killed {ATTEMPTS} times; is there enough memory?"
+    assert stored["reason"] == f"it was killed {ATTEMPTS} times; is there enough memory?"
     assert (stored["kills"], stored["deaths"], stored["attempts"]) == (3, 1, 4)
     assert made.work(finish) == 0, "who comes next begins nothing"
     assert made.first().read()["state"] == "failed"

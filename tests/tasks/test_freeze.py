@@ -184,7 +184,7 @@ def test_folders_that_hold_nothing_frozen(tmp_path):
 
 def test_the_command_line(tmp_path):
     def run(*flags):
-        command = [sys.executable, "-m", "seqmodels.tasks.prepared.freeze", *flags]
+        command = [sys.executable, "-m", "seqmodels", "freeze", *flags]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     flags = [

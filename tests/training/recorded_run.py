@@ -53,9 +53,9 @@ def recording(record: Path) -> type[Batches]:
 
 
 if __name__ == "__main__":
-    import train
     from seqmodels import cli
+    from seqmodels.commands import train
 
     keep_programs()
     fit.Batches = recording(Path(sys.argv.pop(1)))
-    cli.run(train.main, takes_config=True)
+    cli.run(train.main)

@@ -11,7 +11,7 @@ from seqmodels.tasks.base import Batch, Split, TaskSpec, require_length
 from seqmodels.tasks.generated.task import GeneratedTask
 from seqmodels.tasks.sampling import choose
 
-LETTERS = 26
+DIGITS, LETTERS = 10, 26
 MOST_LETTERS = 6
 """Of a name: 26 to the power of that still counts names in 32 bits."""
 
@@ -126,7 +126,7 @@ class MultiHopRecall(GeneratedTask):
         )
         super().__init__(seed, evaluation_examples)
         self.chains, self.hops = chains, hops
-        self.answers = vocabulary - 1
+        self.tokens = self.answers = vocabulary - 1
         self.spec = TaskSpec("many-to-many", "tokens", input_size=vocabulary, outputs=vocabulary)
 
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
@@ -136,7 +136,7 @@ class MultiHopRecall(GeneratedTask):
         require_length(
             self, length, length >= least, f"{n} chains and questions take at least {least}"
         )
-        chains = 1 + choose(random, self.answers, batch_size, n * (hops + 1))
+        chains = 1 + choose(random, self.tokens, batch_size, n * (hops + 1))
         chains = chains.reshape(batch_size, n, hops + 1)
         pairs = np.stack([chains[..., :-1], chains[..., 1:]], axis=3).reshape(batch_size, -1, 2)
         order = random.permuted(np.tile(np.arange(n * hops), (batch_size, 1)), axis=1)
@@ -171,7 +171,7 @@ class PhoneBook(GeneratedTask):
     ([[0, 17, 20, 4, 9, 35, 29, 5, 9, 17, 20, 4]], [[4, 9]], [[10, 11]])
     """
 
-    answers = 10
+    answers = DIGITS
 
     def __init__(
         self, seed: int, letters: int = 4, digits: int = 4, evaluation_examples: int = 1000
@@ -180,7 +180,7 @@ class PhoneBook(GeneratedTask):
         require_least(1, digits=digits)
         super().__init__(seed, evaluation_examples)
         self.letters, self.digits = letters, digits
-        tokens = 1 + self.answers + LETTERS
+        tokens = 1 + DIGITS + LETTERS
         self.spec = TaskSpec("many-to-many", "tokens", tokens, tokens, causal=True)
 
     def draw(self, random: Generator, split: Split, batch_size: int, length: int) -> Batch:
@@ -196,8 +196,8 @@ class PhoneBook(GeneratedTask):
         )
         drawn = choose(random, names, batch_size, entries)
         powers = LETTERS ** np.arange(self.letters)[::-1]
-        spelt = 11 + drawn[:, :, None] // powers[None, None] % LETTERS
-        numbers = random.integers(1, 11, (batch_size, entries, self.digits), np.int32)
+        spelt = 1 + DIGITS + drawn[:, :, None] // powers[None, None] % LETTERS
+        numbers = random.integers(1, 1 + DIGITS, (batch_size, entries, self.digits), np.int32)
         book = np.concatenate([spelt.astype(np.int32), numbers], axis=2)
         asked = book[np.arange(batch_size), random.integers(0, entries, batch_size)]
         inputs = np.zeros((batch_size, length), np.int32)

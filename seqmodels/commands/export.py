@@ -1,11 +1,9 @@
-"""Exports a run for other programs: python export.py runs/digits --to=model.safetensors
+"""Writes a run's parameters for other programs, and what they are beside them.
 
-Its parameters go there, and JSON that says what they are beside them (docs/python.md).
+seqmodels export runs/digits --to=model.safetensors
+
+JSON of the same name says what they are (docs/python.md).
 """
-
-from seqmodels.stopping import stop_at_once
-
-stop_at_once(__name__, __file__)  # while the rest is imported
 
 from absl import flags
 
@@ -21,10 +19,6 @@ def main(runs: list[str]) -> None:
     if len(runs) != 1:
         raise UserError(f"{len(runs)} runs are named; name the folder of one to export")
     to = cli.require_flag(TO)
-    from seqmodels import export
+    from seqmodels.evaluation.export import export
 
     print(f"{to}, and {export(runs[0], to, CHECKPOINT.value)}, which says what it holds")
-
-
-if __name__ == "__main__":
-    cli.run(main, takes_names=True)

@@ -1,0 +1,189 @@
+"""What each block of a model has, costs and keeps, from shapes alone: nothing is compiled."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+from jax.extend.core import Literal
+
+from seqmodels.arrays import Array, Key, Params
+from seqmodels.block import Block
+from seqmodels.flops import count_flops
+from seqmodels.mixers import Cost
+from seqmodels.model_cost import model_cost, one_row, silence, stacks
+from seqmodels.tasks.base import Batch
+
+Loss = Callable[[Array, Batch], Array]
+"""Scores and their batch to the number whose gradient is taken."""
+Place = tuple[str, int]
+"""Of a block: its stack's name, and its number there."""
+
+
+class Part(NamedTuple):
+    """A block of a model, or what stands around them all."""
+
+    name: str
+    """A block's in the tree of parameters; of the rest ""."""
+    mixer: str
+    """A block's in the pattern."""
+    parameters: int
+    cost: Cost
+    """The forward cost of one row."""
+    kept: int
+    """Bytes that a backward pass keeps of a batch: an estimate (:func:`kept_bytes`)."""
+
+
+class _Call(NamedTuple):
+    """Of a block the shapes that it is called on, and what its stack says of it."""
+
+    given: tuple[Any, Any, Any]
+    """Its input x, state and context."""
+    mixer: str
+    remat: bool
+    keeps_state: bool
+
+
+def model_parts(
+    merge: Callable[[Params], Any], params: Params, whole: Batch, batch: Batch, loss: Loss
+) -> list[Part]:
+    """The blocks in their order, and last all that stands around them.
+
+    Args:
+      merge: makes the model of its parameters.
+      params: their shapes, as those of the batches.
+      whole: whole sequences, of one of which the costs are.
+      batch: what training computes at once.
+      loss: what it differentiates.
+    """
+    row = one_row(whole)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    by_row, by_batch = _calls(merge, params, row, None), _calls(merge, params, batch, key)
+    measured: dict[str, tuple[Cost, int]] = {}  # blocks of one name are often alike
+    parts = []
+    for place, of_row in by_row.items():
+        stack, number = place
+        of_batch = by_batch[place]
+        alike = repr((stack, of_row, of_batch))
+        if alike not in measured:
+            measured[alike] = (
+                _block_cost(merge, params, place, of_row),
+                _block_kept(merge, params, place, of_batch),
+            )
+        name = f"{stack}.blocks.{number}".lstrip(".")
+        parts.append(Part(name, of_row.mixer, _count(params, f"{name}."), *measured[alike]))
+
+    def whole_loss(params: Params, _: tuple[()], batch: Batch, key: Key[Array, ""]) -> Array:
+        return loss(merge(params)(batch, key), batch)
+
+    kept = kept_bytes(whole_loss, params, (), batch, key)
+    of_blocks = sum((part.cost for part in parts), Cost(0, 0, 0))
+    total = model_cost(merge, params, row)
+    around = Cost(
+        total.flops - of_blocks.flops,
+        total.state_bytes - of_blocks.state_bytes,
+        total.sequential_depth - of_blocks.sequential_depth,
+    )
+    count = _count(params) - sum(part.parameters for part in parts)
+    return [*parts, Part("", "", count, around, max(0, kept - sum(part.kept for part in parts)))]
+
+
+def kept_bytes(function: Callable[..., Any], params: Params, x: Any, *rest: Any) -> int:
+    """Bytes that differentiation in reverse keeps of ``function(params, x, *rest)``.
+
+    They are the arrays that its forward pass hands to its backward pass when it is differentiated
+    by ``params`` and ``x``; the parameters and the rest, which are there anyway, don't count. The
+    compiler fuses some of them away, and temporaries of both passes come on top.
+    """
+
+    def hand_over(params: Params, x: Any, *rest: Any) -> Any:
+        return jax.vjp(lambda params, x: function(params, x, *rest), params, x)[1]
+
+    jaxpr = jax.make_jaxpr(hand_over)(params, x, *rest).jaxpr
+    first = len(jax.tree.leaves(params))
+    given = {*jaxpr.invars[:first], *jaxpr.invars[first + len(jax.tree.leaves(x)) :]}
+    kept = {var for var in jaxpr.outvars if not isinstance(var, Literal)} - given
+    return sum(_nbytes(var.aval) for var in kept)
+
+
+def _calls(
+    merge: Callable[[Params], Any], params: Params, batch: Batch, key: Any
+) -> dict[Place, _Call]:
+    """How each block is called where a model is applied to a batch."""
+    calls: dict[Place, _Call] = {}
+
+    def trace(params: Params, batch: Batch, key: Any) -> Array:
+        model = merge(params)
+        found = stacks(model)
+        for name, stack in found.items():
+            last = name == list(found)[-1]
+            remat, keeps = stack.remat == "block", last and stack.has_state
+
+            def note(number: int, given: Any, name=name, stack=stack, known=(remat, keeps)) -> None:
+                shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), given)
+                calls[name, number] = _Call(shapes, stack.names[number], *known)
+
+            watched = [
+                _Watched(block, partial(note, number)) for number, block in enumerate(stack.blocks)
+            ]
+            vars(stack)["blocks"] = watched  # not by setattr: Flax would look for parameters
+        return model(batch, key)
+
+    jax.eval_shape(trace, params, batch, key)
+    return calls
+
+
+class _Watched:
+    """A block whose calls are noted."""
+
+    def __init__(self, block: Block, note: Callable[[Any], None]):
+        self._block, self._note = block, note
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._block, name)
+
+    def __call__(self, *given: Any) -> Any:
+        self._note(given)
+        return self._block(*given)
+
+
+def _block_cost(merge: Callable[[Params], Any], params: Params, place: Place, call: _Call) -> Cost:
+    costs: list[Cost] = []
+
+    def trace(params: Params, *given: Any) -> Array:
+        block = _block(merge(params), place)
+        silence(block, costs.append)
+        return block(*given)[0]
+
+    flops = count_flops(trace, params, *call.given)
+    cost = sum(costs, Cost(flops, 0, 0))
+    return cost if call.keeps_state else cost._replace(state_bytes=0)
+
+
+def _block_kept(merge: Callable[[Params], Any], params: Params, place: Place, call: _Call) -> int:
+    x, state, context = call.given
+    if call.remat:
+        return _nbytes(x)
+
+    def apply(params: Params, x: Array, state: Any, context: Any) -> Array:
+        return _block(merge(params), place)(x, state, context)[0]
+
+    return kept_bytes(apply, params, x, state, context)
+
+
+def _block(model: Any, place: Place) -> Block:
+    stack, number = place
+    return stacks(model)[stack].blocks[number]
+
+
+def _count(params: Params, within: str = "") -> int:
+    """Parameters of a tree, or of its part whose paths begin so."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    names = [
+        (jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves
+    ]
+    return sum(leaf.size for name, leaf in names if name.startswith(within))
+
+
+def _nbytes(array: Any) -> int:
+    return array.size * array.dtype.itemsize
