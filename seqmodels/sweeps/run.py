@@ -40,7 +40,7 @@ class SweepOptions(NamedTuple):
     trials: int | None = None
     prune: bool = False
     match: str | None = None
-    target: float | None = None
+    target: str | float | None = None
     dry_run: bool = False
     slurm: str | None = None
     log: tuple[str, ...] = ()

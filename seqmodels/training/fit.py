@@ -33,6 +33,7 @@ from seqmodels.training.progress import Pace, ProgressDisplay, format_value
 from seqmodels.training.run_cost import run_cost
 from seqmodels.training.scores import evaluate
 from seqmodels.training.sharding import replicated, require_forms, run_mesh
+from seqmodels.training.start_from import Start, read_start
 from seqmodels.training.startup import overlooked_card, start_jax
 from seqmodels.training.step import (
     StepReport,
@@ -93,6 +94,7 @@ def fit(
         mesh = run_mesh(experiment, devices)
         require_forms(located.model, experiment, mesh)
         with run.held():
+            start = read_start(experiment, run, mesh)
             experiment = with_its_steps(experiment, located, run, mesh)
             run.open_for(config, decided(experiment, mesh))
             results = run.scored(experiment.task.spec.score)
@@ -100,10 +102,10 @@ def fit(
                 finished = f"{run.path} is finished (results.json)"
                 say(f"{finished}; choose another folder to train again")
                 return results
-            keep_facts(experiment, run, origin)
+            keep_facts(experiment, run, origin, start and start.record)
             with Interruption() as interruption:
-                of = experiment, run, mesh, interruption
-                return _Run(*of, profile_steps, observers, sharing, log).run()
+                how = profile_steps, observers, sharing, log, start
+                return _Run(experiment, run, mesh, interruption, *how).run()
 
 
 class _Run:
@@ -119,7 +121,9 @@ class _Run:
         observers: Sequence[Observer],
         sharing: int,
         log: Sequence[str],
+        start: Start | None,
     ):
+        self.start = start
         self.sharing = sharing
         self.log = log
         self.experiment = experiment
@@ -201,8 +205,9 @@ class _Run:
         self._tell("batch drawn", step + 1)
         return made
 
-    def _new_state(self) -> TrainState:
-        return initial_state(self.experiment.model, self.experiment.optimizer, self.experiment.seed)
+    def _new_state(self, params: Any = None) -> TrainState:
+        of = self.experiment
+        return initial_state(of.model, of.optimizer, of.seed, params)
 
     def _start(self) -> TrainState:
         """The initial state, or that of the latest checkpoint."""
@@ -220,7 +225,10 @@ class _Run:
                     "decay, norms and dropout are those of this version (CHANGELOG.md)"
                 )
             return state
-        return jax.jit(self._new_state, out_shardings=everywhere)()
+        if self.start is not None:
+            say(f"starting from the parameters of {self.start.record['of']}")
+        first = self.start and self.start.params
+        return jax.jit(self._new_state, out_shardings=everywhere)(first)
 
     def _compile(self, state: TrainState, of: StepBatch) -> str:
         said = self.programs.compile(state, of)
