@@ -27,6 +27,7 @@ from seqmodels.sweeps.storage import Storage
 from seqmodels.sweeps.summary import write_summary
 from seqmodels.sweeps.trials import folder_lock
 from seqmodels.training.interruption import Interruption, RunInterruptedError
+from seqmodels.training.loggers import require_loggers
 from seqmodels.training.workdir import require_utf8
 
 LOOK_SECONDS = 1.0
@@ -43,6 +44,7 @@ class SweepOptions(NamedTuple):
     target: str | float | None = None
     dry_run: bool = False
     slurm: str | None = None
+    log: tuple[str, ...] = ()
 
 
 def run_sweep(
@@ -59,6 +61,7 @@ def run_sweep(
       UserError: a point that can't be run, a folder that holds something else, or an interruption,
         each in one line.
     """
+    require_loggers(options.log)
     match = read_match(options.match, options.target)
     leave_cards()
     require_utf8(spec, "config")
@@ -139,6 +142,7 @@ class _Sweep:
             sharing=options.workers if options.slurm is None else 1,
             cores=None,
             parent=None,
+            log=options.log,
         )
         self.storage = Storage(self.orders)
 

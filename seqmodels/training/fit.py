@@ -7,7 +7,8 @@ from typing import Any
 import jax
 
 from seqmodels.command import command
-from seqmodels.config import Origin, Section
+from seqmodels.config import Origin, Section, flatten
+from seqmodels.config_files import DECIDED
 from seqmodels.errors import UserError
 from seqmodels.model import count_parameters
 from seqmodels.output import decoration
@@ -22,6 +23,7 @@ from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.facts import keep_facts
 from seqmodels.training.finishing import leave_results
 from seqmodels.training.interruption import Interruption, RunInterruptedError
+from seqmodels.training.loggers import begins_of, require_loggers
 from seqmodels.training.metrics import Mean, MetricWriter, read_events
 from seqmodels.training.moments import Moment, Observer
 from seqmodels.training.processes import is_first, say, warn
@@ -52,6 +54,7 @@ def fit(
     observers: Sequence[Observer] = (),
     origin: Origin | None = None,
     sharing: int = 1,
+    log: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Trains a config's model in a folder, or continues where the folder's run stopped.
 
@@ -69,6 +72,8 @@ def fit(
       observers: are told of each moment of the run (:mod:`seqmodels.training.moments`).
       origin: where the config came from, to be noted.
       sharing: how many runs share the machine, to be noted with what this one cost.
+      log: where its events go besides its folder, by keys of
+        :data:`~seqmodels.training.loggers.LOGGERS`.
 
     Returns:
       The content of ``results.json``: the checkpoint that validates best, scored on
@@ -81,6 +86,7 @@ def fit(
     start_jax()
     if jax.config.jax_disable_jit:
         raise UserError("JAX_DISABLE_JIT is set, and a run is compiled before it begins; unset it")
+    require_loggers(log)
     with ending():
         run = Workdir(workdir)
         located: Any = run.located(config)
@@ -98,7 +104,7 @@ def fit(
                 return results
             keep_facts(experiment, run, origin, start and start.record)
             with Interruption() as interruption:
-                how = profile_steps, observers, sharing, start
+                how = profile_steps, observers, sharing, log, start
                 return _Run(experiment, run, mesh, interruption, *how).run()
 
 
@@ -114,10 +120,12 @@ class _Run:
         profile_steps: int,
         observers: Sequence[Observer],
         sharing: int,
+        log: Sequence[str],
         start: Start | None,
     ):
         self.start = start
         self.sharing = sharing
+        self.log = log
         self.experiment = experiment
         self.workdir = workdir
         self.mesh = mesh
@@ -170,7 +178,7 @@ class _Run:
                 with decoration("what a step costs can't be told", warn):
                     say(self.programs.describe())
                 say(self._compile(state, first))
-            self.writer = MetricWriter(self.workdir.metrics, self.step, is_first())
+            self.writer = self._writer()
             folder = self.workdir.path / "profile"
             profile_steps = self.profile_steps if is_first() else 0
             self.trace = StepTrace(folder, self.step, profile_steps, end, self.batches, warn)
@@ -181,6 +189,16 @@ class _Run:
             finally:
                 self.trace.close()
                 self.writer.close()
+
+    def _writer(self) -> MetricWriter:
+        path, stored = self.workdir.path, self.workdir.read("config.json") or {}
+        config = flatten({key: value for key, value in stored.items() if key != DECIDED})
+        called = stored.get(DECIDED, {}).get("logged", {})
+        begins = begins_of(self.log, path, config, called)
+        writer = MetricWriter(self.workdir.metrics, self.step, is_first(), begins=begins)
+        if writer.called:
+            self.workdir.note_logged(writer.called)
+        return writer
 
     def _prepare(self, step: int) -> StepBatch:
         made = step_batch(self.experiment, self.mesh, step)

@@ -71,7 +71,7 @@ def load_whole(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> Loaded:
 
 
 def read_config(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
-    """The config that a command names as --config, with every key, for programs and notebooks.
+    """A config as commands read it, with every key, for programs and notebooks.
 
     ``read_config("recall:mixer=gru", {"train.steps": 200})``
 

@@ -34,6 +34,8 @@ class Decided(TypedDict, total=False):
     """Of a run with ``train.seconds``, as so many of those that it timed take that."""
     forms: dict[str, list[str]]
     """By operation the forms that have computed its steps (:mod:`seqmodels.ops.forms`)."""
+    logged: dict[str, str]
+    """By logger what it calls the run (:mod:`seqmodels.training.loggers`)."""
 
 
 class _Kind(TypedDict):
