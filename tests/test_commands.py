@@ -1,5 +1,6 @@
 """The command ``seqmodels``, and the scripts that are parts of it."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,7 @@ def test_help(name):
     assert (code, errors) == (0, "")
     text = (ROOT / f"seqmodels/commands/{name}.py").read_text()
     assert text.startswith(f'"""{output.splitlines()[0]}\n\nseqmodels {name}') or name == "evaluate"
-    assert f"python -m seqmodels {name} " in output
+    assert re.search(rf"^(Its scores: )?python -m seqmodels {name} ", output, re.MULTILINE)
     for flag in ("--workdir:", "--config:", "--out:"):
         assert (flag in output) == (f'"{flag[2:-1]}"' in text)
     assert "--[no]traceback:" in output
