@@ -40,6 +40,9 @@ DESCRIBE = flags.DEFINE_boolean(
     "describe", False, "print the config and what its model costs by block, and train nothing"
 )
 SMOKE = flags.DEFINE_boolean("smoke", False, "train a few steps only, to see whether it runs")
+LOG = flags.DEFINE_list(
+    "log", [], "where events go besides the folder: wandb, trackio, mlflow, several by commas"
+)
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run; made if missing")
 
 
@@ -74,4 +77,5 @@ def train(loaded: Loaded, workdir: str) -> None:
         devices=DEVICES.value,
         origin=origin,
         sharing=SHARING.value,
+        log=LOG.value,
     )

@@ -28,6 +28,8 @@ class Orders(NamedTuple):
     """The cores to stay on; None for all."""
     parent: int | None
     """The process without which to stop; None for none."""
+    log: tuple[str, ...] = ()
+    """Where each run's events go besides its folder (:mod:`seqmodels.training.loggers`)."""
 
 
 def train_command(orders: Orders, run: Run) -> list[str]:
@@ -39,5 +41,6 @@ def train_command(orders: Orders, run: Run) -> list[str]:
         f"--config={orders.config}" + (f":{argument}" if argument else ""),
         f"--workdir={Trial(orders.folder, run.name).folder}",
         *([f"--sharing={orders.sharing}"] if orders.sharing > 1 else []),
+        *([f"--log={','.join(orders.log)}"] if orders.log else []),
         *(f"--config.{key}={text}" for key, text in override_texts(run.overrides)),
     ]

@@ -11,6 +11,8 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-
 from tensorboardX.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 from tensorboardX.record_writer import masked_crc32c
 
+from seqmodels.training.loggers import values_of
+
 PREFIX = "events.out.tfevents."
 
 
@@ -29,6 +31,9 @@ class Board:
       OSError: it can't be written; also from every method.
     """
 
+    begins: bool = True
+    called: str | None = None
+
     def __init__(self, folder: Path, seconds: float):
         self._begun = time.time() - seconds
         # TensorBoard reads files in the order of their names.
@@ -46,9 +51,7 @@ class Board:
 
     def add(self, event: Mapping[str, Any]) -> None:
         values = [
-            Summary.Value(tag=f"{event['split']}/{name}", simple_value=value)
-            for name, value in event.items()
-            if name not in ("step", "split", "seconds") and isinstance(value, int | float)
+            Summary.Value(tag=name, simple_value=value) for name, value in values_of(event).items()
         ]
         time_ = self._begun + event["seconds"]
         self._write(Event(wall_time=time_, step=event["step"], summary=Summary(value=values)))

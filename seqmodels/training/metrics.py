@@ -1,17 +1,20 @@
-"""Metrics: sums become means, and events go to JSON lines and TensorBoard."""
+"""Metrics: sums become means, and events go to JSON lines, TensorBoard and other loggers."""
 
 import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from seqmodels.json_files import UnreadableError, write_whole
 from seqmodels.output import decoration
 from seqmodels.training.board import Board
+from seqmodels.training.loggers import Begin, Logger, kept_running
 from seqmodels.training.processes import warn
 from seqmodels.training.run_files import read_event_lines
 
@@ -37,34 +40,40 @@ class Mean:
 
 
 class MetricWriter:
-    """Writes events to ``metrics.jsonl`` and to TensorBoard.
+    """Writes events to ``metrics.jsonl``, and to loggers, of which TensorBoard's is always one.
 
     A line is an event: ``{"step": 100, "split": "train", "seconds": 12.3, "loss": ...}``,
     with the seconds that the run has taken so far, over all its processes. The split "diverged",
     without values, says at which step the loss or its gradient stopped being finite. Events
     after the step that a run resumes from are dropped, and so is the test score of a
     process that was killed at the very end: they are about to happen again. Lines that can't be
-    read go to ``damaged-metrics.jsonl``. TensorBoard gets what ``metrics.jsonl`` holds, for as long
-    as it can be written.
+    read go to ``damaged-metrics.jsonl``. A logger gets what ``metrics.jsonl`` holds, for as long as
+    it takes it.
 
     Args:
       file: the ``metrics.jsonl``.
       step: the step that the run starts or resumes from.
       writes: False in a process that leaves it to another.
       warn: is told what is left out.
+      begins: loggers by name, and what begins each.
 
     Raises:
       OSError, UserError: the file can't be read or written; also from ``write``.
     """
 
     def __init__(
-        self, file: Path, step: int, writes: bool = True, warn: Callable[[str], None] = warn
+        self,
+        file: Path,
+        step: int,
+        writes: bool = True,
+        warn: Callable[[str], None] = warn,
+        begins: Mapping[str, Begin] = MappingProxyType({}),
     ):
         events, damaged = _read(file)
         before = [e for e in events if e["step"] <= step and e["split"] != "test"]
         self._start = time.monotonic() - (before[-1]["seconds"] if before else 0.0)
         self._warn = warn
-        self._board: Board | None = None
+        self._loggers: dict[str, Logger] = {}
         if writes:
             if damaged:
                 with file.with_name(f"damaged-{file.name}").open("a", encoding="utf-8") as kept:
@@ -72,10 +81,8 @@ class MetricWriter:
                 more = f" and {len(damaged) - 1} other lines" if len(damaged) > 1 else ""
                 warn(f"{damaged[0][1]}{more}: left out, and kept in damaged-{file.name}")
             write_whole(file, "".join(json.dumps(event) + "\n" for event in before))
-            with self._decoration():
-                self._board = Board(file.parent, self.seconds())
-                for event in before:
-                    self._board.add(event)
+            for name, begin in {"TensorBoard": partial(Board, file.parent), **begins}.items():
+                self._begin(name, begin, before)
         self._path = file
         self._file = (file if writes else Path(os.devnull)).open("ab", buffering=0)
 
@@ -87,18 +94,26 @@ class MetricWriter:
         """Writes one event."""
         event = {"step": step, "split": split, "seconds": round(self.seconds(), 3), **values}
         self._append(json.dumps(event).encode() + b"\n")
-        if self._board is not None:
-            board, self._board = self._board, None
-            with self._decoration():
-                board.add(event)
-                self._board = board
-            if self._board is None:
-                board.close()
+        for name, logger in list(self._loggers.items()):
+            with self._while_it_works(name):
+                logger.add(event)
+
+    @property
+    def called(self) -> dict[str, str]:
+        """What loggers call the run, by the names of those that do."""
+        return {name: of.called for name, of in self._loggers.items() if of.called is not None}
 
     def close(self) -> None:
         self._file.close()
-        if self._board is not None:
-            self._board.close()
+        for name, logger in list(self._loggers.items()):
+            with self._while_it_works(name):
+                logger.close()
+
+    def _begin(self, name: str, begin: Begin, before: list[dict[str, Any]]) -> None:
+        with self._while_it_works(name):
+            self._loggers[name] = logger = begin(self.seconds())
+            for event in before if logger.begins else ():
+                logger.add(event)
 
     def _append(self, line: bytes) -> None:
         """Adds a line, or nothing of it."""
@@ -111,8 +126,18 @@ class MetricWriter:
                 self._file.truncate(before)
             raise OSError(error.errno, error.strerror, str(self._path)) from None
 
-    def _decoration(self) -> Any:
-        return decoration("TensorBoard gets no more events", self._warn)
+    @contextmanager
+    def _while_it_works(self, name: str) -> Iterator[None]:
+        """A logger that fails in this ``with`` statement gets no more events, and that is said."""
+        with decoration(f"{name} gets no more events", self._warn), kept_running():
+            try:
+                yield
+            except BaseException:
+                failed = self._loggers.pop(name, None)
+                with suppress(Exception), kept_running():
+                    if failed is not None:
+                        failed.close()
+                raise
 
 
 def read_events(file: Path) -> list[dict[str, Any]]:

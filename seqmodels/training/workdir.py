@@ -104,15 +104,27 @@ class Workdir:
 
     def note_forms(self, forms: Mapping[str, list[str]]) -> None:
         """Adds the forms that operations have taken to what the run decides by itself."""
+        known = self._decided().get("forms", {})
+        self._decide(
+            "forms",
+            {name: [*dict.fromkeys([*known.get(name, []), *new])] for name, new in forms.items()},
+        )
+
+    def note_logged(self, called: Mapping[str, str]) -> None:
+        """Adds what loggers call the run."""
+        self._decide("logged", called)
+
+    def _decided(self) -> dict[str, Any]:
         stored = self.read("config.json")
         assert stored is not None
-        decided = stored.get(DECIDED, {})
-        known = decided.get("forms", {})
-        both = {
-            name: list(dict.fromkeys([*known.get(name, []), *new])) for name, new in forms.items()
-        }
-        if known != known | both:
-            self.write("config.json", stored | {DECIDED: decided | {"forms": known | both}})
+        return stored.get(DECIDED, {})
+
+    def _decide(self, name: str, more: Mapping[str, Any]) -> None:
+        decided = self._decided()
+        known = decided.get(name, {})
+        if known != known | more:
+            stored = self.read("config.json") or {}
+            self.write("config.json", stored | {DECIDED: decided | {name: known | more}})
 
     def _mathematics(self) -> int:
         found = starts(self.read("environment.json") or {})

@@ -117,7 +117,7 @@ def test_a_model_without_a_state_can_not_be_matched_by_it():
     [
         ("parameters", None, "match=parameters takes target=NUMBER above 0"),
         ("state", 0.0, "above 0"),
-        (None, 5.0, "known: flops, parameters, state"),
+        (None, 5.0, "known: flops, parameters, seconds, state"),
         ("parameter", 5.0, "did you mean 'parameters'"),
     ],
 )

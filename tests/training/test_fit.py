@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,7 @@ from seqmodels.training.workdir import Workdir
 from tests.command_line import End, assert_same_end, end_of, events, read_json, tiny_config
 from tests.moments import Refusing, at, terminate
 from tests.sweeps.finished import finished_sweep
+from tests.training.test_loggers import Package
 
 pytestmark = pytest.mark.slow
 
@@ -308,10 +310,17 @@ def test_a_run_ends_by_its_scores_and_scores_the_average(monkeypatch, tmp_path):
     config = tiny_config(steps=15, evaluate_every=3, log_every=5, patience=2)
     with config.ignore_type():
         config.optimizer.average = 0.5
+    logger = Package("trackio")
+    monkeypatch.setitem(sys.modules, "trackio", logger.module)
+    stop = at("evaluation", 12, interrupted, time=2)
     with pytest.raises(KeyboardInterrupt):
-        fit(config, tmp_path, observers=[at("evaluation", 12, interrupted, time=2)])
+        fit(config, tmp_path, observers=[stop], log=["trackio"])
     told = []
-    results = fit(config, tmp_path, observers=[lambda *moment: told.append(moment)])
+    keep = told.append
+    results = fit(config, tmp_path, observers=[lambda *moment: keep(moment)], log=["trackio"])
+    first, second = (call["name"] for call in logger.named("init"))
+    logged = read_json(tmp_path / "config.json")["decided"]["logged"]
+    assert {first, second} == {logged["trackio"]}
     assert ("step done", 13) not in told
     assert [(results[name]) for name in ("ended", "steps", "best_step")] == ["patience", 12, 9]
     assert results["test"]["accuracy"] == 0.7

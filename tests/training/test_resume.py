@@ -55,6 +55,10 @@ def test_a_step_after_a_restore_is_the_step_without(name, tmp_path):
     number, restored = checkpoints.restore("latest", like)
     checkpoints.close()
     assert number == 3
+    scored = evaluated(optimizer, state)
+    averages = name in ("schedule_free with its schedule", "adamw with an average")
+    own = all((scored[leaf] == state.params[leaf]).all() for leaf in scored)
+    assert own != averages, "what is scored is an average, or the parameters themselves"
     for a, b in ((state, restored), (step(state, gradients[3]), step(restored, gradients[3]))):
         assert jax.tree.structure(a) == jax.tree.structure(b)
         both = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
