@@ -13,6 +13,7 @@ from seqmodels.mixers import MIXERS
 from seqmodels.presets import PRESETS
 from seqmodels.sweeps.groups import Run
 from seqmodels.sweeps.orders import Orders, train_command
+from seqmodels.sweeps.trials import Trial
 from seqmodels.tasks import TASKS
 from tests.command_line import ROOT, SEQMODELS, call
 from tests.test_cli import assert_one_line
@@ -75,6 +76,14 @@ def test_a_sweeps_runs_are_started_by_the_command():
     words = ["--config=recall:mixer=gru", "--workdir=/s/trials/a", "--config.seed=1"]
     assert train_command(orders, run) == ["-P", "-m", "seqmodels", "train", *words]
     assert train_command(orders._replace(train=Path("x.py")), run) == ["x.py", *words]
+
+
+@pytest.mark.parametrize("program", ["python -m seqmodels train", "seqmodels train", "/a/train.py"])
+def test_of_what_a_run_said_last_its_program_is_left_out(tmp_path, program):
+    trial = Trial(tmp_path, "a")
+    trial.folder.mkdir(parents=True)
+    (trial.folder / "output.txt").write_text(f"step 1\n{program}: --seed=x: try train: 1\n\n")
+    assert trial.last_line() == "--seed=x: try train: 1"
 
 
 @pytest.mark.parametrize(
