@@ -105,13 +105,15 @@ def test_what_there_is_is_listed():
     assert (code, errors) == (0, "")
     sections = output.strip("\n").split("\n\n")
     listed = {
-        head.partition(",")[0]: dict(line.split(maxsplit=1) for line in lines)
+        head.partition(":")[0]: dict(line.split(maxsplit=1) for line in lines)
         for head, *lines in map(str.splitlines, sections)
     }
     assert list(listed) == list(KINDS)
     assert listed["mixers"].keys() == MIXERS.keys()
     assert listed["tasks"].keys() == TASKS.keys()
-    assert listed["presets"]["griffin"] == "rglru, attention"
+    griffin = "rglru, attention window=16; MLPs 4 times as wide"
+    assert listed["presets"]["griffin"] == griffin
+    assert listed["presets"]["bidirectional"] == "bidirectional mixer=gru"
     assert listed["presets"].keys() == PRESETS.keys()
     assert listed["configs"].keys() == {path.stem for path in ROOT.glob("configs/*.py")}
     assert listed["configs"]["recall"].startswith("Multi-query associative recall: which mixers")
