@@ -16,7 +16,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 # Runs of a sweep that go on at once, each on a core of its own.
 SWEEP_WORKERS ?= 2
 
-.PHONY: help setup train compare test test-fast soak mutants bench bench-check lint format lock clean
+.PHONY: help setup train compare test test-fast soak mutants bench bench-check docs lint format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,9 @@ bench: setup ## Time every layer against PyTorch and measure memory, into docs/p
 
 bench-check: setup ## Hold every layer's time to that of a commit: make bench-check BEFORE=COMMIT
 	$(BIN)/python benchmarks/check.py --before=$(BEFORE) $(ARGS)
+
+docs: setup ## Build the documentation into build/docs/index.html, to be read and searched offline
+	$(BIN)/sphinx-build -q -W --keep-going -c docs . build/docs
 
 lint: setup ## Check style, format and types
 	$(BIN)/ruff check

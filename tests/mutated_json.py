@@ -24,6 +24,7 @@ from seqmodels.evaluation.intervals import Score
 from seqmodels.evaluation.lengths import LengthScores
 from seqmodels.generation.run import generate_run
 from seqmodels.report.reading import find
+from seqmodels.report.styles import Styles
 from seqmodels.report.writing import report_sections
 from seqmodels.scaling import run as scaling
 from seqmodels.scaling.child import Ending
@@ -172,7 +173,7 @@ def generate(folder: Path, say: Callable[[str], None]) -> None:
 
 def report(folder: Path, say: Callable[[str], None]) -> None:
     """report.py, but for drawing."""
-    report_sections(find([str(folder)], say))
+    report_sections(find([str(folder)], say), Styles())
 
 
 def sweep(folder: Path, say: Callable[[str], None]) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,8 @@ from seqmodels.commands import COMMANDS
 from seqmodels.commands.list import KINDS
 from seqmodels.mixers import MIXERS
 from seqmodels.presets import PRESETS
+from seqmodels.sweeps.groups import Run
+from seqmodels.sweeps.orders import Orders, train_command
 from seqmodels.tasks import TASKS
 from tests.command_line import ROOT, SEQMODELS, call
 from tests.test_cli import assert_one_line
@@ -61,6 +64,16 @@ def test_they_are_listed_fast():
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert process.stdout.endswith("set()\n")
+
+
+def test_a_sweeps_runs_are_started_by_the_command():
+    """From whatever folder, of which no module is imported; a script in its place is its own."""
+    run = Run("a", {"mixer": "gru"}, {"seed": 1}, {})
+    orders = Orders._make([None] * len(Orders._fields))
+    orders = orders._replace(folder=Path("/s"), config="recall", sharing=1)
+    words = ["--config=recall:mixer=gru", "--workdir=/s/trials/a", "--config.seed=1"]
+    assert train_command(orders, run) == ["-P", "-m", "seqmodels", "train", *words]
+    assert train_command(orders._replace(train=Path("x.py")), run) == ["x.py", *words]
 
 
 @pytest.mark.parametrize(

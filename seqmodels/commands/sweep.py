@@ -27,9 +27,12 @@ PRUNE = flags.DEFINE_boolean("prune", False, "stop runs that validate below thei
 MATCH = flags.DEFINE_string(
     "match",
     None,
-    "bring models to one size: parameters, flops or state; or runs to one time: seconds",
+    "bring models to one size: parameters, flops or state, or to two: parameters,state; or runs to "
+    "one time: seconds",
 )
-TARGET = flags.DEFINE_float("target", None, "that size, or the seconds that steps take")
+TARGET = flags.DEFINE_string(
+    "target", None, "that size, or both: 108000,16384; or the seconds that steps take"
+)
 LOG = flags.DEFINE_list("log", [], "of each run, as train takes it: wandb, trackio, mlflow")
 STORAGE = flags.DEFINE_string("storage", None, "means nothing any more: the workdir knows all")
 SLURM = flags.DEFINE_string("slurm", None, "partition of a cluster whose jobs are the workers")

@@ -7,8 +7,6 @@
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict
 
-import numpy as np
-
 from seqmodels.arrays import Params
 from seqmodels.config import to_dict
 from seqmodels.errors import UserError
@@ -19,6 +17,7 @@ from seqmodels.training.parameter_files import (
     SUFFIX,
     digest,
     named,
+    named_arrays,
     nested,
     read_parameters,
     write_parameters,
@@ -71,7 +70,7 @@ def export(run: str | Path, to: str | Path, checkpoint: str | int = "best") -> P
     file = Path(to)
     about_file = _about(file)
     loaded = load(run, checkpoint, devices=1)
-    arrays = {name: np.asarray(leaf) for name, leaf in named(loaded.params).items()}
+    arrays = named_arrays(loaded.params)
     said = named(loaded.model.parameters)
     content = ExportFile(
         kind="model",

@@ -6,13 +6,13 @@ from pathlib import Path
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.evaluation.loaded import LoadedRun
 from seqmodels.output import warn
-from seqmodels.training.checkpoint import Checkpoints, Which, abstract_state
+from seqmodels.training.checkpoint import Which
 from seqmodels.training.environment import versions
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.facts import gather_facts, other_batches, other_files
-from seqmodels.training.sharding import replicated, run_mesh
+from seqmodels.training.sharding import run_mesh
 from seqmodels.training.startup import overlooked_card, start_jax
-from seqmodels.training.step import evaluated, initial_state
+from seqmodels.training.trained import trained
 from seqmodels.training.workdir import Workdir
 
 
@@ -38,18 +38,7 @@ def load(
     except ConfigError as error:
         raise ConfigError(f"{workdir.path / 'config.json'}: {error}") from None
     mesh = run_mesh(experiment, devices)
-    spec = experiment.task.spec
-    checkpoints = Checkpoints(
-        workdir.checkpoints, spec.score, spec.higher_is_better, warn, read_only=True
-    )
-    like = abstract_state(
-        lambda: initial_state(experiment.model, experiment.optimizer, experiment.seed),
-        replicated(mesh),
-    )
-    parameters = experiment.model.parameters
-    step, state = checkpoints.restore(_which(str(checkpoint)), like, parameters)
-    checkpoints.close()
-    params = evaluated(experiment.optimizer, state)
+    step, params = trained(workdir, experiment, mesh, _which(str(checkpoint)), warn)
     return LoadedRun(workdir, experiment, step, params, mesh, _other_data(workdir, experiment))
 
 

@@ -137,6 +137,7 @@ class Attention(Mixer):
             self.vector = parameter(normal(rngs.params(), (heads, K)), "HK", decays=False)
 
     convolved = ("queries", "keys", "values")
+    state_settings = ("window", "kv_heads")
 
     @property
     def state_letters(self) -> dict[str, Any]:

@@ -138,6 +138,9 @@ class Mixer(nnx.Module):
     convolved: tuple[str, ...] = ()
     """Its projections that take the block's short convolution, which its constructor is given as
     ``short``; where there are none, it stands before the mixer, in the block."""
+    state_settings: tuple[str, ...] = ()
+    """Its settings that say how large its state is at a width, of which the first counts that isn't
+    None; a float is a share of the width. None where the width alone says it."""
     state_letters: Any = None
     """The axes of each leaf of its state, such as "B D"; L is what there must be room for."""
 

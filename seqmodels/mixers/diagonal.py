@@ -59,6 +59,7 @@ class SharedStates(DiagonalMixer):
     """
 
     state_letters = ("B N", "B N")
+    state_settings = ("states",)
     is_complex = True
     read = 1
     """r: 2 where of each conjugate pair one state is kept."""

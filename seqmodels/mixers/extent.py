@@ -77,6 +77,7 @@ class ExtentMixer(Mixer):
     """What mixers with an extent have in common; see :class:`Extent` for the arguments."""
 
     rank: int
+    state_settings = ("kernel",)
 
     def __init__(
         self, width: int, kernel: int | tuple[int, ...], dilation: int, causal: bool, stride: int

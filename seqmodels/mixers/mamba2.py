@@ -30,6 +30,8 @@ class SharedKeys(MatrixMixer):
     expansion: float = 2.0
     state_size: int = 128
 
+    state_settings = ("state_size",)
+
     def _widths(self):
         require(
             1 <= self.state_size <= WIDEST_HEAD,

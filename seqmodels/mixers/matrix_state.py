@@ -212,6 +212,7 @@ class HeadMixer(MatrixMixer):
     short: InitVar[Any] = None
 
     convolved = ("queries", "keys", "values")
+    state_settings = ("key_expansion",)
     gate: ClassVar[Gate] = "silu"
     """f of the gates."""
 

@@ -24,6 +24,7 @@ class _Minimal(DiagonalMixer):
 
     gates: int
     state_letters = "B E"
+    state_settings = ("expansion",)
 
     def __init__(
         self,

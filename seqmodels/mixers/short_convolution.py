@@ -87,7 +87,7 @@ class ShortConvolution(nnx.Module):
         return self.kernel - 1
 
     def initial_state(self, batch_size: int) -> Array:
-        """The inputs that are still seen: zeros [B, kernel - 1, *axes] in float32."""
+        """The inputs that are still seen: zeros ``[B, kernel - 1, *axes]`` in float32."""
         return jnp.zeros((batch_size, self.reach, *self.axes), jnp.float32)
 
     @property

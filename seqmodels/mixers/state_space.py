@@ -53,6 +53,7 @@ class S4D(DiagonalMixer):
     """
 
     state_letters = ("B N D", "B N D")
+    state_settings = ("states",)
     is_complex = True
 
     def __init__(

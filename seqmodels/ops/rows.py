@@ -35,9 +35,9 @@ def in_blocks(
 ) -> tuple[Float[Array, "B L H _"], Float[Array, "B H K U"]]:
     """All outputs, and the last state, of ``state, outputs = step(state, inputs)``.
 
-    A step is of ``block`` positions: it has states [K, U, R], inputs [C, *K, R] in float32 and
-    outputs [C, _, R] of rows R = B H. Inputs [B, L, H, *K], or [B, L, H] as with K = 1, end in
-    zeros; some may have n a position, [B, nL, H, *K], and n C a step. The first is of L.
+    A step is of ``block`` positions: it has states [K, U, R], inputs ``[C, *K, R]`` in float32 and
+    outputs ``[C, _, R]`` of rows R = B H. Inputs ``[B, L, H, *K]``, or [B, L, H] as with K = 1, end
+    in zeros; some may have n a position, ``[B, nL, H, *K]``, and n C a step. The first is of L.
     """
     first = jax.tree.leaves(inputs)[0]
     length, heads = first.shape[1:3]

@@ -85,6 +85,36 @@ def held_to(arguments: Sequence[Content], leaves: Sequence[Content]) -> list[Con
     return [dict(sorted(point.items(), key=lambda item: item[0] != "length")) for point in own]
 
 
+def of_the_model(arguments: Sequence[Content], leaves: Sequence[Content]) -> list[str]:
+    """The arguments that change the model alone, such as its width: no part of what is asked.
+
+    Those in which groups differ that are alike in all others and in what a setting is made of.
+
+    >>> of_the_model([{"width": 8}, {"width": 16}], [{"train.length": 4}, {"train.length": 4}])
+    ['width']
+    """
+    known = [place for place, found in enumerate(leaves) if found]
+    alone = []
+    for name in differing([arguments[place] for place in known]):
+        if name == "mixer":
+            continue
+        apart: dict[str, list[int]] = {}
+        for place in known:
+            others = {k: v for k, v in arguments[place].items() if k != name}
+            apart.setdefault(_canonical(others), []).append(place)
+        pairs = [places for places in apart.values() if len(places) > 1]
+        held = [
+            {
+                _canonical({k: v for k, v in leaves[p].items() if k.startswith(_HELD)})
+                for p in places
+            }
+            for places in pairs
+        ]
+        if pairs and all(len(asked) == 1 for asked in held):
+            alone.append(name)
+    return alone
+
+
 def _called(key: str, others: Sequence[str]) -> str:
     """A key by its last part, where no other ends so; of a task's kind by ``task``."""
     if key == "task.kind":

@@ -4,7 +4,15 @@ import json
 import statistics
 from typing import NamedTuple
 
-from seqmodels.report.alike import Conditions, conditions, held_to, labels, leaves_of, words
+from seqmodels.report.alike import (
+    Conditions,
+    conditions,
+    held_to,
+    labels,
+    leaves_of,
+    of_the_model,
+    words,
+)
 from seqmodels.report.costs import Costs, costs_of
 from seqmodels.report.reading import Content, Found, StoredRun, Sweep
 from seqmodels.report.table import Link
@@ -34,8 +42,14 @@ class Contender(NamedTuple):
 
     label: str
     """The mixer, and what else tells it from the others."""
+    mixer: str
+    task: str
     setting: Conditions
     """What the comparison holds the same for several labels, such as ``length 64``."""
+    point: Content
+    """The same by names and values."""
+    swept: Content
+    """The arguments of ``get_config`` that a sweep gave it; empty of a run of its own."""
     length: int | None
     parameters: Number | None
     flops: Number | None
@@ -69,6 +83,23 @@ class Comparison(NamedTuple):
     origin: list[tuple[str, str]]
     """Headings and texts: where it comes from."""
 
+    @property
+    def what(self) -> str:
+        """The score in words."""
+        return self.score.replace("_", " ")
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, else -1."""
+        return 1 if self.higher_is_better else -1
+
+    def settings(self) -> list[tuple[Conditions, list[Contender]]]:
+        """The groups by what they are held to; only those of one are compared."""
+        found: dict[Conditions, list[Contender]] = {}
+        for group in self.groups:
+            found.setdefault(group.setting, []).append(group)
+        return list(found.items())
+
     def anchor(self, run: StoredRun) -> str:
         return f"{self.name}-run-{self.runs.index(run)}"
 
@@ -88,15 +119,18 @@ def _of_sweep(sweep: Sweep, place: int) -> Comparison:
     arguments = [row["arguments"] for row in rows]
     chosen = [_chosen_runs(sweep, row) for row in rows]
     leaves = [next((leaves_of(r.config) for r in runs if r.config), {}) for runs in chosen]
-    points = held_to(arguments, leaves)
+    title = readable(sweep.folder.resolve().name)
+    own = of_the_model(arguments, leaves)
+    points = held_to([_without(point, own) for point in arguments], leaves)
     lengths = [_swept_length(*pair) for pair in zip(arguments, chosen, strict=True)]
     groups = [
-        _swept_group(row, runs, length, setting, point)
+        _swept_group(row, runs, own, setting, point)._replace(
+            length=length, task=readable(runs[0].task) if runs and runs[0].config else title
+        )
         for row, runs, length, setting, point in zip(
             rows, chosen, lengths, conditions(points, lengths, leaves), points, strict=True
         )
     ]
-    title = readable(sweep.folder.resolve().name)
     origin = [("Folder", readable(sweep.folder)), ("Command", content["command"])]
     origin += [("Config", content["config"]), ("Sized to match", _matched(content["match"]))]
     return Comparison(
@@ -136,10 +170,17 @@ def _swept_length(arguments: Content, runs: list[StoredRun]) -> int | None:
     return int(length) if length is not None else None
 
 
+def _without(point: Content, names: list[str]) -> Content:
+    return {name: value for name, value in point.items() if name not in names}
+
+
 def _swept_group(
-    row: Content, runs: list[StoredRun], length: int | None, setting: Conditions, point: Content
+    row: Content, runs: list[StoredRun], names: list[str], setting: Conditions, point: Content
 ) -> Contender:
-    mixer = row["arguments"].get("mixer")
+    arguments = row["arguments"]
+    mixer = arguments.get("mixer")
+    named = [] if mixer is None else [readable(str(mixer))]
+    named += [words(arguments, names, "=")] if names else []
     parameters = row["parameters"]
     size = next((run.trial["size"] for run in runs), {})
     own = next((number(run.results.get("parameters")) for run in runs if run.results), None)
@@ -148,9 +189,13 @@ def _swept_group(
         parameters, size = own, {}
     costs = costs_of(runs)
     return Contender(
-        readable(str(mixer)) if mixer is not None else words(point, list(point)) or "all",
-        setting if mixer is not None else Conditions("", "", ""),
-        length,
+        ", ".join(named) or words(point, list(point)) or "all",
+        readable(str(mixer)) if mixer is not None else (runs[0].mixer if runs else "all"),
+        "",
+        setting if named else Conditions("", "", ""),
+        point if named else {},
+        arguments,
+        None,
         parameters,
         number(size.get("flops")),
         row["chosen"],
@@ -183,12 +228,12 @@ def _of_runs(task: str, runs: list[StoredRun]) -> Comparison:
     mixers = [members[0].mixer for members in together]
     points = held_to([{} for _ in together], leaves)
     groups = [
-        _group_of_runs(members, label, score, length, setting)
-        for members, label, length, setting in zip(
+        _group_of_runs(members, label, score, setting, point)
+        for members, label, setting, point in zip(
             together,
             labels(mixers, lengths, leaves),
-            lengths,
             conditions(points, lengths, leaves),
+            points,
             strict=True,
         )
     ]
@@ -205,7 +250,7 @@ def _of_runs(task: str, runs: list[StoredRun]) -> Comparison:
 
 
 def _group_of_runs(
-    runs: list[StoredRun], label: str, score: str, length: int | None, setting: Conditions
+    runs: list[StoredRun], label: str, score: str, setting: Conditions, point: Content
 ) -> Contender:
     # A seed that was run again, here or on another machine, says nothing of how seeds differ.
     once = {run.seed: run for run in reversed(runs) if run.results is not None}
@@ -216,8 +261,12 @@ def _group_of_runs(
     costs = costs_of(kept)
     return Contender(
         label,
+        runs[0].mixer,
+        readable(runs[0].task),
         setting,
-        length,
+        point,
+        {},
+        runs[0].length,
         parameters[0] if parameters else None,
         None,
         {},

@@ -1,10 +1,12 @@
 """A figure of a report, whatever draws it: its series, and the table of its data."""
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from seqmodels.report.styles import Style
 from seqmodels.report.table import Column, Link, Row, Table
 from seqmodels.report.values import Kind, Number, brief, shown
+
+Better = Literal["less", "more"]
 
 
 class Axis(NamedTuple):
@@ -16,7 +18,7 @@ class Axis(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A value at x, with the ends of its range, a remark and the runs that it comes from."""
+    """A value at x, with the ends of its interval, a remark, its runs and each seed's value."""
 
     x: Number
     y: Number
@@ -24,6 +26,7 @@ class Mark(NamedTuple):
     high: Number | None = None
     note: str = ""
     runs: tuple[Link, ...] = ()
+    seeds: tuple[Number, ...] = ()
 
 
 class Series(NamedTuple):
@@ -31,13 +34,15 @@ class Series(NamedTuple):
 
     Of the forms, ``line`` joins marked points with ranges, ``points`` doesn't join them, and
     ``curve`` has a band for the ranges and no marks. ``fit``, ``front`` and ``level`` are derived:
-    they are no part of the data.
+    they are no part of the data. Nor is ``missing``, marks where something should be and isn't.
     """
 
     name: str
     style: Style
     points: list[Mark]
-    form: Literal["line", "points", "curve", "fit", "front", "level"] = "line"
+    form: Literal["line", "points", "curve", "fit", "front", "level", "missing"] = "line"
+    end: str = ""
+    """What is written at its last point."""
 
     @property
     def is_data(self) -> bool:
@@ -56,6 +61,29 @@ class Figure(NamedTuple):
     series: list[Series]
     wide: bool = False
     """Whether it takes the page's whole width."""
+    better: tuple[Better, Better] | None = None
+    """Which way along x and along y is better, where the figure has a front."""
+    at: tuple[tuple[Number, str], ...] = ()
+    """Places along x that a line and a word mark, such as the length of training."""
+
+
+class Choice(NamedTuple):
+    """Figures of one question, of which a reader chooses one by menus."""
+
+    name: str
+    title: str
+    menus: tuple[str, ...]
+    options: list[tuple[tuple[str, ...], Figure]]
+    """Of each figure its entry in every menu; the first is shown first."""
+    wide: bool = True
+
+
+def choice(name: str, title: str, menus: tuple[str, ...], options: Any) -> Choice | Figure | None:
+    """A choice of the figures that are there; a single one as itself."""
+    there = [(labels, figure) for labels, figure in options if figure is not None]
+    if len(there) < 2:
+        return there[0][1] if there else None
+    return Choice(name, title, menus, there)
 
 
 def data_table(figure: Figure) -> Table:
@@ -69,7 +97,7 @@ def data_table(figure: Figure) -> Table:
     columns = [Column("name"), Column(figure.x.title, figure.x.kind)]
     columns.append(Column(figure.y.title, figure.y.kind))
     if ranged:
-        columns += [Column("lowest", figure.y.kind), Column("highest", figure.y.kind)]
+        columns += [Column("low", figure.y.kind), Column("high", figure.y.kind)]
     columns += [Column("note")] * noted + [Column("from", "links")] * linked
     rows = []
     for series, point in points:
@@ -102,8 +130,8 @@ def hover(figure: Figure, series: Series, point: Mark) -> list[str]:
     return [*lines, f"{figure.y.title}: {y}", *([point.note] if point.note else [])]
 
 
-def pareto(points: list[Mark], higher_is_better: bool) -> list[Mark]:
-    """The points that no other beats: none as cheap (x) or cheaper has as good a y or better.
+def pareto(points: list[Mark], higher_is_better: bool, x: Better = "less") -> list[Mark]:
+    """The points that no other beats: none as good or better along x has as good a y or better.
 
     >>> found = pareto([Mark(1, 0.5), Mark(2, 0.4), Mark(3, 0.9)], higher_is_better=True)
     >>> [point.x for point in found]
@@ -111,7 +139,8 @@ def pareto(points: list[Mark], higher_is_better: bool) -> list[Mark]:
     """
     sign = 1 if higher_is_better else -1
     front: list[Mark] = []
-    for point in sorted(points, key=lambda p: (p.x, -sign * p.y)):
+    way = 1 if x == "less" else -1
+    for point in sorted(points, key=lambda p: (way * p.x, -sign * p.y)):
         if not front or sign * point.y > sign * front[-1].y:
             front.append(point)
     return front

@@ -13,6 +13,7 @@ STYLES: dict[str, Style] = {
     "shown_chance": GREY._replace(
         light="#8A6D3B", dark="#C4A66E", dash="dashdot", png_dash=(0, (5, 2, 1, 2))
     ),
+    "threshold": GREY._replace(dash="dash", png_dash=(0, (5, 2))),
 }
 
 

@@ -1,16 +1,24 @@
 "use strict";
-// Charts in the page's theme, tables that sort and filter, recipes that open.
+// Charts in the page's theme, menus, tables that sort and filter, recipes that open.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
+let kept = null; // what is drawn or opened when asked for: {charts, html}
+
+async function unpack(element) {
+  const bytes = Uint8Array.from(atob(element.textContent.trim()), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return JSON.parse(await new Response(stream).text());
+}
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
 function withTheme(figure) {
-  const text = colour("--text"), line = colour("--line"), card = colour("--card");
+  const text = colour("--text"), soft = colour("--soft"), line = colour("--line"), card = colour("--card");
   for (const trace of figure.data) {
     const own = dark.matches ? trace.meta.dark : trace.meta.light;
+    if (!own) continue;
     if (trace.meta.band) trace.fillcolor = own + "2e";
     if (trace.line) trace.line.color = own;
     if (trace.marker) trace.marker.color = own;
@@ -21,32 +29,79 @@ function withTheme(figure) {
   for (const axis of [layout.xaxis, layout.yaxis]) {
     Object.assign(axis, { gridcolor: line, linecolor: line, tickcolor: line, showline: true });
   }
+  for (const note of layout.annotations ?? []) note.font = { ...note.font, color: soft };
   layout.hoverlabel = { align: "left", bgcolor: card, bordercolor: line, font: { color: text } };
   return figure;
 }
 
 function draw(chart) {
-  const stored = document.getElementById(chart.id.replace("chart-", "data-"));
-  const figure = withTheme(JSON.parse(stored.textContent));
+  const figure = withTheme(structuredClone(kept.charts[chart.dataset.figure]));
   if (matchMedia("(pointer: coarse)").matches) figure.layout.dragmode = false; // a finger scrolls
   const settings = { responsive: true, displayModeBar: false };
   Plotly.react(chart, figure.data, figure.layout, settings);
 }
 
-// A chart is drawn when it comes near: a page of fifty would be slow to open.
-const near = new IntersectionObserver((entries) => {
-  for (const entry of entries) {
-    if (entry.isIntersecting) {
-      near.unobserve(entry.target);
-      draw(entry.target);
-    }
-  }
-}, { rootMargin: "600px" });
 const charts = [...document.querySelectorAll(".chart")];
-charts.forEach((chart) => near.observe(chart));
 const drawn = () => charts.filter((chart) => chart.classList.contains("js-plotly-plot"));
-dark.addEventListener("change", () => drawn().forEach(draw));
-addEventListener("beforeprint", () => charts.forEach(draw));
+
+// A menu shows another figure in the same place.
+function show(chart, name) {
+  const box = chart.closest("figure");
+  chart.dataset.figure = name;
+  box.querySelector("figcaption").innerHTML = kept.html["text-" + name];
+  fill(box.querySelector("details.data"));
+  if (chart.classList.contains("js-plotly-plot")) draw(chart);
+}
+
+function options(menus) {
+  return JSON.parse(menus.dataset.options);
+}
+
+function choose(menus, labels) {
+  const chart = menus.parentNode.querySelector(".chart");
+  const [entries, name] = options(menus).find(([entries]) => entries.every((entry, at) => entry === labels[at]));
+  menus.querySelectorAll("select").forEach((select, at) => { select.value = entries[at]; });
+  show(chart, name);
+}
+
+for (const menus of document.querySelectorAll(".menus")) {
+  const selects = [...menus.querySelectorAll("select")];
+  menus.addEventListener("change", (event) => {
+    const wanted = selects.map((select) => select.value), at = selects.indexOf(event.target);
+    const alike = ([entries]) => entries.filter((entry, place) => entry === wanted[place]).length;
+    const fitting = options(menus).filter(([entries]) => entries[at] === wanted[at]);
+    choose(menus, fitting.sort((a, b) => alike(b) - alike(a))[0][0]); // what is not there gives way
+  });
+}
+
+// The data of a figure, once they are asked for.
+function fill(details) {
+  if (!details.open) return;
+  const chart = details.parentNode.querySelector(".chart"), place = details.lastElementChild;
+  if (place.dataset.figure === chart.dataset.figure) return;
+  place.dataset.figure = chart.dataset.figure;
+  place.innerHTML = kept.html["data-" + chart.dataset.figure];
+  place.querySelectorAll(".filter input").forEach(filtered);
+}
+
+// A number of a heat map opens its runs; arrows go from one to the next.
+function openCell(button) {
+  const map = button.closest("figure"), opened = map.querySelector(".opened");
+  const open = button.getAttribute("aria-pressed") !== "true";
+  map.querySelectorAll(".cell").forEach((cell) => cell.setAttribute("aria-pressed", "false"));
+  button.setAttribute("aria-pressed", String(open));
+  opened.innerHTML = open ? kept.html[button.dataset.key] : "";
+}
+
+document.addEventListener("keydown", (event) => {
+  const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+  if (!step || !event.target.matches(".cell")) return;
+  const cell = event.target.closest("td"), rows = [...cell.closest("tbody").rows];
+  const row = rows[rows.indexOf(cell.parentNode) + step[0]];
+  const next = row?.cells[cell.cellIndex + step[1]]?.querySelector(".cell");
+  if (next) next.focus();
+  event.preventDefault();
+});
 
 // Sorting: numbers by value, words by the alphabet, what is empty last.
 function sort(head) {
@@ -74,12 +129,15 @@ function sort(head) {
 document.addEventListener("click", (event) => {
   const head = event.target.closest("thead button");
   if (head) sort(head.closest("th"));
+  if (!kept) return; // in the first moment
   const open = event.target.closest("button.open");
   if (open) setOpen(open, open.getAttribute("aria-expanded") !== "true");
+  const cell = event.target.closest(".cell");
+  if (cell) openCell(cell);
 });
 
 // Filtering: a row stays if it holds every word.
-for (const input of document.querySelectorAll(".filter input")) {
+function filtered(input) {
   const table = document.getElementById(input.dataset.table);
   const output = input.parentNode.querySelector("output");
   const filter = () => {
@@ -103,11 +161,18 @@ for (const input of document.querySelectorAll(".filter input")) {
 function setOpen(button, open) {
   button.setAttribute("aria-expanded", String(open));
   button.firstChild.data = open ? "hide" : "show";
-  document.getElementById(button.getAttribute("aria-controls")).hidden = !open;
+  const row = document.getElementById(button.getAttribute("aria-controls"));
+  if (open) row.firstElementChild.innerHTML = kept.html[row.id];
+  row.hidden = !open;
 }
 
 function showTarget() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (target?.matches(".option")) {
+    const menus = target.parentNode.querySelector(".menus");
+    choose(menus, options(menus).find(([, name]) => name === target.id)[0]);
+    target.parentNode.scrollIntoView();
+  }
   if (target?.tagName !== "TBODY") return;
   const table = target.closest("table");
   if (target.hidden) table.showAll();
@@ -118,9 +183,35 @@ function showTarget() {
   }
   target.rows[0].scrollIntoView({ block: "center" });
 }
-addEventListener("hashchange", showTarget);
 document.addEventListener("click", (event) => {
   const link = event.target.closest('a[href^="#"]');
   if (link && link.getAttribute("href") === location.hash) showTarget();
 });
-showTarget();
+
+const ready = unpack(document.getElementById("kept")).then((found) => {
+  kept = found;
+  for (const place of document.querySelectorAll("[data-kept]")) place.innerHTML = kept.html[place.dataset.kept];
+  document.querySelectorAll(".filter input").forEach(filtered);
+  // A chart is drawn when it comes near: a page of fifty would be slow to open.
+  const near = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (entry.isIntersecting) {
+        near.unobserve(entry.target);
+        draw(entry.target);
+      }
+    }
+  }, { rootMargin: "600px" });
+  charts.forEach((chart) => near.observe(chart));
+  dark.addEventListener("change", () => drawn().forEach(draw));
+  addEventListener("beforeprint", () => charts.forEach(draw));
+  addEventListener("hashchange", showTarget);
+  document.addEventListener("toggle", (event) => {
+    if (event.target.matches("details.data")) fill(event.target);
+  }, true);
+  showTarget();
+});
+
+// Of a sweep that runs the page is written again and again.
+const opened = "details[open], .cell[aria-pressed=true], .open[aria-expanded=true]";
+const seconds = Number(document.documentElement.dataset.reload);
+if (seconds) setInterval(() => document.querySelector(opened) || location.reload(), 1000 * seconds);

@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from seqmodels.report.comparison_figures import with_front
-from seqmodels.report.figure import Axis, Figure, Mark, Series
+from seqmodels.report.cost_figure import with_front
+from seqmodels.report.costs import MEASURES
+from seqmodels.report.figure import Axis, Figure, Mark, Series, choice
 from seqmodels.report.levels import with_levels
 from seqmodels.report.page import Section
 from seqmodels.report.reading import Content, Scaling
 from seqmodels.report.recipes import scaling_recipe
+from seqmodels.report.scaling_findings import scaling_findings
 from seqmodels.report.scaling_tables import (
     QUANTITIES,
     cells_table,
@@ -35,6 +37,13 @@ _DRAWN = (
 )
 
 
+_PER_POSITION = ("step_seconds", "forward_seconds", "temporary_bytes", "step_flops")
+COUNTED = ("a batch", "a position")
+"""How costs are counted: of all that a step reads, or of each position of it."""
+LEAST_RATIO = 1.05
+"""From which on a line is said to cost more than the cheapest."""
+
+
 def mixers(scaling: Scaling) -> list[str]:
     entries = [*scaling.content["cells"], *scaling.content["quality"]]
     return list(dict.fromkeys(readable(entry["mixer"]) for entry in entries))
@@ -44,69 +53,127 @@ def scaling_section(scaling: Scaling, place: int, styles: Styles) -> Section:
     """The section of a scaling experiment; ``place`` tells it from others of the same name."""
     content, title = scaling.content, readable(scaling.folder.resolve().name)
     name = f"scaling-{place + 1}-{slug(title)}"
-    figures = [_against_length(name, content, quantity, styles) for quantity in _DRAWN]
+    shown: dict[str, str] = {}
+    options = []
+    for counted in COUNTED:
+        for quantity in _DRAWN if counted == COUNTED[0] else _PER_POSITION:
+            figure = _against_length(name, content, quantity, styles, counted)
+            options.append(((QUANTITIES[quantity][0], counted), figure))
+            if figure is not None:
+                shown.setdefault(quantity, figure.name)
+    cost = choice(slug(name, "cost"), "Cost against length", ("cost of", "counted"), options)
     target = content["target"]
     text = (
-        f"{len(content['cells'])} cells of a mixer and a length. "
+        f"{len(content['cells'])} cells of a mixer and a length{_batches(content)}. "
         + (f"Compiled ahead of time for {readable(target)}; nothing ran there. " if target else "")
-        + "Dashed: fitted power laws; L^a in the legend is the exponent."
+        + "Dashed: fitted power laws, where their intervals tell something; L^a in the legend is "
+        "the exponent. At the end of a line: how many times the cheapest there."
     )
     tables = [
-        cells_table(name, scaling),
-        fits_table(name, content),
-        crossovers_table(name, content),
         longest_table(name, content),
+        crossovers_table(name, content),
+        fits_table(name, content),
         quality_table(name, content),
+        cells_table(name, scaling),
     ]
-    figures += _quality(name, content, styles)
     return Section(
         name,
         f"{title}: cost by length",
         text,
         scaling_recipe(scaling),
-        [figure for figure in figures if figure is not None],
+        [*([cost] if cost is not None else []), *_quality(name, content, styles)],
         [table for table in tables if table is not None],
+        scaling_findings(content, shown),
     )
 
 
-def _against_length(name: str, content: Content, quantity: str, styles: Styles) -> Figure | None:
+def _batches(content: Content) -> str:
+    """How many sequences the steps had."""
+    sizes = {cell["length"]: cell["batch_size"] for cell in content["cells"] if cell["batch_size"]}
+    if len(set(sizes.values())) == 1:
+        return f", a batch of {next(iter(sizes.values())):,}"
+    tokens = {length * size for length, size in sizes.items()}
+    if len(tokens) == 1:
+        return f", batches of {tokens.pop():,} tokens (batch = tokens / length)"
+    return ""
+
+
+def _against_length(
+    name: str, content: Content, quantity: str, styles: Styles, counted: str
+) -> Figure | None:
     title, kind = QUANTITIES[quantity]
     fits = {fit["mixer"]: fit for fit in fits_of(content) if fit["quantity"] == quantity}
-    series, lines = [], []
+    whole = counted == COUNTED[0]
+    lines: list[tuple[str, list[Mark]]] = []
     for mixer in dict.fromkeys(cell["mixer"] for cell in content["cells"]):
-        points = []
-        for cell in content["cells"]:
-            value, low, high = middle(cell, quantity)
-            if cell["mixer"] == mixer and value is not None and value > 0 and cell["length"] > 0:
-                # A logarithm has no place for a range that reaches 0.
-                low = low if low is not None and low > 0 else None
-                points.append(Mark(cell["length"], value, low, high if low else None))
-        if not points:
-            continue
-        points.sort(key=lambda point: point.x)
-        fit, called, style = fits.get(mixer), readable(mixer), styles[readable(mixer)]
-        law = f" (L^{fit['exponent']:.2f})" if fit else ""
-        line = _fitted(fit, points) if fit else []
-        series.append(Series(called + law, style, points, "points" if line else "line"))
-        if line:
-            lines.append(Series(f"{called}, fitted", style, line, "fit"))
-    if sum(len(one.points) for one in series) < 2:
+        own = [cell for cell in content["cells"] if cell["mixer"] == mixer]
+        found = [_point(cell, quantity, whole) for cell in own]
+        points = sorted((point for point in found if point is not None), key=lambda p: p.x)
+        if points:
+            lines.append((mixer, points))
+    if sum(len(points) for _, points in lines) < 2:
         return None
-    missing = [
-        f"{readable(cell['mixer'])} at {cell['length']:,}: {status(cell)}"
-        for cell in content["cells"]
-        if cell["status"] not in DONE
-    ]
-    without = f" Not measured: {'; '.join(missing)}." if missing else ""
+    ends = _ratios(lines)
+    series, fitted = [], []
+    for mixer, points in lines:
+        fit, called, style = fits.get(mixer), readable(mixer), styles[readable(mixer)]
+        law = f" (L^{fit['exponent']:.2f})" if fit and whole else ""
+        line = _fitted(fit, points) if fit and whole else []
+        form = "points" if line else "line"
+        series.append(Series(called + law, style, points, form, ends.get(mixer, "")))
+        if line:
+            fitted.append(Series(f"{called}, fitted", style, line, "fit"))
+    ended = [cell for cell in content["cells"] if cell["status"] not in DONE]
+    missing = [f"{readable(c['mixer'])} at {c['length']:,}: {status(c)}" for c in ended]
+    without = f" A cross at the top is not measured: {'; '.join(missing)}." if missing else ""
     repeats = " Medians; bars from the fastest repeat to the slowest." if kind == "seconds" else ""
+    each = "" if whole else " Of a step its share a position: what a step of so many tokens costs."
     return Figure(
-        slug(name, quantity),
-        f"{title[0].upper()}{title[1:]} against length",
-        f"Both axes are logarithmic.{repeats}{without}",
+        slug(name, quantity, *([] if whole else ["a position"])),
+        f"{title[0].upper()}{title[1:]} against length{'' if whole else ', a position'}",
+        f"Both axes are logarithmic.{repeats}{each}{without}",
         Axis("length", "count", log=True),
-        Axis(title, kind, log=True),
-        [*series, *lines],
+        Axis(title if whole else f"{title}, a position", kind, log=True),
+        [*series, *fitted, *_crosses(ended, lines, styles)],
+        wide=True,
     )
+
+
+def _point(cell: Content, quantity: str, whole: bool) -> Mark | None:
+    value, low, high = middle(cell, quantity)
+    if value is None or value <= 0 or cell["length"] <= 0:
+        return None
+    low = low if low is not None and low > 0 else None  # a logarithm has no place for 0
+    share = 1 if whole else cell["length"] * (cell["batch_size"] or 1)
+    if share == 1:
+        return Mark(cell["length"], value, low, high if low else None)
+    ends = (low / share, high / share) if low and high else (None, None)
+    return Mark(cell["length"], value / share, *ends)
+
+
+def _ratios(lines: list[tuple[str, list[Mark]]]) -> dict[str, str]:
+    """By mixer ``4.1× at 16,384``: its cost there, in that of the cheapest one there."""
+    told = {}
+    for mixer, points in lines:
+        last = points[-1]
+        there = [p.y for _, others in lines for p in others if p.x == last.x]
+        if len(there) > 1 and last.y / min(there) >= LEAST_RATIO:
+            told[mixer] = f"{last.y / min(there):.2g}× at {last.x:,}"
+    return told
+
+
+def _crosses(
+    ended: list[Content], lines: list[tuple[str, list[Mark]]], styles: Styles
+) -> list[Series]:
+    """A mark at the top for each cell that something ended."""
+    heights = [point.y for _, points in lines for point in points]
+    top = max(heights) * max((max(heights) / min(heights)) ** 0.08, 1.1)
+    made = []
+    for mixer in dict.fromkeys(cell["mixer"] for cell in ended):
+        own = [cell for cell in ended if cell["mixer"] == mixer]
+        marks = [Mark(c["length"], top, note=f"{c['length']:,}: {status(c)}") for c in own]
+        made.append(Series(readable(mixer), styles[readable(mixer)], marks, "missing"))
+    return made
 
 
 def _fitted(fit: Content, points: list[Mark]) -> list[Mark]:
@@ -159,11 +226,11 @@ def _quality(name: str, content: Content, styles: Styles) -> list[Figure]:
                 Figure(
                     slug(name, "quality-cost", task, score, length, *budget),
                     f"{title} cost, length {length:,}",
-                    "Dotted: the Pareto front, beyond which nothing here is both better and "
-                    "cheaper.",
+                    "Shaded: what something else here beats in both.",
                     Axis("time of a training step", "seconds", log=True),
                     Axis(what),
-                    with_front(series, own[0]["higher_is_better"]),
+                    with_front(series, own[0]["higher_is_better"], MEASURES["step_seconds"]),
+                    better=("less", "more" if own[0]["higher_is_better"] else "less"),
                 )
             )
     return made

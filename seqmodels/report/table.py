@@ -102,15 +102,18 @@ def _is_words(kind: Kind) -> bool:
     return kind in ("text", "state", "links")
 
 
-def to_html(table: Table) -> str:
-    """The table as it stands on the page: each row a body of its own, with its recipe below it."""
+def to_html(table: Table, kept: dict[str, str]) -> str:
+    """The table as it stands on the page: each row a body of its own, with room for its recipe.
+
+    The recipes are put into ``kept``, by the anchors of where they open.
+    """
     has_recipes = any(row.recipe for row in table.rows)
     width = len(table.columns) + has_recipes
     heads = "".join(_html_head(column) for column in table.columns)
     if has_recipes:
         heads += '<th scope="col">recipe</th>'
     bodies = "".join(
-        _html_row(row, table.columns, f"{table.name}-{place}", width if has_recipes else 0)
+        _html_row(row, table.columns, f"{table.name}-{place}", width if has_recipes else 0, kept)
         for place, row in enumerate(table.rows)
     )
     name = escape(table.name)
@@ -138,7 +141,7 @@ def _html_head(column: Column) -> str:
     )
 
 
-def _html_row(row: Row, columns: list[Column], name: str, width: int) -> str:
+def _html_row(row: Row, columns: list[Column], name: str, width: int, kept: dict[str, str]) -> str:
     cells = "".join(
         _html_cell(column, value, first=place == 0)
         for place, (column, value) in enumerate(zip(columns, row.values, strict=True))
@@ -153,10 +156,10 @@ def _html_row(row: Row, columns: list[Column], name: str, width: int) -> str:
         f'<button type="button" class="open" aria-expanded="false" aria-controls="{id_}">'
         f'show<span class="unseen"> the recipe of {escape(_text(row.values[0]))}</span></button>'
     )
+    kept[id_] = recipe_html(row.recipe)
     return (
         f"<tbody{anchor}><tr>{cells}<td>{button}</td></tr>"
-        f'<tr class="recipe" id="{id_}" hidden><td colspan="{width}">{recipe_html(row.recipe)}'
-        "</td></tr></tbody>"
+        f'<tr class="recipe" id="{id_}" hidden><td colspan="{width}"></td></tr></tbody>'
     )
 
 
@@ -172,8 +175,10 @@ def _html_cell(column: Column, value: Any, first: bool) -> str:
         return f"<{tag}>{links}</{end}>"
     if column.kind == "text":
         return f"<{tag}>{escape('' if value is None else _text(value))}</{end}>"
-    order = "" if value is None else f' data-value="{escape(str(value))}"'
-    return f'<{tag} class="number"{order}>{escape(shown(value, column.kind))}</{end}>'
+    told = shown(value, column.kind)
+    sorted_by = f"{value:.9g}" if isinstance(value, float) else str(value)
+    order = "" if value is None or sorted_by == told else f' data-value="{escape(sorted_by)}"'
+    return f'<{tag} class="number"{order}>{escape(told)}</{end}>'
 
 
 _LOOKS = {

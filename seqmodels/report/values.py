@@ -9,7 +9,7 @@ from typing import Any, Literal
 from seqmodels.drawing import Number
 from seqmodels.secrets import without_secrets
 
-Kind = Literal["text", "number", "count", "seconds", "bytes", "flops", "state", "links"]
+Kind = Literal["text", "number", "score", "count", "seconds", "bytes", "flops", "state", "links"]
 """How the values of a column or an axis are written."""
 
 _SECONDS = ((1e-6, "ns", 1e-9), (1e-3, "µs", 1e-6), (1.0, "ms", 1e-3))
@@ -30,8 +30,8 @@ def shown(value: Any, kind: Kind, more: int = 0) -> str:
     ('0.9867', '104,170', '')
     >>> shown(0.0031, "seconds"), shown(93.4, "seconds"), shown(3 * 2**30, "bytes")
     ('3.1 ms', '93.4 s', '3 GiB')
-    >>> shown(1.92e10, "flops")
-    '19.2 GFLOPs'
+    >>> shown(1.92e10, "flops"), shown(0.5, "score")
+    ('19.2 GFLOPs', '0.5000')
     """
     if value is None:
         return ""
@@ -46,6 +46,8 @@ def shown(value: Any, kind: Kind, more: int = 0) -> str:
     if kind == "flops":
         power = min(int(math.log10(finite) // 3), len(_THOUSANDS) - 1) if finite >= 1 else 0
         return f"{finite / 1000**power:.{4 + more}g} {_THOUSANDS[power]}FLOPs"
+    if kind == "score" and abs(finite) < 10:  # one below the other, their points meet
+        return f"{finite:.4f}"
     return _plain(finite, more)
 
 

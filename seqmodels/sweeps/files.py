@@ -21,7 +21,11 @@ class MatchFile(TypedDict):
 
     by: Measure | None
     target: float | None
+    state: NotRequired[float]
+    """Bytes of state that it is brought to besides, if to any."""
     tolerance: float
+    settings: NotRequired[list[str]]
+    """Then the keys that were set for both."""
     widths: NotRequired[Literal["each setting", "first setting"]]
     """Whose width was matched; absent in folders of versions that matched each group's first
     setting, and gave its width and size to all."""

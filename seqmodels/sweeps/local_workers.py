@@ -11,6 +11,7 @@ import time
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError
 from seqmodels.paths import search_path
+from seqmodels.sweeps.cards import visible_cards, worker_variables
 from seqmodels.sweeps.orders import Orders
 from seqmodels.sweeps.trials import Trial
 
@@ -20,11 +21,12 @@ _SAVE_SECONDS = 60.0
 
 
 class LocalWorkers:
-    """Workers, of which each of several keeps to cores of its own while there are enough."""
+    """Workers, of which each of several keeps to its own cores and cards while there are enough."""
 
     def __init__(self, orders: Orders, count: int):
         self._orders = orders._replace(parent=os.getpid())
         self._count = count
+        self._cards = visible_cards()
         self._deaths = 0
         self._workers: dict[int, subprocess.Popen[bytes]] = {}
         self._log = orders.folder / "workers.txt"
@@ -43,7 +45,7 @@ class LocalWorkers:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C on a terminal comes by way of stop() alone
-                env=os.environ | search_path(),
+                env=os.environ | search_path() | worker_variables(self._cards, number, self._count),
             )
         assert worker.stdin is not None
         with worker.stdin as pipe:

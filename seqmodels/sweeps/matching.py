@@ -1,6 +1,7 @@
 """Widths at which models of different mixers are of one size."""
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple, get_args
@@ -16,6 +17,8 @@ from seqmodels.training.experiment import Experiment
 MEASURES: tuple[str, ...] = get_args(Measure)
 
 TOLERANCE = 0.03
+WIDTH = "model.width"
+"""What a match sets, but for one in seconds."""
 NEAR = 8
 """Accepted widths on either side that are measured for a target that all can meet."""
 _WIDEST = 65_536
@@ -30,27 +33,49 @@ class Size(NamedTuple):
     state_bytes: int
     """To go on from; 0 where a model is not causal."""
 
+    def by(self, measure: Measure) -> float:
+        """It in one measure."""
+        sizes = {"parameters": self.parameters, "flops": self.flops, "state": self.state_bytes}
+        return float(sizes[measure])
+
 
 class Match(NamedTuple):
     """A size that every model is brought to, within TOLERANCE of the target."""
 
     by: Measure
     target: float
+    state: float | None = None
+    """Bytes of state that they are brought to besides, by a setting of their mixers' own
+    (:mod:`seqmodels.sweeps.state_matching`); None where they keep what the width gives."""
 
 
-def read_match(by: str | None, target: float | None) -> Match | None:
-    """The match that is asked for.
+def read_match(by: str | None, target: str | float | None) -> Match | None:
+    """The match that is asked for: ``parameters`` and ``108000``, or of two things
+    ``parameters,state`` and ``108000,16384``.
 
     Raises:
       UserError: one of them stands alone, or is none that there is.
     """
     if by is None and target is None:
         return None
-    if by not in MEASURES:
-        raise UserError(f"match={by} with target={target:g}; {nearest(str(by), MEASURES)}")
-    if target is None or target <= 0:
-        raise UserError(f"match={by} takes target=NUMBER above 0: the {by} of every model")
-    return Match(by, target)  # type: ignore[arg-type]
+    first, *second = measures = (by or "").split(",")
+    if first not in MEASURES:
+        raise UserError(f"match={by} with target={target}; {nearest(first, MEASURES)}")
+    if second and (second != ["state"] or first not in ("parameters", "flops")):
+        raise UserError(
+            f"match={by} is no pair that can be matched; take parameters,state or flops,state"
+        )
+    try:
+        targets = [] if target is None else [float(text) for text in str(target).split(",")]
+    except ValueError:
+        targets = []
+    if len(targets) != len(measures) or not all(0 < number < math.inf for number in targets):
+        numbers = ",".join(["NUMBER"] * len(measures))
+        raise UserError(
+            f"match={by} takes target={numbers} above 0, the {' and the '.join(measures)} of every "
+            f"model; it is {target}"
+        )
+    return Match(first, *targets)  # type: ignore[arg-type]
 
 
 def measure(experiment: Experiment) -> Size:
@@ -100,12 +125,7 @@ def _sizes(experiment: Experiment, config: Any, match: Match) -> Callable[[int],
             model = build_model(section, experiment.task.spec, experiment.train.length)
         except ConfigError:
             return None
-        measured = measure(experiment._replace(model=model))
-        return {
-            "parameters": float(measured.parameters),
-            "flops": measured.flops,
-            "state": float(measured.state_bytes),
-        }[match.by]
+        return measure(experiment._replace(model=model)).by(match.by)
 
     return size
 

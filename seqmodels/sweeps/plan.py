@@ -18,15 +18,21 @@ from seqmodels.config import (
 )
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.sweeps.groups import Group, Overrides, Run, Setting, argument_text, override_texts
-from seqmodels.sweeps.matching import Match, UnmatchedError, common_targets, match_width, measure
+from seqmodels.sweeps.matching import (
+    WIDTH,
+    Match,
+    UnmatchedError,
+    common_targets,
+    match_width,
+    measure,
+)
 from seqmodels.sweeps.points import Between, Point, Staged, require_points, split
 from seqmodels.sweeps.stages import Number, values_beyond
+from seqmodels.sweeps.state_matching import match_both
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.optimizer import make_optimizer
 from seqmodels.training.resolving import resolved, settable
 
-WIDTH = "model.width"
-"""What a match sets, but for one in seconds."""
 SECONDS = "train.seconds"
 
 
@@ -60,7 +66,8 @@ def make_plan(
     Args:
       spec: the config file, with arguments that all points share.
       common: overrides that all points share, which win over a point's own.
-      match: the size that each setting's model is brought to, by ``model.width``; or the seconds
+      match: the size that each setting's model is brought to, by ``model.width``, and its state,
+        by a setting of its mixers' own; or the seconds
         that each run trains, by ``train.seconds``.
       search: "grid" runs every point, "stages" all settings once and the best with each seed
         (:mod:`seqmodels.sweeps.stages`); "random" and "tpe" propose settings while they run. None
@@ -104,7 +111,8 @@ def make_plan(
         unmatched += builder.unmatched
     if unmatched:
         assert match is not None
-        raise ConfigError(f"{unmatched[0]}; {common_targets(models, match)}")
+        advice = f"; {common_targets(models, match)}" if match.state is None else ""
+        raise ConfigError(f"{unmatched[0]}{advice}")
     if len(scores) > 1:
         shown = ", ".join(sorted(score for score, _ in scores))
         raise ConfigError(f"{file}: sweep() mixes tasks that are judged by {shown}; take one")
@@ -134,8 +142,8 @@ class _Built(NamedTuple):
     """What is known of a config when it has been built."""
 
     size: dict[str, Any]
-    width: int | None
-    """That matches; None without a match."""
+    matched: dict[str, Any]
+    """What is set so that it matches; empty without a match."""
     steps: int
 
 
@@ -156,7 +164,7 @@ class _Builder:
         self._match = match
         self._width = width
         self._built: dict[str, _Built] = {}
-        self._widths: dict[str, int | None] = {}
+        self._matches: dict[str, dict[str, Any]] = {}
         self.scores: set[tuple[str, bool]] = set()
         self.models: list[tuple[Experiment, ConfigDict]] = []
         """Those that are matched."""
@@ -238,8 +246,9 @@ class _Builder:
                 built = self._build(config, name)
                 sizes.append(built.size)
                 fixed = {key: v for key, v in flatten(config).items() if key in self._common}
-                if built.width is not None:
-                    fixed[WIDTH] = built.width
+                if twice := sorted(built.matched.keys() & {*values, *self._common}):
+                    raise ConfigError(f"match=SIZE chooses {twice[0]}; don't set it")
+                fixed |= built.matched
         except ConfigError as error:
             raise ConfigError(f"{name}: {error}") from None
         if any(size != sizes[0] for size in sizes):
@@ -277,26 +286,30 @@ class _Builder:
             make_optimizer(optimizer, steps, {})
             return self._built[key]
         experiment = build_experiment(config)
-        width = None
+        matched: dict[str, Any] = {}
         if self._match is not None:
             unseeded = json.dumps({k: v for k, v in rest.items() if k != "seed"}, sort_keys=True)
-            if unseeded not in self._widths:
+            if unseeded not in self._matches:
                 self.models.append((experiment, config))
-                self._widths[unseeded] = self._width or self._matched(experiment, config, name)
-            width = self._widths[unseeded]
-            if width is not None:
-                override(config, WIDTH, str(width))
-                experiment = build_experiment(config)
+                self._matches[unseeded] = self._matched(experiment, config, name)
+            matched = self._matches[unseeded]
+            for changed, value in matched.items():
+                override(config, changed, str(value), settable)
+            experiment = build_experiment(config) if matched else experiment
         spec, steps = experiment.task.spec, experiment.train.steps
         self.scores.add((spec.score, spec.higher_is_better))
-        self._built[key] = _Built(measure(experiment)._asdict(), width, steps)
+        self._built[key] = _Built(measure(experiment)._asdict(), matched, steps)
         return self._built[key]
 
-    def _matched(self, experiment: Experiment, config: ConfigDict, name: str) -> int | None:
-        """The width that matches; where none does, None, and what is wrong is kept for later."""
+    def _matched(self, experiment: Experiment, config: ConfigDict, name: str) -> dict[str, Any]:
+        """What brings a model to the match; where nothing does, what is wrong is kept for later."""
         assert self._match is not None
+        if self._width is not None:
+            return {WIDTH: self._width}
         try:
-            return match_width(experiment, config, self._match, name)
+            if self._match.state is not None:
+                return match_both(experiment, config, self._match, name)
+            return {WIDTH: match_width(experiment, config, self._match, name)}
         except UnmatchedError as error:
             self.unmatched.append(error)
-            return None
+            return {}

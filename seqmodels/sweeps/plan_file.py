@@ -10,8 +10,8 @@ from seqmodels.json_files import UnreadableError, write_json
 from seqmodels.output import warn
 from seqmodels.sweeps.files import SweepFile, read_sweep
 from seqmodels.sweeps.groups import HASHED, Run, argument_text, override_texts
-from seqmodels.sweeps.matching import TOLERANCE
-from seqmodels.sweeps.plan import WIDTH, Plan
+from seqmodels.sweeps.matching import TOLERANCE, WIDTH
+from seqmodels.sweeps.plan import Plan
 from seqmodels.sweeps.trials import Trial
 from seqmodels.training.resolving import resolved, settable
 from seqmodels.training.run_files import read_run_file
@@ -55,12 +55,14 @@ def store_plan(plan: Plan, folder: Path, widths: dict[str, int]) -> None:
     """
     stored = read_sweep(folder)
     match: dict[str, Any] = plan.match._asdict() if plan.match else {"by": None, "target": None}
+    if match.get("state") is None:  # as in folders of versions that matched one thing
+        match.pop("state", None)
     match["tolerance"] = TOLERANCE
     described = {name: getattr(plan, name) for name in ("config", "common", "search")}
     described["match"] = match
     if stored is not None:
         old: dict[str, Any] = {name: stored[name] for name in described}
-        old["match"] = {k: v for k, v in stored["match"].items() if k != "widths"}
+        old["match"] = {k: v for k, v in stored["match"].items() if k not in ("widths", "settings")}
         if differing := differing_keys(old, to_dict(described)):
             raise UserError(
                 f"workdir={folder} holds another sweep: {'; '.join(differing)}. Choose another "
@@ -69,6 +71,9 @@ def store_plan(plan: Plan, folder: Path, widths: dict[str, int]) -> None:
     _require_same_configs(plan.runs, folder, plan.config)
     if plan.match is not None:
         match["widths"] = "first setting" if widths else "each setting"
+        if plan.match.state is not None:
+            fixed = (s.fixed for g in plan.groups for s in (*g.settings, *g.below, *g.above))
+            match["settings"] = sorted({key for keys in fixed for key in keys} - {*plan.common})
     points = {run.name: run._asdict() for run in plan.runs}
     # What a search has proposed before stays among the points, and what stages went on to.
     of_stages = {run.name for group in plan.groups for run in group.every()}

@@ -8,6 +8,7 @@ from seqmodels.command import command
 from seqmodels.errors import UserError
 from seqmodels.output import warn
 from seqmodels.paths import local_path
+from seqmodels.sweeps.cards import leave_cards, share_of, visible_cards
 from seqmodels.sweeps.display import SweepDisplay, print_plan
 from seqmodels.sweeps.files import add_points, read_sweep
 from seqmodels.sweeps.groups import Overrides, bare
@@ -40,7 +41,7 @@ class SweepOptions(NamedTuple):
     trials: int | None = None
     prune: bool = False
     match: str | None = None
-    target: float | None = None
+    target: str | float | None = None
     dry_run: bool = False
     slurm: str | None = None
     log: tuple[str, ...] = ()
@@ -62,6 +63,7 @@ def run_sweep(
     """
     require_loggers(options.log)
     match = read_match(options.match, options.target)
+    leave_cards()
     require_utf8(spec, "config")
     stored, widths = None, {}
     folder = local_path(workdir, "workdir=").absolute()
@@ -97,6 +99,20 @@ def run_sweep(
         _Sweep(plan, folder, train, options, interruption).run()
 
 
+def _devices(options: SweepOptions) -> int | None:
+    """How many devices each of several workers' runs takes; None of one worker, which has all."""
+    if options.workers == 1:
+        return None
+    cards = visible_cards() if options.slurm is None else []
+    each = len(share_of(cards, 0, options.workers))
+    if idle := max(0, len(cards) - each * options.workers):
+        warn(
+            f"workers={options.workers} take {each} of the {len(cards)} cards each, and {idle} "
+            f"{'is' if idle == 1 else 'are'} left; take a number of workers that divides them"
+        )
+    return max(1, each)
+
+
 class _Sweep:
     """One machine's part of a sweep."""
 
@@ -122,7 +138,7 @@ class _Sweep:
             score=plan.score,
             higher_is_better=plan.higher_is_better,
             train=None if train is None else train.absolute(),
-            devices=1 if options.workers > 1 else None,
+            devices=_devices(options),
             sharing=options.workers if options.slurm is None else 1,
             cores=None,
             parent=None,

@@ -8,7 +8,7 @@ from typing import Any
 from seqmodels.csv_files import write_csv
 from seqmodels.json_files import write_json
 from seqmodels.sweeps.files import CurveFile, GroupFile, RungFile, SpreadFile, read_sweep
-from seqmodels.sweeps.plan import WIDTH
+from seqmodels.sweeps.matching import WIDTH
 from seqmodels.sweeps.trials import PointFile, SizeFile, Trial
 
 REPEATED = "seed"
@@ -26,7 +26,7 @@ def summary_rows(folder: Path) -> list[GroupFile]:
     score = sweep["score"]
     everywhere = {REPEATED, *sweep["common"]}
     if sweep["match"]["by"] is not None:
-        everywhere.add(WIDTH)
+        everywhere |= {WIDTH, *sweep["match"].get("settings", [])}
     groups: dict[str, list[PointFile]] = {}
     for point in sweep["points"]:
         groups.setdefault(repr(point["arguments"]), []).append(point)

@@ -70,6 +70,12 @@ class TrainSettings:
     decode_step: bool | None = None
     """Whether a run measures at its end what one more position takes, where its model streams: a
     program is compiled for it. None leaves out runs of less than a minute."""
+    start_from: str | None = None
+    """The folder of a run, or a .safetensors file, whose parameters are the first ones; None draws
+    them (:mod:`seqmodels.training.start_from`)."""
+    leave_out: str | tuple[str, ...] | None = None
+    """Parameters that are drawn all the same, by dotted names or their first parts; None for
+    none."""
 
     def __post_init__(self):
         for name in (field.name for field in fields(self)):
@@ -86,6 +92,8 @@ class TrainSettings:
             f"choose a multiple of {accumulate}",
         )
         drawn, until = f"lengths={self.lengths!r}", self.curriculum_steps
+        starts = self.start_from is not None
+        require_with(self.leave_out, starts, "leave_out", "start_from=None", False)
         require_with(self.shortest, self.lengths is not None, "shortest", drawn)
         require_with(until, self.lengths == "curriculum", "curriculum_steps", drawn)
         require(

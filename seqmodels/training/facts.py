@@ -20,7 +20,7 @@ from seqmodels.tasks.reading import FileRecord, ReadingTask, record_file
 from seqmodels.training.environment import versions
 from seqmodels.training.experiment import Experiment
 from seqmodels.training.processes import say
-from seqmodels.training.run_files import Facts
+from seqmodels.training.run_files import Facts, StartFile
 from seqmodels.training.workdir import Workdir
 
 FACTS = "facts.json"
@@ -72,7 +72,12 @@ def older_facts(config: Mapping[str, Any], measured: Collection[str]) -> dict[st
     return {"score": score, "higher_is_better": score in SHARES}
 
 
-def keep_facts(experiment: Experiment, run: Workdir, origin: Origin | None) -> None:
+def keep_facts(
+    experiment: Experiment,
+    run: Workdir,
+    origin: Origin | None,
+    start_from: StartFile | None = None,
+) -> None:
     """Notes what a run is of when it begins, and refuses others when it goes on."""
     if isinstance(experiment.task, ReadingTask):
         held = experiment.task.holds()
@@ -88,6 +93,8 @@ def keep_facts(experiment: Experiment, run: Workdir, origin: Origin | None) -> N
         now |= levels(experiment.task, "test", experiment.train.length)
         if origin is not None:
             now["origin"] = origin
+        if start_from is not None:
+            now["start_from"] = start_from
         run.write(FACTS, now)
         return
     differing = other_files(then, now) or other_batches(then, now)

@@ -35,6 +35,11 @@ def named(tree: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
+def named_arrays(params: Params) -> Named:
+    """Parameters by their dotted names, in this machine's memory."""
+    return {name: np.asarray(leaf) for name, leaf in named(params).items()}
+
+
 def nested(arrays: Mapping[str, Any]) -> Params:
     """The tree of leaves by dotted names; what is numbered in it are blocks of a list.
 

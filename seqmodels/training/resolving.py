@@ -73,7 +73,7 @@ def load_whole(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> Loaded:
 def read_config(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
     """A config as commands read it, with every key, for programs and notebooks.
 
-    ``read_config("configs/recall.py:mixer=gru", {"train.steps": 200})``
+    ``read_config("recall:mixer=gru", {"train.steps": 200})``
 
     Raises:
       ConfigError: as :func:`~seqmodels.config.load_config`.

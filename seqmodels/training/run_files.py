@@ -84,6 +84,8 @@ class CostFile(TypedDict):
     None where it did none."""
     state_bytes: Count
     """That a row carries from chunk to chunk."""
+    prefill_seconds: NotRequired[Seconds | None]
+    """Of reading one row as long as those of training; None where it doesn't stream."""
     decode_seconds: Seconds | None
     """Of one more position of one row, after training's length; None where it doesn't stream."""
     machine: MachineFile
@@ -130,6 +132,17 @@ class Environment(Start, total=False):
     """What checkouts had beyond their commits, by its SHA-256, as ``git diff`` says it."""
 
 
+class StartFile(TypedDict):
+    """What a run started from."""
+
+    of: str
+    """The folder or file, as the config says it."""
+    step: Count | None
+    """Of a run's checkpoint."""
+    digest: str
+    """Of its parameters (:func:`seqmodels.training.parameter_files.digest`)."""
+
+
 class Facts(TypedDict):
     """``facts.json``: what a run noted of its task and data when it began."""
 
@@ -139,6 +152,7 @@ class Facts(TypedDict):
     chance: NotRequired[float]
     shown_chance: NotRequired[float]
     origin: NotRequired[Origin]
+    start_from: NotRequired[StartFile]
     places: NotRequired[dict[str, str]]
     """By setting of the task, the absolute path that it stood for."""
     files: NotRequired[dict[str, tuple[Count, str]]]

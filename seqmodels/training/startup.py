@@ -93,8 +93,10 @@ def _mallopt(settings: dict[int, int]) -> None:
             libc.mallopt(parameter, value)
 
 
+CUDA_PLUGINS = ("jax_cuda13_plugin", "jax_cuda12_plugin")
+"""Modules, of which one lets JAX compute on NVIDIA cards."""
 _CARDS = {
-    "an NVIDIA card": ("cuda", ("jax_cuda13_plugin", "jax_cuda12_plugin")),
+    "an NVIDIA card": ("cuda", CUDA_PLUGINS),
     "a TPU": ("tpu", ("libtpu",)),
 }
 """The extra that each kind of card takes, and the modules of which that brings one."""

@@ -43,9 +43,11 @@ class StepReport:
         return {name: (total, count) for name, (total, count) in zip(self.names, rows, strict=True)}
 
 
-def initial_state(model: Model, optimizer: Optimizer, seed: int) -> TrainState:
-    """The state before the first step."""
-    params = model.init(jax.random.key(seed))
+def initial_state(
+    model: Model, optimizer: Optimizer, seed: int, params: Params | None = None
+) -> TrainState:
+    """The state before the first step; the parameters are drawn unless they are given."""
+    params = model.init(jax.random.key(seed)) if params is None else params
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.transformation.init(params))
 
 

@@ -17,6 +17,7 @@ from seqmodels.config import load_config
 from seqmodels.evaluation.runs import load
 from seqmodels.evaluation.splits import evaluate_run
 from seqmodels.report.reading import find
+from seqmodels.report.styles import Styles
 from seqmodels.report.writing import report_sections, write_report
 from seqmodels.scaling import run as scaling
 from seqmodels.sweeps.run import SweepOptions, run_sweep
@@ -122,7 +123,7 @@ def test_report_reads_them_all(old):
     }
     (scaled,) = found.scalings
     assert [cell["length"] for cell in scaled.content["cells"]] == [16, 32, 64]
-    assert report_sections(found)
+    assert report_sections(found, Styles())
 
 
 @pytest.mark.slow

@@ -42,11 +42,12 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options, Service(found[1]))
 
-    def open(self, page: Path, scheme: str = "light", width: int = 1280) -> None:
-        """Opens a file, in a scheme of colours and a width; forgets what was logged before."""
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    def open(self, page: Path, scheme: str = "light", width: int = 1280, height: int = 900) -> None:
+        """Opens a file, in a scheme of colours and a size; forgets what was logged before."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        still = {"name": "prefers-reduced-motion", "value": "reduce"}  # it scrolls at once
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}, still]}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
         self.driver.get("about:blank")
         self.messages()
@@ -59,7 +60,9 @@ class Browser:
 
     def draw_all(self) -> int:
         """Draws every chart, also those far below; how many there are."""
-        return self.run("charts.forEach(draw); return charts.length")
+        script = """const done = arguments[0];
+            ready.then(() => { charts.forEach(draw); done(charts.length); })"""
+        return self.driver.execute_async_script(script)
 
     def messages(self) -> list[str]:
         """What the console has said since the last call."""

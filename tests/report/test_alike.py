@@ -14,7 +14,7 @@ from seqmodels.report.figure import Axis, legend
 from seqmodels.report.reading import find
 from seqmodels.report.scaling_tables import longest_table
 from seqmodels.report.styles import Styles
-from seqmodels.report.writing import report_sections
+from seqmodels.report.writing import figures_in, report_sections
 from tests.report.folders import run_folder, scaling_folder, sweep_folder, write_json
 
 HELD = ("task.", "train.")
@@ -30,7 +30,8 @@ def changed(folder, **keys):
 
 
 def figures_of(folder):
-    return [f for section in report_sections(find([str(folder)], print)) for f in section.figures]
+    sections = report_sections(find([str(folder)], print), Styles())
+    return [f for section in sections for drawn in section.figures for f in figures_in(drawn)]
 
 
 def configs_of(figure, folder):
@@ -114,6 +115,27 @@ def test_a_sweep_that_tunes_the_budget_names_it(tmp_path):
     assert not [f for f in figures_of(tmp_path) if "against" in f.title]
 
 
+@pytest.mark.parametrize(
+    ("name", "key"), [("distance", "task__distance"), ("width", "model__width")]
+)
+def test_what_a_sweep_gives_may_be_an_axis(tmp_path, name, key):
+    """What is asked, or the model's own size: that joins its models under the mixer's name."""
+    folder = sweep_folder(tmp_path / "sweep", ("gru", "lstm"), (64, 128), rates=(0.003,))
+    for file in (folder / "sweep.json", folder / "summary.json", *folder.rglob("trial.json")):
+        text = file.read_text()
+        for length, value in {64: 8, 128: 16}.items():
+            text = text.replace(f'"length": {length}}}', f'"length": 64, "{name}": {value}}}')
+        file.write_text(text)
+    for trial in folder.glob("trials/*"):
+        point = json.loads((trial / "trial.json").read_text())["arguments"]
+        changed(trial, **{key: point[name]}, train__length=64)
+    (figure,) = [f for f in figures_of(tmp_path) if f"against {name}" in f.title]
+    assert [(s.name, [p.x for p in s.points]) for s in figure.series if s.is_data] == [
+        ("gru", [8, 16]),
+        ("lstm", [8, 16]),
+    ]
+
+
 def test_series_of_a_figure_have_their_own_colours_and_names(tmp_path):
     mixers = [f"mixer-{place}" for place in range(9)]
     for mixer, length, seed in itertools.product(mixers, (64, 128), (0, 1)):
@@ -124,7 +146,8 @@ def test_series_of_a_figure_have_their_own_colours_and_names(tmp_path):
         write_json(run / "lengths.json", {"200": {split: {"64": stored, "256": stored}}})
         changed(run, model__name=f"{'x' * 80}{seed}", model__width=8 * length)
     figures = figures_of(tmp_path)
-    assert len(figures[1].series) == 36
+    (beyond,) = [figure for figure in figures if "beyond" in figure.title]
+    assert sum(series.is_data for series in beyond.series) == 36
     for figure in figures:
         drawn = [series for series in figure.series if series.is_data]
         assert len({series.style.light for series in drawn}) == len(drawn)
@@ -135,17 +158,21 @@ def test_series_of_a_figure_have_their_own_colours_and_names(tmp_path):
     assert len({style.light for style in many.values()}) == 300
 
 
-def test_runs_of_one_folder_s_name_are_told_apart(tmp_path):
-    """seed-0/gru and seed-1/gru: two series, by two names, and two rows of the table."""
-    for seed in (0, 1):
+def test_seeds_that_were_asked_at_other_lengths_are_one_series(tmp_path):
+    """With their interval; a run that was asked at one length more has that of its examples."""
+    for seed, more in ((0, ["128"]), (1, [])):
         run = run_folder(tmp_path / f"seed-{seed}/gru", seed=seed)
-        score = {"mean": 0.9, "low": 0.8, "high": 0.95, "examples": 9}
-        write_json(run / "lengths.json", {"200": {"test": {"64": {"metrics": {"accuracy": score},
-                                                                   "slices": {}}}}})  # fmt: skip
+        score = {"mean": 0.9 + 0.02 * seed, "low": 0.8, "high": 0.95, "examples": 9}
+        stored = {"metrics": {"accuracy": score}, "slices": {}}
+        write_json(run / "lengths.json", {"200": {"test": dict.fromkeys(["64", *more], stored)}})
     (figure,) = [figure for figure in figures_of(tmp_path) if "beyond" in figure.title]
-    drawn = [series for series in figure.series if series.is_data]
-    assert [series.name for series in drawn] == ["gru, seed-0/gru", "gru, seed-1/gru"]
-    assert drawn[0].style != drawn[1].style
+    (drawn,) = [series for series in figure.series if series.is_data]
+    both, one = drawn.points
+    assert (drawn.name, both.x, both.seeds) == ("gru", 64, (0.9, 0.92))
+    assert (both.y, both.low, both.high) == (pytest.approx(0.91), pytest.approx(0.782938), 1)
+    assert (one.x, one.y, one.low, one.high) == (128, 0.9, 0.8, 0.95)
+    assert figure.at == ((64, "trained at 64"),)
+    assert [s.name for s in figure.series if s.form == "level"] == ["90%, the threshold"]
 
 
 AXES = [Axis("length", "count"), Axis("FLOPs", "flops"), Axis("time", "seconds")]
@@ -189,7 +216,7 @@ def test_an_older_scaling_is_shown_without_what_its_data_do_not_carry(tmp_path):
     write_json(folder / "scaling.json", content)
     step = next(f for f in figures_of(tmp_path) if f.name.endswith("step-seconds"))
     names = ["lstm", "conv (L^1.00)", "global (L^2.00)", "conv, fitted", "global, fitted"]
-    assert [series.name for series in step.series] == names
+    assert [series.name for series in step.series if series.form != "missing"] == names
     table = longest_table("x", find([str(tmp_path)], print).scalings[0].content)
     assert [row.values[-2:] for row in table.rows] == [
         (2048, "at least, the longest measured"),

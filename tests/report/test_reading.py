@@ -98,7 +98,7 @@ def everything_but(tmp_path: Path, file: Path, contents: Sequence[str]) -> list[
         assert [warning.split(" ")[0].rstrip(",:") for warning in warnings] == [str(file)], content
         assert everything.skipped == warnings
         assert "\n" not in warnings[0]
-        assert shown or report_sections(everything), "once a file"
+        assert shown or report_sections(everything, Styles()), "once a file"
         trials = sum(len(sweep.trials) for sweep in everything.sweeps)
         cells = sum(len(scaling.content["cells"]) for scaling in everything.scalings)
         rows = sum(len(sweep.summary) for sweep in everything.sweeps)
@@ -436,7 +436,8 @@ def test_times_are_joined_of_one_machine_alone(tmp_path):
     gru, lstm = comparison.groups
     assert (gru.seconds, lstm.seconds) == (None, 35.0)
     assert gru.costs.values == {"step_bytes": 50, "state_bytes": 8}
-    assert lstm.costs.values == {"step_seconds": 0.1, "step_bytes": 250, "state_bytes": 8}
+    tokens = {"tokens_per_second": 64 * 64 / 0.1}
+    assert lstm.costs.values == {"step_seconds": 0.1, "step_bytes": 250, "state_bytes": 8} | tokens
     assert gru.costs.machine == (
         "A, 2 cores, 2 cpu:cpu; or A, 2 cores, 2 cpu:cpu, 2 runs at a time"
     )
@@ -456,7 +457,7 @@ def test_a_sweep_s_curve_is_drawn(tmp_path):
         return [figure for figure in figures if "validation-by" in figure.name]
 
     assert drawn() == []
-    rungs = [(0.001, [0.4]), (0.003, [0.6, 0.8]), (0.01, [])]
+    rungs = [(0.001, [0.4]), (0.003, [0.7, 0.71, 0.72]), (0.01, [])]
     points = [{"value": value, "validation": scores} for value, scores in rungs]
     summary[1]["curve"] = {"key": "optimizer.learning_rate", "points": points}
     write_json(folder / "summary.json", summary)
@@ -465,4 +466,29 @@ def test_a_sweep_s_curve_is_drawn(tmp_path):
     assert figure.x == Axis("learning rate", log=True)
     (lstm,) = figure.series
     assert lstm.name == "lstm"
-    assert lstm.points == [Mark(0.001, 0.4), Mark(0.003, pytest.approx(0.7), 0.6, 0.8)]
+    first, second = lstm.points
+    assert first == Mark(0.001, 0.4, note="1 seed")
+    margin = 4.302653 * 0.01 / 3**0.5
+    assert (second.x, second.y) == (0.003, pytest.approx(0.71))
+    assert (second.low, second.high) == pytest.approx((0.71 - margin, 0.71 + margin))
+    assert second.seeds == (0.7, 0.71, 0.72)
+
+
+def test_the_best_at_the_edge_of_a_grid_is_warned_of(tmp_path):
+    """At the middle of three it is not."""
+    folder = sweep_folder(tmp_path / "sweep", ("gru", "lstm"), (64,))
+    summary = json.loads((folder / "summary.json").read_text())
+    for row, scores in zip(summary, ((0.4, 0.6, 0.5), (0.4, 0.5, 0.6)), strict=True):
+        rates = zip((0.001, 0.003, 0.01), scores, strict=True)
+        points = [{"value": rate, "validation": [score]} for rate, score in rates]
+        row["curve"] = {"key": "optimizer.learning_rate", "points": points}
+    write_json(folder / "summary.json", summary)
+    (comparison,) = comparisons(found(tmp_path)[0])
+    section = comparison_section(comparison, Styles())
+    warned = [one.text for one in section.findings if one.kind == "caution"]
+    assert warned == [
+        "The best learning rate lies at an edge of the grid, and may lie beyond it, for lstm on "
+        "recall at length 64 (the highest, 0.01)."
+    ]
+    (figure,) = [figure for figure in section.figures if "validation-by" in figure.name]
+    assert "At an edge of the grid, and maybe better beyond it: lstm (0.01)." in figure.description

@@ -1,17 +1,24 @@
 """The files of a report: a figure's PNG, CSV and Markdown, a table's CSV and Markdown."""
 
+import base64
 import csv
 import json
+import re
+import zlib
 
 import matplotlib.image
+import plotly.graph_objects as go
 import pytest
 
 from seqmodels.errors import UserError
 from seqmodels.report import picture
+from seqmodels.report.chart import to_chart
 from seqmodels.report.figure import Axis, Figure, Mark, Series, pareto
+from seqmodels.report.page import LONG, Section, to_page
 from seqmodels.report.reading import find
 from seqmodels.report.styles import Styles
-from seqmodels.report.writing import report_sections, write_report
+from seqmodels.report.table import Column, Row, Table
+from seqmodels.report.writing import figures_in, report_sections, write_report
 from tests.report.folders import (
     HOSTILE,
     run_folder,
@@ -27,7 +34,14 @@ def rows_of(file):
 
 
 def sections_of(folder):
-    return report_sections(find([str(folder)], print))
+    """Those of sweeps, runs and scalings: what stands above them all is left out."""
+    made = report_sections(find([str(folder)], print), Styles())
+    return [section for section in made if section.name != "overall"]
+
+
+def shown_in(section):
+    """Every figure that a section may show."""
+    return [figure for drawn in section.figures for figure in figures_in(drawn)]
 
 
 @pytest.mark.slow
@@ -37,13 +51,16 @@ def test_each_figure_and_table_has_its_files(tmp_path, capsys):
     out = tmp_path / "report"
     page = write_report([str(tmp_path)], str(out))
     assert capsys.readouterr().out.endswith(f"{page}\n")
-    sections = sections_of(tmp_path)
-    figures = [figure.name for section in sections for figure in section.figures]
+    sections = report_sections(find([str(tmp_path)], print), Styles())
+    drawn = [figure.name for section in sections for figure in section.figures]
+    figures = [figure.name for section in sections for figure in shown_in(section)]
     tables = [table.name for section in sections for table in section.tables]
     assert len(set(figures)) == len(figures) > 10
-    for name in figures:
+    assert len(set(drawn)) == len(drawn) > 4
+    for name in drawn:
         image = matplotlib.image.imread(out / "figures" / f"{name}.png")
         assert image.std() > 0.05, f"{name} is blank"
+    for name in {*figures, "heat-map"}:
         assert rows_of(out / "figures" / f"{name}.csv")
         assert (out / "figures" / f"{name}.md").read_text().startswith("### ")
     assert {path.stem for path in (out / "tables").iterdir()} == set(tables)
@@ -51,9 +68,25 @@ def test_each_figure_and_table_has_its_files(tmp_path, capsys):
     assert [row["length"] for row in by_length] == ["64", "128", "256"] * 2
     assert by_length[0]["test accuracy"] == "0.605"
     text = page.read_text()
-    assert len(text) < 6e6
+    assert page.stat().st_size < 1.7e6
     assert "http-equiv" in text
     assert 'src="http' not in text
+
+
+def test_every_chart_is_one_of_plotly_s(tmp_path):
+    """Its schema knows each trace and each key of the layout."""
+    sweep_folder(tmp_path / "recall", ("gru", "lstm"))
+    scaling_folder(tmp_path / "scaling")
+    kinds = set()
+    for figure in (one for section in sections_of(tmp_path) for one in shown_in(section)):
+        chart = to_chart(figure)
+        traces = [
+            go.Scatter({k: v for k, v in one.items() if k != "type"}) for one in chart["data"]
+        ]
+        assert len(traces) >= len(figure.series)
+        assert go.Layout(chart["layout"])
+        kinds |= {series.form for series in figure.series}
+    assert kinds == {"line", "points", "curve", "fit", "front", "level", "missing"}
 
 
 @pytest.mark.parametrize(
@@ -84,30 +117,47 @@ def test_tasks_have_their_own_figures_by_length(tmp_path, arguments, drawn):
     found = {
         figure.title: {point.x for one in figure.series for point in one.points}
         for section in sections_of(folder)
-        for figure in section.figures
+        for figure in shown_in(section)
         if "against length" in figure.title
     }
     assert found == drawn
 
 
 @pytest.mark.parametrize("higher_is_better", [True, False])
-def test_the_best_on_test_stands_first(tmp_path, higher_is_better):
+def test_the_best_on_validation_stands_first(tmp_path, higher_is_better):
     folder = sweep_folder(tmp_path / "sweep", ("gru", "lstm", "conv"), (64,))
     content = json.loads((folder / "sweep.json").read_text())
     write_json(folder / "sweep.json", content | {"higher_is_better": higher_is_better})
     (section,) = sections_of(folder)
     results = next(table for table in section.tables if table.name.endswith("results"))
-    place = [column.title for column in results.columns].index("test accuracy")
+    place = [column.title for column in results.columns].index("validation accuracy")
     scores = [row.values[place] for row in results.rows]
     assert scores == sorted(scores, reverse=higher_is_better)
     assert len(set(scores)) == 3
+
+
+def test_a_long_table_is_packed(tmp_path):
+    """A row less than that and it stands in the page, where it can be read without a script."""
+    recipe = [("Seed", "0")]
+    for rows in (LONG, LONG + 1):
+        table = Table(
+            "t", "T", "", [Column("a")], [Row((f"word-{n}",), recipe) for n in range(rows)]
+        )
+        page = to_page([Section("s", "S", "", [], [], [table], [])], "", [], "", Styles())
+        packed = re.search('id="kept">([^<]*)<', page)
+        kept = json.loads(zlib.decompress(base64.b64decode(packed[1])))["html"]
+        assert ("word-7<" in page) == (rows == LONG)
+        assert ("word-7<" in kept.get("long-t", "")) == (rows > LONG)
+        assert len([key for key in kept if key.startswith("recipe-t-")]) == rows
 
 
 def test_curves_are_means_over_seeds(tmp_path):
     """A seed more is 0.01 less accuracy on the way."""
     folder = sweep_folder(tmp_path / "sweep", ("gru",), (64,), accuracy=0.6)
     (section,) = sections_of(folder)
-    (curve,) = [f for f in section.figures if f.name.startswith("sweep-1-sweep-curves-validation")]
+    (curve,) = [
+        f for f in shown_in(section) if f.name.startswith("sweep-1-sweep-curves-validation")
+    ]
     first = curve.series[0].points[0]
     low, high = 0.61 * 0.64 - 0.01, 0.6 * 0.64
     assert (first.low, first.high) == pytest.approx((low, high))
@@ -137,17 +187,17 @@ def test_the_issue_s_figures_are_there(tmp_path):
     older = {"64": {"metrics": {"accuracy": score}, "slices": {}}}
     write_json(run / "lengths.json", {"99": {"test": older}, "200": {"test": scores}})
     sweep, runs, scaling = sections_of(tmp_path)
-    by_name = {figure.name: figure for figure in sweep.figures}
+    by_name = {figure.name: figure for figure in shown_in(sweep)}
     assert by_name["sweep-1-recall-score-by-length"].x.log
-    cost = by_name["sweep-1-recall-score-by-seconds-length-128"]
+    cost = by_name["sweep-1-recall-score-by-training-time-of-a-run-length-128"]
     assert cost.series[-1].form == "front"
     assert by_name["sweep-1-recall-curves-validation-length-64"].series[0].form == "curve"
     assert by_name["sweep-1-recall-curves-train-length-64"].y.log
-    (beyond,) = [figure for figure in runs.figures if "beyond" in figure.name]
+    (beyond,) = [figure for figure in shown_in(runs) if "beyond" in figure.name]
     assert [point.x for point in beyond.series[0].points] == [64, 128, 1024]
     levels = {
         figure.name: [(s.name, [tuple(p[:2]) for p in s.points]) for s in figure.series[-2:]]
-        for figure in (*sweep.figures, beyond)
+        for figure in (*shown_in(sweep), beyond._replace(series=beyond.series[:-1]))
     }
     for name, ends in (("score-by-length", (64, 128, 256)), ("curves-validation", (40, 200))):
         (found,) = {str(lines) for figure, lines in levels.items() if name in figure}
@@ -156,7 +206,8 @@ def test_the_issue_s_figures_are_there(tmp_path):
              for word, level in (("chance", 1 / 128), ("one of those shown", 0.25))]
         )  # fmt: skip
     assert levels[beyond.name][1] == ("chance", [(128, 0.01), (1024, 0.01)])
-    step = next(figure for figure in scaling.figures if figure.name.endswith("step-seconds"))
+    costs = {figure.name: figure for figure in shown_in(scaling)}
+    step = next(figure for name, figure in costs.items() if name.endswith("step-seconds"))
     assert (step.x.log, step.y.log) == (True, True)
     lines = [series for series in step.series if series.form == "fit"]
     assert [series.name for series in lines] == ["lstm, fitted", "conv, fitted", "global, fitted"]
@@ -164,7 +215,19 @@ def test_the_issue_s_figures_are_there(tmp_path):
     assert last.y / first.y == pytest.approx((last.x / first.x) ** 2)
     assert "global (L^2.00)" in [series.name for series in step.series]
     assert "global at 2,048: does not fit: needs 41 GiB" in step.description
-    assert any("quality-cost" in figure.name for figure in scaling.figures)
+    assert any("quality-cost" in name for name in costs)
+    assert [(s.name.split(" ")[0], s.end) for s in step.series if s.end] == [
+        ("conv", "2× at 2,048"),
+        ("global", "12× at 1,024"),
+    ]
+    (cross,) = [series for series in step.series if series.form == "missing"]
+    assert (cross.name, cross.points[0].x) == ("global", 2048)
+    assert cross.points[0].note == "2,048: does not fit: needs 41 GiB"
+    assert "a batch of 1. " in scaling.text
+    share = next(figure for name, figure in costs.items() if name.endswith("seconds-a-position"))
+    assert [p.y * p.x for p in share.series[0].points] == pytest.approx(
+        [p.y for p in step.series[0].points]
+    )
 
 
 def test_one_name_looks_the_same_everywhere(tmp_path):
@@ -173,7 +236,7 @@ def test_one_name_looks_the_same_everywhere(tmp_path):
     sweep, scaling = sections_of(tmp_path)
     styles = {}
     for section in (sweep, scaling):
-        for series in (one for figure in section.figures for one in figure.series):
+        for series in (one for figure in shown_in(section) for one in figure.series):
             if series.is_data:
                 mixer = series.name.split(" ")[0]
                 assert styles.setdefault(mixer, series.style) == series.style

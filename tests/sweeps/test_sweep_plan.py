@@ -14,8 +14,10 @@ from seqmodels.sweeps.groups import argument_text, make_run, override_texts
 from seqmodels.sweeps.matching import Match, measure
 from seqmodels.sweeps.plan import make_plan
 from seqmodels.sweeps.plan_file import first_widths, store_plan
+from seqmodels.sweeps.summary import summary_rows
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.resolving import load_whole
+from tests.sweeps.bench import RESULTS
 from tests.sweeps.small_sweep import SmallSweep
 
 RATE = "optimizer.learning_rate"
@@ -78,6 +80,31 @@ def test_a_time_is_given_to_every_run(tmp_path):
     store_plan(plan, tmp_path, {})
     assert read_sweep(tmp_path)["match"]["by"] == "seconds"
     store_plan(plan, tmp_path, first_widths(read_sweep(tmp_path)))
+
+
+def test_two_things_are_matched_by_the_width_and_a_setting(tmp_path, monkeypatch):
+    """What it is brought to is tests/sweeps/test_state_matching.py's."""
+    expansion = "model.mixers.mingru.expansion"
+    both = {"model.width": 24, expansion: 2.0}
+    monkeypatch.setattr(sweep_plan, "match_both", lambda *_: both)
+    match = Match("parameters", 30e3, 512.0)
+    rates = f"product({{'mixer': ('mingru',)}}, {{'{RATE}': (0.1, 0.2)}}"
+    plan = plan_of(tmp_path, f"{rates})", match)
+    assert [run.overrides for run in plan.runs] == [{RATE: 0.1} | both, {RATE: 0.2} | both]
+    assert plan.runs[0].size["state_bytes"] == 4 * 2 * 24 * 2, "of 2 blocks"
+    for _ in range(2):
+        store_plan(plan, tmp_path, {})
+    stored = read_sweep(tmp_path)["match"]
+    assert stored["state"] == 512.0
+    assert stored["settings"] == sorted(both)
+    trial = tmp_path / "trials" / plan.runs[0].name
+    trial.mkdir(parents=True)
+    results = RESULTS | {"validation": {"accuracy": 0.5}}
+    (trial / "results.json").write_text(json.dumps(results))
+    (row,) = summary_rows(tmp_path)
+    assert row["chosen"] == {RATE: 0.1}
+    with pytest.raises(ConfigError, match=f"match=SIZE chooses {expansion}; don't set it"):
+        plan_of(tmp_path, f"{rates}, {{'{expansion}': (1.0, 2.0)}})", match)
 
 
 def test_a_search_says_each_size(tmp_path, capsys):

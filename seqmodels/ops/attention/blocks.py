@@ -173,10 +173,12 @@ def block_gradients(
     bias: Array | None,
     scale: float,
 ) -> tuple[Float[Array, "B H C K"], Float[Array, "B H K L"], Float[Array, "B H Kv L"]]:
-    """A block's part of the gradients of queries, keys and values, the first two unscaled::
+    """A block's part of the gradients of queries, keys and values.
 
-    p = exp(s - log_sum)        d_s = p * (d_out v^T - delta)
-    d_q = d_s k        d_k^T = q^T d_s        d_v^T = d_out^T p
+    The first two are unscaled::
+
+        p = exp(s - log_sum)        d_s = p * (d_out v^T - delta)
+        d_q = d_s k        d_k^T = q^T d_s        d_v^T = d_out^T p
     """
     q, d_out, log_sum, delta = rows
     q_transposed, d_out_transposed = transposed

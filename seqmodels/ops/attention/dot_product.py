@@ -54,7 +54,7 @@ def attention(
 
     Keys and values may have fewer heads, G, each shared by H / G heads of the queries in
     order (Ainslie et al. 2023), and values another width than keys. ``slopes``, one a head,
-    subtract slope * |i - j| from the scaled scores (ALiBi, Press et al. 2022).
+    subtract ``slope * |i - j|`` from the scaled scores (ALiBi, Press et al. 2022).
 
     Memory is linear in the length. ``offset`` may be traced, one for all rows or one a row
     (decoding into a preallocated cache). ``form`` names one in ATTENTION; it raises ParameterError

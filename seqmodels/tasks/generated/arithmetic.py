@@ -16,8 +16,8 @@ EXACT = 1000
 class ModularArithmetic(Question):
     """What is 1 + 3 * 2 - 4 modulo 5? Products go first.
 
-    Tokens 0 to 4 are numbers, 5 is +, 6 is -, 7 is *; numbers and signs take turns, so lengths are
-    odd.
+    Tokens 0 to 4 are numbers, 5 is ``+``, 6 is ``-``, 7 is ``*``; numbers and signs take turns, so
+    lengths are odd.
 
     >>> batch = ModularArithmetic(seed=0).batch("train", 0, batch_size=2, length=5)
     >>> batch.inputs.tolist(), batch.targets.tolist()
