@@ -23,6 +23,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.depth = 2  # blocks
     config.dtype = "float32"  # or bfloat16, which the attention kernels of GPUs need
     config.batch_size = 1  # sequences on each device
+    config.tokens = 0  # of a step on each device: its batch is tokens / length; 0 keeps batch_size
     config.repeats = 7  # measurements of each time; the median, the lowest and the highest count
     config.from_length = 2048  # exponents are fitted to this length and longer ones
     config.limits = {

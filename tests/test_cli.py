@@ -240,6 +240,7 @@ WRITE_COMMANDS = {
     "command.py": "shows a command line",
     "secrets.py": "shows a part of one",
     "errors.py": "shows what a command prints",
+    "report/page.py": "writes variables of CSS",
     "sweeps/orders.py": "starts train.py",
     "sweeps/worker.py": "starts train.py",
     "training/environment.py": "starts git",

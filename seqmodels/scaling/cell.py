@@ -87,6 +87,7 @@ def _require_time(request: CellRequest, of: LanguageModel) -> None:
     if before is None or before["step_seconds"] is None:
         return
     factor = of.cost(request.length).flops / of.cost(before["length"]).flops
+    factor *= of.rows / (before["batch_size"] or of.rows)
     step = before["step_seconds"]["median"]
     # One that was ended between the two has no forward pass.
     forward = before["forward_seconds"]["median"] if before["forward_seconds"] else 0.0

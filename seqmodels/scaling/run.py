@@ -111,7 +111,9 @@ def _open(folder: Path, config: ConfigDict, target: str | None) -> None:
     else:
         if "mixers" not in stored:
             raise UserError(f"workdir={folder} holds a run, not a scaling; choose another folder")
-        kept = [{k: v for k, v in each.items() if k not in FREE} for each in (stored, plain)]
+        # Folders of earlier versions, and configs made for them, say nothing of tokens.
+        whole = [{"tokens": 0, **each} for each in (stored, plain)]
+        kept = [{k: v for k, v in each.items() if k not in FREE} for each in whole]
         if differing := differing_keys(*kept):
             raise UserError(
                 f"workdir={folder} holds another scaling: {'; '.join(differing)}. "
@@ -178,12 +180,13 @@ class _Table:
             for (name, _), cell in self.cells.items()
             if name == mixer and cell["length"] < length and cell["step_seconds"] is not None
         ]
-        names = ("width", "depth", "dtype", "batch_size", "repeats")
+        names = ("width", "depth", "dtype", "repeats")
         limits = settings.limits
         request = {
             "mixer": mixer,
             "length": length,
             **{name: getattr(settings, name) for name in names},
+            "batch_size": settings.batch_at(length),
             "memory_gib": limits.memory_gib,
             "seconds": limits.seconds,
             "target": self.target,

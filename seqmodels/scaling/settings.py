@@ -59,6 +59,8 @@ class Settings:
     from_length: int
     limits: Limits
     quality: Quality
+    tokens: int = 0
+    """Of a step on each device, whose batch is then ``tokens / length``; 0 keeps batch_size."""
 
     def __post_init__(self):
         require(len(self.mixers) > 0, f"mixers=() names none; known: {', '.join(PRESETS)}")
@@ -70,6 +72,13 @@ class Settings:
         require(shortest >= 1, f"lengths={self.lengths}: {shortest} is below 1")
         counts = ("width", "depth", "batch_size", "repeats", "from_length")
         require_least(1, **{name: getattr(self, name) for name in counts})
+        require_least(0, tokens=self.tokens)
+        odd = [length for length in self.lengths if self.tokens % length]
+        require(
+            not odd,
+            f"tokens={self.tokens} is no multiple of the length {odd[:1]}; take one of all "
+            "lengths, such as the longest, or 0 to keep batch_size",
+        )
         names = (*PRESETS, "plain")
         for mixer in self.mixers:
             require(mixer in names, f"mixers: {mixer!r} can't be scaled; {nearest(mixer, names)}")
@@ -82,6 +91,10 @@ class Settings:
                 raise ConfigError(
                     f"config: {mixer} of width={self.width} and depth={self.depth}: {error}"
                 ) from None
+
+    def batch_at(self, length: int) -> int:
+        """Sequences of a step on each device."""
+        return self.tokens // length if self.tokens else self.batch_size
 
 
 _SECTIONS = {"limits": Limits, "quality": Quality}

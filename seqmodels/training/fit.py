@@ -1,6 +1,7 @@
 """The training loop."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from seqmodels.output import decoration
 from seqmodels.tasks.chance import levels
 from seqmodels.tasks.lengths import StepBatch
 from seqmodels.training.batches import Batches
+from seqmodels.training.beginning import begin, new_state
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.decisions import decided, with_its_steps
 from seqmodels.training.early import EarlyEnd
@@ -24,7 +26,7 @@ from seqmodels.training.facts import keep_facts
 from seqmodels.training.finishing import leave_results
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.loggers import begins_of, require_loggers
-from seqmodels.training.metrics import Mean, MetricWriter, read_events
+from seqmodels.training.metrics import MetricWriter, read_events
 from seqmodels.training.moments import Moment, Observer
 from seqmodels.training.processes import is_first, say, warn
 from seqmodels.training.profiling import StepTrace
@@ -39,7 +41,6 @@ from seqmodels.training.step import (
     StepReport,
     TrainState,
     evaluated,
-    initial_state,
     jit_evaluation_step,
 )
 from seqmodels.training.workdir import Workdir
@@ -147,7 +148,6 @@ class _Run:
         )
         self.evaluation_step = jit_evaluation_step(experiment.model, experiment.task, self.mesh)
         self.programs = Programs(experiment, mesh)
-        self.mean = Mean()
         self.pending: tuple[int, StepReport] | None = None
         self.waited = 0.0
         """For batches, by the last line of metrics."""
@@ -165,7 +165,8 @@ class _Run:
             self._tell("exit", self.step)
 
     def _train(self) -> dict[str, Any]:
-        state = self._start()
+        of = self.experiment, self.workdir, self.mesh, self.checkpoints
+        self.step, state, self.mean = begin(*of, self.start)
         events = read_events(self.workdir.metrics)
         before = (event for event in events if event["step"] <= self.step)
         self.ended = self.early.after_all(before, self.score)
@@ -204,31 +205,6 @@ class _Run:
         made = step_batch(self.experiment, self.mesh, step)
         self._tell("batch drawn", step + 1)
         return made
-
-    def _new_state(self, params: Any = None) -> TrainState:
-        of = self.experiment
-        return initial_state(of.model, of.optimizer, of.seed, params)
-
-    def _start(self) -> TrainState:
-        """The initial state, or that of the latest checkpoint."""
-        everywhere = replicated(self.mesh)
-        if self.checkpoints.steps():
-            like = abstract_state(self._new_state, everywhere)
-            self.step, state = self.checkpoints.restore(
-                "latest", like, self.experiment.model.parameters
-            )
-            self.mean = Mean(self.checkpoints.unlogged(self.step))
-            say(f"continuing from step {self.step} in {self.workdir.path}")
-            if self.workdir.is_older:
-                say(
-                    "an older version began this run; from here on its learning rates, weight "
-                    "decay, norms and dropout are those of this version (CHANGELOG.md)"
-                )
-            return state
-        if self.start is not None:
-            say(f"starting from the parameters of {self.start.record['of']}")
-        first = self.start and self.start.params
-        return jax.jit(self._new_state, out_shardings=everywhere)(first)
 
     def _compile(self, state: TrainState, of: StepBatch) -> str:
         said = self.programs.compile(state, of)
@@ -336,7 +312,7 @@ class _Run:
     def _finish(self) -> dict[str, Any]:
         """Scores the checkpoint that validated best, and writes the results."""
         self.checkpoints.wait()
-        like = abstract_state(self._new_state, replicated(self.mesh))
+        like = abstract_state(partial(new_state, self.experiment), replicated(self.mesh))
         parameters = self.experiment.model.parameters
         best, state = self.checkpoints.restore("best", like, parameters)
         results: dict[str, Any] = {

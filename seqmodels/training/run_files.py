@@ -84,6 +84,8 @@ class CostFile(TypedDict):
     None where it did none."""
     state_bytes: Count
     """That a row carries from chunk to chunk."""
+    prefill_seconds: NotRequired[Seconds | None]
+    """Of reading one row as long as those of training; None where it doesn't stream."""
     decode_seconds: Seconds | None
     """Of one more position of one row, after training's length; None where it doesn't stream."""
     machine: MachineFile

@@ -98,9 +98,9 @@ def copy_checkout(root: Path, to: Path) -> None:
     """Copies the tracked files into a repository of their own: some tests ask for its commit."""
     names = _git(root, "ls-files", "-z").split("\0")
     for name in filter(None, names):
-        if (root / name).is_file():
+        if (root / name).exists():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(root / name, to / name)
+            shutil.copy2(root / name, to / name, follow_symlinks=False)
     _git(to, "init", "--quiet")
     _git(to, "add", "--all", "--force")
     author = ("-c", "user.name=mutants", "-c", "user.email=mutants@localhost")

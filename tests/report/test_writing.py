@@ -216,6 +216,18 @@ def test_the_issue_s_figures_are_there(tmp_path):
     assert "global (L^2.00)" in [series.name for series in step.series]
     assert "global at 2,048: does not fit: needs 41 GiB" in step.description
     assert any("quality-cost" in name for name in costs)
+    assert [(s.name.split(" ")[0], s.end) for s in step.series if s.end] == [
+        ("conv", "2× at 2,048"),
+        ("global", "12× at 1,024"),
+    ]
+    (cross,) = [series for series in step.series if series.form == "missing"]
+    assert (cross.name, cross.points[0].x) == ("global", 2048)
+    assert cross.points[0].note == "2,048: does not fit: needs 41 GiB"
+    assert "a batch of 1. " in scaling.text
+    share = next(figure for name, figure in costs.items() if name.endswith("seconds-a-position"))
+    assert [p.y * p.x for p in share.series[0].points] == pytest.approx(
+        [p.y for p in step.series[0].points]
+    )
 
 
 def test_one_name_looks_the_same_everywhere(tmp_path):

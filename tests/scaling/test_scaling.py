@@ -187,6 +187,25 @@ def test_done_cells_are_not_measured_again(fake, tmp_path):
     assert len(results["cells"]) == 4
 
 
+def test_a_step_may_hold_the_same_tokens_at_each_length(fake, tmp_path, monkeypatch):
+    """A folder that says nothing of them holds batches of one size."""
+    sizes = []
+    run = scaling.run_child
+    monkeypatch.setattr(
+        scaling, "run_child", lambda *a: sizes.append(a[1]["batch_size"]) or run(*a)
+    )
+    scale(config(mixers="rnn", lengths="256,1024", tokens=2048), FILE, str(tmp_path / "a"))
+    assert sizes == [8, 2]
+    scale(config(mixers="rnn", lengths="256", batch_size=3), FILE, str(tmp_path / "b"))
+    stored = read_json(tmp_path / "b/config.json")
+    del stored["tokens"]
+    (tmp_path / "b/config.json").write_text(json.dumps(stored))
+    scale(config(mixers="rnn", lengths="256,512", batch_size=3), FILE, str(tmp_path / "b"))
+    assert sizes == [8, 2, 3, 3]
+    with pytest.raises(UserError, match="holds another scaling: tokens=0, now 1024"):
+        scale(config(mixers="rnn", lengths="256", tokens=1024, batch_size=3), FILE, f"{tmp_path}/b")
+
+
 def test_other_folders_are_refused_in_one_line(fake, tmp_path):
     scale(config(mixers="rnn", lengths="256"), FILE, str(tmp_path / "scaling"))
     refusals = {
@@ -219,6 +238,11 @@ def test_other_folders_are_refused_in_one_line(fake, tmp_path):
         ({"width": 10, "mixers": "rnn,global"}, "global of width=10"),
         ({"dtype": "float16"}, "config.dtype='float16': Settings wants one of 'float32', "),
         ({"repeats": 0}, "config.repeats=0 is below 1"),
+        (
+            {"tokens": 1536},
+            "tokens=1536 is no multiple of the length [1024]; take one of all lengths",
+        ),
+        ({"tokens": -256}, "config.tokens=-256 is below 0"),
         ({"limits__seconds": 0.0}, "limits.seconds=0.0 is not above 0"),
     ],
 )

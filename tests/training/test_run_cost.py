@@ -9,7 +9,7 @@ from seqmodels.training.experiment import build_experiment
 from seqmodels.training.programs import Programs
 from seqmodels.training.progress import Pace
 from seqmodels.training.resolving import load_whole
-from seqmodels.training.run_cost import decode_seconds, machine, run_cost
+from seqmodels.training.run_cost import machine, run_cost, streaming_seconds
 from seqmodels.training.sharding import make_mesh
 from tests.command_line import ROOT, tiny_config
 
@@ -28,14 +28,14 @@ def test_the_median_step_knows_no_pauses(monkeypatch):
     assert pace.median() == 2
 
 
-def test_a_position_is_decoded_where_the_model_streams():
+def test_a_row_is_read_and_goes_on_where_the_model_streams():
     """Tokens and features; one that looks both ways has nothing to measure."""
     for spec, overrides in SPECS.items():
         experiment = build_experiment(load_whole(f"{ROOT}/{spec}", overrides).config)
         params = jax.jit(experiment.model.init)(jax.random.key(0))
-        measured = decode_seconds(experiment, params)
-        assert (measured is not None) == experiment.model.facts.streams == ("conv" not in spec)
-        assert measured is None or 0 < measured < 1
+        for measured in streaming_seconds(experiment, params):
+            assert (measured is not None) == experiment.model.facts.streams == ("conv" not in spec)
+            assert measured is None or 0 < measured < 1
 
 
 SMALL = [("model.width", "8"), ("model.depth", "1")]
@@ -61,12 +61,13 @@ def test_a_machine_is_told_by_what_times_depend_on():
 def test_a_position_is_measured_where_its_compilation_does_not_count(
     monkeypatch, wanted, seconds, measured
 ):
-    monkeypatch.setattr(costs, "decode_seconds", lambda *_: 0.5)
+    monkeypatch.setattr(costs, "streaming_seconds", lambda *_: costs.Streamed(0.7, 0.5))
     config = tiny_config()
     config.train.decode_step = wanted
     experiment, mesh = build_experiment(config), make_mesh(1)
     found = run_cost(experiment, Programs(experiment, mesh), Pace(), {}, mesh, 1, seconds)
     assert found["decode_seconds"] == measured
+    assert found["prefill_seconds"] == (None if measured is None else 0.7)
     assert (found["step_seconds"], found["step_bytes"]) == (None, None), "it did no step"
 
 
