@@ -156,7 +156,8 @@ def _matched(match: Content) -> str | None:
         return f"seconds of training, {match['target']:,.12g}"
     # In a folder that says nothing of it the width of each group's first setting was taken for all.
     whose = "each" if match.get("widths") == "each setting" else "for the first setting of each"
-    return f"{match['by']}, {match['target']:,.12g} {whose}, within {match['tolerance']:.0%}"
+    state = f" and state, {match['state']:,.12g} bytes" if "state" in match else ""
+    return f"{match['by']}, {match['target']:,.12g}{state} {whose}, within {match['tolerance']:.0%}"
 
 
 def _chosen_runs(sweep: Sweep, row: Content) -> list[StoredRun]:
