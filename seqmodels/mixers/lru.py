@@ -103,6 +103,7 @@ class RGLRU(BranchedMixer):
     """
 
     letters = "B E"
+    state_settings = ("expansion",)
 
     def __init__(
         self,

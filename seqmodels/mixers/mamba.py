@@ -42,6 +42,7 @@ class Mamba(BranchedMixer):
     """
 
     letters = "B N E"
+    state_settings = ("states",)
 
     def __init__(
         self,

@@ -410,6 +410,11 @@ def test_a_size_that_an_earlier_version_gave_to_all_settings_is_not_told(tmp_pat
     (other,) = comparisons(found(tmp_path)[0])
     assert (other.groups[0].parameters, other.groups[0].flops) == (300_000, None)
     assert ("Sized to match", "parameters, 100,000 each, within 3%") in other.origin
+    content["match"]["state"] = 16384.0
+    write_json(folder / "sweep.json", content)
+    (both,) = comparisons(found(tmp_path)[0])
+    said = "parameters, 100,000 and state, 16,384 bytes each, within 3%"
+    assert ("Sized to match", said) in both.origin
 
 
 def test_a_command_on_the_page_has_no_password(tmp_path):

@@ -30,7 +30,8 @@ def test_a_row_a_run_with_the_columns_of_all(tmp_path, capsys):
 
 def test_one_folder_is_named_alone_and_what_can_not_be_read_is_said(tmp_path, capsys):
     run_folder(tmp_path / "a", accuracy=1)
+    run_folder(tmp_path / "c", accuracy=0.5)
     (run_folder(tmp_path / "b") / "results.json").write_text("{")
-    (row,) = load_results(str(tmp_path))
-    assert type(row["test.accuracy"]) is float or row["test.accuracy"] == 1
+    rows = load_results(str(tmp_path))
+    assert [str(row["test.accuracy"]) for row in rows] == ["1.0", "0.5"]
     assert "b/results.json is cut short or no JSON" in capsys.readouterr().err
