@@ -27,7 +27,7 @@ setup: ## Make or update .venv from requirements.lock (the other targets do this
 train: setup ## Train on the digits task, on this machine, in runs/digits
 	$(BIN)/python train.py --config=configs/digits.py --workdir=runs/digits $(ARGS)
 
-compare: setup ## Sweep seven architectures over digits and recall, into report/index.html (14 min)
+compare: setup ## Sweep eight architectures over digits and recall, into report/index.html
 	$(BIN)/python sweep.py --config=configs/compare.py --workdir=sweeps/compare \
 		--match=parameters --target=75300 --workers=$(SWEEP_WORKERS) $(ARGS)
 	$(BIN)/python report.py sweeps/compare --out=report

@@ -89,7 +89,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "frozen": Entry(
         "what the task does whose examples were frozen (here recall)",
-        "`python -m seqmodels.tasks.prepared.freeze`", {}, 18, {"blank": 1, "key": 5, "value": 6},
+        "`seqmodels freeze`", {}, 18, {"blank": 1, "key": 5, "value": 6},
         ". 1 2 3 4 5 6 7 8 9 10 11", keeps=True,
     ),
     "fuzzy_recall": Entry(

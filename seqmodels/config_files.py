@@ -60,7 +60,7 @@ def run_config(file: str, function: str, argument: str | None) -> Any:
     module = _guarded(path, lambda: _module(path))
     found = getattr(module, function, None)
     if not callable(found):
-        hint = "; copy that of configs/digits.py, which returns the points to run"
+        hint = f"; copy that of {CONFIGS}/digits.py, which returns the points to run"
         shown = f"sweep(){hint}" if function == "sweep" else f"{function}(arg)"
         raise ConfigError(f"config={file}: defines no {shown}")
     return _guarded(path, lambda: found(*_arguments(found, path, function, argument)))

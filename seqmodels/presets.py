@@ -78,7 +78,7 @@ PRESETS: dict[str, _Mixers] = {
     "rwkv7": {"rwkv7": {"kind": "rwkv7", "decay_rank": 32, "gate_rank": 32}},
 }
 """By name the mixers of each, in their order."""
-_MLPS = {"transformer": 4.0, "griffin": 4.0}
+MLPS = {"transformer": 4.0, "griffin": 4.0}
 """Those with an MLP, and its expansion."""
 _WHOLE = ("hybrid", "griffin")
 """Those that have each of their mixers, however deep."""
@@ -118,7 +118,7 @@ def preset(
         depth = max(depth, len(PRESETS[name]))
     chosen = dict(list(PRESETS[name].items())[:depth])
     mixers = {key: _directed(mixer, causal, length) for key, mixer in chosen.items()}
-    expansion = _MLPS.get(name)
+    expansion = MLPS.get(name)
     if name in _COUNTED:
         width = _counted_width(name, length, parameters / depth)
     else:

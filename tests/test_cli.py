@@ -240,6 +240,7 @@ WRITE_COMMANDS = {
     "command.py": "shows a command line",
     "secrets.py": "shows a part of one",
     "errors.py": "shows what a command prints",
+    "report/heat_map.py": "sets variables of CSS",
     "report/page.py": "writes variables of CSS",
     "sweeps/orders.py": "starts train.py",
     "sweeps/worker.py": "starts train.py",
@@ -313,8 +314,8 @@ def test_a_platform_that_is_not_there(tmp_path, monkeypatch):
 
 
 REPORT_MISTAKES = {
-    "no folder": ([], "no folder is named; name those of runs or sweeps: report.py runs/ sweeps/"),
-    "an empty folder": ([""], "no folder is named; name those of runs or sweeps: report.py"),
+    "no folder": ([], "no folder is named; name those of runs or sweeps: seqmodels report sweeps/"),
+    "an empty folder": ([""], "no folder is named; name those of runs or sweeps: seqmodels report"),
     "no such folder": (["/nowhere", "--out=x"], "/nowhere: no such folder; name folders of runs"),
     "nothing in a folder": (["configs"], "configs: no run, sweep or scaling experiment that can"),
     "misspelt flag after a name": (

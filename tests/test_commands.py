@@ -1,5 +1,6 @@
 """The command ``seqmodels``, and the scripts that are parts of it."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from seqmodels.mixers import MIXERS
 from seqmodels.presets import PRESETS
 from seqmodels.sweeps.groups import Run
 from seqmodels.sweeps.orders import Orders, train_command
+from seqmodels.sweeps.trials import Trial
 from seqmodels.tasks import TASKS
 from tests.command_line import ROOT, SEQMODELS, call
 from tests.test_cli import assert_one_line
@@ -32,7 +34,7 @@ def test_help(name):
     assert (code, errors) == (0, "")
     text = (ROOT / f"seqmodels/commands/{name}.py").read_text()
     assert text.startswith(f'"""{output.splitlines()[0]}\n\nseqmodels {name}') or name == "evaluate"
-    assert f"python -m seqmodels {name} " in output
+    assert re.search(rf"^(Its scores: )?python -m seqmodels {name} ", output, re.MULTILINE)
     for flag in ("--workdir:", "--config:", "--out:"):
         assert (flag in output) == (f'"{flag[2:-1]}"' in text)
     assert "--[no]traceback:" in output
@@ -76,6 +78,14 @@ def test_a_sweeps_runs_are_started_by_the_command():
     assert train_command(orders._replace(train=Path("x.py")), run) == ["x.py", *words]
 
 
+@pytest.mark.parametrize("program", ["python -m seqmodels train", "seqmodels train", "/a/train.py"])
+def test_of_what_a_run_said_last_its_program_is_left_out(tmp_path, program):
+    trial = Trial(tmp_path, "a")
+    trial.folder.mkdir(parents=True)
+    (trial.folder / "output.txt").write_text(f"step 1\n{program}: --seed=x: try train: 1\n\n")
+    assert trial.last_line() == "--seed=x: try train: 1"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -95,13 +105,15 @@ def test_what_there_is_is_listed():
     assert (code, errors) == (0, "")
     sections = output.strip("\n").split("\n\n")
     listed = {
-        head.partition(",")[0]: dict(line.split(maxsplit=1) for line in lines)
+        head.partition(":")[0]: dict(line.split(maxsplit=1) for line in lines)
         for head, *lines in map(str.splitlines, sections)
     }
     assert list(listed) == list(KINDS)
     assert listed["mixers"].keys() == MIXERS.keys()
     assert listed["tasks"].keys() == TASKS.keys()
-    assert listed["presets"]["griffin"] == "rglru, attention"
+    griffin = "rglru, attention window=16; MLPs 4 times as wide"
+    assert listed["presets"]["griffin"] == griffin
+    assert listed["presets"]["bidirectional"] == "bidirectional mixer=gru"
     assert listed["presets"].keys() == PRESETS.keys()
     assert listed["configs"].keys() == {path.stem for path in ROOT.glob("configs/*.py")}
     assert listed["configs"]["recall"].startswith("Multi-query associative recall: which mixers")

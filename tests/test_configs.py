@@ -217,7 +217,7 @@ def test_every_other_set_builds(spec):
 
 # The seeds of each config that has a sweep.
 SWEEPS = {
-    "configs/compare.py": [None],
+    "configs/compare.py": [0, 1, 2],
     "configs/digits.py": [0, 1, 2],
     "configs/recall.py": [0, 1, 2],
 }

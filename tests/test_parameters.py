@@ -1,5 +1,7 @@
 """What parameters say of themselves."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,15 +36,17 @@ SIZED = "DHKUGF"
 """Letters that have one size in a model. What is read and what is written may differ."""
 
 
-def modules():
+@cache
+def modules() -> list:
     """Every mixer that the contract tests know, and attention to a source."""
-    yield from (make(*case) for case in CASES.values())
+    found = [make(*case) for case in CASES.values()]
     for score in ("scaled_dot", "additive"):
 
         def cross(score=score):
             return CrossAttention(WIDTH, 2, score, rngs=nnx.Rngs(0))
 
-        yield nnx.eval_shape(cross)
+        found.append(nnx.eval_shape(cross))
+    return found
 
 
 def check(parameters, shapes, rates=None, stay=frozenset()):

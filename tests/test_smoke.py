@@ -42,15 +42,16 @@ def test_any_config_takes_a_few_steps(file):
 def test_smoke_needs_no_folder(monkeypatch, workdir):
     asked = {}
 
-    def note(config, workdir, **_):
-        asked.update(steps=config.train.steps, seed=config.seed, workdir=workdir)
+    def note(config, workdir, log, **_):
+        asked.update(steps=config.train.steps, seed=config.seed, workdir=workdir, log=log)
         assert "beta1" not in config.optimizer, "of another kind than it has"
 
     monkeypatch.setattr(fitting, "fit", note)
-    flags = ["--config.optimizer.kind=sgd", *([f"--workdir={workdir}"] if workdir else [])]
+    flags = ["--config.optimizer.kind=sgd", "--log=wandb,trackio"]
+    flags += [f"--workdir={workdir}"] if workdir else []
     code, output, errors = call("train.py", CONFIG, "--smoke", "--config.seed=3", *flags)
     assert (code, errors) == (0, "")
-    assert (asked["steps"], asked["seed"]) == (STEPS, 3)
+    assert (asked["steps"], asked["seed"], asked["log"]) == (STEPS, 3, ["wandb", "trackio"])
     assert (asked["workdir"] == workdir) == (workdir is not None)
     assert ("nothing is kept" in output) == (workdir is None)
 

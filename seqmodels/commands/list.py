@@ -12,10 +12,10 @@ from seqmodels.config_help import first_line
 from seqmodels.errors import UserError, nearest
 
 KINDS = {
-    "configs": "experiments: --config=NAME:ARGUMENTS, of which --config=NAME --help tells more",
-    "presets": "architectures of about equal size: --config=CONFIG:mixer=NAME",
-    "mixers": "what a model's blocks mix positions by: --config.model.mixers.ANY.kind=NAME",
-    "tasks": "what is asked: --config.task.kind=NAME",
+    "configs": "--config=NAME:ARGUMENTS, and train --config=NAME --help tells its arguments",
+    "presets": "--config=CONFIG:mixer=NAME, architectures of about equal size",
+    "mixers": "--config.model.mixers.ANY.kind=NAME",
+    "tasks": "--config.task.kind=NAME",
 }
 
 
@@ -27,7 +27,7 @@ def main(kinds: list[str]) -> None:
     for kind in kinds or KINDS:
         found = _listed(kind)
         width = max(map(len, found))
-        print(f"{kind}, {KINDS[kind]}")
+        print(f"{kind}: {KINDS[kind]}")
         for name, line in sorted(found.items()):
             print(f"  {name:{width}}  {line}")
         print()
@@ -38,10 +38,10 @@ def _listed(kind: str) -> dict[str, str]:
     if kind == "configs":
         return {file.stem: first_line(file) for file in CONFIGS.glob("*.py")}
     if kind == "presets":
-        from seqmodels.presets import PRESETS
+        from seqmodels.presets import MLPS, PRESETS
 
-        kinds = {name: [mixer["kind"] for mixer in own.values()] for name, own in PRESETS.items()}
-        return {name: ", ".join(dict.fromkeys(own)) for name, own in kinds.items()}
+        mlps = {name: f"; MLPs {expansion:g} times as wide" for name, expansion in MLPS.items()}
+        return {name: _mixers(own) + mlps.get(name, "") for name, own in PRESETS.items()}
     if kind == "mixers":
         from seqmodels.mixers import MIXERS
 
@@ -49,6 +49,19 @@ def _listed(kind: str) -> dict[str, str]:
     from seqmodels.tasks import TASKS
 
     return {name: _said(task) for name, task in TASKS.items()}
+
+
+def _mixers(named: dict[str, dict[str, Any]]) -> str:
+    """The mixers of a preset, each once, with their settings but for the direction."""
+    said = []
+    for mixer in named.values():
+        settings = [
+            f"{key}={value['kind'] if isinstance(value, dict) else value}"
+            for key, value in mixer.items()
+            if key not in ("kind", "causal")
+        ]
+        said.append(" ".join([mixer["kind"], *settings]))
+    return ", ".join(dict.fromkeys(said))
 
 
 def _said(one: Any) -> str:

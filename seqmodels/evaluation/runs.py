@@ -92,7 +92,7 @@ def _require_run(workdir: Workdir) -> None:
             if below:
                 such = f"such as workdir={below[0]}"
                 advice = f"name one of the {len(below)} runs in it, {such}, or compare them all"
-            raise UserError(f"workdir={folder} holds {what}; {advice}: report.py {folder}")
+            raise UserError(f"workdir={folder} holds {what}; {advice}: seqmodels report {folder}")
     elif not workdir.checkpoints.is_dir() or not any(workdir.checkpoints.iterdir()):
         raise UserError(
             f"workdir={folder} holds a run that has saved nothing yet; train on first, by the "

@@ -1,6 +1,7 @@
 """Runs that answer one question: a sweep's, or those of one task. Seeds are put together."""
 
 import json
+import shlex
 import statistics
 from typing import NamedTuple
 
@@ -133,6 +134,9 @@ def _of_sweep(sweep: Sweep, place: int) -> Comparison:
     ]
     origin = [("Folder", readable(sweep.folder)), ("Command", content["command"])]
     origin += [("Config", content["config"]), ("Sized to match", _matched(content["match"]))]
+    origin += [
+        ("Curves as they go", f"tensorboard --logdir={shlex.quote(f'{sweep.folder}/trials')}")
+    ]
     return Comparison(
         f"sweep-{place + 1}-{slug(title)}",
         title,
@@ -246,8 +250,15 @@ def _of_runs(task: str, runs: list[StoredRun]) -> Comparison:
         runs[0].facts["higher_is_better"],
         groups,
         runs,
-        [("Folders", ", ".join(sorted({readable(run.folder.parent) for run in runs})))],
+        _origin_of_runs(runs),
     )
+
+
+def _origin_of_runs(runs: list[StoredRun]) -> list[tuple[str, str]]:
+    folders = sorted({str(run.folder.parent) for run in runs})
+    commands = [f"tensorboard --logdir={shlex.quote(folder)}" for folder in folders]
+    told = [("Folders", ", ".join(folders)), ("Curves as they go", "\n".join(commands))]
+    return [(heading, readable(text)) for heading, text in told]
 
 
 def _group_of_runs(

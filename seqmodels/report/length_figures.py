@@ -16,7 +16,7 @@ from seqmodels.report.values import Number, number, readable, slug
 from seqmodels.tasks.base import SHARES
 
 THRESHOLD = 0.9
-"""That a share must keep for a length to count as mastered, as of evaluate.py."""
+"""That a share must keep for a length to count as mastered, as where runs are scored by length."""
 
 
 def swept_figures(comparison: Comparison, styles: Styles) -> Choice | Figure | None:

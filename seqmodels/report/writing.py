@@ -1,4 +1,4 @@
-"""report.py: folders in, a page and its figures and tables out."""
+"""``seqmodels report``: folders in, a page and its figures and tables out."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -42,7 +42,9 @@ def write_report(
       UserError: there is nothing in the folders, or ``out`` can't be written.
     """
     if not folders or "" in folders:  # as of a variable of the shell that is not set
-        raise UserError("no folder is named; name those of runs or sweeps: report.py runs/ sweeps/")
+        raise UserError(
+            "no folder is named; name those of runs or sweeps: seqmodels report sweeps/"
+        )
     target = local_path(out, "out=")
     found = find([str(local_path(folder)) for folder in folders], warn)
     styles = Styles()

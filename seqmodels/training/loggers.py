@@ -116,7 +116,7 @@ class Trackio:
 
 
 class MLflow:
-    """A run where MLFLOW_TRACKING_URI says, or in MLflow's files here."""
+    """A run where MLFLOW_TRACKING_URI says, or in MLflow's own database here."""
 
     def __init__(self, run: LoggedRun, seconds: float):
         del seconds

@@ -25,14 +25,14 @@ def test_a_sweep_names_its_runs(tmp_path):
     for trial in trials:
         (trial / "checkpoints").mkdir()
     told = f"a sweep; name one of the 4 runs in it, such as workdir={trials[1]}, or compare them"
-    assert refused(folder) == f"{told} all: report.py {folder}"
+    assert refused(folder) == f"{told} all: seqmodels report {folder}"
     assert refused(tmp_path / "sweep" / "trials").startswith("no run of its own; name one of the 4")
 
 
 def test_a_scaling_and_a_folder_of_runs_name_what_lies_in_them(tmp_path):
     folder = scaling_folder(tmp_path / "scaling")
     (folder / "config.json").write_text("{}")
-    told = f"a scaling; compare what there is: report.py {folder}"
+    told = f"a scaling; compare what there is: seqmodels report {folder}"
     assert refused(folder) == told
     (folder / "scaling.json").unlink()
     (folder / "cells").mkdir()

@@ -109,6 +109,8 @@ def test_every_command_by_the_names_of_configs(elsewhere):
         "--out=frozen",
         "--examples=train=4,validation=4,test=4",
     )
+    run(elsewhere, "export", "runs/gru", "--to=gru.safetensors")
+    assert json.loads((elsewhere / "gru.json").read_text())
     run(elsewhere, "report", "runs", "sweeps", "scaling", "--out=page")
     assert (elsewhere / "page/index.html").stat().st_size > 10_000
 
@@ -122,6 +124,9 @@ CELLS = (
     "results = fit(config, 'runs/notebook')\n"
     "print(sorted(results['test']))",
     "print(load('runs/notebook').experiment.train.length)",
+    "from seqmodels import export, load_results\n"
+    "print(export('runs/notebook', 'notebook.safetensors').name)\n"
+    "print([row['mixer'] for row in load_results(['runs/notebook'])])",
 )
 
 
@@ -134,3 +139,4 @@ def test_a_notebooks_kernel_trains(elsewhere, monkeypatch):
     assert said[0].strip() == str(elsewhere.parent / "site/seqmodels/__init__.py")
     assert "accuracy" in said[1]
     assert said[2] == "16\n"
+    assert said[3] == "notebook.json\n['rnn']\n"

@@ -11,6 +11,7 @@ from seqmodels.sweeps import plan as sweep_plan
 from seqmodels.sweeps import run as sweep
 from seqmodels.sweeps.groups import HASHED, Group, Setting, make_run
 from seqmodels.sweeps.matching import TOLERANCE, Match, UnmatchedError, common_targets
+from seqmodels.sweeps.orders import Orders, train_command
 from seqmodels.sweeps.plan import Plan, make_plan
 from seqmodels.sweeps.plan_file import has_bare_names
 from seqmodels.sweeps.run import SweepOptions, run_sweep
@@ -112,3 +113,13 @@ def test_a_config_whose_name_is_not_utf8_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"^config='caf\\udce9\.py' has a name that"):
         run_sweep("caf\udce9.py", [], str(tmp_path), ROOT / "train.py", options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_s_command_says_where_its_events_go(tmp_path):
+    orders = Orders(
+        tmp_path, "c.py", [], "grid", None, False, "loss", False, None, 1, 1, None, None
+    )
+    run = make_run({}, {"seed": 1}, SIZE)
+    said = train_command(orders._replace(log=("wandb", "mlflow")), run)
+    assert [word for word in said if word.startswith("--log")] == ["--log=wandb,mlflow"]
+    assert set(said) - set(train_command(orders, run)) == {"--log=wandb,mlflow"}

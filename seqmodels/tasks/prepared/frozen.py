@@ -40,7 +40,7 @@ class Metadata(TypedDict):
 
 
 class Frozen(ByRows):
-    """The examples in a folder that ``python -m seqmodels.tasks.prepared.freeze`` wrote.
+    """The examples in a folder that ``seqmodels freeze`` wrote.
 
     Validation and test are batch for batch those of the task that was frozen, read at the batch
     size at which they were written; training runs through the frozen examples in a new order each
@@ -109,7 +109,7 @@ def _stored(folder: Path, what: str) -> Stored:
     """What a folder says that was frozen."""
     require(
         (folder / "dataset_info.json").is_file(),
-        f"{what} holds no frozen task; write one with python -m seqmodels.tasks.prepared.freeze",
+        f"{what} holds no frozen task; write one with: seqmodels freeze",
     )
     try:
         metadata = read_json(folder / "metadata.json", Metadata)
