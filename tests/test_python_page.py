@@ -1,6 +1,7 @@
 """docs/python.md: its examples run, one after the other, as a reader would run them."""
 
 import random
+import re
 
 import pytest
 
@@ -20,6 +21,9 @@ def test_the_examples_run(tmp_path, monkeypatch, capsys):
     examples = blocks(PAGE, "python")
     exec(compile("\n".join(examples), "docs/python.md", "exec"), {})
     printed = capsys.readouterr().out
+    results = re.search(r"^([\d.]+) of a chance level of", printed, re.MULTILINE)
+    assert results
+    assert f"\n{results[1]}\n" in printed, "a loaded run scores what fit's results say"
     assert "blocks.0.outputs (2, 32, 16)\n" in printed
     assert "starting from the parameters of exported/model.safetensors\n" in printed
     assert "[('gru', 64, " in printed

@@ -13,9 +13,11 @@ from seqmodels.generation.decoding import Sampling, answer, generate
 from seqmodels.model import Model
 from seqmodels.observing import observed
 from seqmodels.state import require_room
-from seqmodels.tasks.base import Batch, Task, WritingTask
+from seqmodels.tasks.base import Batch, Split, Task, WritingTask
 from seqmodels.tasks.files.text import Text
 from seqmodels.training.experiment import Experiment
+from seqmodels.training.scores import evaluate
+from seqmodels.training.step import jit_evaluation_step
 from seqmodels.training.workdir import Workdir
 
 OUTPUTS = "*blocks.*.outputs"
@@ -58,6 +60,22 @@ class LoadedRun(NamedTuple):
     def to_nnx(self) -> Any:
         """The Flax NNX module that holds the parameters."""
         return self.model.to_nnx(self._on_one_device())
+
+    def evaluate(self, *splits: Split) -> dict[Split, dict[str, float]]:
+        """The mean of each metric over whole splits, each example once, over all devices.
+
+        Raises:
+          UserError: the examples of one are endless.
+        """
+        task, train = self.task, self.experiment.train
+        for split in splits:
+            if task.examples(split, train.length) is None:
+                raise UserError(f"split={split}: its examples are endless; use validation or test")
+        step = jit_evaluation_step(self.model, task, self.mesh)
+        size = train.batch_size, train.length
+        return {
+            split: evaluate(step, self.params, task, split, *size, self.mesh) for split in splits
+        }
 
     def scores(self, inputs: Batch | AnyArray) -> Float[np.ndarray, "B *P V"]:
         """The scores (logits) of the labelled positions, or of all that an array has.

@@ -8,8 +8,6 @@ from seqmodels.tasks.base import SPLITS, Split
 from seqmodels.tasks.chance import WORDS, levels
 from seqmodels.terminal import print_table
 from seqmodels.training.progress import format_value
-from seqmodels.training.scores import evaluate
-from seqmodels.training.step import jit_evaluation_step
 
 
 def evaluate_run(
@@ -27,17 +25,10 @@ def evaluate_run(
         raise UserError(f"split={wrong!r} is not one of {', '.join(SPLITS)}")
     run = load(workdir, checkpoint, devices)
     run.workdir.read("evaluations.json")  # what can't be read is said before it takes time
-    experiment, settings = run.experiment, run.experiment.train
-    for split in splits:
-        if experiment.task.examples(split, settings.length) is None:
-            raise UserError(f"split={split}: its examples are endless; use validation or test")
-    step = jit_evaluation_step(experiment.model, experiment.task, run.mesh)
-    scores: dict[Split, dict[str, float]] = {}
-    held: dict[Split, dict[str, float]] = {}
-    for split in splits:
-        asked = experiment.task, split, settings.batch_size, settings.length
-        scores[split] = evaluate(step, run.params, *asked, run.mesh)
-        held[split] = levels(experiment.task, split, settings.length)
+    scores = run.evaluate(*splits)
+    length = run.experiment.train.length
+    held: dict[Split, dict[str, float]]
+    held = {split: levels(run.task, split, length) for split in splits}
 
     def store() -> None:
         stored = run.workdir.read("evaluations.json") or {}  # again: another may have added to it

@@ -14,8 +14,8 @@ def test_a_notebook_runs(file, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the kernel's
     (tmp_path / "notebooks").mkdir()
     text = file.read_text()
-    assert text.count("STEPS = 600") == 1
-    notebook = nbformat.reads(text.replace("STEPS = 600", "STEPS = 10"), as_version=4)
+    assert text.count("STEPS = 1200") == 1
+    notebook = nbformat.reads(text.replace("STEPS = 1200", "STEPS = 10"), as_version=4)
     resources = {"metadata": {"path": str(tmp_path / "notebooks")}}
     nbclient.NotebookClient(notebook, timeout=600, resources=resources).execute()
     outputs = json.dumps([cell.get("outputs") for cell in notebook.cells])

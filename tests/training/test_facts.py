@@ -130,8 +130,7 @@ def test_scores_on_other_data_are_marked(tmp_path, monkeypatch, capsys):
     run.open_for(config)
     loaded = LoadedRun(run, with_data(config), 3, {}, make_mesh(1), "another first batch")
     monkeypatch.setattr(evaluation, "load", lambda *arguments: loaded)
-    monkeypatch.setattr(evaluation, "jit_evaluation_step", lambda *arguments: None)
-    monkeypatch.setattr(evaluation, "evaluate", lambda *arguments: {"accuracy": 0.5})
+    monkeypatch.setattr(LoadedRun, "evaluate", lambda *_: {"test": {"accuracy": 0.5}})
     assert evaluation.evaluate_run(str(tmp_path), "best", ["test"]) == {"test": {"accuracy": 0.5}}
     assert "checkpoint 3 (other data than the run's)" in capsys.readouterr().out
     stored = json.loads((tmp_path / "evaluations.json").read_text())
