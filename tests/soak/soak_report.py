@@ -8,7 +8,7 @@ from tests.report.folders import sweep_folder
 
 
 def test_a_page_of_500_runs_has_at_most_2_megabytes(tmp_path, show):
-    mixers = PRESETS[:14]
+    mixers = tuple(PRESETS)[:14]
     sweep_folder(tmp_path / "sweep", mixers, (64, 128, 256), (0, 1, 2, 3), (0.001, 0.003, 0.01))
     begun = time.monotonic()
     page = write_report([str(tmp_path / "sweep")], str(tmp_path / "report"))
