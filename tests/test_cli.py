@@ -241,6 +241,7 @@ WRITE_COMMANDS = {
     "secrets.py": "shows a part of one",
     "errors.py": "shows what a command prints",
     "report/heat_map.py": "sets variables of CSS",
+    "report/comparison.py": "names the command of another program",
     "report/page.py": "writes variables of CSS",
     "sweeps/orders.py": "starts train.py",
     "sweeps/worker.py": "starts train.py",

@@ -1,5 +1,7 @@
 """What each block of a model has, costs and keeps, told before anything is compiled."""
 
+from functools import cache
+
 import jax.numpy as jnp
 import pytest
 
@@ -14,6 +16,7 @@ from tests.test_cli import COMPILED
 SMALL = (("model.width", "8"), ("task.evaluation_examples", "8"), ("train.batch_size", "6"))
 
 
+@cache
 def parts_of(spec: str, *overrides: tuple[str, str]) -> list[Part]:
     """Of a config, whose sums are held against what is known of the whole model."""
     experiment = build_experiment(load_whole(spec, [*SMALL, *overrides]).config)
@@ -49,7 +52,8 @@ def test_each_block_of_a_hybrid():
 
 def test_blocks_that_are_computed_again_keep_their_inputs():
     one, other = (
-        parts_of("copy:mixer=gru,length=32", ("model.remat", remat)) for remat in ("none", "block")
+        parts_of("copy:mixer=gru,length=32", *settings)
+        for settings in ((), (("model.remat", "block"),))
     )
     for kept, again in zip(one[:-1], other[:-1], strict=True):
         assert again.kept == 4 * 6 * 32 * 8 < kept.kept

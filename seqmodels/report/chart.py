@@ -178,7 +178,7 @@ def _traces(figure: Figure, series: Series, name: str) -> list[dict[str, Any]]:
     }
     if series.form == "missing":
         told = [[_plotly_text(series.name), _plotly_text(point.note)] for point in points]
-        look = {"symbol": "x", "size": 11, "color": style.light}
+        look = {"symbol": "circle-x-open", "size": 13, "color": style.light}
         texts = [f"<b>{first}</b><br>{rest}" for first, rest in told]
         trace |= {"mode": "markers", "marker": look, "hoverinfo": "text", "hovertext": texts}
         return [trace | {"showlegend": False}]

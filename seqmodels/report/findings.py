@@ -151,7 +151,7 @@ def _best(
         other = mean_of(comparison, small)
         state = shown(small.costs.values.get("state_bytes"), "bytes", -1)
         parts += [" The best of constant state, ", Strong(small.label, small.label), ", reaches "]
-        parts.append(f"{scored(other.mean, score)} ({spread(other, score)}) with {state}.")
+        parts.append(f"{scored(other.mean, score)} ({spread(other, score)}) with {state} of state.")
     return Finding(tuple(parts), figure, "best", _apart(ranked))
 
 

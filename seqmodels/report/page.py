@@ -141,12 +141,13 @@ def _finding(finding: Finding, styles: Styles) -> str:
     return f'{text} <a class="to" href="#{escape(finding.figure)}">figure{about}</a>'
 
 
-_NUMBER_AND_UNIT = re.compile(r"(?<=[0-9]) (?=(?:[nµm]?s|[KMGT]?i?B)\b)")
+_TOGETHER = re.compile(r"(?<=[0-9]) (?=(?:[nµm]?s|[KMGT]?i?B)\b|±)|(?<=±) ")
+"""A number and its unit or its margin, which stand in one line."""
 
 
 def _words(part: Part, styles: Styles) -> str:
     if isinstance(part, str):
-        return _NUMBER_AND_UNIT.sub("&nbsp;", escape(part))
+        return _TOGETHER.sub("&nbsp;", escape(part))
     if not part.mixer:
         return f"<strong>{escape(part.text)}</strong>"
     style = styles[part.mixer]

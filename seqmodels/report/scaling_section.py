@@ -125,7 +125,9 @@ def _against_length(
             fitted.append(Series(f"{called}, fitted", style, line, "fit"))
     ended = [cell for cell in content["cells"] if cell["status"] not in DONE]
     missing = [f"{readable(c['mixer'])} at {c['length']:,}: {status(c)}" for c in ended]
-    without = f" A cross at the top is not measured: {'; '.join(missing)}." if missing else ""
+    without = (
+        f" A circled cross at the top is not measured: {'; '.join(missing)}." if missing else ""
+    )
     repeats = " Medians; bars from the fastest repeat to the slowest." if kind == "seconds" else ""
     each = "" if whole else " Of a step its share a position: what a step of so many tokens costs."
     return Figure(

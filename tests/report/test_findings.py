@@ -13,7 +13,13 @@ from seqmodels.report.reading import find
 from seqmodels.report.scaling_findings import scaling_findings
 from seqmodels.report.styles import Styles
 from seqmodels.report.writing import figures_in, report_sections
-from tests.report.folders import run_folder, scaling_folder, sweep_folder, write_json
+from tests.report.folders import (
+    give_cost,
+    run_folder,
+    scaling_folder,
+    sweep_folder,
+    write_json,
+)
 
 
 def test_an_interval_is_student_s_and_ends_where_the_score_does():
@@ -35,9 +41,6 @@ def test_ten_seeds_are_resampled():
     drawn = np.random.default_rng(5).binomial(10, 0.1, 100_000) / 10  # how often the 0 is drawn
     assert found.low == pytest.approx(1 - np.quantile(drawn, 0.975), abs=0.02)
     assert found.high == 1
-
-
-MACHINE = {"processor": "A", "cores": 2, "devices": "2 cpu:cpu", "platform": "x", "sharing": 1}
 
 
 def three_mixers(folder, tests, validation=None):
@@ -103,16 +106,13 @@ def test_the_best_of_constant_state_stands_beside_one_that_grows(tmp_path):
     folder = sweep_folder(tmp_path, ("lstm", "global"), (64, 128), rates=(0.003,))
     for file in folder.glob("trials/*/results.json"):
         point = json.loads((file.parent / "trial.json").read_text())["arguments"]
-        results = json.loads(file.read_text())
         state = 1024 if point["mixer"] == "lstm" else 64 * point["length"]
-        cost = {"step_seconds": 0.04, "step_bytes": None, "decode_seconds": None}
-        results["cost"] = cost | {"state_bytes": state, "machine": MACHINE}
-        write_json(file, results)
+        give_cost(file.parent, step_seconds=0.04, state_bytes=state)
     (comparison,) = comparisons(find([str(folder)], pytest.fail))
     first, *_ = texts(comparison)
     assert first.startswith("On recall at length 128, global reaches 57.5% accuracy (51.1 to 63.9%")
     assert "; a training step takes 40 ms. The best of constant state, lstm, reaches 30.5%" in first
-    assert first.endswith("with 1 KiB.")
+    assert first.endswith("with 1 KiB of state.")
 
 
 def test_a_scaling_says_what_length_costs(tmp_path):
