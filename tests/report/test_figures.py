@@ -1,5 +1,7 @@
 """What stands behind the findings: score against cost, by length and by field, and the heat map."""
 
+import json
+
 import pytest
 
 from seqmodels.report.comparison import comparisons
@@ -59,6 +61,31 @@ def test_the_time_to_a_score_is_of_those_that_come_to_it(tmp_path):
     assert figure.x.title == "training time to validation accuracy 71.0%"
     times = {s.name: s.points[0].x for s in figure.series if s.is_data}
     assert times == {"lstm": pytest.approx(40), "local": pytest.approx(80)}
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "names"),
+    [
+        ("model.width", (32, 64), {"gru": 2, "lstm": 1}),
+        (
+            "optimizer.learning_rate",
+            (0.001, 0.003),
+            {"gru, optimizer.learning_rate=0.001": 1, "gru, optimizer.learning_rate=0.003": 1}
+            | {"lstm": 1},
+        ),
+    ],
+)
+def test_models_of_other_sizes_make_a_line_and_no_others_do(tmp_path, key, values, names):
+    run_folder(tmp_path / "lstm", "lstm", seconds=5.0)
+    for value in values:
+        run = run_folder(tmp_path / f"gru-{value}", "gru", seconds=1000 * value)
+        config = json.loads((run / "config.json").read_text())
+        section, name = key.split(".")
+        config[section][name] = value
+        write_json(run / "config.json", config)
+    (comparison,) = compared(tmp_path)
+    figure = costs_of(comparison)["training time of a run", "all"]
+    assert {s.name: len(s.points) for s in figure.series if s.is_data} == names
 
 
 def test_times_of_two_machines_stand_in_no_figure_together(tmp_path):
