@@ -28,8 +28,8 @@ class LoadedRun(NamedTuple):
     """A trained run.
 
     What its methods read is a batch of the task, or an array of inputs alone: tokens [B, L] or
-    features [B, *L, features], without padding. They compute on one device, compile once a shape,
-    and give NumPy arrays.
+    features ``[B, *L, features]``, without padding. They compute on one device, compile once a
+    shape, and give NumPy arrays.
     """
 
     workdir: Workdir
