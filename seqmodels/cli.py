@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
@@ -41,6 +41,9 @@ def carry_out(command: str | None = None) -> NoReturn:
     if command is None:
         called, *words = sys.argv
         called = "python -m seqmodels" if called.endswith("__main__.py") else "seqmodels"
+        if words == ["--version"]:
+            print(f"seqmodels {metadata.version('seqmodels')}")
+            sys.exit(0)
         if not words or words[0] not in commands.COMMANDS:
             sys.argv[:] = [called, *(word for word in words if word not in HELP)]
             run(commands.main)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypedDict
 from ml_collections import ConfigDict, FrozenConfigDict
 from ml_collections.config_dict import RequiredValueError
 
-from seqmodels.config_files import run_config
+from seqmodels.config_files import DECIDED, run_config
 from seqmodels.earlier import renew
 from seqmodels.errors import ConfigError, nearest, under
 from seqmodels.json_files import DEEPEST
@@ -162,6 +162,8 @@ def override(config: ConfigDict, key: str, text: str, complete: Complete | None 
     :func:`construct` has the last word on its type.
     """
     *parents, leaf = key.split(".")
+    if parents[:1] == [DECIDED]:
+        raise ConfigError(f"config key {key!r} is what a run decided by itself; leave it out")
     whole = config if complete is None or key in flatten(config) else complete(config, key)
     section: Any = whole
     for name in (*parents, leaf):

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,11 @@ def test_all_commands_are_listed(words):
     for name in COMMANDS:
         assert f"  seqmodels {name} " in output
     assert max(map(len, output.splitlines())) <= 120
+
+
+def test_the_version_is_that_of_the_project():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert call(SEQMODELS, "--version") == (0, f"seqmodels {version}\n", "")
 
 
 def test_they_are_listed_fast():
