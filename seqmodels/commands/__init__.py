@@ -20,5 +20,5 @@ def main(words: list[str]) -> None:
     for name in COMMANDS:
         print(f"  seqmodels {name:10}{first_line(Path(__file__).with_name(f'{name}.py'))}")
     print(
-        "\nseqmodels COMMAND --help tells all that a command takes, seqmodels --version the version."
+        "\nseqmodels COMMAND --help tells what a command takes, seqmodels --version the version."
     )
