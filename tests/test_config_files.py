@@ -221,9 +221,7 @@ def test_the_config_of_a_run_trains_again(tmp_path):
     again = load_whole(str(file), [("seed", "3")]).config
     assert differing_keys(run, again) == ["seed=0, now 3"]
     assert type(again.model.pattern) is tuple
-    with pytest.raises(
-        ConfigError, match=r"decided.devices' is what a run decided by itself"
-    ):
+    with pytest.raises(ConfigError, match=r"decided.devices' is what a run decided by itself"):
         load_whole(str(file), [("decided.devices", "1")])
     older = to_dict(run)
     del older["task"]["splitting"], older["model"]["remat"]

@@ -19,6 +19,4 @@ def main(words: list[str]) -> None:
     print("Sequence models in JAX: which architecture, at which length, at what cost?\n")
     for name in COMMANDS:
         print(f"  seqmodels {name:10}{first_line(Path(__file__).with_name(f'{name}.py'))}")
-    print(
-        "\nseqmodels COMMAND --help tells what a command takes, seqmodels --version the version."
-    )
+    print("\nseqmodels COMMAND --help tells what a command takes, seqmodels --version the version.")
