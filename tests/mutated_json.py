@@ -146,7 +146,8 @@ WARN = "seqmodels.evaluation.runs.warn"
 
 def evaluate(folder: Path, say: Callable[[str], None]) -> None:
     """evaluate.py."""
-    with mock.patch.object(evaluation, "evaluate", return_value=SCORES), mock.patch(WARN, say):
+    scored = mock.patch("seqmodels.evaluation.loaded.evaluate", return_value=SCORES)
+    with scored, mock.patch(WARN, say):
         evaluation.evaluate_run(str(folder), "best", ["test"], 1)
 
 

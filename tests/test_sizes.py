@@ -16,6 +16,7 @@ from seqmodels.generation.run import _continue_text, generate
 from seqmodels.model import Model, build_model
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import Batch, TaskSpec
+from seqmodels.tasks.files.text import Text
 from seqmodels.training import experiment, memory
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.optimizer import Optimizer, make_optimizer
@@ -150,7 +151,7 @@ def test_a_text_beyond_the_machine():
     model = build_model(GRU | {"width": 8}, LANGUAGE)
     run = loaded(build_experiment(tiny_config())._replace(model=model))
     with pytest.raises(UserError, match=r"1,000,000,000,001 tokens take at least 3,725 GiB"):
-        _continue_text(run, 10**12, "a", Sampling(), jax.random.key(0))
+        _continue_text(run, object.__new__(Text), 10**12, "a", Sampling(), jax.random.key(0))
 
 
 def test_a_depth_of_1000_is_refused_at_once():

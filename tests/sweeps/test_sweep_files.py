@@ -227,7 +227,7 @@ def test_a_cell_that_is_something_else_is_one_line(tmp_path):
 
 def test_a_cell_ended_between_two_timings_says_what_it_knows():
     """The next one's time is that of the steps alone."""
-    before = cell(status="too slow", reason="was slow", forward_seconds=None)
+    before = cell(status="too slow", reason="was slow", forward_seconds=None, batch_size=1)
     request = cells.CellRequest(
         mixer="rnn", length=512, width=8, depth=1, dtype="float32", batch_size=1, repeats=3,
         memory_gib=1.0, seconds=5e-3, target=None, previous=before,

@@ -108,7 +108,7 @@ def test_what_is_allowed(key, value):
         ("optimizer.learning_rate", 0.0, " is not above 0"),
         ("optimizer.learning_rate", float("inf"), " is not finite"),
         ("optimizer.warmup_steps", 10, " is not at least 0 and below train.steps=10"),
-        ("optimizer.momentum", 0.9, " is never read by AdamW; known: beta1, beta2, clip_norm, "),
+        ("optimizer.momentum", 0.9, " is never read by AdamW; known: average, beta1, beta2, "),
         ("optimizer.kind", "adan", " is not known; did you mean 'adam'? (known: adam, adamw, "),
         ("optimizer.clip_norm", 0.0, " is not above 0 or None"),
         ("optimizer.beta2", 1.0, " is not at least 0 and below 1"),
