@@ -6,6 +6,7 @@ from pathlib import Path
 from seqmodels.mixers import MIXERS
 from seqmodels.sweeps.matching import TOLERANCE, Match
 from seqmodels.sweeps.plan import make_plan
+from tests.test_configs import check_sweep
 
 ROOT = Path(__file__).parents[2]
 TARGET = 75_300
@@ -29,6 +30,10 @@ def test_all_meet_the_size_that_is_asked_for():
 def test_every_run_of_the_claims_builds():
     plan = make_plan(str(ROOT / "experiments/linear_claims/config.py"), [], None, None, None)
     assert (plan.search, len(plan.runs), len(plan.groups)) == ("grid", 60, 20)
+
+
+def test_every_point_of_recall_builds():
+    check_sweep("configs/recall.py", [0, 1, 2])
 
 
 def test_every_ratio_of_the_hybrids_builds():
