@@ -177,6 +177,10 @@ def test_short_sequences(name):
         full = mixer.call(params, x)
         assert (full.shape, full.dtype) == (x.shape, jnp.float32)
         assert np.isfinite(full).all()
+    x = normal((2, 7, WIDTH))
+    half = mixer.call(params, x.astype(jnp.bfloat16))
+    assert (half.shape, half.dtype) == (x.shape, jnp.bfloat16)
+    assert relative_error(half, mixer.call(params, x)) < 0.03
 
 
 @every_mixer
