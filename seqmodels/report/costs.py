@@ -65,7 +65,8 @@ def _measured(run: StoredRun) -> Content:
     kept = (run.results or {}).get("cost", {})
     train, step = run.config.get("train", {}), number(kept.get("step_seconds"))
     rows, length = number(train.get("batch_size")), number(train.get("length"))
-    if step and rows and length:
+    drawn = train.get("lengths") is not None  # then ``length`` is the greatest alone
+    if step and rows and length and not drawn:
         kept = kept | {"tokens_per_second": round(rows * length / step)}
     return kept
 

@@ -51,6 +51,17 @@ def test_every_cost_that_is_known_is_in_the_menu(tmp_path):
     }
 
 
+def test_tokens_a_second_are_told_of_runs_of_one_length_alone(tmp_path):
+    """Of drawn lengths the config has the greatest, which most steps don't have."""
+    run = run_folder(tmp_path / "gru", "gru")
+    give_cost(run, step_seconds=0.1)
+    config = json.loads((run / "config.json").read_text())
+    config["train"] |= {"lengths": "uniform", "shortest": 8}
+    write_json(run / "config.json", config)
+    (comparison,) = compared(tmp_path)
+    assert comparison.groups[0].costs.values == {"step_seconds": 0.1, "state_bytes": 0}
+
+
 def test_the_time_to_a_score_is_of_those_that_come_to_it(tmp_path):
     """To that which half of all come to on validation; the scores grow by 1 - 0.6^part."""
     runs = {"gru": (0.5, 50.0), "conv": (0.7, 50.0), "lstm": (0.9, 100.0), "local": (0.9, 200.0)}
