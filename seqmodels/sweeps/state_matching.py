@@ -1,7 +1,7 @@
 """Widths and settings at which models have one size and one state, of two things at a time.
 
 The width decides most of a model's size, and a setting of its mixers' own most of its state: of how
-many states, of how wide keys, of how long a window (:meth:`seqmodels.mixers.Mixer.state_setting`).
+many states, of how wide keys, of how long a window (:attr:`seqmodels.mixers.Mixer.state_settings`).
 At every width the setting is that which brings the state nearest to its target; among widths the
 one is looked for that brings the size nearest to its own.
 """
@@ -88,13 +88,19 @@ def match_both(
 
 
 def _settings(config: Any, name: str) -> dict[str, bool]:
-    """The dotted keys of the setting by which the mixers' state grows; whether it is a share."""
+    """The dotted keys of the setting by which the mixers' state grows; whether it is a share.
+
+    Of a model that reads and writes, what goes on from a state is what writes.
+    """
     keys = {}
-    for mixer, section in config.model.get("mixers", {}).items():
+    stack, path = config.model, "model"
+    if "decoder" in stack:
+        stack, path = stack.decoder, "model.decoder"
+    for mixer, section in stack.mixers.items():
         own = MIXERS[section.kind].state_settings
         if own:
             setting = next((key for key in own if section[key] is not None), own[-1])
-            keys[f"model.mixers.{mixer}.{setting}"] = isinstance(section[setting], float)
+            keys[f"{path}.mixers.{mixer}.{setting}"] = isinstance(section[setting], float)
     if len({key.rpartition(".")[2] for key in keys}) > 1:
         raise UnmatchedError(
             f"{name}: the state of its mixers follows from several settings, {', '.join(keys)}; "

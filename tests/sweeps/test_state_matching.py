@@ -45,6 +45,13 @@ def test_a_mixers_setting_changes_its_state(kind):
     assert state_bytes(2) > state_bytes(1) > 0
 
 
+def test_of_a_model_that_reads_and_writes_what_writes_has_the_state():
+    config = load_whole(RECALL.replace("recall.py", "reverse.py:mixer=transformer")).config
+    (key,) = state_matching._settings(config, "reverse")
+    assert key.startswith("model.decoder.mixers.one.")
+    override(config, key, "1")
+
+
 @pytest.mark.slow
 def test_a_model_is_brought_to_both():
     """Of 2 blocks of float32, a state of 100 features that are no whole share of any width."""
