@@ -18,7 +18,6 @@ from seqmodels.mixers import MIXERS, Room
 from seqmodels.training.sharding import by_row, make_mesh, replicated
 from tests.mixers.variants import (
     CASES,
-    FIRST,
     LENGTH,
     VARIANTS,
     WIDTH,
@@ -98,10 +97,7 @@ def gradients_in_bfloat16(name: str):
 @functools.cache
 def in_bfloat16(name: str) -> np.ndarray:
     """A variant's outputs for the same inputs in bfloat16."""
-    if name in FIRST:  # whose gradients are tested too
-        return np.asarray(gradients_in_bfloat16(name)[1])
-    x = whole(name).x.astype(jnp.bfloat16)
-    return np.asarray(build(name).call(parameters(name), x, whole(name).mask))
+    return np.asarray(gradients_in_bfloat16(name)[1])
 
 
 def without_mask(name: str, *rows: np.ndarray) -> np.ndarray:
@@ -114,31 +110,23 @@ READ, TOKENS = 33, 24
 """Positions of a chunk, padding with them; and those that follow it one by one."""
 
 
-def in_pieces(name: str, x: np.ndarray, sizes: np.ndarray):
-    """What two rows become that are read in chunks and then token by token.
+def in_pieces(name: str, x: np.ndarray, sizes: np.ndarray, state):
+    """What two rows become that are read from a state in chunks and then token by token.
 
     Of each chunk ``sizes`` [chunks, 2] are real, and what pads them is large. Returns the outputs
-    [2, LENGTH, D] as far as they were made, how many they are, and the state then; and the first
-    chunk's outputs from ``initial_state``.
+    [2, LENGTH, D] as far as they were made, how many they are, and the state then.
     """
     mixer, params = build(name), jax.device_put(parameters(name))
     rows, lengths = np.arange(2)[:, None], np.full(2, LENGTH)
     made, count = np.zeros((2, LENGTH + READ, WIDTH), x.dtype), np.zeros(2, int)
-
-    def read(state, size, length):
+    for size, length in [*[(size, READ) for size in sizes], *[(np.ones(2, int), 1)] * TOKENS]:
         places = count[:, None] + np.arange(length)
         valid = np.arange(length) < size[:, None]
         chunk = x[rows, np.minimum(places, LENGTH - 1)]
         chunk = np.where(valid[:, :, None], chunk, x.dtype.type(100))
         y, state = mixer.extend(params, chunk, state, count, lengths, valid)
-        return np.asarray(y), state, np.where(valid, places, LENGTH)
-
-    begun, _, _ = read(mixer.mixer.initial_state(2, LENGTH), sizes[0], READ)
-    state = Room(LENGTH)
-    for size, length in [*[(size, READ) for size in sizes], *[(np.ones(2, int), 1)] * TOKENS]:
-        y, state, places = read(state, size, length)
-        made[rows, places], count = y, count + size
-    return made[:, :LENGTH], count, state, begun
+        made[rows, np.where(valid, places, LENGTH)], count = np.asarray(y), count + size
+    return made[:, :LENGTH], count, state
 
 
 def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
@@ -159,14 +147,18 @@ def test_every_mixer_is_covered():
 
 @every_mixer
 def test_shape_dtype_and_finite(name):
-    full, half = whole(name).outputs, in_bfloat16(name)
-    assert (full.shape, full.dtype) == (whole(name).x.shape, jnp.float32)
+    outputs = whole(name).outputs
+    assert (outputs.shape, outputs.dtype) == (whole(name).x.shape, jnp.float32)
+    assert np.isfinite(outputs).all()
+
+
+@every_kind
+def test_bfloat16_is_the_same_function(name):
+    half, valid = in_bfloat16(name), whole(name).mask
     assert (half.shape, half.dtype) == (whole(name).x.shape, jnp.bfloat16)
-    assert np.isfinite(full).all()
     assert np.isfinite(half.astype(np.float32)).all()
-    # bfloat16 has 8 bits: the same function, within a few roundings.
-    valid = whole(name).mask
-    assert relative_error(half[valid], full[valid]) < 0.03
+    # It has 8 bits: within a few roundings.
+    assert relative_error(half[valid], whole(name).outputs[valid]) < 0.03
 
 
 @every_kind
@@ -234,19 +226,22 @@ FULL = [0, 6]  # two rows that are padded nowhere
 
 @every_causal_mixer
 def test_extend_in_pieces_equals_one_call(name):
-    """However rows of different lengths are split and padded, a prompt as a whole first."""
+    """However rows of different lengths are split and padded, from no state or an empty one."""
     x, expected = whole(name).x[FULL], whole(name).outputs[FULL]
+    room, empty = Room(LENGTH), build(name).mixer.initial_state(2, LENGTH)
     states = []
-    for sizes in ([[33, 20], [5, 33]], [[10, 33], [28, 20]], [[0, 1], [33, 0]]):
-        made, count, state, begun = in_pieces(name, x, np.array(sizes))
+    for sizes, begin in (
+        ([[33, 20], [5, 33]], room),
+        ([[33, 20], [5, 33]], empty),
+        ([[10, 33], [28, 20]], room),
+        ([[0, 1], [33, 0]], room),
+    ):
+        made, count, state = in_pieces(name, x, np.array(sizes), begin)
         for row, stop in enumerate(count):
-            found = made[row, :stop], begun[row, : sizes[0][row]]
-            np.testing.assert_allclose(found[0], expected[row, :stop], rtol=1e-4, atol=1e-5)
-            np.testing.assert_allclose(
-                found[1], expected[row, : sizes[0][row]], rtol=1e-4, atol=1e-5
-            )
+            np.testing.assert_allclose(made[row, :stop], expected[row, :stop], rtol=1e-4, atol=1e-5)
         states.append(only_read(build(name).mixer, state, count))
-    assert_trees_close(states[0], states[1], rtol=1e-4, atol=1e-5)
+    for other in states[1:3]:
+        assert_trees_close(states[0], other, rtol=1e-4, atol=1e-5)
 
 
 def only_read(mixer, state, count: np.ndarray):
@@ -265,7 +260,7 @@ def only_read(mixer, state, count: np.ndarray):
 @every_causal_kind
 def test_extend_in_bfloat16(name):
     x = whole(name).x[FULL].astype(jnp.bfloat16)
-    made, count, _, _ = in_pieces(name, x, np.full((2, 2), READ))
+    made, count, _ = in_pieces(name, x, np.full((1, 2), READ), Room(LENGTH))
     assert made.dtype == jnp.bfloat16
     stop = int(count[0])
     assert relative_error(made[:, :stop], in_bfloat16(name)[FULL, :stop]) < 0.01
