@@ -320,7 +320,7 @@ def test_past_its_room_a_cache_ends_and_a_recurrence_does_not():
     assert np.isfinite(extend(params, inputs, state)[0]).all()
 
 
-OF_EACH_KIND = ("hybrid", "sinusoidal", "transformer", "neighbourhood", "tcn")
+OF_EACH_KIND = ("hybrid", "sinusoidal", "neighbourhood", "tcn")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from seqmodels.sweeps.groups import Group, Overrides, Run, Setting, argument_tex
 from seqmodels.sweeps.matching import (
     WIDTH,
     Match,
+    Size,
     UnmatchedError,
     common_targets,
     match_width,
@@ -165,6 +166,7 @@ class _Builder:
         self._width = width
         self._built: dict[str, _Built] = {}
         self._matches: dict[str, dict[str, Any]] = {}
+        self._sizes: dict[str, Size] = {}
         self.scores: set[tuple[str, bool]] = set()
         self.models: list[tuple[Experiment, ConfigDict]] = []
         """Those that are matched."""
@@ -287,8 +289,9 @@ class _Builder:
             return self._built[key]
         experiment = build_experiment(config)
         matched: dict[str, Any] = {}
+        # What is of one size whatever its seed is matched and measured once.
+        unseeded = json.dumps({k: v for k, v in rest.items() if k != "seed"}, sort_keys=True)
         if self._match is not None:
-            unseeded = json.dumps({k: v for k, v in rest.items() if k != "seed"}, sort_keys=True)
             if unseeded not in self._matches:
                 self.models.append((experiment, config))
                 self._matches[unseeded] = self._matched(experiment, config, name)
@@ -298,7 +301,9 @@ class _Builder:
             experiment = build_experiment(config) if matched else experiment
         spec, steps = experiment.task.spec, experiment.train.steps
         self.scores.add((spec.score, spec.higher_is_better))
-        self._built[key] = _Built(measure(experiment)._asdict(), matched, steps)
+        if unseeded not in self._sizes:
+            self._sizes[unseeded] = measure(experiment)
+        self._built[key] = _Built(self._sizes[unseeded]._asdict(), matched, steps)
         return self._built[key]
 
     def _matched(self, experiment: Experiment, config: ConfigDict, name: str) -> dict[str, Any]:

@@ -106,7 +106,6 @@ def test_a_length_scores_what_evaluation_says(run):
     [
         ("languages", "lstm", (1, 9, 40)),  # one question
         ("recall", "local", (20, 33)),  # some positions
-        ("recall", "global", (20, 33)),
         ("text", "conv", (7, 30)),  # every position
     ],
 )

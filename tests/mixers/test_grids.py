@@ -1,11 +1,14 @@
 """The promises of seqmodels/mixers/base.py on grids, for the mixers that take them."""
 
+import functools
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.mixers.variants import WIDTH, Variants, noisy_weights, normal, pure
+from tests.mixers.variants import SOAK, WIDTH, Variants, noisy_weights, normal, pure
 
 CASES: Variants = {
     "convolution-plane": ("convolution", {"kernel": (3, 5), "causal": False}),
@@ -52,6 +55,47 @@ class Built:
         self.params = noisy_weights(kind, settings)
 
 
+@functools.cache
+def built(name: str) -> Built:
+    """A case, compiled once for each shape of its inputs."""
+    return Built(*CASES[name])
+
+
+class Padded(NamedTuple):
+    """Three rows, padded here and there, at the end, and nowhere, and what is made of them."""
+
+    x: np.ndarray
+    mask: np.ndarray
+    outputs: np.ndarray
+    by_params: dict
+    by_inputs: np.ndarray
+    other: np.ndarray
+    """The outputs where large numbers stand in the padding."""
+
+
+@functools.cache
+def padded(name: str) -> Padded:
+    """A case's."""
+    mixer, axes = built(name), axes_of(name)
+    x = normal((3, *axes, WIDTH))
+    mask = np.random.default_rng(0).random((3, *axes)) < 0.6
+    mask[1, -2:], mask[1, :-2], mask[2] = False, True, True
+
+    @jax.jit
+    def gradients(params, x):
+        def loss(params, x):
+            outputs = mixer.call(params, x, mask)
+            total = jnp.sum(jnp.where(mask[..., None], outputs * normal(x.shape, seed=2), 0.0))
+            return total, outputs
+
+        return jax.grad(loss, argnums=(0, 1), has_aux=True)(params, x)
+
+    filled = np.where(mask[..., None], x, 100 * normal(x.shape, seed=1))
+    (by_params, by_inputs), outputs = gradients(mixer.params, x)
+    other = np.asarray(gradients(mixer.params, filled)[1])
+    return Padded(x, mask, np.asarray(outputs), by_params, np.asarray(by_inputs), other)
+
+
 def axes_of(name: str) -> tuple[int, ...]:
     """A small grid, with as many axes as the kernel has."""
     kernel = CASES[name][1].get("kernel", (1, 1))
@@ -60,27 +104,28 @@ def axes_of(name: str) -> tuple[int, ...]:
 
 @every_case
 def test_shape_dtype_and_finite(name):
-    mixer = Built(*CASES[name])
-    x = normal((2, *axes_of(name), WIDTH))
+    x, outputs = padded(name).x, padded(name).outputs
+    assert (outputs.shape, outputs.dtype) == (x.shape, np.float32)
+    assert np.isfinite(outputs).all()
+
+
+OF_KINDS = {kind: name for name, (kind, _) in reversed(CASES.items())}
+
+
+@pytest.mark.parametrize("name", CASES if SOAK else OF_KINDS.values())
+def test_bfloat16_is_the_same_function(name):
+    mixer, x = built(name), padded(name).x
     full = np.asarray(mixer.call(mixer.params, x))
     half = mixer.call(mixer.params, x.astype(jnp.bfloat16))
-    assert full.shape == half.shape == x.shape
-    assert (full.dtype, half.dtype) == (np.float32, jnp.bfloat16)
+    assert (half.shape, half.dtype) == (x.shape, jnp.bfloat16)
     difference = np.linalg.norm(np.asarray(half, np.float32) - full)
     assert difference < 0.03 * np.linalg.norm(full)
 
 
 @every_case
 def test_padding_changes_nothing(name):
-    mixer = Built(*CASES[name])
-    axes = axes_of(name)
-    x = normal((3, *axes, WIDTH))
-    mask = np.random.default_rng(0).random((3, *axes)) < 0.6
-    mask[1, -2:], mask[1, :-2], mask[2] = False, True, True
-    outputs = np.asarray(mixer.call(mixer.params, x, mask))
-    filled = np.where(mask[..., None], x, 100 * normal(x.shape, seed=1))
-    again = np.asarray(mixer.call(mixer.params, filled, mask))
-    np.testing.assert_array_equal(again[mask], outputs[mask])
+    mixer, (x, mask, outputs, _, _, other) = built(name), padded(name)
+    np.testing.assert_array_equal(other[mask], outputs[mask])
     shorter = np.asarray(mixer.call(mixer.params, x[1:2, :-2]))
     np.testing.assert_allclose(outputs[1:2, :-2], shorter, rtol=1e-4, atol=1e-5)
     whole = np.asarray(mixer.call(mixer.params, x))
@@ -89,29 +134,16 @@ def test_padding_changes_nothing(name):
 
 @every_case
 def test_gradients_are_finite_and_not_zero(name):
-    mixer = Built(*CASES[name])
-    x = normal((2, *axes_of(name), WIDTH))
-    mask = np.ones(x.shape[:-1], bool)
-    mask[1, -1] = False
-
-    @jax.jit
-    def gradients(params, x):
-        def loss(params, x):
-            outputs = mixer.call(params, x, mask)
-            return jnp.sum(jnp.where(mask[..., None], outputs * normal(x.shape, seed=2), 0.0))
-
-        return jax.grad(loss, argnums=(0, 1))(params, x)
-
-    by_params, by_inputs = gradients(mixer.params, x)
-    for path, leaf in jax.tree.leaves_with_path((by_params, by_inputs)):
+    found = padded(name)
+    for path, leaf in jax.tree.leaves_with_path((found.by_params, found.by_inputs)):
         assert np.isfinite(leaf).all(), path
         assert np.any(leaf), path
-    assert not np.any(np.asarray(by_inputs)[~mask])
+    assert not np.any(found.by_inputs[~found.mask])
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "causal" in name])
 def test_nothing_later_on_the_first_axis_is_seen(name):
-    mixer = Built(*CASES[name])
+    mixer = built(name)
     x = normal((1, *axes_of(name), WIDTH))
     moved = x.copy()
     moved[:, 3] += 1
@@ -128,11 +160,16 @@ def test_nothing_later_on_the_first_axis_is_seen(name):
     assert not mixer.mixer.has_state
 
 
+@functools.cache
+def without_stride(name: str) -> Built:
+    return Built(*STRIDED[name])
+
+
 @pytest.mark.parametrize("name", STRIDED)
 @pytest.mark.parametrize("stride", [2, 3])
 def test_a_stride_leaves_out_outputs(name, stride):
     kind, settings = STRIDED[name]
-    plain, strided = Built(kind, settings), Built(kind, settings | {"stride": stride})
+    plain, strided = without_stride(name), pure(kind, settings | {"stride": stride})
     rank = plain.mixer.rank
     x = normal((2, *(7, 6)[:rank], WIDTH))
     mask = np.random.default_rng(0).random(x.shape[:-1]) < 0.7

@@ -1,8 +1,9 @@
 """What an earlier version left behind can still be scored, continued, summarised and reported.
 
 make.py made the folders; expected.json has what they scored then. A change that can't keep a test
-here says to a user with such a folder, in one line, what is different. All of the unfinished ones
-go on where SOAK is set: SOAK=1 python -m pytest tests/old_folders (a minute and a half more).
+here says to a user with such a folder, in one line, what is different. All are scored, and all of
+the unfinished ones go on, where SOAK is set: SOAK=1 python -m pytest tests/old_folders (two minutes
+more); else some of each kind do, and the checkpoints of all are read.
 """
 
 import json
@@ -11,6 +12,7 @@ import os
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from seqmodels.config import load_config
@@ -34,7 +36,14 @@ STEPS, STOPPED = 12, 6
 # All of them take minutes of a core together; make test-fast takes these.
 SCORED_FAST = ("gru", "grid-conv")
 GOES_ON_FAST = ("gru", "conv")
-GOES_ON = NAMES if "SOAK" in os.environ else GOES_ON_FAST
+SCORED = (
+    *(*SCORED_FAST, "global", "hybrid", "bidirectional", "relative", "qk_norm", "learned"),
+    *("grid-hybrid", "reverse-additive", "from-class", "truncated", "lengths", "bfloat16", "post"),
+)
+if "SOAK" in os.environ:
+    SCORED = GOES_ON = NAMES
+else:
+    GOES_ON = GOES_ON_FAST
 
 
 def each(names, fast):
@@ -56,7 +65,17 @@ def assert_close(scores, expected):
         assert scores[split] == pytest.approx(metrics, abs=1e-4, rel=0)
 
 
-@each(NAMES, SCORED_FAST)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SCORED])
+def test_checkpoints_are_read(old, name):
+    """Their parameters have the places and shapes of the model's."""
+    for state, which in (("finished", "best"), ("unfinished", "latest")):
+        run = load(old / state / name, which, devices=1)
+        assert run.step == EXPECTED[state][name]["step"]
+        shapes = jax.eval_shape(run.experiment.model.init, jax.random.key(0))
+        assert jax.tree.map(jnp.shape, run.params) == jax.tree.map(jnp.shape, shapes)
+
+
+@each(SCORED, SCORED_FAST)
 def test_checkpoints_score_what_they_did(old, name):
     """The best of the finished one and the latest of the unfinished one, by one program."""
     step = None

@@ -129,7 +129,7 @@ def forms_of(cases: Any) -> list[tuple[str, str]]:
     return [(case, form) for case in cases for form in FORMS[CASES[case][0]]]
 
 
-OTHERS = ("no decay", "decay a key", "delta, decay a head")
+OTHERS = ("no decay", "decay a key", "delta", "delta, decay a head")
 """What contract and equations of mixers have too; here tests/soak/soak_matrix_state.py has them."""
 STEPPED = ("strong decay a key", "delta, of its own a", "delta, three steps")
 """Whose single steps are held here; they have no part that another's lack."""
