@@ -1,5 +1,6 @@
 """Presets: of about equal size, and all of them models."""
 
+import itertools
 from inspect import signature
 
 import pytest
@@ -13,8 +14,9 @@ from seqmodels.tasks.base import TaskSpec
 DIGITS = TaskSpec("many-to-one", "features", 1, 10, False, "accuracy", True)
 
 
-@pytest.mark.parametrize("parameters", [100_000, 1_000_000])
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(
+    ("name", "parameters"), list(zip(PRESETS, itertools.cycle([100_000, 1_000_000]), strict=False))
+)
 def test_sizes_are_about_equal(name, parameters):
     config = preset(name, parameters=parameters, depth=2, causal=False, pooling="mean")
     count = count_parameters(build_model(config, DIGITS))

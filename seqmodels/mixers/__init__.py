@@ -26,6 +26,7 @@ from seqmodels.mixers.short_convolution import (
     construct_mixer,
 )
 from seqmodels.mixers.state_space import S4D, S5
+from seqmodels.mixers.temporal_block import TemporalBlock
 from seqmodels.mixers.xlstm import MLSTM, SLSTM
 
 MIXERS |= {
@@ -34,6 +35,7 @@ MIXERS |= {
     "gru": GRU,
     "bidirectional": Bidirectional,
     "convolution": Convolution,
+    "temporal_block": TemporalBlock,
     "neighbourhood_attention": NeighbourhoodAttention,
     "attention": Attention,
     "long_convolution": LongConvolution,
@@ -97,5 +99,6 @@ __all__ = [
     "Short",
     "ShortActivation",
     "ShortConvolution",
+    "TemporalBlock",
     "construct_mixer",
 ]

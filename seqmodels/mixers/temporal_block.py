@@ -1,0 +1,97 @@
+"""The block of a temporal convolutional network: two convolutions of one dilation."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from seqmodels.arrays import Array, Bool, Float, State
+from seqmodels.errors import require
+from seqmodels.mixers.base import Context, Cost, Room
+from seqmodels.mixers.cache import keep_last, put_before
+from seqmodels.mixers.extent import ExtentMixer
+from seqmodels.ops.convolution import convolution
+from seqmodels.parameters import parameter
+
+
+class TemporalBlock(ExtentMixer):
+    """``y = relu(b_2 + W_2 * relu(b_1 + W_1 * x))``: a level of a TCN (Bai et al. 2018, figure 1).
+
+    ``*`` is a convolution along the sequence; both have one kernel and one dilation, so that a
+    block sees twice as far back as one convolution. Positions beyond the ends count as zeros, of
+    the hidden features too, and so do masked ones. Without the paper's weight normalisation, in
+    whose place stands the block's norm, and without its relu after the residual connection;
+    dropout is the block's.
+
+    Args:
+      kernel: how many positions each convolution sees.
+      dilation: the distance between those positions.
+      causal: whether it sees its own and earlier positions, or (odd kernels only) as many on each
+        side.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        kernel: int = 3,
+        dilation: int = 1,
+        causal: bool = True,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        super().__init__(width, kernel, dilation, causal, stride=1)
+        require(self.rank == 1, f"kernel={kernel} is of a grid; a temporal block takes sequences")
+        scale = nnx.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")  # of a relu
+        shape, letters = (kernel, width, width), ("kernel", "D", "D")
+        self.first = parameter(scale(rngs.params(), shape), letters, decays=True)
+        self.first_bias = parameter(jnp.zeros(width), "D", decays=False)
+        self.second = parameter(scale(rngs.params(), shape), letters, decays=True)
+        self.second_bias = parameter(jnp.zeros(width), "D", decays=False)
+
+    state_letters = ("B W D", "B W D")
+
+    def mix(
+        self, x: Float[Array, "B L D"], state: State | None, context: Context
+    ) -> tuple[Float[Array, "B L D"], State | None]:
+        """Convolves whole sequences, or a chunk after the inputs and hidden features kept."""
+        if state is None:
+            x = _real(x, context.valid)
+            hidden = _real(self._level(self._pad(x), self.first, self.first_bias), context.valid)
+            return self._level(self._pad(hidden), self.second, self.second_bias), None
+        inputs, hidden = (None, None) if isinstance(state, Room) else state
+        seen, inputs = self._after(inputs, x, context)
+        seen, hidden = self._after(hidden, self._level(seen, self.first, self.first_bias), context)
+        return self._level(seen, self.second, self.second_bias), (inputs, hidden)
+
+    def _after(
+        self, kept: Float[Array, "B W D"] | None, new: Float[Array, "B L D"], context: Context
+    ) -> tuple[Float[Array, "B N D"], Float[Array, "B W D"]]:
+        """A chunk after what a kernel still sees of what came before; and what it sees then."""
+        (reach,) = self.extent.reach()
+        seen = put_before(kept, new, reach)
+        after = keep_last(seen, reach, context.valid)
+        return seen, after if kept is None else after.astype(kept.dtype)
+
+    def initial_state(self, batch_size: int, room: int) -> State:
+        """What both kernels still see of inputs and hidden features: zeros [B, reach, D] each."""
+        zeros = jnp.zeros((batch_size, self.extent.reach()[0], self.width), jnp.float32)
+        return zeros, zeros
+
+    def _pad(self, x: Float[Array, "B L D"]) -> Float[Array, "B N D"]:
+        return jnp.pad(x, ((0, 0), *self.extent.edges(), (0, 0)))
+
+    def _level(
+        self, padded: Float[Array, "B N D"], kernel: nnx.Param, bias: nnx.Param
+    ) -> Float[Array, "B L D"]:
+        made = convolution(padded, kernel[...], self.extent.dilation)
+        return jax.nn.relu(made + bias[...].astype(made.dtype)[None, None])
+
+    def cost(self, length: int | tuple[int, ...]) -> Cost:
+        """Products of two kernels at each position; all positions at once, twice."""
+        products = 2 * self.volume * self.width**2
+        flops = self.made(length) * 2 * products
+        return Cost(flops=flops, state_bytes=self.state_bytes(0), sequential_depth=2)
+
+
+def _real(x: Float[Array, "B L D"], valid: Bool[Array, "B L"] | None) -> Float[Array, "B L D"]:
+    """Zeros where a position is padding."""
+    return x if valid is None else jnp.where(valid[..., None], x, jnp.zeros((), x.dtype))
