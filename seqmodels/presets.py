@@ -28,12 +28,9 @@ def _near_and_far(mixer: dict[str, Any]) -> _Mixers:
 
 
 def _doubling(mixer: dict[str, Any], levels: int) -> _Mixers:
-    """Temporal convolutional network (Bai et al. 2018): kernels of 3, dilations 1, 2, 4, ..."""
+    """Temporal convolutional network (Bai et al. 2018): dilations 1, 2, 4, ..."""
     farther = [{"dilation": 2**level} if level else {} for level in range(levels)]
-    return {
-        f"dilated{2**level}": mixer | {"kernel": 3} | distance
-        for level, distance in enumerate(farther)
-    }
+    return {f"dilated{2**level}": mixer | distance for level, distance in enumerate(farther)}
 
 
 PRESETS: dict[str, _Mixers] = {
@@ -42,7 +39,7 @@ PRESETS: dict[str, _Mixers] = {
     "gru": {"gru": {"kind": "gru"}},
     "bidirectional": {"both": {"kind": "bidirectional", "mixer": {"kind": "gru"}}},
     "conv": {"conv": _CONVOLUTION, "dilated": _CONVOLUTION | {"dilation": 8}},
-    "tcn": _doubling(_CONVOLUTION, levels=12),
+    "tcn": _doubling(_CONVOLUTION | {"kernel": 3}, levels=12),
     "temporal_block": _doubling({"kind": "temporal_block", "causal": False}, levels=12),
     "separable": _near_and_far(_CONVOLUTION | {"groups": None}),
     "gated": _near_and_far(_CONVOLUTION | {"gated": True}),

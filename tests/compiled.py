@@ -21,50 +21,17 @@ from importlib import metadata
 from pathlib import Path
 
 import jax
-from jax._src import compilation_cache
-from jax._src.compilation_cache_interface import CacheInterface
-
-DIGEST_BYTES = 32
-
-
-class CheckedPrograms(CacheInterface):
-    """A folder of programs by key; what is damaged counts as missing.
-
-    JAX's own reads what another process has half written, and loads what is damaged.
-    """
-
-    def __init__(self, folder: Path):
-        self._path = folder
-
-    def get(self, key: str) -> bytes | None:
-        """The program of a key, or None."""
-        try:
-            entry = (self._path / key).read_bytes()
-        except OSError:
-            return None
-        digest, program = entry[:DIGEST_BYTES], entry[DIGEST_BYTES:]
-        return program if hashlib.sha256(program).digest() == digest else None
-
-    def put(self, key: str, value: bytes) -> None:
-        """Keeps a program, whole or not at all."""
-        temporary = self._path / f".{key}.{os.getpid()}"
-        try:
-            temporary.write_bytes(hashlib.sha256(value).digest() + value)
-            temporary.replace(self._path / key)
-        except OSError:  # a full or read-only disk: it is compiled again next time
-            temporary.unlink(missing_ok=True)
 
 
 def keep_programs() -> Path | None:
     """Makes JAX look into the folder and fill it; returns it, or None where there is none."""
+    from seqmodels.training import program_cache  # once types are checked in all of seqmodels
+
     folder = _own_folder()
     if folder is None:
         jax.config.update("jax_enable_compilation_cache", False)
         return None
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    compilation_cache._cache = CheckedPrograms(folder)
-    compilation_cache._cache_initialized = True
+    program_cache.keep_programs(folder, least_seconds=0.0)
     return folder
 
 

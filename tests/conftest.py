@@ -26,9 +26,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
-keep_programs()
-
 install_import_hook("seqmodels", "beartype.beartype")
+keep_programs()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

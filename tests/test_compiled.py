@@ -5,8 +5,8 @@ import stat
 
 import pytest
 
+from seqmodels.training.program_cache import CheckedPrograms
 from tests import compiled
-from tests.compiled import CheckedPrograms
 
 
 def test_what_is_kept_comes_back_and_damage_counts_as_missing(tmp_path):

@@ -15,7 +15,17 @@ from seqmodels.parameters import AXES, declared, parameter
 from seqmodels.tasks.base import TaskSpec
 from tests.mixers.variants import CASES, WIDTH, make
 
-STAY = {"bias", "gate_bias", "scale", "vector", "content_bias", "offset_bias", "sink_logits"}
+STAY = {
+    "bias",
+    "gate_bias",
+    "first_bias",
+    "second_bias",
+    "scale",
+    "vector",
+    "content_bias",
+    "offset_bias",
+    "sink_logits",
+}
 STAY |= {"filter", "matrix", "skip", "frequency"}
 STAY |= {"A_imaginary", "A_log", "B", "decay", "gamma_log", "log_step", "nu_log", "poles", "skip"}
 STAY |= {"step_bias", "theta_log", "dt_bias", "query_bias", "key_bias"}

@@ -11,7 +11,7 @@ from seqmodels.training.metrics import Mean
 from seqmodels.training.processes import say
 from seqmodels.training.sharding import replicated
 from seqmodels.training.start_from import Start
-from seqmodels.training.step import TrainState, initial_state
+from seqmodels.training.step import TrainState, initial_state, key_data
 from seqmodels.training.workdir import Workdir
 
 
@@ -25,9 +25,10 @@ class Beginning(NamedTuple):
     """Of the steps after the last line of metrics."""
 
 
-def new_state(experiment: Experiment, params: Any = None) -> TrainState:
-    """The state before the first step, with these parameters or drawn ones."""
-    return initial_state(experiment.model, experiment.optimizer, experiment.seed, params)
+def new_state(experiment: Experiment, key: Any = None, params: Any = None) -> TrainState:
+    """The state before the first step, with these parameters, or drawn ones by the seed's key."""
+    seed = experiment.seed if key is None else key
+    return initial_state(experiment.model, experiment.optimizer, seed, params)
 
 
 def begin(
@@ -43,7 +44,8 @@ def begin(
     if not checkpoints.steps():
         if start is not None:
             say(f"starting from the parameters of {start.record['of']}")
-        state = jax.jit(new, out_shardings=everywhere)(start and start.params)
+        begun = jax.jit(new, out_shardings=everywhere)
+        state = begun(key_data(experiment.seed), start and start.params)
         return Beginning(0, state, Mean())
     like = abstract_state(new, everywhere)
     step, state = checkpoints.restore("latest", like, experiment.model.parameters)

@@ -17,22 +17,26 @@ from seqmodels.config import Section, construct_kind
 from seqmodels.errors import require, require_least, require_with, under
 from seqmodels.parameters import About
 from seqmodels.training.averaging import averaged
-from seqmodels.training.schedules import CONSTANT, COSINE, make_rate
+from seqmodels.training.schedules import CONSTANT, COSINE, Rate, make_rate
 
 MUON_SIZE = 0.2
 """The root mean square of an update of a matrix, as that of AdamW is found to be."""
-Rate = Callable[[Any], Any]
-"""The learning rate of an update, counted from 0."""
 Evaluated = Callable[[Any, Params], Params]
 """Of an optimizer's state and the parameters those that are evaluated."""
 
 
 class Optimizer(NamedTuple):
-    """A gradient transformation, the schedule inside it, for logging, and what is evaluated."""
+    """A gradient transformation by its learning rate, and what is evaluated."""
 
-    transformation: optax.GradientTransformation
+    along: Callable[[Rate], optax.GradientTransformation]
+    """The transformation by any rate; its state has the same form by each."""
     learning_rate: Rate
     evaluated: Evaluated
+
+    @property
+    def transformation(self) -> optax.GradientTransformation:
+        """By its own rate."""
+        return self.along(self.learning_rate)
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,14 @@ class Descent:
 
     def path(
         self, descent: optax.GradientTransformation, rate: Rate
-    ) -> tuple[optax.GradientTransformation, Evaluated]:
-        """What is done along a descent, and what is evaluated: the parameters, or their average."""
+    ) -> optax.GradientTransformation:
+        """What is done along a descent."""
         del rate
-        if self.average is None:
-            return descent, lambda _, params: params
-        return averaged(descent, self.average), lambda state, _: state.average
+        return descent if self.average is None else averaged(descent, self.average)
+
+    def evaluated(self, state: Any, params: Params) -> Params:
+        """Of the path's state and the parameters what is evaluated: these, or their average."""
+        return params if self.average is None else state.average
 
     def over(self, steps: int, parameters: PyTree[About]) -> Optimizer:
         """The optimizer of so many updates, and of the tree of what parameters say of themselves.
@@ -98,14 +104,17 @@ class Descent:
         decays = jax.tree.map(lambda about: about.decays, parameters)
         norm = self.clip_norm
         clip = optax.clip_by_global_norm(norm) if norm is not None else optax.identity()
-        descent = optax.chain(
-            self.direction(parameters),
-            optax.add_decayed_weights(self.weight_decay, decays),
-            optax.scale_by_learning_rate(rate),
-        )
-        descent, evaluated = self.path(_with_shares(descent, parameters), rate)
-        whole = optax.chain(clip, descent)
-        return Optimizer(whole, rate, lambda state, params: evaluated(state[1], params))
+        direction = self.direction(parameters)
+
+        def along(rate: Rate) -> optax.GradientTransformation:
+            descent = optax.chain(
+                direction,
+                optax.add_decayed_weights(self.weight_decay, decays),
+                optax.scale_by_learning_rate(rate),
+            )
+            return optax.chain(clip, self.path(_with_shares(descent, parameters), rate))
+
+        return Optimizer(along, rate, lambda state, params: self.evaluated(state[1], params))
 
 
 @dataclass(frozen=True)
@@ -218,10 +227,12 @@ class ScheduleFree(AdamW):
 
     def path(
         self, descent: optax.GradientTransformation, rate: Rate
-    ) -> tuple[optax.GradientTransformation, Evaluated]:
+    ) -> optax.GradientTransformation:
         # Its own count of updates is one ahead of the descent's.
-        free = contrib.schedule_free(descent, lambda count: rate(count - 1), self.beta1)
-        return free, jax.jit(contrib.schedule_free_eval_params)
+        return contrib.schedule_free(descent, lambda count: rate(count - 1), self.beta1)
+
+    def evaluated(self, state: Any, params: Params) -> Params:
+        return jax.jit(contrib.schedule_free_eval_params)(state, params)
 
 
 @dataclass(frozen=True)

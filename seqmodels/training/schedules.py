@@ -4,7 +4,6 @@ A new one is a subclass of :class:`Schedule`, and a line in :data:`SCHEDULES`.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -84,14 +83,33 @@ COSINE: Section = MappingProxyType({"kind": "cosine"})
 CONSTANT: Section = MappingProxyType({"kind": "constant"})
 
 
-def make_rate(
-    section: Section, peak: float, warmup: int, final: float, steps: int
-) -> Callable[[Any], Any]:
+@dataclass(frozen=True)
+class Rate:
     """The learning rate of each update, counted from 0 to ``steps - 1``.
 
     Update i of a warm-up has ``peak * (i + 1) / warmup``. From the peak on, at update
-    ``max(warmup - 1, 0)``, the schedule of a section ``{"kind": a key of SCHEDULES, **settings}``
-    goes to the final rate at the last update. A run of one update has the peak.
+    ``max(warmup - 1, 0)``, the schedule goes to the final rate at the last update. A run of one
+    update has the peak.
+    """
+
+    schedule: Schedule
+    warmup: int
+    steps: int
+    peak: Any
+    """This and the final one may be traced: runs by other rates then share a program."""
+    final: Any
+
+    def __call__(self, update: Any) -> Any:
+        top = max(self.warmup - 1, 0)
+        rising = self.peak * jnp.minimum((update + 1) / max(self.warmup, 1), 1.0)
+        done = jnp.clip((update - top) / max(self.steps - 1 - top, 1), 0.0, 1.0)
+        remains = self.schedule.remains(done)
+        falling = self.peak * remains + self.final * (1 - remains)
+        return jnp.where(update <= top, rising, falling)
+
+
+def make_rate(section: Section, peak: float, warmup: int, final: float, steps: int) -> Rate:
+    """The rate by the schedule of a section ``{"kind": a key of SCHEDULES, **settings}``.
 
     Raises:
       ConfigError: one line that names the key, its value and what is allowed.
@@ -103,12 +121,4 @@ def make_rate(
         f"final_learning_rate={final} is never read with schedule.kind={section['kind']!r}; leave "
         "it 0",
     )
-    top = max(warmup - 1, 0)
-
-    def rate(update: Any) -> Any:
-        rising = peak * jnp.minimum((update + 1) / max(warmup, 1), 1.0)
-        done = jnp.clip((update - top) / max(steps - 1 - top, 1), 0.0, 1.0)
-        remains = schedule.remains(done)
-        return jnp.where(update <= top, rising, peak * remains + final * (1 - remains))
-
-    return rate
+    return Rate(schedule, warmup, steps, peak, final)

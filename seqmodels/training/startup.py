@@ -9,6 +9,8 @@ from pathlib import Path
 
 import jax
 
+from seqmodels.training.program_cache import keep_programs
+
 MEANT = {
     "jax_enable_x64": False,
     "jax_default_prng_impl": "threefry2x32",
@@ -21,14 +23,19 @@ MEANT = {
 """Settings of JAX under which a seed means the same parameters and scores everywhere."""
 
 
+KEPT_SECONDS = 0.2
+"""Of compilation, from which on a program is kept: to read it takes a tenth of that."""
+
+
 def start_jax() -> None:
     """Keeps compiled programs and freed memory, and offers a CPU's cores as devices.
 
     What a seed means depends on some settings of JAX: they are set to :data:`MEANT`, whatever the
     environment says. All others are left to users, and noted for each start of a run.
 
-    What takes over a second to compile is kept in ``~/.cache/seqmodels``, so that a
-    second run starts at once. JAX_COMPILATION_CACHE_DIR names another folder;
+    What takes over KEPT_SECONDS to compile is kept in ``~/.cache/seqmodels``, so that a second run
+    starts at once, and a sweep's runs share what they compile
+    (:class:`seqmodels.training.step.Given`). JAX_COMPILATION_CACHE_DIR names another folder;
     JAX_ENABLE_COMPILATION_CACHE=false turns it off. A program from the cache computes
     bitwise what a fresh one does.
 
@@ -44,12 +51,17 @@ def start_jax() -> None:
         with contextlib.suppress(RuntimeError, OSError):
             caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
             (caches / "seqmodels").mkdir(parents=True, exist_ok=True)
-            jax.config.update("jax_compilation_cache_dir", str(caches / "seqmodels"))
+            keep_programs(caches / "seqmodels", _kept_seconds())
     unset = jax.config.jax_num_cpu_devices < 0
     if unset and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         # Where a caller's own program has used JAX already, its devices stay as they are.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", cores())
+
+
+def _kept_seconds() -> float:
+    named = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" in os.environ
+    return jax.config.jax_persistent_cache_min_compile_time_secs if named else KEPT_SECONDS
 
 
 def cores() -> int:

@@ -1,7 +1,7 @@
 """The training step and the evaluation step, as pure functions to be jitted."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from seqmodels.arrays import AnyArray, Array, Float, Int, Params, PyTree, State
+from seqmodels.arrays import AnyArray, Array, Float, Int, Params, PyTree, Shaped, State
 from seqmodels.model import Model
 from seqmodels.tasks.base import Batch, Metrics, Task
 from seqmodels.tasks.row_metrics import PER_EXAMPLE, join_parts, row_metrics
@@ -44,16 +44,73 @@ class StepReport:
 
 
 def initial_state(
-    model: Model, optimizer: Optimizer, seed: int, params: Params | None = None
+    model: Model,
+    optimizer: Optimizer,
+    seed: int | Shaped[AnyArray, "2"],
+    params: Params | None = None,
 ) -> TrainState:
-    """The state before the first step; the parameters are drawn unless they are given."""
-    params = model.init(jax.random.key(seed)) if params is None else params
+    """The state before the first step; the parameters are drawn unless they are given.
+
+    The seed may be its key's data, of which a program serves every seed.
+    """
+    if params is None:
+        key = (
+            jax.random.key(seed)
+            if isinstance(seed, int)
+            else jax.random.wrap_key_data(jnp.asarray(seed))
+        )
+        params = model.init(key)
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.transformation.init(params))
 
 
 def evaluated(optimizer: Optimizer, state: TrainState) -> Params:
     """The parameters of a state that are scored, and used: its own, or an average of them."""
     return optimizer.evaluated(state.optimizer, state.params)
+
+
+def key_data(seed: int) -> Shaped[AnyArray, "2"]:
+    """What a seed's key is made of."""
+    return np.asarray(jax.random.key_data(jax.random.key(seed)))
+
+
+class Given(NamedTuple):
+    """What runs differ by that share a program: arguments of it, and no constants.
+
+    So the runs of a sweep by many seeds and rates compile each architecture once.
+    """
+
+    key: Shaped[AnyArray, "2"]
+    """The data of the seed's key."""
+    peak: Float[AnyArray, ""]
+    """The learning rates at the schedule's peak, and at its end."""
+    final: Float[AnyArray, ""]
+
+    @classmethod
+    def of(cls, optimizer: Optimizer, seed: int) -> "Given":
+        """Those of a run."""
+        rate = optimizer.learning_rate
+        return cls(
+            key_data(seed), np.asarray(rate.peak, np.float32), np.asarray(rate.final, np.float32)
+        )
+
+
+class WithGiven:
+    """A jitted function, lowered or compiled one whose last argument is given."""
+
+    def __init__(self, function: Any, given: Given):
+        self._function, self._given = function, given
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments, self._given)
+
+    def lower(self, *arguments: Any) -> "WithGiven":
+        return WithGiven(self._function.lower(*arguments, self._given), self._given)
+
+    def compile(self) -> "WithGiven":
+        return WithGiven(self._function.compile(), self._given)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._function, name)
 
 
 def make_train_step(
@@ -63,8 +120,9 @@ def make_train_step(
     accumulate: int,
     seed: int,
     truncate: int | None = None,
-) -> Callable[[TrainState, Batch], tuple[TrainState, StepReport]]:
-    """One step of gradient descent on the mean loss of a batch.
+) -> Callable[..., tuple[TrainState, StepReport]]:
+    """One step of gradient descent on the mean loss of a batch: of a state and the batch the state
+    after it and a report. What else is given (:class:`Given`) is the run's own by default.
 
     With ``accumulate`` = k, gradients are summed over k micro-batches before the one
     update: the same mathematics in 1/k of the activations. Dropout keys follow from
@@ -101,13 +159,17 @@ def make_train_step(
 
         return jax.lax.scan(add, zeros, (micro, keys))[0]
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepReport]:
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
+    own = Given.of(optimizer, seed)
+
+    def step(state: TrainState, batch: Batch, given: Given = own) -> tuple[TrainState, StepReport]:
+        key = jax.random.fold_in(jax.random.wrap_key_data(jnp.asarray(given.key)), state.step)
+        rate = replace(optimizer.learning_rate, peak=given.peak, final=given.final)
         gradients, metrics = accumulated(state.params, batch, key)
         count = metrics["loss"][1]
         gradients = jax.tree.map(lambda g: g / count, gradients)
         norm = optax.tree.norm(gradients)
-        updates, moments = optimizer.transformation.update(gradients, state.optimizer, state.params)
+        descent = optimizer.along(rate)
+        updates, moments = descent.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         report = metrics | {"gradient_norm": (norm, jnp.ones(()))}
         values = jnp.stack([jnp.stack(pair) for pair in report.values()])
@@ -166,12 +228,13 @@ def jit_train_step(
     truncate: int | None = None,
 ) -> Any:
     """The training step jitted over a mesh: the batch by rows, the state everywhere, donated."""
-    return jax.jit(
+    jitted = jax.jit(
         traced_under(mesh, make_train_step(model, task, optimizer, accumulate, seed, truncate)),
         donate_argnums=0,
-        in_shardings=(replicated(mesh), by_row(mesh)),
+        in_shardings=(replicated(mesh), by_row(mesh), replicated(mesh)),
         out_shardings=replicated(mesh),
     )
+    return WithGiven(jitted, Given.of(optimizer, seed))
 
 
 def jit_evaluation_step(model: Model, task: Task, mesh: Mesh) -> Any:

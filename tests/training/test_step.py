@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.optimizer import Optimizer, make_optimizer
 from seqmodels.training.sharding import make_mesh, put_batch, replicated
 from seqmodels.training.step import (
+    Given,
     StepReport,
     TrainState,
     initial_state,
@@ -117,6 +119,30 @@ def step_with_dropout(before) -> Callable[[int, int], tuple[TrainState, StepRepo
         return jax.jit(make_train_step(of.model, of.task, of.optimizer, 1, seed))
 
     return lambda seed, number: compiled(seed)(before._replace(step=np.int32(number)), batch)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "schedule_free"])
+def test_seeds_and_rates_share_a_program(of, kind):
+    """Nothing of them is a constant of it, and each has its own step by it."""
+    mesh = make_mesh(1)
+
+    def made(seed: int, peak: float, final: float) -> tuple[str, Any]:
+        rates = {"learning_rate": peak, "final_learning_rate": final}
+        schedule = {"schedule": {"kind": "linear"}}
+        settings = {"kind": kind, **OPTIMIZER, **rates, **schedule}
+        optimizer = make_optimizer(settings, 10, of.model.parameters)
+        step = jit_train_step(of.model, of.task, optimizer, 1, seed, mesh)
+        state = jax.eval_shape(partial(initial_state, of.model, optimizer, seed))
+        lowered = step.lower(state, of.task.batch("train", 0, 16, 16))
+        return lowered.as_text(), Given.of(optimizer, seed)
+
+    (one, given), (other, others) = made(0, 1e-3, 0.0), made(2**31, 3e-3, 1e-4)
+    assert one == other
+    assert (given.peak, given.final, others.peak, others.final) == (
+        *(np.float32(1e-3), np.float32(0)),
+        *(np.float32(3e-3), np.float32(1e-4)),
+    )
+    assert (given.key != others.key).any()
 
 
 GOLDEN = {
