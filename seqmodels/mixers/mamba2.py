@@ -85,8 +85,7 @@ class Mamba2(SharedKeys):
 
     def _run(self, x, projected, state, context):
         query, key, value = (jax.nn.silu(projected[n]) for n in ("queries", "keys", "values"))
-        shape = (*value.shape[:3], self.key_width)
-        query, key = (jnp.broadcast_to(a[:, :, None], shape) for a in (query, key))
+        query, key = query[:, :, None], key[:, :, None]
         steps = self.decay.steps(self.steps(x))
         written = (value * steps[..., None]).astype(value.dtype)
         log_decay = self.decay.log(steps)

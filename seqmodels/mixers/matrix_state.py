@@ -128,8 +128,8 @@ class MatrixMixer(Mixer):
 
     def _remember(
         self,
-        query: Float[Array, "B L H K"],
-        key: Float[Array, "B L H K"],
+        query: Float[Array, "B L G K"],
+        key: Float[Array, "B L G K"],
         value: Float[Array, "B L H U"],
         log_decay: LogDecay,
         state: dict[str, Any],
@@ -144,8 +144,8 @@ class MatrixMixer(Mixer):
 
     def _carry(
         self,
-        query: Float[Array, "B L H K"],
-        key: Float[Array, "B L H K"],
+        query: Float[Array, "B L G K"],
+        key: Float[Array, "B L G K"],
         value: Float[Array, "B L H U"],
         log_decay: LogDecay,
         state: dict[str, Any],

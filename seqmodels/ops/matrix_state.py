@@ -28,13 +28,11 @@ FEW_POSITIONS = 16
 """Up to so many positions are read one by one, wherever that runs."""
 FEW_KEYS = 64
 """Up to so many rows of the state blocks are faster than chunks on CPU."""
-LONG = 256
-"""There positions are read one by one below so many: blocks take seconds more to compile."""
 
 
 def matrix_state(
-    query: Float[Array, "B L H K"],
-    key: Float[Array, "B L H K"],
+    query: Float[Array, "B L G K"],
+    key: Float[Array, "B L G K"],
     value: Float[Array, "B L H U"],
     log_decay: LogDecay,
     state: Float[Array, "B H K U"],
@@ -45,9 +43,10 @@ def matrix_state(
 ) -> tuple[Float[Array, "B L H U"], Float[Array, "B H K U"]]:
     """Every ``o_t``, and the last state in float32.
 
-    A padded position leaves the state as it is. ``chunk`` positions, a power of 2, are computed at
-    once by the chunked form. ``form`` names one in MATRIX_STATE; it raises ParameterError where
-    that one can't serve.
+    G divides H: each key and query is shared by H / G heads that follow one another; a decay a key
+    takes G = H. A padded position leaves the state as it is. ``chunk`` positions, a power of 2, are
+    computed at once by the chunked form. ``form`` names one in MATRIX_STATE; it raises
+    ParameterError where that one can't serve.
     """
     key, state = masked(key, valid), state.astype(jnp.float32)
     log_decay = None if log_decay is None else masked(log_decay, valid)
@@ -56,7 +55,7 @@ def matrix_state(
 
 
 def matrix_norms(
-    key: Float[Array, "B L H K"],
+    key: Float[Array, "B L G K"],
     value: Float[Array, "B L H U"],
     log_decay: LogDecay,
     state: Float[Array, "B H K U"],
@@ -69,7 +68,7 @@ def matrix_norms(
         state = _written(state, *given)
         return state, norm(state)
 
-    inputs = (key.astype(jnp.float32), value, log_decay)
+    inputs = (_by_head(key, value).astype(jnp.float32), value, log_decay)
     return in_blocks(step, 1, state.astype(jnp.float32), inputs)[0][..., 0]
 
 
@@ -88,6 +87,11 @@ def masked(x: Float[Array, "B L *rest"], valid: Bool[Array, "B L"] | None) -> Ar
     return jnp.where(valid.reshape(*valid.shape, *[1] * (x.ndim - 2)), x, 0)
 
 
+def _by_head(x: Float[Array, "B L G K"], value: Float[Array, "B L H U"]) -> Array:
+    """What heads share, once for each of them."""
+    return jnp.repeat(x, value.shape[2] // x.shape[2], axis=2)
+
+
 def _written(state, key, value, log_decay):
     return Decays(log_decay).carried(state) + contract(key, value, 0, 0)
 
@@ -99,6 +103,7 @@ def _step(state, given):
 
 
 def _recurrent(query, key, value, log_decay, state, chunk):
+    query, key = _by_head(query, value), _by_head(key, value)
     return in_blocks(_step, 1, state, (query, key, value, log_decay))
 
 
@@ -113,10 +118,12 @@ def _block(state, given):
 def _blocks(query, key, value, log_decay, state, chunk):
     by_key = log_decay is not None and log_decay.ndim == key.ndim
     block = SMALLER_BLOCK if by_key else BLOCK
+    query, key = _by_head(query, value), _by_head(key, value)
     return in_blocks(_block, block, state, (query, key, value, log_decay))
 
 
 def _group(state, given):
+    """Chunks whose keys take the decays."""
     query, key, value, log_decay = given
     logs = Logs(log_decay, key)
     inside = decayed_products(query, key, logs.after, logs.after) @ value
@@ -130,19 +137,75 @@ def _group(state, given):
     return state, inside + logs.from_start(query) @ before
 
 
+def _shared_group(state, given):
+    """The same with one decay a head, which values take: what heads share stays one.
+
+    Of R heads that share keys states are [B, G, K, R U] here, and one product writes or reads them.
+    """
+    query, key, value, log_decay = given
+    *chunks, H, C, U = value.shape
+    K, G = key.shape[-1], key.shape[-3]
+    R = H // G
+
+    def side_by_side(x):
+        return jnp.moveaxis(x.reshape(*x.shape[:-3], G, R, *x.shape[-2:]), -3, -2)
+
+    def by_head(x):  # [*chunks, G, C, R U]
+        return jnp.moveaxis(x.reshape(*chunks, G, C, R, U), -2, -3).reshape(*chunks, H, C, U)
+
+    def joined(x):  # [..., R, U]
+        return x.reshape(*x.shape[:-2], R * U)
+
+    logs = Logs(log_decay, key)
+    products, values = query @ jnp.swapaxes(key, -1, -2), side_by_side(value)
+    if logs.after is None:
+        inside = by_head(jnp.tril(products) @ joined(values))
+        after = None
+    else:
+        by_pair = jnp.tril(logs.after - jnp.swapaxes(logs.after, -1, -2))
+        by_pair = jnp.exp(by_pair).reshape(*chunks, G, R, C, C)
+        weights = jnp.tril(products[..., None, :, :] * by_pair)
+        inside = weights.reshape(*chunks, H, C, C) @ value
+        after = side_by_side(logs.after)  # [*chunks, G, C, R, 1]
+        values = values * jnp.exp(after[..., -1:, :, :] - after)
+    added = jnp.swapaxes(key, -1, -2) @ joined(values)
+
+    def step(state, given):
+        whole, added = given
+        kept = state if whole is None else joined(state.reshape(-1, G, K, R, U) * jnp.exp(whole))
+        return kept + added, state
+
+    state = joined(jnp.swapaxes(state.reshape(-1, G, R, K, U), 2, 3))
+    state, before = lax.scan(step, state, (None if after is None else after[..., -1:, :, :], added))
+    read = (query @ before).reshape(*chunks, G, C, R, U)
+    if after is not None:
+        read = read * jnp.exp(after)
+    state = jnp.swapaxes(state.reshape(-1, G, K, R, U), 2, 3).reshape(-1, H, K, U)
+    return state, inside + by_head(read)
+
+
 def _chunked(query, key, value, log_decay, state, chunk):
-    return over_chunks(_group, chunk, state, (query, key, value, log_decay))
+    by_key = log_decay is not None and log_decay.ndim == key.ndim
+    G, H, K, U = *key.shape[2:3], *state.shape[1:]
+    # Decays are taken by the narrower of keys and values.
+    group = _group if by_key or (G == H and K <= U) else _shared_group
+    return over_chunks(group, chunk, state, (query, key, value, log_decay))
 
 
 def suits_steps(query: Float[Array, "B L H K"], *_: object) -> bool:
     """Whether a step a position is what to take."""
-    length = query.shape[1]
-    return length <= FEW_POSITIONS or (length < LONG and suits_blocks(query))
+    return query.shape[1] <= FEW_POSITIONS
 
 
-def suits_blocks(query: Float[Array, "B L H K"], *_: object) -> bool:
-    """Whether blocks of rows are faster than chunks."""
-    return platform() == "cpu" and query.shape[-1] <= FEW_KEYS
+def suits_blocks(
+    query: Float[Array, "B L G K"],
+    key: Float[Array, "B nL G K"],
+    value: Float[Array, "B nL H U"],
+    *_: object,
+) -> bool:
+    """Whether blocks of rows are faster than chunks, where keys that heads share stay one."""
+    shared = value.shape[2] > key.shape[2]
+    return platform() == "cpu" and query.shape[-1] <= FEW_KEYS and not shared
 
 
 MATRIX_STATE = Operation(

@@ -27,7 +27,8 @@ def step(state, given, number=np):
 
 def whole(arguments: dict[str, Any], number=np) -> tuple[Any, ...]:
     """All that a step takes, by position: without erasing a is 0, without a decay D is 1."""
-    query, key = arguments["query"], arguments["key"]
+    shared = arguments["value"].shape[2] // arguments["key"].shape[2]
+    query, key = (number.repeat(arguments[name], shared, axis=2) for name in ("query", "key"))
     length = query.shape[1]
     erase, reads = arguments.get("erase"), arguments.get("reads")
     if erase is None:

@@ -23,6 +23,8 @@ CASES = {
     "no decay": ("matrix state", None, 0, 0, 1),
     "decay a head": ("matrix state", 0.2, 3, 0, 1),
     "decay a key": ("matrix state", 0.2, 4, 0, 1),
+    "decay a head, shared keys": ("matrix state", 0.2, 3, 0, 1),
+    "no decay, shared keys": ("matrix state", None, 0, 0, 1),
     "strong decay a key": ("matrix state", 20.0, 4, 0, 1),
     "delta": ("delta rule", None, 0, 3, 1),
     "delta, decay a head": ("delta rule", 0.2, 3, 3, 1),
@@ -45,16 +47,17 @@ def arguments(case: str, length: int = L, seed: int = 0) -> dict[str, Any]:
         x = normal(*shape)
         return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
+    heads = 2 * H if "shared" in case else H  # of values
     made: dict[str, Any] = {
         "query": normal(B, length, H, K),
         "key": unit(B, length * steps, H, K),
-        "value": normal(B, length * steps, H, U),
-        "state": normal(B, H, K, U),
+        "value": normal(B, length * steps, heads, U),
+        "state": normal(B, heads, K, U),
         "log_decay": None,
         "valid": random.random((B, length)) < 0.8,
     }
     if strength is not None:
-        made["log_decay"] = -strength * random.random((B, length, H, K)[:axes], np.float32)
+        made["log_decay"] = -strength * random.random((B, length, heads, K)[:axes], np.float32)
     if erasing:
         made["reads"] = made["key"] if erasing == 3 else unit(B, length, H, K)
         strengths = 2 * random.random((B, length * steps, H), np.float32)
@@ -129,7 +132,7 @@ def forms_of(cases: Any) -> list[tuple[str, str]]:
     return [(case, form) for case in cases for form in FORMS[CASES[case][0]]]
 
 
-OTHERS = ("no decay", "decay a key", "delta", "delta, decay a head")
+OTHERS = ("no decay", "no decay, shared keys", "decay a key", "delta", "delta, decay a head")
 """What contract and equations of mixers have too; here tests/soak/soak_matrix_state.py has them."""
 STEPPED = ("strong decay a key", "delta, of its own a", "delta, three steps")
 """Whose single steps are held here; they have no part that another's lack."""
@@ -188,7 +191,9 @@ def test_the_form_goes_by_platform_length_and_keys(monkeypatch):
         return MATRIX_STATE.choose(query, query, query, decay, None, 64)
 
     assert [chosen(256, axes) for axes in (None, 3, 4)] == ["blocks"] * 3
-    assert chosen(255) == "recurrent"
+    assert [chosen(length) for length in (16, 17)] == ["recurrent", "blocks"]
+    query, value = jnp.zeros((1, 17, 1, 32)), jnp.zeros((1, 17, 2, 32))
+    assert MATRIX_STATE.choose(query, query, value, None, None, 64) == "chunked"
     assert [chosen(length, K=128) for length in (16, 17)] == ["recurrent", "chunked"]
     for module in ("matrix_state", "forms"):
         monkeypatch.setattr(f"seqmodels.ops.{module}.platform", lambda: "cuda")
