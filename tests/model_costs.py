@@ -14,7 +14,7 @@ from seqmodels.tasks.base import Batch
 
 
 def assert_counted(model: Model, batch: Batch) -> None:
-    """That it is what the program computes, but for what the forms of its mixers do too much."""
+    """That it is what the program computes, but for what the forms of its mixers do add or save."""
     met: list[tuple[Any, Callable[..., Any], tuple[Any, ...]]] = []
     alone: list[float] = []
 
@@ -41,7 +41,8 @@ def assert_counted(model: Model, batch: Batch) -> None:
     waste = sum(count_alone(*part) for part in met) - sum(alone)
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0)))
     counted = count_flops(model.apply, shapes, model_cost.one_row(batch))
-    assert needed <= counted, f"{needed:,} needed and {counted:,} counted"
+    # Blocks of a matrix state take less than its steps do, by which its cost is counted.
+    assert needed + min(waste, 0) <= counted, f"{needed:,} needed and {counted:,} counted"
     assert abs(counted - needed - waste) <= 0.03 * counted, f"{counted - needed:,}, {waste:,}"
 
 
