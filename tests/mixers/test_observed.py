@@ -14,7 +14,7 @@ from flax import nnx
 from seqmodels import observing
 from seqmodels.mixers import Context, Mixer
 from seqmodels.observing import observed
-from tests.mixers.variants import CASES, WIDTH, every_kind, make, noisy_weights, normal
+from tests.mixers.variants import CASES, WIDTH, each_kind, make, noisy_weights, normal
 
 ROWS, LENGTH = 4, 3
 VALID = np.arange(LENGTH)[None] < np.array([[3], [3], [3], [2]])
@@ -82,7 +82,7 @@ def lazily(monkeypatch):
     monkeypatch.setattr(observing._Observer, "take", check)
 
 
-@every_kind
+@each_kind
 @pytest.mark.usefixtures("lazily")
 def test_decays_and_norms_are_those_of_the_state(name):
     kind, settings = CASES[name]

@@ -266,4 +266,6 @@ OF_KINDS = ASKED if SOAK else [name for name in FIRST if CASES[name][0] not in S
 every_mixer = _parametrize(ASKED)
 every_causal_mixer = _parametrize([name for name in ASKED if name in CAUSAL])
 every_kind = _parametrize(OF_KINDS)
+each_kind = _parametrize(FIRST)
+"""Those too that share their code with another."""
 every_causal_kind = _parametrize([name for name in OF_KINDS if name in CAUSAL])

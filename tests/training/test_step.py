@@ -122,9 +122,9 @@ def step_with_dropout(before) -> Callable[[int, int], tuple[TrainState, StepRepo
 
 
 @pytest.mark.parametrize("kind", ["adamw", "schedule_free"])
-def test_seeds_and_rates_share_a_program(of, kind):
+def test_seeds_and_rates_share_a_program(kind):
     """Nothing of them is a constant of it, and each has its own step by it."""
-    mesh = make_mesh(1)
+    of, mesh = experiment(dropout=0.25), make_mesh(1)
 
     def made(seed: int, peak: float, final: float) -> tuple[str, Any]:
         rates = {"learning_rate": peak, "final_learning_rate": final}
