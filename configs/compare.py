@@ -6,7 +6,7 @@ seqmodels sweep --config=compare --workdir=sweeps/compare --match=parameters --t
 Every mixer has a short convolution, as the linear ones are published. In stages: the same three
 learning rates by one seed, further ones where the best lies at an end, and two more seeds of the
 best, chosen on validation. These are short runs; the sweeps of configs/digits.py and
-configs/recall.py are longer, and what this one showed stands in docs/compare.md.
+configs/recall.py are longer.
 """
 
 from typing import Any

@@ -1,6 +1,7 @@
 """Every file in configs/: complete, wholly read, and able to train."""
 
 import copy
+import functools
 import itertools
 import math
 from pathlib import Path
@@ -310,22 +311,24 @@ def test_every_choice_builds(file, mixer):
     build_experiment(load(file, mixer))
 
 
-def first_leaves(file: str) -> list[str]:
-    """A config's leaves that no earlier one has in a section of the same kind."""
+@functools.cache
+def first_leaves() -> dict[str, list[str]]:
+    """Of each config the leaves that no earlier one has in a section of the same kind."""
     before: set[tuple[str, Any]] = set()
-    for each in SPECS[: SPECS.index(file) + 1]:
-        found = flatten(load(each))
+    first = {}
+    for file in SPECS:
+        found = flatten(load(file))
         own = {path: (path, found.get(f"{path.rpartition('.')[0]}.kind")) for path in found}
-        new = [path for path, key in own.items() if key not in before]
+        first[file] = [path for path, key in own.items() if key not in before]
         before.update(own.values())
-    return new
+    return first
 
 
 @every_file
 def test_every_leaf_is_read(file):
     """Whatever leaf is set to something absurd, the experiment is refused and the leaf is named."""
     whole = load(file)
-    leaves = flatten(whole) if SOAK else first_leaves(file)
+    leaves = flatten(whole) if SOAK else first_leaves()[file]
     small = reduced(whole).unlock()
     for path in leaves:
         config = copy.deepcopy(small)

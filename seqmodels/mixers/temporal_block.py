@@ -39,7 +39,7 @@ class TemporalBlock(ExtentMixer):
         rngs: nnx.Rngs,
     ):
         super().__init__(width, kernel, dilation, causal, stride=1)
-        require(self.rank == 1, f"kernel={kernel} is of a grid; a temporal block takes sequences")
+        require(self.rank == 1, f"kernel={kernel} is of a grid; a temporal block takes one number")
         scale = nnx.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")  # of a relu
         shape, letters = (kernel, width, width), ("kernel", "D", "D")
         self.first = parameter(scale(rngs.params(), shape), letters, decays=True)

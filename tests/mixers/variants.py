@@ -163,7 +163,7 @@ IN_SOAK = {
     "neighbourhood-attention-short",
     "slstm-short",
 }
-"""Variants each of whose settings others have."""
+"""Variants each of whose settings others have, if by another value."""
 SLOW_KINDS = (
     *("rnn", "gru"),  # they share their code with the LSTM
     # And these with gated_deltanet or gla, or they take long.
