@@ -10,7 +10,7 @@ from seqmodels.arrays import Array, Float, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Context, Cost, Room
-from seqmodels.mixers.cache import keep_last, put_before
+from seqmodels.mixers.cache import go_on
 from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.ops.convolution import convolution, depthwise_convolution
 from seqmodels.parameters import Whole
@@ -92,9 +92,8 @@ class Convolution(ExtentMixer):
             return self._apply(jnp.pad(x, ((0, 0), *self.extent.edges(), (0, 0)))), None
         (reach,) = self.extent.reach()
         kept = None if isinstance(state, Room) else state
-        seen = put_before(kept, x, reach)
-        after = keep_last(seen, reach, context.valid)
-        return self._apply(seen), after if kept is None else after.astype(kept.dtype)
+        seen, after = go_on(kept, x, reach, context.valid)
+        return self._apply(seen), after
 
     def initial_state(self, batch_size: int, room: int) -> State:
         """The inputs that the kernel still sees: zeros [B, reach, D]."""

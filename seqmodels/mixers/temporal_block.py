@@ -7,7 +7,7 @@ from flax import nnx
 from seqmodels.arrays import Array, Bool, Float, State
 from seqmodels.errors import require
 from seqmodels.mixers.base import Context, Cost, Room
-from seqmodels.mixers.cache import keep_last, put_before
+from seqmodels.mixers.cache import go_on
 from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.ops.convolution import convolution
 from seqmodels.parameters import parameter
@@ -58,18 +58,11 @@ class TemporalBlock(ExtentMixer):
             hidden = _real(self._level(self._pad(x), self.first, self.first_bias), context.valid)
             return self._level(self._pad(hidden), self.second, self.second_bias), None
         inputs, hidden = (None, None) if isinstance(state, Room) else state
-        seen, inputs = self._after(inputs, x, context)
-        seen, hidden = self._after(hidden, self._level(seen, self.first, self.first_bias), context)
-        return self._level(seen, self.second, self.second_bias), (inputs, hidden)
-
-    def _after(
-        self, kept: Float[Array, "B W D"] | None, new: Float[Array, "B L D"], context: Context
-    ) -> tuple[Float[Array, "B N D"], Float[Array, "B W D"]]:
-        """A chunk after what a kernel still sees of what came before; and what it sees then."""
         (reach,) = self.extent.reach()
-        seen = put_before(kept, new, reach)
-        after = keep_last(seen, reach, context.valid)
-        return seen, after if kept is None else after.astype(kept.dtype)
+        seen, inputs = go_on(inputs, x, reach, context.valid)
+        made = self._level(seen, self.first, self.first_bias)
+        seen, hidden = go_on(hidden, made, reach, context.valid)
+        return self._level(seen, self.second, self.second_bias), (inputs, hidden)
 
     def initial_state(self, batch_size: int, room: int) -> State:
         """What both kernels still see of inputs and hidden features: zeros [B, reach, D] each."""
