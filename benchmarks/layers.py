@@ -5,11 +5,11 @@
     python benchmarks/layers.py --torch=.venv-torch/bin/python --cases=lstm,attention --lengths=2048
     make bench ARGS=--cases=linear      # mixers of linear time: float32, both passes at once
 
-A round measures some calls of JAX's form and then as many of PyTorch's, each waited
-for. Times are medians over the rounds; a ratio is the median of the rounds' ratios,
-with the smallest and the largest: below 1, JAX is the faster. The fraction of the peak is that
-of the machine's own matrix product where a case is made of products, and of its memory's
-rate where it is not, counting only the arrays that must be read and written.
+A round measures some calls of JAX's form and then some of PyTorch's, as many of each as last
+about --seconds, each waited for. Times are medians over the rounds; a ratio is the median of the
+rounds' ratios, with the smallest and the largest: below 1, JAX is the faster. The fraction of the
+peak is that of the machine's own matrix product where a case is made of products, and of its
+memory's rate where it is not, counting only the arrays that must be read and written.
 """
 
 import json
@@ -117,6 +117,11 @@ def jax_seconds(name: str, length: int, dtype: str, backward: bool, devices: int
     return measure
 
 
+def _calls(seconds: float) -> int:
+    """How many calls of so many seconds a measurement has."""
+    return max(1, round(SECONDS.value / seconds))
+
+
 def measure(name: str, length: int, dtype: str, backward: bool, torch: Torch | None) -> dict:
     """One line of the table."""
     rows = (CASES | FORMS)[name].rows(length)
@@ -124,16 +129,18 @@ def measure(name: str, length: int, dtype: str, backward: bool, torch: Torch | N
     counts = dict.fromkeys({"1": 1, "cores": cores}[text] for text in DEVICES.value)
     forms = {count: jax_seconds(name, length, dtype, backward, count) for count in counts}
     first = {count: (form(1), form(2))[1] for count, form in forms.items()}
-    calls = max(1, round(SECONDS.value / min(first.values())))
+    calls = _calls(min(first.values()))
     request = {"case": name, "length": length, "rows": rows, "dtype": dtype, "backward": backward}
+    torch_calls = 0
     if torch:
-        torch.seconds(2, **request)
+        torch.seconds(1, **request)
+        torch_calls = _calls(torch.seconds(1, **request))
     times: dict[str, list[float]] = {}
     for _ in range(ROUNDS.value):
         for count, form in forms.items():
             times.setdefault(f"jax_{count}", []).append(form(calls))
         if torch:
-            times.setdefault("torch", []).append(torch.seconds(calls, **request))
+            times.setdefault("torch", []).append(torch.seconds(torch_calls, **request))
     return {**request, "calls": calls, "seconds": times}
 
 

@@ -149,6 +149,7 @@ def test_only_what_has_no_task_is_tested_elsewhere():
     assert without == NOT_TRAINED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_every_choice_describes_something_else(file):
     words = MIXER_WORDS.get(file, PRESETS)
@@ -172,6 +173,7 @@ def test_every_number_that_is_asked_for_is_heeded(file, monkeypatch):
         assert flatten(load_whole(f"{ROOT / file}:{name}={2 * value or 1}").config) != plain, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "task"),
     [
@@ -209,6 +211,7 @@ ON_ONE_OPERATION = (
 SOME_PRESETS = [preset for preset in PRESETS if SOAK or preset not in ON_ONE_OPERATION]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mixer", "layout"),
     # What is permuted is another sequence to all of them.
@@ -281,6 +284,7 @@ def test_a_hybrid_holds_its_ratio(argument, pattern):
     assert (model.depth, set(model.mixers)) == (len(pattern), set(model.pattern))
 
 
+@pytest.mark.slow
 def test_a_hybrid_has_mlps_where_they_were_published():
     """xLSTM[7:1]: beside sLSTM and not beside mLSTM."""
     spec = "mixer=mlstm,other=slstm,ratio=7:1,place=last,depth=8"
@@ -306,6 +310,7 @@ def test_a_depth_that_holds_no_ratio_is_refused(argument, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.slow
 @some_choices
 def test_every_choice_builds(file, mixer):
     build_experiment(load(file, mixer))
@@ -324,6 +329,7 @@ def first_leaves() -> dict[str, list[str]]:
     return first
 
 
+@pytest.mark.slow
 @every_file
 def test_every_leaf_is_read(file):
     """Whatever leaf is set to something absurd, the experiment is refused and the leaf is named."""
@@ -343,6 +349,7 @@ def test_every_leaf_is_read(file):
         assert f"{path}=b'absurd'" in str(caught.value)
 
 
+@pytest.mark.slow
 @every_file
 def test_a_model_costs_what_its_program_computes(file):
     """soak/soak_costs.py has every choice of every config."""

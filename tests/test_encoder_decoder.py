@@ -138,6 +138,7 @@ def check_reading(params, apply):
     assert (np.abs(changed - scores).max(axis=(1, 2)) > 1e-4).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_cost_counts_the_products_of_both_sides(way):
     """From both sides: nothing is left out, and nothing counted that isn't there."""
@@ -147,6 +148,7 @@ def test_cost_counts_the_products_of_both_sides(way):
     assert count_flops(model.apply, shapes, row) == model.cost(row).flops
 
 
+@pytest.mark.slow
 def test_every_dropout_has_a_key_of_its_own(monkeypatch):
     used = []
     monkeypatch.setattr("seqmodels.block.dropout", lambda x, rate, key: used.append(key) or x)
@@ -161,11 +163,13 @@ def test_every_dropout_has_a_key_of_its_own(monkeypatch):
     assert len(np.unique(keys(), axis=0)) == len(used) == 2 * 2 + 2 * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_writing_token_by_token_equals_one_call(way):
     check_writing(*writing(way))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_written_depends_on_the_source_and_not_on_its_padding(way):
     check_reading(*writing(way)[:2])
@@ -185,6 +189,7 @@ def test_one_to_many_writes_from_one_input():
     np.testing.assert_allclose(outputs, whole, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_scheduled_sampling_replaces_tokens_in_training_alone():
     small = {"encoder": stack("gru", depth=1), "decoder": stack("gru", depth=1)}
     sampling, plain = build(scheduled_sampling=0.5, **small), build(**small)

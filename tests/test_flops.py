@@ -40,6 +40,7 @@ def test_scans_multiply_also_inside_one_another():
     assert count_flops(jax.grad(loss, (0, 1)), X, W) == 3 * 5 * ONE
 
 
+@pytest.mark.slow
 def test_a_loop_whose_bounds_follow_from_an_index():
     def triangle(x, w):
         def body(h, i):
@@ -179,6 +180,7 @@ def test_branches_count_as_the_dearer_one():
     assert count_flops(choose, True, X, W) == 2 * ONE
 
 
+@pytest.mark.slow
 def test_blocked_attention_counts_the_blocks_that_are_seen():
     L, C, H, K = 1024, 256, 4, 16
     x = jax.ShapeDtypeStruct((1, L, H, K), jnp.float32)
@@ -197,6 +199,7 @@ def test_blocked_attention_counts_the_blocks_that_are_seen():
     assert count_flops(jax.grad(loss, (0, 1, 2)), x, x, x) == forward * 7 // 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixer", ["rnn", "lstm", "gru", "conv"])
 def test_a_step_is_three_times_a_forward_pass(mixer):
     of = language_model(model_section(mixer, 16, 2, "float32"), 256, 2)

@@ -180,6 +180,7 @@ def test_positions_on_a_plane_tell_every_place_apart(positions):
     assert np.abs(one - other).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mixer", [CONVOLUTION, CONVOLUTION | {"kind": "neighbourhood_attention", "heads": 2}]
 )

@@ -4,6 +4,8 @@ import ast
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 ORDER = (
     ("seqmodels.arrays", "seqmodels.errors", "seqmodels.secrets", "seqmodels.paths"),
@@ -81,6 +83,7 @@ def backward(module: str, other: str) -> bool:
     return row(other) > row(module)
 
 
+@pytest.mark.slow
 def test_no_import_runs_backward():
     wrong = [
         f"{module}, line {line}, imports {other}"

@@ -300,6 +300,7 @@ def check_extend(name: str) -> None:
     np.testing.assert_allclose(np.concatenate(scores, axis=1), expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_past_its_room_a_cache_ends_and_a_recurrence_does_not():
     """An error where the numbers are at hand; within a program no scores but NaN."""
     model, params, _ = build(EXTENDED["by name"])

@@ -37,6 +37,7 @@ def test_what_is_kept_of_a_layer():
     assert kept_bytes(lambda p, x, y: x * y + jnp.sum(p["b"]), params, x, x) == 0
 
 
+@pytest.mark.slow
 def test_each_block_of_a_hybrid():
     gru, local, attention, rest = parts_of(
         "copy:mixer=hybrid,length=32", ("model.mlp", "gelu"), ("model.mlp_expansion", "2.0")
@@ -50,6 +51,7 @@ def test_each_block_of_a_hybrid():
     assert rest.cost.state_bytes == 0
 
 
+@pytest.mark.slow
 def test_blocks_that_are_computed_again_keep_their_inputs():
     one, other = (
         parts_of("copy:mixer=gru,length=32", *settings)
@@ -60,12 +62,14 @@ def test_blocks_that_are_computed_again_keep_their_inputs():
         assert again._replace(kept=0) == kept._replace(kept=0)
 
 
+@pytest.mark.slow
 def test_of_micro_batches_one_is_kept_at_a_time():
     whole = total(parts_of("copy:mixer=gru,length=32"))
     part = total(parts_of("copy:mixer=gru,length=32", ("train.accumulate", "3")))
     assert part.kept == pytest.approx(whole.kept / 3, rel=0.1)
 
 
+@pytest.mark.slow
 def test_an_encoder_and_a_decoder_that_attends():
     parts = parts_of("reverse:cross=additive,length=6")
     assert [part.name for part in parts][::2] == ["encoder.blocks.0", ""]

@@ -39,6 +39,7 @@ def test_what_would_leak_out_of_a_transformation_is_refused():
     assert observed(lambda: observe("three", 3))() == (3, {"three": 3}), "the next look is new"
 
 
+@pytest.mark.slow
 def test_blocks_computed_again_give_the_same_and_are_seen_one_by_one():
     """remat="block": the same scores and gradients, by fewer numbers kept."""
     plain, again = (build_model(SECTION | {"remat": remat}, SPEC) for remat in ("none", "block"))

@@ -76,6 +76,7 @@ def check(parameters, shapes, rates=None, stay=frozenset()):
     return sizes
 
 
+@pytest.mark.slow
 def test_mixers_say_what_their_axes_are_and_what_decays():
     for module in modules():
         kind = type(module).__name__

@@ -14,6 +14,7 @@ from seqmodels.tasks.base import TaskSpec
 DIGITS = TaskSpec("many-to-one", "features", 1, 10, False, "accuracy", True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parameters"), list(zip(PRESETS, itertools.cycle([100_000, 1_000_000]), strict=False))
 )
@@ -23,6 +24,7 @@ def test_sizes_are_about_equal(name, parameters):
     assert abs(count / parameters - 1) < 0.12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("causal", [True, False])
 def test_causal_decides_for_every_mixer(name, causal):
@@ -36,6 +38,7 @@ def test_causal_decides_for_every_mixer(name, causal):
     assert build_model(preset(name, **sizes), DIGITS).facts.causal == (causal or one_way)
 
 
+@pytest.mark.slow
 def test_filters_are_as_long_as_the_sequence():
     """And their parameters count: of the learned ones one a position and feature."""
     for name in ("long_convolution", "hyena"):

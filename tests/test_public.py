@@ -44,6 +44,7 @@ def test_configs_import_what_is_public(file):
     assert {name.name for n in ours for name in n.names} <= set(seqmodels.__all__)
 
 
+@pytest.mark.slow
 def test_a_run_is_loaded_by_its_folder(tmp_path):
     write_run(tiny_config(), tmp_path)
     run = seqmodels.load(tmp_path, devices=1)

@@ -28,6 +28,7 @@ def test_python_example_runs(capsys: pytest.CaptureFixture[str]):
     assert "Cost(" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_train_commands_name_configs_that_build():
     commands = [
         shlex.split(line)
@@ -46,6 +47,7 @@ def test_train_commands_name_configs_that_build():
         build_experiment(load_whole(spec, overrides).config)
 
 
+@pytest.mark.slow
 def test_every_row_of_the_architectures_builds():
     rows = re.findall(r"`(configs/\S+\.py[^`]*)`", (ROOT / "docs/architectures.md").read_text())
     assert len(rows) > 40

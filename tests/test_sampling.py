@@ -36,6 +36,7 @@ def test_what_may_be_drawn_of_equal_scores(top_k, top_p):
         assert (found.sum(-1) == min(top_k, 8)).all()
 
 
+@pytest.mark.slow
 def test_a_share_of_tokens_that_are_alike_is_so_many():
     """Three tenths of ten are three, whatever sums in float32 come to."""
     for count in (7, 10, 48, 100):
@@ -57,6 +58,7 @@ def test_a_temperature_that_is_none_is_refused(temperature):
         Sampling(temperature).check()
 
 
+@pytest.mark.slow
 def test_scheduled_sampling_draws_the_unlikely_as_often_as_it_is():
     """A token of probability 0.001, of 32,000: with noise in bfloat16 there are other shares."""
     spec = TaskSpec("one-to-many", "tokens", 2, 3, False, "accuracy", True)

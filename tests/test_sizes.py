@@ -167,6 +167,7 @@ READS = TaskSpec("sequence-to-sequence", "tokens", 5, 4, False, "exact_match", T
 LEARNED = {"width": 8, "positions": "learned", "max_length": 6}
 
 
+@pytest.mark.slow
 def test_what_is_longer_than_learned_positions_is_refused_wherever_it_is_read():
     """A whole sequence, a source to write for, a prompt: the last position would serve the rest."""
     scored, params = build_model(GRU | LEARNED, LANGUAGE), {}

@@ -186,6 +186,7 @@ def test_a_run_that_diverges_stops(tmp_path, evaluate_every, message):
         assert not (tmp_path / "results.json").exists()
 
 
+@pytest.mark.slow
 def test_help_and_a_mistake(cache, tmp_path):
     """Two processes at once: each spends its time on imports."""
     asked = start(["train.py", "--help"], cache)

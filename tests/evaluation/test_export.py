@@ -68,6 +68,7 @@ def logits(arrays: dict[str, np.ndarray], tokens: np.ndarray) -> np.ndarray:
     return x @ of["head.weights"] + of["head.bias"]
 
 
+@pytest.mark.slow
 def test_numpy_alone_computes_the_logits(exported):
     run, file = exported
     tokens = run.task.batch("test", 0, 2, 22).inputs

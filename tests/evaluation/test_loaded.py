@@ -18,6 +18,7 @@ def of(run):
     return found, batch, found.scores(batch.inputs)
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_model(of):
     run, batch, everywhere = of
     scores = run.scores(batch)
@@ -66,6 +67,7 @@ def test_what_a_run_can_not_do_is_said(of):
         other(writes=True).scores(batch.inputs)
 
 
+@pytest.mark.slow
 def test_a_state_without_room_for_more_is_refused(run):
     attends = loaded(run("copy", "global", 1))
     tokens = np.zeros((1, 4), np.int32)
@@ -75,6 +77,7 @@ def test_a_state_without_room_for_more_is_refused(run):
         attends.read(tokens[:, :1], state)
 
 
+@pytest.mark.slow
 def test_a_model_that_writes_does_so_for_batches_and_for_inputs(run):
     writes = loaded(run("reverse", "gru"))
     batch = writes.task.batch("test", 0, 2, 5)

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from seqmodels.evaluation.scoring import chunked_scorer, whole_scorer
 from seqmodels.model import build_model
@@ -27,6 +28,7 @@ class Labels(GeneratedTask):
     metrics = staticmethod(classification_metrics)
 
 
+@pytest.mark.slow
 def test_positions_that_are_scaled_spread_or_learned_are_those_of_the_whole():
     """By each row's own length: not by the room of whole chunks, for which too few are learned."""
     section = {"width": 8, "depth": 4, "pattern": tuple(MIXERS), "mixers": MIXERS}

@@ -109,6 +109,7 @@ def test_written_tokens_equal_recomputation_from_scratch(case):
     check_writing(*case)
 
 
+@pytest.mark.slow
 def test_a_row_stops_at_its_end_whatever_the_others_do():
     model = writer(("gru",), cross=False)
     params, batch = large_parameters(model), sources(rows=40)
@@ -158,6 +159,7 @@ def test_tokens_are_drawn_by_their_probabilities():
         assert shares[3] == 0
 
 
+@pytest.mark.slow
 def test_each_token_is_drawn_anew():
     """Of four equally likely tokens two that follow one another agree in a fourth of the cases."""
     model = build_model({"width": 8} | GRU, LANGUAGE)
@@ -227,6 +229,7 @@ def test_beam_search_finds_the_best_of_all_sequences(length_penalty, fewer):
     check_beams(length_penalty, fewer)
 
 
+@pytest.mark.slow
 def test_one_beam_is_greedy():
     model = writer(("global", "local"), cross=True)
     params, batch = large_parameters(model), sources(rows=12)
@@ -245,6 +248,7 @@ def test_more_beams_than_tokens_leave_some_empty():
     assert sorted(found.tokens[0, :4, 0].tolist()) == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_beams_of_a_language_model_continue_its_prompt():
     model = build_model({"width": 8} | blocks("global", "local"), LANGUAGE)
     params = draw_parameters(model)
@@ -263,6 +267,7 @@ def test_beams_of_a_language_model_continue_its_prompt():
     np.testing.assert_allclose(found.scores[0], np.array(totals)[best], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_prompts_of_different_lengths_are_continued_as_each_by_itself():
     """Two rows of 5 tokens and 1, padded at their end, by every kind of state at once."""
     settings = {"width": 8, "positions": "learned", "max_length": 12, "short_convolution": 3}

@@ -45,6 +45,7 @@ def test_greedy_generation_equals_recomputation(name):
     np.testing.assert_array_equal(generated, expected)
 
 
+@pytest.mark.slow
 def test_sampling_follows_the_key_and_the_temperature():
     model, params = drawn_model("gru", 1000, 1)
     prompt = jax.device_put(np.zeros((1, 1), np.int32))

@@ -16,6 +16,7 @@ D, H = 8, 2
 SHORT = Short(4)
 
 
+@pytest.mark.slow
 def test_gated_deltanet():
     K, U = 4, 6
 
@@ -46,6 +47,7 @@ def test_gated_deltanet():
     Recorded("layers", "gated_deltanet").check_mixer(make, parameters)
 
 
+@pytest.mark.slow
 def test_kda():
     heads = (H, D // H)
 
@@ -75,6 +77,7 @@ def test_kda():
     Recorded("layers", "kda").check_mixer(make, parameters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rwkv7", "rwkv7_numpy"])
 def test_rwkv7(name):
     case, heads = Recorded("modules", name), (H, D // H)
@@ -109,6 +112,7 @@ def test_rwkv7(name):
     case.check_mixer(make, parameters, states)
 
 
+@pytest.mark.slow
 def test_deltanet():
     def parameters(theirs):
         return {
@@ -123,6 +127,7 @@ def test_deltanet():
     Recorded("fla", "deltanet").check_mixer(make, parameters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "steps"), [("", 2), ("_without_decay", 3)])
 def test_deltaproduct(name, steps):
     def parameters(theirs):

@@ -10,6 +10,7 @@ from tests.goldens.stored import Recorded
 SCALE = 6**-0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -39,6 +40,7 @@ def test_is_deltanet_gated_deltanet_and_kda(name):
     case.check(run)
 
 
+@pytest.mark.slow
 def test_what_erases_and_what_reads_may_be_free():
     def run(q, k, v, a, b, g, state):
         o, last = delta_rule(SCALE * q, k, v, a, b, g, state)
@@ -47,6 +49,7 @@ def test_what_erases_and_what_reads_may_be_free():
     Recorded("delta_rule", "free/fla").check(run)
 
 
+@pytest.mark.slow
 def test_several_steps_a_token_are_deltaproducts():
     def run(q, k, v, beta, state, g):
         first = jnp.exp(jnp.stack([g, jnp.zeros_like(g)], axis=2)).reshape(beta.shape)

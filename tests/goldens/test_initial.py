@@ -147,6 +147,7 @@ def begun(name: str) -> dict[str, np.ndarray]:
     return ours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MAKERS)
 def test_begins_as_published(name):
     ours = begun(name)

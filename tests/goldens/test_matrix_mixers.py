@@ -19,6 +19,7 @@ D, H = 8, 2
 SHORT = Short(4)
 
 
+@pytest.mark.slow
 def test_mamba_2():
     heads, U, N = 4, 4, 4
     E = heads * U
@@ -45,6 +46,7 @@ def test_mamba_2():
     Recorded("layers", "mamba2").check_mixer(make, parameters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mamba3/whole", "mamba3/steps"])
 def test_mamba3(name):
     heads, K, U = 4, 8, 4
@@ -79,6 +81,7 @@ def test_mamba3(name):
     Recorded("modules", name).check_mixer(make, parameters, states)
 
 
+@pytest.mark.slow
 def test_mlstm():
     """They scale each head's features on their own; ours scales all heads' alike."""
 
@@ -110,6 +113,7 @@ def test_mlstm():
     case.check_mixer(make, parameters, states, "multihead_norm.weight")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mlstm/transformers", "mlstm/kernels"])
 def test_mlstms_memory(name):
     """A mixer whose projections pick out of x what their function is given."""
@@ -159,6 +163,7 @@ def test_is_slstms_cell():
     case.check(run)
 
 
+@pytest.mark.slow
 def test_gated_linear_attention():
     def parameters(theirs):
         weights, bias = theirs["gk_proj.1.weight"], theirs["gk_proj.1.bias"]
@@ -175,6 +180,7 @@ def test_gated_linear_attention():
     Recorded("fla", "gla").check_mixer(make, parameters)
 
 
+@pytest.mark.slow
 def test_retention():
     def parameters(theirs):
         return {

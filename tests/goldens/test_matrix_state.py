@@ -8,6 +8,7 @@ from seqmodels.ops.matrix_state import matrix_state
 from tests.goldens.stored import Recorded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["linear/fla", "scalar/fla", "scalar/mamba", "diagonal/fla"])
 def test_is_linear_attention_mamba_2_and_gla(name):
     case = Recorded("matrix_state", name)
@@ -46,6 +47,7 @@ def test_the_normaliser_is_a_value_of_ones():
     case.check(run)
 
 
+@pytest.mark.slow
 def test_steps_and_skips_are_mamba_2s():
     case = Recorded("matrix_state", "mamba2/transformers")
 

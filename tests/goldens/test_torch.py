@@ -83,6 +83,7 @@ def test_recurrent(name, padded):
     case.check(lambda: kind(WIDTH, **settings, rngs=nnx.Rngs(0)), case.recurrence(kind), call)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("name", RECURRENT)
 def test_bidirectional(name, padded):

@@ -152,6 +152,7 @@ def test_shape_dtype_and_finite(name):
     assert np.isfinite(outputs).all()
 
 
+@pytest.mark.slow
 @every_kind
 def test_bfloat16_is_the_same_function(name):
     half, valid = in_bfloat16(name), whole(name).mask
@@ -161,6 +162,7 @@ def test_bfloat16_is_the_same_function(name):
     assert relative_error(half[valid], whole(name).outputs[valid]) < 0.03
 
 
+@pytest.mark.slow
 @every_kind
 def test_short_sequences(name):
     mixer, params = build(name), parameters(name)
@@ -257,6 +259,7 @@ def only_read(mixer, state, count: np.ndarray):
     return jax.tree.map(cut, mixer.state_letters, state)
 
 
+@pytest.mark.slow
 @every_causal_kind
 def test_extend_in_bfloat16(name):
     x = whole(name).x[FULL].astype(jnp.bfloat16)
@@ -309,6 +312,7 @@ def test_a_mask_that_leaves_nothing_out_is_no_mask(name):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @every_kind
 def test_padding_changes_nothing_at_an_odd_length(name):
     mixer, params, mask = build(name), parameters(name), masks(ODD)
@@ -374,6 +378,7 @@ def test_gradients_are_those_of_small_steps(name):
     assert abs(estimate - sum(jax.tree.leaves(products))) < 0.01 * size
 
 
+@pytest.mark.slow
 @every_kind
 def test_one_device_equals_eight(name):
     found, mesh = whole(name), make_mesh()

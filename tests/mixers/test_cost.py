@@ -19,6 +19,7 @@ ALWAYS_MASKED = {"forgetting", "sinks"}
 WHOLE = [name for name, (_, settings) in CASES.items() if not ALWAYS_MASKED & settings.keys()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_cost_is_what_the_plain_form_computes(name):
     kind, settings = CASES[name]

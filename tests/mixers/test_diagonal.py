@@ -196,6 +196,7 @@ def test_in_log_space_values_and_states_are_positive(kind):
     np.testing.assert_allclose(mixer(jnp.asarray(x)), np.exp(product + summed), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_mambas_convolution_ends_in_one_silu():
     """Its own, or that of the block's short convolution."""
     x = jnp.asarray(normal((1, 5, WIDTH)))

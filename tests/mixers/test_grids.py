@@ -102,6 +102,7 @@ def axes_of(name: str) -> tuple[int, ...]:
     return (6, 7, 5)[: len(kernel)]
 
 
+@pytest.mark.slow
 @every_case
 def test_shape_dtype_and_finite(name):
     x, outputs = padded(name).x, padded(name).outputs
@@ -122,6 +123,7 @@ def test_bfloat16_is_the_same_function(name):
     assert difference < 0.03 * np.linalg.norm(full)
 
 
+@pytest.mark.slow
 @every_case
 def test_padding_changes_nothing(name):
     mixer, (x, mask, outputs, _, _, other) = built(name), padded(name)
@@ -165,6 +167,7 @@ def without_stride(name: str) -> Built:
     return Built(*STRIDED[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STRIDED)
 @pytest.mark.parametrize("stride", [2, 3])
 def test_a_stride_leaves_out_outputs(name, stride):

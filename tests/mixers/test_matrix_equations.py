@@ -232,6 +232,7 @@ class Plain:
         return normalised(state["h"], p["norm"], centred=True).reshape(-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_mixer_is_its_equation(kind):
     x, params = normal((2, 7, WIDTH)), parameters(kind)

@@ -75,6 +75,7 @@ def test_rates_steps_and_skips_do_not_decay(kind):
     assert kind != "mamba2" or not said["skip"].decays
 
 
+@pytest.mark.slow
 def test_retention_forgets_at_the_rates_of_the_paper():
     """Heads h forget 2^(-5 - h) of their state: seen by the state after a written one."""
     mixer = Retention(WIDTH, 4, rngs=nnx.Rngs(0))
@@ -87,6 +88,7 @@ def test_retention_forgets_at_the_rates_of_the_paper():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("negative", "left"), [(False, 1.0), (True, 0.0)])
 def test_with_negative_eigenvalues_what_is_written_twice_is_undone(negative, left):
     """S becomes beta k v^T, then (1 - beta) beta k v^T + beta k v^T: at beta = 2 nothing."""

@@ -82,6 +82,7 @@ def lazily(monkeypatch):
     monkeypatch.setattr(observing._Observer, "take", check)
 
 
+@pytest.mark.slow
 @each_kind
 @pytest.mark.usefixtures("lazily")
 def test_decays_and_norms_are_those_of_the_state(name):

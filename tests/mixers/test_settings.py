@@ -24,6 +24,7 @@ def test_the_forget_gate_starts_open():
     np.testing.assert_array_equal(bias, np.repeat([[0], [1], [0], [0]], WIDTH, axis=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crosses", [False, True], ids=["to itself", "to a source"])
 def test_a_scaled_product_is_the_plain_one_of_smaller_queries(crosses):
     """q . k / sqrt(K) is (q / sqrt(K)) . k, with 2 heads of width 4."""

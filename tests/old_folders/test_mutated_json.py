@@ -3,9 +3,12 @@
 All readers, and hundreds of mutations: tests/soak/soak_json.py.
 """
 
+import pytest
+
 from tests.mutated_json import outcomes, report, scale
 
 
+@pytest.mark.slow
 def test_a_mutated_file_is_refused_or_said(old, tmp_path):
     found = list(outcomes(old, tmp_path, 17, (report, scale)))
     assert [str(outcome) for outcome in found if not outcome.is_right] == []

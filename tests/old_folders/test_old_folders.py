@@ -65,6 +65,7 @@ def assert_close(scores, expected):
         assert scores[split] == pytest.approx(metrics, abs=1e-4, rel=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in SCORED])
 def test_checkpoints_are_read(old, name):
     """Their parameters have the places and shapes of the model's."""
@@ -75,6 +76,7 @@ def test_checkpoints_are_read(old, name):
         assert jax.tree.map(jnp.shape, run.params) == jax.tree.map(jnp.shape, shapes)
 
 
+@pytest.mark.slow
 @each(SCORED, SCORED_FAST)
 def test_checkpoints_score_what_they_did(old, name):
     """The best of the finished one and the latest of the unfinished one, by one program."""
@@ -107,6 +109,7 @@ def test_a_finished_run_is_not_trained_again(copied, capsys):
     assert "finished/gru is finished (results.json)" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @each(GOES_ON, GOES_ON_FAST)
 def test_an_unfinished_run_goes_on(copied, capsys, name):
     folder = copied(f"unfinished/{name}")
@@ -118,6 +121,7 @@ def test_an_unfinished_run_goes_on(copied, capsys, name):
     assert read_json(Path(folder, "results.json")) == results
 
 
+@pytest.mark.slow
 def test_report_reads_them_all(old):
     lines = []
     found = find([str(old)], lines.append)

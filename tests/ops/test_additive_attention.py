@@ -70,6 +70,7 @@ def assert_equals_the_plain(form, arguments, masks, **settings):
             assert not np.any(results[0][1])  # its keys are all masked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("queries", "keys", "masked", "settings"),
     [

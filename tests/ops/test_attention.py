@@ -147,6 +147,7 @@ def attention_without_a_mask(query, key, value, mask, **settings):
     return attention(query, key, value, **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("window", "slopes"), [(None, None), (70, SLOPES)])
 @pytest.mark.parametrize("masked", [False, True])
 def test_many_queries_at_traced_offsets_go_by_blocks(window, slopes, masked, monkeypatch):

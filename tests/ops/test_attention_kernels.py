@@ -173,6 +173,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_splash_attention_equals_the_reference(case):
     assert_right(partial(splash_attention, interpret=True), *case)

@@ -137,6 +137,7 @@ def test_on_grids_equals_its_reference(name):
     assert_equal_the_plain(*every_form(x, weights, counts, dilation, stride, groups))
 
 
+@pytest.mark.slow
 def test_fft_equals_the_sum_that_it_stands_for(monkeypatch):
     cases = []
     for length, kernel in [(1, 1), (7, 3), (63, 63), (100, 130), (130, 1), (17, 31)]:

@@ -200,11 +200,13 @@ def check(name: str, form: str, length: int, by_outputs: float = 1e-5) -> None:
         assert error(gradient, wanted_gradients[key]) <= 1e-4, key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "form"), CHECKED)
 def test_each_form_equals_the_reference(name, form):
     check(name, form, LENGTH)
 
 
+@pytest.mark.slow
 def test_a_sequence_begun_from_zeros_lacks_its_decays_times_the_state():
     """What parts of a sequence that are computed at once need of each other."""
     valid = jnp.asarray(mask(20))

@@ -143,6 +143,7 @@ HELD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "form"), HELD)
 def test_each_form_equals_the_reference(case, form):
     check(case, form, L, (1e-5, 1e-4))

@@ -101,6 +101,7 @@ def assert_same(inputs, masks, around, form=neighbourhood_attention):
     return every
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_equals_its_reference(name):
     inputs, around = arrays(name)

@@ -46,6 +46,7 @@ def assert_near(found, expected) -> None:
         assert np.linalg.norm(a - b) < 1e-5 * np.linalg.norm(b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "forms"),
     [

@@ -144,6 +144,7 @@ MASKS = {
 }
 
 
+@pytest.mark.slow
 @each_form
 def test_each_form_equals_the_reference_under_a_mask(op, form):
     arguments = op.arguments(20)

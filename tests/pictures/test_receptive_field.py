@@ -43,11 +43,13 @@ def seen(depth: int, *mixers: dict, blocks: int = 1, position: int | None = None
 CENTRED = {"kind": "convolution", "kernel": 3, "causal": False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [1, 3])
 def test_convolutions_of_three_see_two_more_inputs_a_block(depth):
     assert seen(depth, CENTRED, blocks=8) == 2 * depth + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [1, 5])
 def test_doubling_dilations_double_what_is_seen(depth):
     blocks = [
@@ -59,6 +61,7 @@ def test_doubling_dilations_double_what_is_seen(depth):
     assert seen(depth, *centred) == min(LENGTH, 2 ** (depth + 1) - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "window"), [(3, 1), (3, 4)])
 def test_local_attention_sees_its_window_a_block(depth, window):
     both = {"kind": "attention", "heads": 2, "window": window, "causal": False}
@@ -67,6 +70,7 @@ def test_local_attention_sees_its_window_a_block(depth, window):
     assert seen(depth, causal, blocks=3, position=LENGTH - 1) == depth * (window - 1) + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mixer",
     [
@@ -80,6 +84,7 @@ def test_one_block_sees_all_that_came_before(mixer):
     assert seen(1, mixer, position=30) == 31
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mixer",
     [

@@ -53,6 +53,7 @@ def run_of(made, longest: int) -> LoadedRun:
     return LoadedRun(Workdir("a run"), of, 0, params, make_mesh(1))
 
 
+@pytest.mark.slow
 def test_half_lives_are_those_of_the_decays(made, tmp_path):
     """Retention's heads have one each, whatever is read; the LRU one for each state."""
     run = run_of(made, 2 * TRAINED)

@@ -54,6 +54,7 @@ DIFFERENT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("difference", DIFFERENT)
 @pytest.mark.parametrize("length", [64, 128])
 def test_runs_of_another_task_or_budget_are_not_joined(tmp_path, difference, length):
@@ -136,6 +137,7 @@ def test_what_a_sweep_gives_may_be_an_axis(tmp_path, name, key):
     ]
 
 
+@pytest.mark.slow
 def test_series_of_a_figure_have_their_own_colours_and_names(tmp_path):
     mixers = [f"mixer-{place}" for place in range(9)]
     for mixer, length, seed in itertools.product(mixers, (64, 128), (0, 1)):

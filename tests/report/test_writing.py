@@ -73,6 +73,7 @@ def test_each_figure_and_table_has_its_files(tmp_path, capsys):
     assert 'src="http' not in text
 
 
+@pytest.mark.slow
 def test_every_chart_is_one_of_plotly_s(tmp_path):
     """Its schema knows each trace and each key of the layout."""
     sweep_folder(tmp_path / "recall", ("gru", "lstm"))
@@ -258,6 +259,7 @@ def test_names_stay_in_their_cells(tmp_path):
     assert "<" not in "".join(lines)
 
 
+@pytest.mark.slow
 def test_a_report_over_an_older_one(tmp_path):
     run_folder(tmp_path / "runs" / "a")
     page = tmp_path / "report" / "index.html"

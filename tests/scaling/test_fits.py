@@ -37,6 +37,7 @@ def test_only_long_lengths_count():
     assert fit_power_law(bent, from_length=2**15) is None, "two points have no interval"
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_exponent_in_95_of_100():
     random = np.random.default_rng(0)
     held = 0

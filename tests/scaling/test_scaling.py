@@ -62,6 +62,7 @@ def fake(monkeypatch, tmp_path_factory):
     return asked
 
 
+@pytest.mark.slow
 def test_every_ending_is_a_result_and_the_rest_goes_on(fake, tmp_path, capsys):
     mixers = "lstm,gru,conv,local,rnn"
     limits = {"limits__memory_gib": 0.2, "limits__seconds": 2.0}
@@ -85,6 +86,7 @@ def test_every_ending_is_a_result_and_the_rest_goes_on(fake, tmp_path, capsys):
         assert f"{mixer} at 256: {found[mixer][0]}: {found[mixer][1]}" in output
 
 
+@pytest.mark.slow
 def test_fits_crossings_and_limits_are_stored_and_told(fake, tmp_path, capsys):
     within = {"gib": 1.0, "seconds": 1e-3}
     results = scale(config(mixers="rnn,global,plain"), FILE, str(tmp_path), None, within)
@@ -171,6 +173,7 @@ def test_what_three_points_do_not_tell_is_not_printed(last):
         assert "- Within 1e+09 s a step, rnn: at least 4,000 positions\n" in told
 
 
+@pytest.mark.slow
 def test_done_cells_are_not_measured_again(fake, tmp_path):
     scale(config(mixers="rnn,plain", lengths="512,1024"), FILE, str(tmp_path))
     assert fake == [("rnn", 512), ("plain", 512), ("rnn", 1024), ("plain", 1024)]
@@ -187,6 +190,7 @@ def test_done_cells_are_not_measured_again(fake, tmp_path):
     assert len(results["cells"]) == 4
 
 
+@pytest.mark.slow
 def test_a_step_may_hold_the_same_tokens_at_each_length(fake, tmp_path, monkeypatch):
     """A folder that says nothing of them holds batches of one size."""
     sizes = []
@@ -206,6 +210,7 @@ def test_a_step_may_hold_the_same_tokens_at_each_length(fake, tmp_path, monkeypa
         scale(config(mixers="rnn", lengths="256", tokens=1024, batch_size=3), FILE, f"{tmp_path}/b")
 
 
+@pytest.mark.slow
 def test_other_folders_are_refused_in_one_line(fake, tmp_path):
     scale(config(mixers="rnn", lengths="256"), FILE, str(tmp_path / "scaling"))
     refusals = {
@@ -268,6 +273,7 @@ def test_every_leaf_of_the_config_is_read():
         assert f"{path}=b'absurd'" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_unknown_targets_and_tasks_are_refused(fake, tmp_path):
     for target, message in {
         "v5e:4x4": "is not FAMILY:NAME:TOPOLOGY, such as tpu:v5e:4x4",

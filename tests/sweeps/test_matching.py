@@ -69,6 +69,7 @@ def test_models_are_brought_to_one_size(mixer, by, target):
         assert abs(value - target) > abs(size - target)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mixer", "width"), [("lstm", 125), ("gru", 250), ("local", 8)])
 def test_states_are_brought_to_one_size(mixer, width):
     """2 blocks of float32: 2 D an LSTM, D a GRU, 2 * 15 D of a window of 16."""
@@ -77,6 +78,7 @@ def test_states_are_brought_to_one_size(mixer, width):
     assert match_width(experiment, config, Match("state", target), mixer) == width
 
 
+@pytest.mark.slow
 def test_a_mixer_that_can_not_be_matched_is_named():
     config, experiment = load("global")
     with pytest.raises(ConfigError) as caught:
@@ -103,6 +105,7 @@ def test_of_all_widths_that_meet_the_target_the_nearest_counts(monkeypatch):
         assert found == near, far
 
 
+@pytest.mark.slow
 def test_a_model_without_a_state_can_not_be_matched_by_it():
     config = load_whole(str(Path(RECALL).with_name("digits.py")) + ":mixer=conv").config
     with pytest.raises(ConfigError, match="no width brings it to state=1,000"):

@@ -161,6 +161,7 @@ def planned(tmp_path_factory):
     return sweep, make_plan(str(sweep.config), [], None, None, None)
 
 
+@pytest.mark.slow
 def test_a_plan_knows_what_may_follow(planned):
     _, plan = planned
     assert plan.search == "stages"
@@ -198,6 +199,7 @@ def test_a_plan_keeps_what_it_went_on_to(planned):
         store_plan(plan._replace(search="grid"), sweep.folder, {})
 
 
+@pytest.mark.slow
 def test_a_config_allows_no_more(tmp_path):
     sweep = SmallSweep(tmp_path, "product({'model.dropout': (0.0, 0.2, 0.4)})")
     (own,) = make_plan(str(sweep.config), [], None, "stages", None).groups

@@ -65,6 +65,7 @@ def test_a_model_is_brought_to_both():
     assert size.state_bytes == pytest.approx(state, rel=0.03)
 
 
+@pytest.mark.slow
 def test_what_can_not_be_brought_to_both_is_told_the_nearest():
     config, experiment = load("gru")
     with pytest.raises(ConfigError) as caught:
@@ -81,6 +82,7 @@ def test_what_can_not_be_brought_to_both_is_told_the_nearest():
         match_both(experiment, config, Match("parameters", 108e3, 9999.0), "mixer=hybrid")
 
 
+@pytest.mark.slow
 def test_a_grid_of_whole_numbers_is_searched_the_same_way_each_time(monkeypatch):
     """A model that accepts multiples of 4 alone, in both."""
     config, experiment = load("mamba2")

@@ -91,6 +91,7 @@ def test_a_sweep_runs_each_point_once_and_says_so(tmp_path, capsys):
         sweep.run()
 
 
+@pytest.mark.slow
 def test_a_mistake_shows_before_anything_is_written(tmp_path):
     wrong = {
         "product({'mixer': ('gru', 'lstn')})": "mixer=lstn: mixer='lstn' is not a preset; did",
@@ -120,6 +121,7 @@ def test_a_mistake_shows_before_anything_is_written(tmp_path):
     sweep.run(dry_run=True)
 
 
+@pytest.mark.slow
 def test_a_plan_is_fair_and_names_runs_by_what_they_are(tmp_path, capsys):
     points = f"product({{'mixer': ('gru', 'lstm')}}, {{'{RATE}': (0.1, 0.2), 'seed': (0, 1)}})"
     sweep = SmallSweep(tmp_path, points)

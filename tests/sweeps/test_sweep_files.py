@@ -90,6 +90,7 @@ def readers(folder, name):
     }
 
 
+@pytest.mark.slow
 def test_what_is_something_else_is_one_line(copied):
     whole, plan = copied
     for file, read in readers(whole.folder, plan.runs[0].name).items():
@@ -244,6 +245,7 @@ def json_is_fine(text: str) -> bool:
     return '"reason": "x"' in text or '"forms": "x"' in text
 
 
+@pytest.mark.slow
 def test_bad_files_of_a_scaling_cost_themselves_alone(tmp_path, monkeypatch, capsys):
     asked = []
 

@@ -40,6 +40,7 @@ def plan_of(folder, points, match=None, search="grid", widths=None):
     return make_plan(str(sweep.config), [], match, search, trials, widths)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "key", "values"),
     [
@@ -55,6 +56,7 @@ def test_a_size_is_that_of_its_run(tmp_path, arguments, key, values):
     assert plan.runs[1].size != plan.runs[0].size
 
 
+@pytest.mark.slow
 def test_each_setting_is_matched_and_what_settings_share_is_built_once(tmp_path):
     match = patch.object(sweep_plan, "match_width", side_effect=sweep_plan.match_width)
     build = patch.object(sweep_plan, "build_experiment", side_effect=build_experiment)
@@ -82,6 +84,7 @@ def test_a_time_is_given_to_every_run(tmp_path):
     store_plan(plan, tmp_path, first_widths(read_sweep(tmp_path)))
 
 
+@pytest.mark.slow
 def test_two_things_are_matched_by_the_width_and_a_setting(tmp_path, monkeypatch):
     """What it is brought to is tests/sweeps/test_state_matching.py's."""
     expansion = "model.mixers.mingru.expansion"
@@ -113,6 +116,7 @@ def test_a_search_says_each_size(tmp_path, capsys):
     assert len(re.findall(r"[\d,]+ parameters", capsys.readouterr().out)) == 2
 
 
+@pytest.mark.slow
 def test_a_folder_with_one_width_a_group_goes_on_with_it(tmp_path):
     match = Match("parameters", 30e3)
     new = plan_of(tmp_path, DEPTHS, match)

@@ -182,6 +182,7 @@ def planned(begun, search):
     return patch.object(sweep, "make_plan", lambda *_: plan)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", ["grid", "stages", "random"])
 def test_a_sweep_killed_at_each_write_goes_on(begun, tmp_path, search):
     """At the first file that it writes, at the second, and so on to the last."""

@@ -25,6 +25,7 @@ def test_a_bucket_is_a_length_that_the_task_makes():
         nearest_length(TASKS["copy"](seed=0, pattern=4), 3, 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "mixer", "length"),
     [("languages", "lstm", 11), ("recall", "global", 20), ("reverse", "gru", 7)],

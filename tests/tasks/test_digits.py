@@ -3,6 +3,7 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 from sklearn.datasets import load_digits
 
 from seqmodels.tasks.base import SPLITS
@@ -23,6 +24,7 @@ def digits_of(split):
     return task.batch(split, 0, task.examples(split, 64), 64)
 
 
+@pytest.mark.slow
 def test_digits_are_the_real_ones_each_in_one_split():
     data = load_digits()
     real = (data.data / 16).astype(np.float32).reshape(-1, 64, 1)

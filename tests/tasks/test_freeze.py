@@ -182,6 +182,7 @@ def test_folders_that_hold_nothing_frozen(tmp_path):
         Frozen(0, str(small_sets() / "mnist/1.0.0"))
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path):
     def run(*flags):
         command = [sys.executable, "-m", "seqmodels", "freeze", *flags]

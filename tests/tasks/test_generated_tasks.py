@@ -88,6 +88,7 @@ def test_of_words_the_last_products_may_be_scored():
         TASKS["word_problem"](seed=0, scored=0)
 
 
+@pytest.mark.slow
 def test_stacks_hold_what_was_pushed():
     task = TASKS["stack_manipulation"](seed=0)
     for split, length in (("train", 12), ("test", 7)):

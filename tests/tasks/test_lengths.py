@@ -36,6 +36,7 @@ def test_one_length():
     assert (batch.batch.mask, batch.length, batch.bucket) == (None, 64, 64)
 
 
+@pytest.mark.slow
 def test_uniform_lengths_are_each_as_likely():
     counts = drawn(lengths("uniform"), 57 * 100)
     assert set(counts) == set(range(8, 65))
@@ -65,6 +66,7 @@ def test_a_length_follows_from_the_seed_and_the_step(kind):
     assert [here.at(n) for n in steps] != [other.at(n) for n in steps]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "task", ["parity", "modular_arithmetic", "delayed_copy", "listops", "copy_string", "set"]

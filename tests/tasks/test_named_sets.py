@@ -262,6 +262,7 @@ def test_without_tensorflow_datasets(monkeypatch):
         image_set()
 
 
+@pytest.mark.slow
 def test_nothing_is_imported_before_a_set_is_opened():
     code = (
         "import sys, seqmodels.tasks; "

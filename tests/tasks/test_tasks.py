@@ -223,6 +223,7 @@ def test_the_batch_size_does_not_change_what_is_evaluated(name):
     assert np.array_equal(rows(8), rows(37))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_metrics_are_sums_and_counts_over_rows_that_count(name):
     """Against a plain loop; the last two rows have weight 0, whatever stands there."""

@@ -138,6 +138,7 @@ def test_dates_are_what_their_sources_say():
     assert len(shapes) > 8
 
 
+@pytest.mark.slow
 def test_a_day_belongs_to_one_split():
     days = [{target for _, target in dates_of(split)} for split in SPLITS]
     assert not days[0] & days[1]

@@ -13,6 +13,7 @@ def workers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
 
 
+@pytest.mark.slow
 def test_they_come_in_order_and_end():
     with Batches(lambda step: step**2, range(3, 7)) as batches:
         assert [batches.next() for _ in range(6)] == [9, 16, 25, 36, None, None]

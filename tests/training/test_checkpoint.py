@@ -79,6 +79,7 @@ def test_what_is_saved_comes_back(open_checkpoints, like, everywhere):
     assert all(leaf.sharding == everywhere for leaf in jax.tree.leaves(restored))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 8])
 def test_steps_that_reuse_the_buffers_do_not_reach_a_save(open_checkpoints, devices):
     """The loop goes on, and donates the state, while the checkpoint is being written.
@@ -111,6 +112,7 @@ SAVES = [(1, 0.3), (2, 0.9), (3, 0.9), (4, None), (5, 0.2), (6, 0.1), (7, None),
 KEPT = [{1}, {1, 2}, {2, 3}, {3, 4}, {3, 4, 5}, {3, 5, 6}, {3, 6, 7}, {3, 7, 8}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("higher_is_better", [True, False])
 @pytest.mark.parametrize("resumed", [False, True], ids=["one process", "a process a save"])
 def test_the_latest_two_and_the_best_are_kept(open_checkpoints, resumed, higher_is_better):

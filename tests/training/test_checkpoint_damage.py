@@ -145,6 +145,7 @@ def test_an_array_that_is_not_what_was_saved_is_named(folder, like, name):
     ]
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_loads_silently(saved, tmp_path, like):
     """Over all files of a checkpoint: where nothing is said, the state is what was saved."""
     random = np.random.default_rng(0)
@@ -387,6 +388,7 @@ def test_an_earlier_version_s_carry_no_checksums_and_load(folder, like):
 # What the metrics have not been told yet.
 
 
+@pytest.mark.slow
 def test_sums_since_the_last_log_are_saved_and_no_flipped_bit_changes_them(tmp_path):
     sums = {"loss": (1.25, 8.0), "accuracy": (0.1, 8.0), "odd": (math.inf, 0.0)}
     checkpoints = Opened(tmp_path / "checkpoints", read_only=False)
@@ -419,6 +421,7 @@ def test_an_earlier_version_s_have_none(folder):
 NAMES = ["try[1]", "[proj]/run", "a*b", "what?", "two\\parts", "**", "[!x]", "a b'\"%#{}~$é"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_folder_may_have_any_name(tmp_path, like, name, monkeypatch):
     for decoy in ("try1", "p/run", "aab", "whats", "twoparts", "y"):

@@ -135,6 +135,7 @@ def test_no_answer_is_right_among_scores_that_are_no_numbers(wrong):
     assert np.isnan(found["loss"][0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("segments", [1, 2, 3, 12])
 def test_parts_make_the_metrics_of_the_whole(segments):
     answers, batch = some_answers()
@@ -153,6 +154,7 @@ def test_parts_make_the_metrics_of_the_whole(segments):
         np.testing.assert_allclose(pair, whole[name], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("truncate", "accumulate"), [(None, 1), (4, 1), (4, 2), (1, 1)])
 def test_truncated_training_reports_whole_sequences(truncate, accumulate):
     """The model says what it reads: it has learned nothing, and its weights copy."""

@@ -92,6 +92,7 @@ def is_adam(node):
     return hasattr(node, "mu")
 
 
+@pytest.mark.slow
 def test_an_older_checkpoint_is_read_and_its_arrays_are_checked(
     model, like, old, tmp_path, monkeypatch
 ):

@@ -26,6 +26,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_step_after_a_restore_is_the_step_without(name, tmp_path):
     settings = {"learning_rate": 0.1, "warmup_steps": 2, **SETTINGS[name]}

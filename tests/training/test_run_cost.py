@@ -28,6 +28,7 @@ def test_the_median_step_knows_no_pauses(monkeypatch):
     assert pace.median() == 2
 
 
+@pytest.mark.slow
 def test_a_row_is_read_and_goes_on_where_the_model_streams():
     """Tokens and features; one that looks both ways has nothing to measure."""
     for spec, overrides in SPECS.items():

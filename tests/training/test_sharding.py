@@ -40,6 +40,7 @@ def test_accelerators_are_all_used(monkeypatch):
     assert run_mesh(experiment("conv", 8)).size == 8
 
 
+@pytest.mark.slow
 def test_another_number_of_devices():
     assert run_mesh(experiment("gru", 64), 2).size == 2
     assert run_mesh(experiment("conv", 8), 8).size == 8
@@ -53,6 +54,7 @@ def two_processes(monkeypatch):
     monkeypatch.setattr(jax, "local_devices", lambda process: of_process[process])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("batch_size", "devices", "chosen"),
     [(24, None, [0, 1, 2, 5, 6, 7]), (20, None, [0, 1, 5, 6]), (4, None, [0, 5]), (24, 2, [0, 5])],
@@ -62,6 +64,7 @@ def test_processes_have_equally_many_devices(two_processes, batch_size, devices,
     assert list(mesh.devices.flat) == [jax.devices()[number] for number in chosen]
 
 
+@pytest.mark.slow
 def test_devices_that_processes_can_not_share(two_processes):
     with pytest.raises(UserError, match=r"^devices=3 can't be shared equally among 2 processes"):
         run_mesh(experiment("gru", 24), 3)

@@ -46,6 +46,7 @@ def same(params, others) -> list[str]:
     return [name for name in ours if name in theirs and np.array_equal(ours[name], theirs[name])]
 
 
+@pytest.mark.slow
 def test_the_first_parameters_are_the_others_at_any_length(source, tmp_path):
     theirs = load(source, devices=1).params
     longer = config(source, length=16)
@@ -62,6 +63,7 @@ def test_the_first_parameters_are_the_others_at_any_length(source, tmp_path):
     assert same(state.params, theirs) == list(named(theirs))
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_named_and_may_be_left_out(source, tmp_path):
     with pytest.raises(ConfigError) as caught:
         start_of(config(source, max_length=32), tmp_path)
@@ -102,6 +104,7 @@ def test_what_can_not_be_started_from_is_refused(source, tmp_path):
         build_experiment(config(None, "head"))
 
 
+@pytest.mark.slow
 def test_others_than_it_began_with_are_refused(source, tmp_path):
     made = config(source)
     run = Workdir(tmp_path / "run")

@@ -65,6 +65,7 @@ def test_a_program_that_uses_jax_keeps_its_devices():
     assert jax.device_count() == 8
 
 
+@pytest.mark.slow
 def test_each_core_is_offered_as_a_device(outputs):
     assert int(outputs["plain"][0]) == cores()
     assert outputs["set"][0] == "3"

@@ -121,6 +121,7 @@ def step_with_dropout(before) -> Callable[[int, int], tuple[TrainState, StepRepo
     return lambda seed, number: compiled(seed)(before._replace(step=np.int32(number)), batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["adamw", "schedule_free"])
 def test_seeds_and_rates_share_a_program(kind):
     """Nothing of them is a constant of it, and each has its own step by it."""
@@ -160,6 +161,7 @@ def checksum(tree) -> float:
     return float(np.cos(np.arange(flat.size)) @ flat)
 
 
+@pytest.mark.slow
 def test_golden_step(step_with_dropout):
     """Fixed seed, dropout on: the loss, the gradient and the update are what they were."""
     state, report = step_with_dropout(0, 0)
@@ -219,6 +221,7 @@ def test_rows_without_weight_count_nowhere(of, one_step):
     assert_same_step(one_step(devices=8, accumulate=2, batch=other), simple)
 
 
+@pytest.mark.slow
 def test_dropout_follows_from_seed_and_step(step_with_dropout):
     norms = [
         [step_with_dropout(seed, number)[1].read()["gradient_norm"][0] for number in (0, 1, 0)]
@@ -342,6 +345,7 @@ def truncated() -> Truncated:
     return Truncated()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("segments", [1, 3])
 def test_truncated_gradient_stops_between_segments(truncated, segments):
     (after, loss), (by_hand, value) = truncated.after(12 // segments), truncated.by_hand(segments)
@@ -351,6 +355,7 @@ def test_truncated_gradient_stops_between_segments(truncated, segments):
     )
 
 
+@pytest.mark.slow
 def test_truncation_changes_the_gradient_and_a_whole_segment_does_not(truncated):
     whole, one_segment, three = (truncated.after(length)[0] for length in (None, 12, 4))
     leaves = [jax.tree.leaves(x) for x in (whole, one_segment, three)]
