@@ -68,6 +68,14 @@ def unit(x):
     return functional.normalize(functional.silu(x), dim=-1)
 
 
+def turned(x, angles):
+    """The pairs of the first half turned."""
+    first, second = x[..., : x.shape[-1] // 2].unflatten(-1, (-1, 2)).unbind(-1)
+    cosine, sine = angles.cos(), angles.sin()
+    pairs = torch.stack([first * cosine - second * sine, first * sine + second * cosine], -1)
+    return torch.cat([pairs.flatten(-2), x[..., x.shape[-1] // 2 :]], -1)
+
+
 class Matrix(nn.Module):
     """A mixer by its kind: projections, the recurrence, each head's norm, gate and projection."""
 
@@ -90,15 +98,22 @@ class Matrix(nn.Module):
         plain = kind in ("linear_attention", "deltanet")
         self.gates = None if plain else nn.Linear(width, wide * width)
         self.norm = nn.RMSNorm(wide * width // heads)
+        if kind == "mamba3":
+            self.angles = nn.Linear(width, keys // 4)
+            self.norms = nn.ModuleList([nn.RMSNorm(keys), nn.RMSNorm(keys)])
+            self.biases = nn.Parameter(torch.ones(2, heads, keys))
+            self.skip = nn.Parameter(torch.ones(heads))
         self.outputs = nn.Linear(wide * width, width)
 
     def forward(self, x):
         B, L, _ = x.shape
+        if self.kind == "mamba3":
+            return self.outputs(self.turned(x) * functional.silu(self.gates(x)))
 
         def by_head(x, length=L):
             return x.reshape(B, length, self.heads, -1)
 
-        if self.kind in ("mamba2", "mamba3"):  # all heads have the same keys and queries
+        if self.kind == "mamba2":  # all heads have the same keys and queries
 
             def shared(x):
                 return functional.silu(x)[:, :, None].expand(-1, -1, self.heads, -1)
@@ -114,9 +129,27 @@ class Matrix(nn.Module):
         mixed = self.norm(mixed) * functional.silu(by_head(self.gates(x)))
         return self.outputs(mixed.reshape(B, L, -1))
 
+    def turned(self, x):
+        """Mamba-3's outputs: keys and queries turned, and each key written twice, at once."""
+        step, rate, share = self.decays(x).unflatten(-1, (3, -1)).unbind(2)
+        step, share = functional.softplus(step), share.sigmoid()
+        angles = (math.pi * self.angles(x).tanh()[:, :, None] * step[..., None]).cumsum(1)
+        query, key = (
+            turned(norm(linear(x))[:, :, None] + bias, angles)
+            for linear, norm, bias in zip(
+                (self.queries, self.keys), self.norms, self.biases, strict=True
+            )
+        )
+        value = self.values(x).unflatten(-1, (self.heads, -1))
+        later = functional.pad(((1 - share) * step)[:, 1:], (0, 0, 0, 1))
+        written = value * (share * step + later)[..., None]
+        mixed = chunked(query, key, written, -functional.softplus(rate) * step)
+        own = self.skip - later * (query * key).sum(-1)
+        return (mixed + value * own[..., None]).flatten(2)
+
     def mix(self, query, key, value, log_decay, x):
         """The heads' outputs."""
-        if self.kind in ("retention", "gla", "mamba2", "mamba3"):
+        if self.kind in ("retention", "gla", "mamba2"):
             return chunked(query, key, value, log_decay)
         if self.kind in ("linear_attention", "mlstm"):
             if self.kind == "linear_attention":
