@@ -29,9 +29,9 @@ class DiagonalMixer(Mixer):
     is_complex = False
     """Whether its state has a real and an imaginary part."""
 
-    def __init__(self, width: int, form: FormName | None):
+    def __init__(self, width: int, form: str | None):
         self.width = width
-        self.form: FormName | None = form
+        self.form = form
 
     def mix(
         self, x: Float[Array, "B L D"], state: State | None, context: Context

@@ -17,8 +17,9 @@ from seqmodels.mixers.diagonal import (
     scaled,
 )
 from seqmodels.mixers.short_convolution import Short
-from seqmodels.ops.diagonal_recurrence import FormName, selective_state_space, state_space_depth
+from seqmodels.ops.diagonal_recurrence import FormName
 from seqmodels.ops.linear import linear
+from seqmodels.ops.state_spaces import selective_state_space, state_space_depth
 from seqmodels.parameters import parameter
 
 

@@ -93,7 +93,7 @@ class Mamba3(SharedKeys):
         share = jax.nn.sigmoid(share)
         turns = jnp.tanh(self.angles(x).astype(jnp.float32)) * math.pi
         angles = _summed(turns[:, :, None] * step[..., None], state["angles"])
-        # Else XLA computes them anew in each product that has them, a fifth of a step on CPU.
+        # Barriers have XLA compute once what several products have: a fifth of a step on CPU.
         turn = lax.optimization_barrier((jnp.cos(angles), jnp.sin(angles)))
         query, key = (
             _turned(self.norms[number](projected[name])[:, :, None] + bias[...][None, None], *turn)
@@ -102,35 +102,36 @@ class Mamba3(SharedKeys):
             )
         )
         query, key = query.astype(x.dtype), key.astype(x.dtype)
-        # A key and value are written at their position and once more at the next one. Both are
-        # written at once, so that nothing moves; its own output takes back what comes later.
-        now, again = share * step, (1 - share) * step
-        later = jnp.pad(again[:, 1:], ((0, 0), (0, 1), (0, 0)))
+        # What is written at a position once its output needs it and once at the next one is carried
+        # to the next at once: outputs read the state without it, and take it as a product.
+        now, before = share * step, (1 - share) * step
         earlier = {
-            name: put_before(state[name], new.astype(jnp.float32), 1)
+            name: lax.optimization_barrier(put_before(state[name], new.astype(jnp.float32), 1))
             for name, new in (("key", key), ("value", value))
         }
         kept = {name: keep_last(seen, 1, context.valid) for name, seen in earlier.items()}
         observe_decay(lambda: log_decay, context.valid)
         observe_norms(
-            lambda: _norms(earlier, again * jnp.exp(log_decay), now, log_decay, state["matrix"]),
+            lambda: _norms(earlier, before * jnp.exp(log_decay), now, log_decay, state["matrix"]),
             context.valid,
         )
-        begun = state["matrix"] + jnp.einsum(
-            "bh,bhk,bhu->bhku", again[:, 0], state["key"][:, 0], state["value"][:, 0]
-        )
+        before = before + jnp.pad(now[:, :-1], ((0, 0), (1, 0), (0, 0)))
+        written = earlier["value"][:, :-1] * (before * jnp.exp(log_decay))[..., None]
         mixed, after = self._carry(
             query,
-            key,
-            (value * (now + later)[..., None]).astype(value.dtype),
+            earlier["key"][:, :-1].astype(key.dtype),
+            written.astype(value.dtype),
             log_decay,
-            {"matrix": begun},
+            state,
             context._replace(valid=None),
         )
-        own = later * jnp.sum(query * key, axis=-1, dtype=jnp.float32)
-        own = self.skip[...].reshape(1, 1, -1) - own
-        mixed = mixed + value * own[..., None].astype(value.dtype)
-        return mixed, kept | after | {"angles": angles[:, -1]}
+        matrix = after["matrix"] + jnp.einsum(
+            "bh,bhk,bhu->bhku", now[:, -1], earlier["key"][:, -1], earlier["value"][:, -1]
+        )
+        seen = now * jnp.sum(query * key, axis=-1, dtype=jnp.float32)
+        seen = seen + self.skip[...].reshape(1, 1, -1)
+        mixed = mixed + value * seen[..., None].astype(value.dtype)
+        return mixed, kept | {"matrix": matrix, "angles": angles[:, -1]}
 
     def _finish(
         self, mixed: Float[Array, "B L H U"], x: Float[Array, "B L D"]

@@ -27,7 +27,8 @@ from seqmodels.mixers.diagonal import (
     require_states,
     scaled,
 )
-from seqmodels.ops.diagonal_recurrence import FormName, diagonal_state_space, state_space_depth
+from seqmodels.ops.diagonal_recurrence import FormName
+from seqmodels.ops.state_spaces import StateSpaceForm, constant_depth, diagonal_state_space
 from seqmodels.parameters import parameter
 
 Sampling = Literal["zoh", "bilinear"]
@@ -63,7 +64,7 @@ class S4D(DiagonalMixer):
         poles: Literal["linear", "inverse"] = "linear",
         sampling: Sampling = "zoh",
         gate: GateKind = "full",
-        form: FormName | None = None,
+        form: StateSpaceForm | None = None,
         *,
         rngs: nnx.Rngs,
     ):
@@ -99,7 +100,7 @@ class S4D(DiagonalMixer):
         """The gate; of each state a complex multiply-add, which is four, and two to read it."""
         kept, width = self.state_shape
         flops = length * (2 * 6 * kept * width + self.gate.flops)
-        return Cost(flops, self.state_bytes(length), state_space_depth(length, self.form))
+        return Cost(flops, self.state_bytes(length), constant_depth(length, self.form))
 
 
 class S5(SharedStates):

@@ -4,12 +4,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from seqmodels.ops.diagonal_recurrence import (
-    diagonal_recurrence,
-    diagonal_state_space,
-    selective_state_space,
-)
+from seqmodels.ops.diagonal_recurrence import diagonal_recurrence
 from seqmodels.ops.fft_convolution import fft_convolution
+from seqmodels.ops.state_spaces import diagonal_state_space, selective_state_space
 from tests.goldens.stored import Recorded
 
 

@@ -14,7 +14,7 @@ from tests.mixers.variants import CASES, LENGTH, WIDTH, make, pure
 UNMASKED = {"attention": {"causal": False, "window": None}}
 STEPS = ("linear_attention", "retention", "gla", "mamba2", "mamba3", "mlstm", "deltanet", "kda")
 STEPS += ("gated_deltanet", "deltaproduct", "rwkv7")
-UNMASKED |= {kind: {"form": "recurrent"} for kind in STEPS}
+UNMASKED |= {kind: {"form": "recurrent"} for kind in STEPS} | {"s4d": {"form": "sequential"}}
 ALWAYS_MASKED = {"forgetting", "sinks"}
 WHOLE = [name for name, (_, settings) in CASES.items() if not ALWAYS_MASKED & settings.keys()]
 

@@ -11,13 +11,12 @@ import pytest
 
 from seqmodels.errors import ParameterError
 from seqmodels.ops.diagonal_forms import DIAGONAL
-from seqmodels.ops.diagonal_recurrence import (
-    decay_product,
-    diagonal_recurrence,
+from seqmodels.ops.diagonal_recurrence import decay_product, diagonal_recurrence, sequential_depth
+from seqmodels.ops.state_spaces import (
+    constant_depth,
     diagonal_state_space,
     selective_product,
     selective_state_space,
-    sequential_depth,
     state_space_depth,
 )
 from tests.ops import plain_diagonal
@@ -119,6 +118,7 @@ CHECKED = [
     ("selective", "sequential"),
     ("selective", "associative"),
     ("constant", "sequential"),
+    ("constant", "products"),
 ]
 
 
@@ -168,9 +168,9 @@ def results(name: str, form: str, arguments: Arguments, valid: Any) -> Any:
 
 
 @cache
-def expected(name: str, length: int) -> Any:
+def expected(name: str, length: int, padded: bool) -> Any:
     """The same of the references."""
-    op, valid = OPS[name], mask(length)
+    op, valid = OPS[name], mask(length) | (not padded)
     arguments = {key: joined(split(array)) for key, array in op.arguments(length).items()}
 
     @jax.jit
@@ -192,8 +192,9 @@ def error(actual: Any, wanted: np.ndarray) -> float:
 
 def check(name: str, form: str, length: int, by_outputs: float = 1e-5) -> None:
     arguments = {key: split(array) for key, array in OPS[name].arguments(length).items()}
-    gradients, (outputs, last) = results(name, form, arguments, mask(length))
-    wanted_gradients, (wanted, wanted_last) = expected(name, length)
+    padded = form != "products"  # which refuses padding
+    gradients, (outputs, last) = results(name, form, arguments, mask(length) if padded else None)
+    wanted_gradients, (wanted, wanted_last) = expected(name, length, padded)
     assert error(outputs, wanted) <= by_outputs
     assert error(last, wanted_last) <= by_outputs
     for key, gradient in gradients.items():
@@ -293,6 +294,8 @@ def test_the_depth_of_each_form():
     assert [sequential_depth(length, None) for length in (1, 2, 3, 1000)] == [1, 2, 3, 20]
     assert state_space_depth(300, "sequential") == 300
     assert state_space_depth(300, None) == 3 * 14
+    assert [constant_depth(length, None) for length in (1, 64, 128, 6400)] == [1, 3, 4, 16]
+    assert constant_depth(300, "sequential") == 300
 
 
 def test_what_can_not_be_is_refused_in_one_line():
@@ -303,3 +306,7 @@ def test_what_can_not_be_is_refused_in_one_line():
     assert str(caught.value) == (
         "chunk=0 is below 1; give the positions to expand at a time, or None"
     )
+    given = {key: split(array) for key, array in constant(8).items()}
+    given = jax.tree.map(jnp.asarray, given)
+    with pytest.raises(ParameterError, match="padding would decay as well; take 'sequential'"):
+        diagonal_state_space(**given, valid=jnp.asarray(mask(8)), form="products")

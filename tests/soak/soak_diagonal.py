@@ -5,11 +5,15 @@ import numpy as np
 import pytest
 
 from seqmodels.ops.diagonal_forms import DIAGONAL
+from seqmodels.ops.state_spaces import CONSTANT, SELECTIVE
 from tests.ops.test_diagonal_recurrence import OPS, check, error, joined, split
 
+FORMS = {"selective": SELECTIVE.forms, "constant": CONSTANT.forms}
 
-@pytest.mark.parametrize("form", DIAGONAL.forms)
-@pytest.mark.parametrize("name", OPS)
+
+@pytest.mark.parametrize(
+    ("name", "form"), [(name, form) for name in OPS for form in FORMS.get(name, DIAGONAL.forms)]
+)
 @pytest.mark.parametrize("length", [1, 7, 130, 4096])
 def test_each_form_equals_the_reference(name, form, length):
     check(name, form, length, by_outputs=1e-5 if length < 4096 else 1e-4)
