@@ -48,14 +48,15 @@ class Operation:
         return self.forms[chosen].run(*arguments)
 
     def choose(self, *arguments: Any, form: str | None = None) -> str:
-        """The name of the form that serves a call.
+        """The name of the form that serves a call; of those that serve one that suits, if any does.
 
         Raises:
           ParameterError: the form that is named is none, or can't serve it.
         """
         if form is None:
             serving = [name for name in self.forms if self.refusal(name, *arguments) is None]
-            return next(name for name in serving if self.forms[name].suits(*arguments))
+            suiting = [name for name in serving if self.forms[name].suits(*arguments)]
+            return (suiting or serving)[0]
         self.require_form(form)
         refusal = self.refusal(form, *arguments)
         if refusal is not None:

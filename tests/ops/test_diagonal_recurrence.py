@@ -262,7 +262,7 @@ def test_works_in_place():
 @pytest.mark.parametrize("name", ["selective", "constant"])
 def test_states_of_all_positions_are_never_there_at_once(name):
     """Temporary memory of the gradient, in arrays [B, L, N, D], where N and D are 64."""
-    length = 512
+    length = 2048
     wider = {STATES: 64, WIDTH: 64}
     shapes = {
         key: jax.tree.map(

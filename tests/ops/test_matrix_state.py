@@ -191,20 +191,27 @@ def test_the_form_goes_by_platform_length_and_keys(monkeypatch):
         decay = None if axes is None else query[..., 0] if axes == 3 else query
         return MATRIX_STATE.choose(query, query, query, decay, None, 64)
 
+    def traced_for(platform: str) -> None:
+        for module in ("matrix_state", "forms"):
+            monkeypatch.setattr(f"seqmodels.ops.{module}.platform", lambda: platform)
+
+    traced_for("cpu")
     assert [chosen(256, axes) for axes in (None, 3, 4)] == ["blocks"] * 3
     assert [chosen(length) for length in (16, 17)] == ["recurrent", "blocks"]
     query, value = jnp.zeros((1, 17, 1, 32)), jnp.zeros((1, 17, 2, 32))
     assert MATRIX_STATE.choose(query, query, value, None, None, 64) == "chunked"
     assert [chosen(length, K=128) for length in (16, 17)] == ["recurrent", "chunked"]
-    for module in ("matrix_state", "forms"):
-        monkeypatch.setattr(f"seqmodels.ops.{module}.platform", lambda: "cuda")
+    traced_for("cuda")
     assert [chosen(length, 4) for length in (1, 16, 17)] == ["recurrent", "recurrent", "chunked"]
     query = jnp.zeros((1, 17, 1, 1))
     assert DELTA_RULE.choose(query, *[query] * 4, None, None, 64) == "chunked"
 
 
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
 @pytest.mark.parametrize("case", ["decay a head", "delta"])
-def test_a_chunk_that_is_no_power_of_2_is_left_to_the_steps(case):
+def test_a_chunk_that_is_no_power_of_2_is_left_to_the_steps(case, platform, monkeypatch):
+    for module in ("matrix_state", "forms"):
+        monkeypatch.setattr(f"seqmodels.ops.{module}.platform", lambda: platform)
     given = arguments(case, length=20)
     with pytest.raises(
         ParameterError, match=r"chunk=12 is no power of 2; take 'recurrent' or 'blocks'"
