@@ -2,7 +2,8 @@
 
 python -m experiments.collect --sweep=sweeps/atlas --runs=experiments/atlas/runs.jsonl
 
-While the sweep goes on, or after it; what the file has stays as it is.
+While the sweep goes on, or after it; what the file has stays as it is. --back is the other way: a
+folder that lacks the file's runs gets their results, and the same sweep goes on from them there.
 """
 
 from pathlib import Path
@@ -13,14 +14,18 @@ from seqmodels import cli
 
 SWEEP = flags.DEFINE_string("sweep", None, "folder of a sweep")
 RUNS = flags.DEFINE_string("runs", None, "file of lines of JSON; made if missing")
+BACK = flags.DEFINE_boolean("back", False, "put the file's runs back into the folder")
 
 
 def main() -> None:
     """Reads the flags and collects."""
-    folder, file = cli.require_flag(SWEEP), cli.require_flag(RUNS)
-    from seqmodels.sweeps.records import collect
+    folder, file = Path(cli.require_flag(SWEEP)), Path(cli.require_flag(RUNS))
+    from seqmodels.sweeps.records import collect, put_back
 
-    done = collect(Path(folder), Path(file))
+    if BACK.value:
+        print(f"{put_back(file, folder)} runs of {file} put into {folder}")
+        return
+    done = collect(folder, file)
     print(f"{done['added']} runs added, {done['runs']} in {file}")
 
 

@@ -8,15 +8,17 @@ import json
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
+from seqmodels.config import to_dict
 from seqmodels.config_files import DECIDED
 from seqmodels.errors import UserError
-from seqmodels.json_files import UnreadableError, read_json_lines, write_whole
+from seqmodels.json_files import UnreadableError, read_json_lines, write_json, write_whole
 from seqmodels.locks import HeldError, held
 from seqmodels.output import warn
 from seqmodels.sweeps.files import known_runs, read_sweep
-from seqmodels.sweeps.groups import Run, text_digest
+from seqmodels.sweeps.groups import Run, argument_text, override_texts, text_digest
 from seqmodels.sweeps.trials import Count, Name, Trial
 from seqmodels.training.environment import starts
+from seqmodels.training.resolving import load_whole
 from seqmodels.training.run_files import CostFile, Seconds, read_run_file
 
 
@@ -93,7 +95,8 @@ def collect(folder: Path, file: Path) -> Collected:
                 try:
                     record = _record(Trial(folder, run.name), run, config, sweep["score"])
                 except UnreadableError as error:
-                    warn(f"{error}; the run is left out")
+                    if run.name not in lines:  # else it may have been put back from its line
+                        warn(f"{error}; the run is left out")
                     continue
                 if record is None:
                     continue
@@ -111,6 +114,46 @@ def collect(folder: Path, file: Path) -> Collected:
     except OSError as error:
         raise UserError(f"runs={file} can't be written ({error.strerror})") from None
     return Collected(added=len(lines) - before, runs=len(lines))
+
+
+def put_back(file: Path, folder: Path) -> int:
+    """Gives a folder the results of a file's runs that it lacks, so that a sweep goes on from them.
+
+    Returns how many; the folder may be new. Such a run has no checkpoint.
+
+    Raises:
+      UserError: the file holds nothing or something else; or its config file has changed since.
+    """
+    records = [record for record in read_records(file) if not _of(folder, record).exists()]
+    if not file.exists():
+        raise UserError(f"runs={file} is not there; name a file of lines of JSON")
+    for record in records:
+        arguments = argument_text(record["arguments"])
+        spec = f"{record['config']}:{arguments}" if arguments else record["config"]
+        config, _ = load_whole(spec, override_texts(record["overrides"]))
+        if (now := _digest(to_dict(config))) != record["resolved"]:
+            raise UserError(
+                f"runs={file} has the run {record['name']} of another config "
+                f"({record['resolved']}, now {now}), since {record['config']} has changed; take "
+                "its lines out, and they run anew"
+            )
+    for record in records:
+        score = record["score"]
+        scores = {split: {score: record[split]} for split in ("validation", "test")}
+        same = {"steps", "best_step", "chance", "shown_chance", "parameters", "seconds", "cost"}
+        _of(folder, record).parent.mkdir(parents=True, exist_ok=True)
+        write_json(_of(folder, record), scores | {k: v for k, v in record.items() if k in same})
+    return len(records)
+
+
+def _of(folder: Path, record: Record) -> Path:
+    return Trial(folder, record["name"]).folder / "results.json"
+
+
+def _digest(config: dict[str, Any]) -> str:
+    """Of a config with every key, but for what a run decides itself."""
+    whole = {key: value for key, value in config.items() if key != DECIDED}
+    return text_digest(json.dumps(whole, sort_keys=True))
 
 
 def _lines(file: Path) -> list[tuple[str, Record]]:
@@ -135,7 +178,6 @@ def _record(trial: Trial, run: Run, config: str, score: str) -> Record | None:
         raise UnreadableError(
             f"{trial.folder} lacks its config, facts or cost: an earlier version made it"
         )
-    whole = {key: value for key, value in stored.items() if key != DECIDED}
     made = next(reversed(starts(environment or {})), {})
     packages = made.get("packages", {})
     levels = {name: facts[name] for name in ("chance", "shown_chance") if name in facts}
@@ -144,7 +186,7 @@ def _record(trial: Trial, run: Run, config: str, score: str) -> Record | None:
         config=config,
         arguments=run.arguments,
         overrides=run.overrides,
-        resolved=text_digest(json.dumps(whole, sort_keys=True)),
+        resolved=_digest(stored),
         data=text_digest(json.dumps([facts["batches"], facts.get("files")], sort_keys=True)),
         score=score,
         higher_is_better=facts["higher_is_better"],

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from seqmodels.config import to_dict
+from seqmodels.config_files import DECIDED
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError
 from seqmodels.locks import held
-from seqmodels.sweeps.records import collect, read_records
+from seqmodels.sweeps.groups import Run, text_digest
+from seqmodels.sweeps.records import collect, put_back, read_records
+from seqmodels.sweeps.trials import Trial
+from seqmodels.training.resolving import load_whole
 from tests.sweeps.finished import RATE, finished_sweep
 
 
@@ -103,3 +108,27 @@ def test_what_can_not_be_collected_is_refused(sweep, tmp_path):
         pytest.raises(UserError, match="is being written by process"),
     ):
         collect(sweep, tmp_path / "runs.jsonl")
+
+
+def test_a_folder_that_lost_its_runs_gets_them_back(sweep, tmp_path):
+    """But not those of a config that has changed."""
+    file, folder = tmp_path / "runs.jsonl", tmp_path / "new"
+    collect(sweep, file)
+    with pytest.raises(UserError, match=r"of another config \(\w+, now \w+\), since configs/copy"):
+        put_back(file, folder)
+    assert not folder.exists()
+    (record,) = read_records(file)
+    config, _ = load_whole("configs/copy.py:mixer=gru", [(RATE, "0.01"), ("seed", "0")])
+    whole = {key: value for key, value in to_dict(config).items() if key != DECIDED}
+    now = text_digest(json.dumps(whole, sort_keys=True))
+    file.write_text(file.read_text().replace(record["resolved"], now))
+    assert put_back(file, folder) == 1
+    assert put_back(file, folder) == 0
+    trial = Trial(folder, record["name"])
+    size = {"parameters": 9, "flops": 1.0, "state_bytes": 0}
+    trial.enter(Run(record["name"], record["arguments"], record["overrides"], size), "accuracy")
+    results, state = trial.outcome("accuracy")
+    assert state == "finished"
+    assert (results["validation"]["accuracy"], results["cost"]) == (0.9, record["cost"])
+    with pytest.raises(UserError, match=r"runs=.*none.jsonl is not there"):
+        put_back(tmp_path / "none.jsonl", folder)
