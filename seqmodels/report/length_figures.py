@@ -2,7 +2,7 @@
 
 import re
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from seqmodels.report.alike import words
@@ -20,71 +20,73 @@ THRESHOLD = 0.9
 
 
 def swept_figures(comparison: Comparison, styles: Styles) -> Choice | Figure | None:
-    """Test scores of models that were each trained there: by length, and by any other argument
-    that a sweep gave and that is a number."""
+    """Test scores of models that were each trained there: by length, and by any other number in
+    which they differ, be it an argument of a sweep or a key of their configs."""
     groups = [group for group in comparison.groups if group.test.values]
     options = []
     for line in dict.fromkeys(group.setting.line for group in groups):
-        own = [group for group in groups if group.setting.line == line and group.length]
-        along = f", with {own[0].setting.along}" if own and own[0].setting.along else ""
+        own = [(g.length, g) for g in groups if g.setting.line == line and g.length]
+        along = f", with {own[0][1].setting.along}" if own and own[0][1].setting.along else ""
         text = f"Each model was trained and tested at its length{along}."
         options.append((("length", line or "all"), _swept(comparison, styles, own, line, text)))
-    names = dict.fromkeys(name for group in groups for name in group.swept)
-    for name in [name for name in names if name not in ("mixer", "length", "task")]:
-        rests: dict[str, list[Contender]] = {}
+    names = dict.fromkeys(name for group in groups for name in (*group.point, *group.told))
+    others = []
+    for name in [name for name in names if name != "length"]:
+        rests: dict[str, list[tuple[Number, Contender]]] = {}
         for group in groups:
-            if number(group.swept.get(name)) is not None:
+            if (value := number((group.told | group.point).get(name))) is not None:
                 rest = words(group.point, [other for other in group.point if other != name])
-                rests.setdefault(rest, []).append(group)
+                rests.setdefault(rest, []).append((value, group))
         for rest, own in rests.items():
-            text = f"Each model was trained and tested at its {readable(name)}."
+            text = f"Each model was trained and tested with its own {_spoken(name)}."
             figure = _swept(comparison, styles, own, rest, text, name)
-            options.append(((readable(name), rest or "all"), figure))
+            others.append(((readable(name), rest or "all"), figure))
     title = f"{comparison.what.capitalize()} of models trained at each length"
+    if any(figure is not None for _, figure in others):
+        title = f"{comparison.what.capitalize()} against what was varied"
     menus = ("against", "of")
-    return choice(slug(comparison.name, "by-length"), title, menus, options)
+    return choice(slug(comparison.name, "by-length"), title, menus, [*options, *others])
+
+
+def _spoken(name: str) -> str:
+    return readable(name.rsplit(".", 1)[-1].replace("_", " "))
 
 
 def _swept(
     comparison: Comparison,
     styles: Styles,
-    groups: list[Contender],
+    placed: Sequence[tuple[Number, Contender]],
     rest: str,
     text: str,
     name: str = "length",
 ) -> Figure | None:
-    """A line a label; None where all have one value."""
-    series, within = [], limits_of(comparison.score)
-    values: dict[int, Any] = {
-        id(g): g.length if name == "length" else g.swept[name] for g in groups
-    }
-    if len(set(values.values())) < 2:
+    """A line for all that differ in nothing but ``name``, by which they are placed.
+
+    None where all have one value, or of anything but the length no two stand in one line.
+    """
+    within = limits_of(comparison.score)
+    lines: dict[str, list[Mark]] = {}
+    for x, group in placed:
+        told = [group.setting.text, words(group.chosen, list(group.chosen), "=")]
+        note, runs = ", ".join(filter(None, told)), links(comparison, group.runs)
+        mark = seeds_mark(x, group.test.values, within, note, runs)
+        assert mark is not None
+        lines.setdefault(group.without(name), []).append(mark)
+    places = {x for x, _ in placed}
+    most = max((len({mark.x for mark in marks}) for marks in lines.values()), default=0)
+    if len(places) < 2 or (most < 2 and name != "length"):
         return None
-    alone = name != "length" and name not in groups[0].point  # of the model: it is in its label
-    named = {id(g): g.mixer if alone else g.label for g in groups}
-    for label in dict.fromkeys(named.values()):
-        marks = [
-            seeds_mark(
-                values[id(group)],
-                group.test.values,
-                within,
-                ", ".join(
-                    filter(None, [group.setting.text, words(group.chosen, list(group.chosen), "=")])
-                ),
-                links(comparison, group.runs),
-            )
-            for group in groups
-            if named[id(group)] == label
-        ]
-        points = sorted((mark for mark in marks if mark is not None), key=lambda mark: mark.x)
-        series.append(Series(label, styles[label], points))
-    held = [(values[id(g)], content) for g in groups for content in results_of(g.runs)]
-    called = readable(name.rsplit(".", 1)[-1].replace("_", " "))
+    series = [
+        Series(called, styles[called], sorted(marks, key=lambda mark: mark.x))
+        for called, marks in lines.items()
+    ]
+    held = [(x, content) for x, group in placed for content in results_of(group.runs)]
+    called = _spoken(name)
     return Figure(
-        slug(comparison.name, "score", "by", called, rest),
+        slug(comparison.name, "score", "by", name, rest),
         ", ".join(filter(None, [f"{comparison.what.capitalize()} against {called}", rest])),
         f"{text} Means over seeds with their 95% intervals; a dot is a seed.",
-        Axis(called, "count", log=min(values.values()) > 0),
+        Axis(called, "count", log=min(places) > 0),
         Axis(f"test {comparison.what}"),
         with_levels(series, held),
         wide=True,
