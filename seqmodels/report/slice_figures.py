@@ -48,12 +48,14 @@ def position_figures(comparison: Comparison, styles: Styles) -> Choice | Figure 
     kept = _all_kept(asked, "by_position")
     # The score has lines to be held against; the loss is what every task has.
     order = [comparison.score, "loss", *(one.name for one in kept)]
-    options = [
-        ((_words(one.name), one.at), _by_position(comparison, styles, asked, one))
-        for one in sorted(kept, key=lambda one: order.index(one.name))
-    ]
+    options = []
+    for one in sorted(kept, key=lambda one: order.index(one.name)):
+        for setting in dict.fromkeys(other.group.setting for other in asked):
+            own = [other for other in asked if other.group.setting == setting]
+            menus = (_words(one.name), one.at, setting.text or "all")
+            options.append((menus, _by_position(comparison, styles, own, one, setting.text)))
     name = slug(comparison.name, "by-position")
-    return choice(name, "Score and loss by position", ("of", "at"), options)
+    return choice(name, "Score and loss by position", ("of", "at", "trained with"), options)
 
 
 def _all_kept(asked: Sequence[Asked], part: Literal["slices", "by_position"]) -> list[_Kept]:
@@ -94,27 +96,27 @@ def _sliced(
 
 
 def _by_position(
-    comparison: Comparison, styles: Styles, asked: list[Asked], kept: _Kept
+    comparison: Comparison, styles: Styles, asked: list[Asked], kept: _Kept, setting: str
 ) -> Figure | None:
     what, is_the_score = _words(kept.name), kept.name == comparison.score
     lines = _lines(comparison, asked, kept, kept.name, _middle, "position")
     if sum(len(marks) for _, marks in lines) < 2:
         return None
     series = [Series(name, styles[name], marks, "curve") for name, marks in lines]
-    own = [one for one in asked if one.entries(kept.length)]
     if is_the_score:
-        held = [(x, e) for one in own for e in one.entries(kept.length) for x in _ends(lines)]
+        held = [(x, e) for one in asked for e in one.entries(kept.length) for x in _ends(lines)]
         series = [*with_levels(series, held), *threshold(comparison.score, series)]
     return Figure(
-        slug(comparison.name, what, "by-position", kept.at),
-        f"{what.capitalize()} by position, {kept.at}",
+        slug(comparison.name, what, "by-position", kept.at, setting),
+        f"{what.capitalize()} by position, {kept.at}"
+        + (f", trained with {setting}" if setting else ""),
         "Of the targets at each position of a sequence, counted from 1; where positions are "
         f"joined, at their middle. {_OVER}",
         Axis("position", "count", log=True),
         Axis(what),
         series,
         wide=True,
-        at=trained_at(own, kept.length),
+        at=trained_at(asked, kept.length),
     )
 
 

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from seqmodels.evaluation.by_position import MOST_BINS, places_of, scores_by_position
-from seqmodels.evaluation.lengths import Asked, evaluate_lengths
 from seqmodels.evaluation.scoring import Scores
 from seqmodels.tasks.base import Batch
-from tests.run_folders import loaded
 
 ROWS = 5
 
@@ -56,19 +54,3 @@ def test_positions_are_counted_from_one():
     assert places_of(everywhere).tolist() == [[1, 2, 3]] * 2
     some = everywhere._replace(positions=np.array([[1, 3, 5]] * 2))
     assert places_of(some).tolist() == [[2, 4, 6]] * 2
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("file", "mixer", "length"), [("text", "conv", 30), ("recall", "gru", 20)])
-def test_a_run_s_positions_make_its_whole_scores(run, file, mixer, length):
-    """Also in chunks, and of lengths that are padded to their bucket."""
-    for chunk in (None, 8):
-        ((_, found),) = evaluate_lengths(
-            loaded(run(file, mixer)), Asked("test", (length,), None, chunk)
-        )
-        for name, bins in found.by_position.items():
-            weights = [score.examples for score in bins.values()]
-            mean = np.average([score.mean for score in bins.values()], weights=weights)
-            assert mean == pytest.approx(found.metrics[name].mean, rel=1e-4)
-        assert {"loss", "accuracy"} <= found.by_position.keys()
-        assert max(int(name) for name in found.by_position["loss"]) <= length

@@ -97,6 +97,11 @@ def test_a_length_scores_what_evaluation_says(run):
         assert found.mean == pytest.approx(expected, rel=1e-5)
         assert found.low <= found.mean <= found.high
         assert found.examples == 8
+    assert scores[20].by_position.keys() == {"loss", "accuracy"}
+    for metric, bins in scores[20].by_position.items():
+        found, counts = list(bins.values()), [one.examples for one in bins.values()]
+        mean = np.average([one.mean for one in found], weights=counts)
+        assert mean == pytest.approx(scores[20].metrics[metric].mean, rel=1e-4)
     assert list(scores) == [20, 32, 100]
 
 

@@ -187,10 +187,10 @@ def test_scores_by_position_have_a_line_a_mixer_and_what_they_are_held_against(t
     assert isinstance(drawn, Choice)
     lengths = ("length 64", "length 128")
     assert [labels for labels, _ in drawn.options] == [
-        (what, length) for what in ("accuracy", "loss") for length in lengths
+        (what, length, "all") for what in ("accuracy", "loss") for length in lengths
     ]
     figures = dict(drawn.options)
-    accuracy = figures["accuracy", "length 128"]
+    accuracy = figures["accuracy", "length 128", "all"]
     assert {s.name: [tuple(p[:2]) for p in s.points] for s in accuracy.series if s.is_data} == {
         "gru": [(64, 0.5), (72.5, 0.3)],
         "lstm": [(64, 0.6), (72.5, 0.4)],
@@ -201,11 +201,28 @@ def test_scores_by_position_have_a_line_a_mixer_and_what_they_are_held_against(t
         "90%, the threshold": [(64, 0.9), (72.5, 0.9)],
     }
     assert accuracy.at == ((64, "trained at 64"),)
-    loss = figures["loss", "length 128"]
+    loss = figures["loss", "length 128", "all"]
     assert [s.name for s in loss.series] == ["gru", "lstm"]
     assert [p.x for p in loss.series[0].points] == [64, 72.5], "0 has no place"
     styles = [s.style for s in accuracy.series if s.is_data]
     assert styles == [s.style for s in loss.series]
+
+
+def test_by_position_only_models_of_one_training_are_compared(tmp_path):
+    kept = {"accuracy": {str(x): {"mean": 0.5, "low": 0, "high": 1, "examples": 9} for x in (1, 2)}}
+    for mixer, length in (("gru", 64), ("gru", 256), ("lstm", 64)):
+        run = run_folder(tmp_path / f"{mixer}-{length}", mixer, length=length)
+        at_lengths(run, {128: 0.5}, by_position=kept)
+    (comparison,) = compared(tmp_path)
+    options = dict(position_figures(comparison, Styles()).options)
+    assert {
+        labels[2]: [s.name for s in f.series if s.is_data] for labels, f in options.items()
+    } == {
+        "length 64": ["gru", "lstm"],
+        "length 256": ["gru"],
+    }
+    trained = {labels[2]: figure.at for labels, figure in options.items()}
+    assert trained == {"length 64": ((64, "trained at 64"),), "length 256": ()}
 
 
 def test_without_positions_there_is_no_figure_of_them(tmp_path):
