@@ -153,7 +153,7 @@ def evaluate(folder: Path, say: Callable[[str], None]) -> None:
 
 def evaluate_lengths(folder: Path, say: Callable[[str], None]) -> None:
     """evaluate.py --lengths."""
-    scores = LengthScores({name: Score(v, v, v, 9) for name, v in SCORES.items()}, {}, {})
+    scores = LengthScores({name: Score(v, v, v, 9) for name, v in SCORES.items()}, {}, {}, {})
     with (
         mock.patch.object(lengths_run, "evaluate_lengths", return_value=[(12, scores)]),
         mock.patch.object(lengths_run, "draw_lengths", return_value=""),

@@ -10,6 +10,7 @@ import numpy as np
 
 from seqmodels.arrays import Int
 from seqmodels.errors import ParameterError, UserError
+from seqmodels.evaluation.by_position import places_of, scores_by_position
 from seqmodels.evaluation.intervals import Score, score
 from seqmodels.evaluation.runs import LoadedRun
 from seqmodels.evaluation.scoring import (
@@ -39,6 +40,8 @@ class LengthScores(NamedTuple):
     metrics: dict[str, Score]
     slices: dict[str, dict[str, Score]]
     """By field and value the task's own score."""
+    by_position: dict[str, dict[str, Score]]
+    """By metric and position, where a sequence has targets at several."""
     levels: dict[str, float]
     """What the score is held against (:func:`seqmodels.tasks.chance.levels`)."""
 
@@ -140,10 +143,7 @@ def evaluate_lengths(run: LoadedRun, asked: Asked) -> Iterator[tuple[int, Length
     """
     task, model = run.experiment.task, run.experiment.model
     _check(run, asked)
-    by_target = False
-    if isinstance(task, SlicedTask) and task.spec.shape != "many-to-one":
-        probe = task.batch(asked.split, 0, 1, asked.lengths[0])
-        by_target = any(field.ndim == 2 for field in task.fields(probe).values())
+    by_target = task.batch(asked.split, 0, 1, asked.lengths[0]).targets.ndim == 2
     if asked.chunk is None:
         scorer = whole_scorer(model, task, run.mesh, by_target)
     else:
@@ -194,6 +194,7 @@ def _evaluate_length(run: LoadedRun, asked: Asked, length: int, scorer: Scorer) 
     rows = _rows(settings.batch_size, settings.length, positions, run.mesh.size)
     scores: list[Scores] = []
     fields: list[dict[str, np.ndarray]] = []
+    places: list[np.ndarray] = []
     for step in range(-(-wanted // rows)):
         batch = task.batch(asked.split, step, rows, length)
         batch = count_rows(batch, step * rows + np.arange(rows) < wanted)
@@ -201,8 +202,12 @@ def _evaluate_length(run: LoadedRun, asked: Asked, length: int, scorer: Scorer) 
         if step >= AHEAD:
             jax.block_until_ready(scores[step - AHEAD])
         fields.append(task.fields(batch) if isinstance(task, SlicedTask) else {})
-    held = levels(task, asked.split, length)
-    return _summary(task.spec.score, jax.device_get(scores), fields)._replace(levels=held)
+        if batch.targets.ndim == 2:
+            places.append(places_of(batch))
+    scores = jax.device_get(scores)
+    metrics, slices = _summary(task.spec.score, scores, fields)
+    by_position = scores_by_position(scores, places) if places else {}
+    return LengthScores(metrics, slices, by_position, levels(task, asked.split, length))
 
 
 def _rows(batch_size: int, trained: int, length: int, devices: int) -> int:
@@ -213,7 +218,7 @@ def _rows(batch_size: int, trained: int, length: int, devices: int) -> int:
 
 def _summary(
     metric: str, batches: list[Scores], fields: list[dict[str, np.ndarray]]
-) -> LengthScores:
+) -> tuple[dict[str, Score], dict[str, dict[str, Score]]]:
     """Means over all batches, and over those examples or targets that share a field's value."""
     metrics = {}
     for name in batches[0].rows:
@@ -231,7 +236,7 @@ def _summary(
             np.concatenate([_trim(part[key][i], values) for part in found]) for i in (0, 1)
         )
         slices[field] = _sliced(key, values, sums, counts)
-    return LengthScores(metrics, slices, {})
+    return metrics, slices
 
 
 def _trim(array: Any, values: np.ndarray) -> np.ndarray:

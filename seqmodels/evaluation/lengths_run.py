@@ -74,8 +74,12 @@ def lengths_run(
 def _store(run: LoadedRun, split: str, length: int, found: LengthScores) -> None:
     stored = run.workdir.read("lengths.json") or {}  # again: another may have added to it
     of_step = stored.setdefault(str(run.step), {})
-    slices = {field: _plain(values) for field, values in found.slices.items()}
-    entry = {"metrics": _plain(found.metrics), "slices": slices, **found.levels, **run.mark}
+    slices, by_position = (
+        {name: _plain(values) for name, values in parts.items()}
+        for parts in (found.slices, found.by_position)
+    )
+    entry = {"metrics": _plain(found.metrics), "slices": slices, "by_position": by_position}
+    entry |= {**found.levels, **run.mark}
     of_step.setdefault(split, {})[str(length)] = entry
     run.workdir.write("lengths.json", stored)
 

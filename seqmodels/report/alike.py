@@ -160,10 +160,19 @@ def share_of_length(values: Sequence[Any], lengths: Sequence[int | None]) -> flo
     return shares[0] if alike and len(set(lengths)) > 1 else None
 
 
-def labels(
+def label(mixer: str, told: Content) -> str:
+    """What a group is called.
+
+    >>> label("gru", {"model.width": 32}), label("gru", {})
+    ('gru, model.width=32', 'gru')
+    """
+    return ", ".join(filter(None, [mixer, words(told, list(told), "=")]))
+
+
+def told_apart(
     mixers: Sequence[str], lengths: Sequence[int | None], leaves: Sequence[Content]
-) -> list[str]:
-    """The mixer of each group, with the keys of its model in which it differs from its others."""
+) -> list[Content]:
+    """What tells each group from others of its mixer: keys of its model and optimizer."""
     made = []
     for mixer, own in zip(mixers, leaves, strict=True):
         places = [place for place, other in enumerate(mixers) if other == mixer]
@@ -174,5 +183,5 @@ def labels(
             if not key.startswith(_HELD)
             and not share_of_length([o.get(key) for o in same], [lengths[p] for p in places])
         ]
-        made.append(", ".join(filter(None, [mixer, words(own, keys, "=")])))
+        made.append({key: own.get(key) for key in keys})
     return made

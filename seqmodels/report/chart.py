@@ -15,6 +15,7 @@ HEIGHT = 300
 """Pixels of a chart's area, by which labels are kept apart."""
 LABEL = 15
 """Pixels between two labels."""
+_POWERS = frozenset(2**n for n in range(64))
 
 
 def to_chart(figure: Figure) -> Chart:
@@ -269,15 +270,19 @@ def _axis(axis: Axis, values: list[Number]) -> dict[str, Any]:
 def axis_marks(axis: Axis, values: list[Number]) -> tuple[list[Number], list[str]]:
     """Where a logarithmic axis is marked, and with what; nothing of one that isn't.
 
-    Lengths and bytes at powers of two, others at powers of ten, where the values allow it.
+    Lengths, bytes and counts that double at powers of two, others at powers of ten, where the
+    values allow it.
 
     >>> axis_marks(Axis("time", "seconds", log=True), [0.0301, 0.0304])
     ([0.0301, 0.0302, 0.0303, 0.0304], ['30.1 ms', '30.2 ms', '30.3 ms', '30.4 ms'])
+    >>> axis_marks(Axis("pairs", "count", log=True), [4, 8, 16])
+    ([4, 8, 16], ['4', '8', '16'])
     """
     if not axis.log:
         return [], []
     largest = max((value for value in values if value > 0), default=1)
     unit = 1024 ** max(0, int(math.log2(largest) // 10)) if axis.kind == "bytes" else 1
-    base = 2 if axis.title == "length" or axis.kind == "bytes" else 10
+    doubles = axis.kind == "count" and all(value in _POWERS for value in values)
+    base = 2 if doubles or axis.title == "length" or axis.kind == "bytes" else 10
     ticks = log_ticks(values, base, unit)
     return ticks, distinct_texts(ticks, lambda tick, more: shown(tick, axis.kind, more))

@@ -9,9 +9,10 @@ from seqmodels.report.alike import (
     Conditions,
     conditions,
     held_to,
-    labels,
+    label,
     leaves_of,
     of_the_model,
+    told_apart,
     words,
 )
 from seqmodels.report.costs import Costs, costs_of
@@ -49,8 +50,10 @@ class Contender(NamedTuple):
     """What the comparison holds the same for several labels, such as ``length 64``."""
     point: Content
     """The same by names and values."""
-    swept: Content
-    """The arguments of ``get_config`` that a sweep gave it; empty of a run of its own."""
+    told: Content
+    """What the label says beside the mixer, by names and values."""
+    is_a_size: bool
+    """Whether what it says are numbers of the model alone."""
     length: int | None
     parameters: Number | None
     flops: Number | None
@@ -68,6 +71,12 @@ class Contender(NamedTuple):
     runs: list[StoredRun]
     curve: Content
     """How validation depends on the one key that a sweep tuned; empty where there is none."""
+
+    def without(self, name: str) -> str:
+        """Its label without one thing that it says: all that differ in that alone share it."""
+        if name not in self.told:
+            return self.label
+        return label(self.mixer, {key: v for key, v in self.told.items() if key != name})
 
 
 class Comparison(NamedTuple):
@@ -184,8 +193,8 @@ def _swept_group(
 ) -> Contender:
     arguments = row["arguments"]
     mixer = arguments.get("mixer")
-    named = [] if mixer is None else [readable(str(mixer))]
-    named += [words(arguments, names, "=")] if names else []
+    told = {name: arguments[name] for name in names}
+    named = label("" if mixer is None else readable(str(mixer)), told)
     parameters = row["parameters"]
     size = next((run.trial["size"] for run in runs), {})
     own = next((number(run.results.get("parameters")) for run in runs if run.results), None)
@@ -194,12 +203,13 @@ def _swept_group(
         parameters, size = own, {}
     costs = costs_of(runs)
     return Contender(
-        ", ".join(named) or words(point, list(point)) or "all",
+        named or words(point, list(point)) or "all",
         readable(str(mixer)) if mixer is not None else (runs[0].mixer if runs else "all"),
         "",
         setting if named else Conditions("", "", ""),
         point if named else {},
-        arguments,
+        told if named else point,
+        bool(told) and all(number(value) is not None for value in told.values()),
         None,
         parameters,
         number(size.get("flops")),
@@ -233,10 +243,10 @@ def _of_runs(task: str, runs: list[StoredRun]) -> Comparison:
     mixers = [members[0].mixer for members in together]
     points = held_to([{} for _ in together], leaves)
     groups = [
-        _group_of_runs(members, label, score, setting, point)
-        for members, label, setting, point in zip(
+        _group_of_runs(members, told, score, setting, point)
+        for members, told, setting, point in zip(
             together,
-            labels(mixers, lengths, leaves),
+            told_apart(mixers, lengths, leaves),
             conditions(points, lengths, leaves),
             points,
             strict=True,
@@ -262,7 +272,7 @@ def _origin_of_runs(runs: list[StoredRun]) -> list[tuple[str, str]]:
 
 
 def _group_of_runs(
-    runs: list[StoredRun], label: str, score: str, setting: Conditions, point: Content
+    runs: list[StoredRun], told: Content, score: str, setting: Conditions, point: Content
 ) -> Contender:
     # A seed that was run again, here or on another machine, says nothing of how seeds differ.
     once = {run.seed: run for run in reversed(runs) if run.results is not None}
@@ -272,12 +282,13 @@ def _group_of_runs(
     seconds = [s for one in results if (s := number(one.get("seconds"))) is not None]
     costs = costs_of(kept)
     return Contender(
-        label,
+        label(runs[0].mixer, told),
         runs[0].mixer,
         readable(runs[0].task),
         setting,
         point,
-        {},
+        told,
+        bool(told) and all(k.startswith("model.") and number(told[k]) is not None for k in told),
         runs[0].length,
         parameters[0] if parameters else None,
         None,

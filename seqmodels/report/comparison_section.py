@@ -3,6 +3,7 @@
 from typing import Any
 
 from seqmodels.report.alike import differing
+from seqmodels.report.asked import THRESHOLD
 from seqmodels.report.comparison import Comparison, Contender, links, names_of
 from seqmodels.report.comparison_figures import (
     curve_figures,
@@ -14,15 +15,10 @@ from seqmodels.report.cost_figure import cost_figures, cost_of
 from seqmodels.report.costs import MEASURES
 from seqmodels.report.findings import findings
 from seqmodels.report.intervals import interval, limits_of
-from seqmodels.report.length_figures import (
-    THRESHOLD,
-    beyond_training,
-    effective_lengths,
-    slice_figures,
-    swept_figures,
-)
+from seqmodels.report.length_figures import beyond_training, effective_lengths, swept_figures
 from seqmodels.report.page import Section
 from seqmodels.report.recipes import run_recipe
+from seqmodels.report.slice_figures import position_figures, slice_figures
 from seqmodels.report.styles import Styles
 from seqmodels.report.table import Column, Row, Table
 from seqmodels.report.values import number, readable
@@ -44,6 +40,7 @@ def comparison_section(comparison: Comparison, styles: Styles) -> Section:
         *costs,
         swept_figures(comparison, styles),
         beyond_training(comparison, styles),
+        position_figures(comparison, styles),
         slice_figures(comparison, styles),
         tuning,
         curve_figures(comparison, styles),

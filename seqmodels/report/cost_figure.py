@@ -1,6 +1,5 @@
 """Score against cost, with a menu of costs: what is the best that a price buys?"""
 
-import re
 import statistics
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -118,7 +117,8 @@ def _figure(
         own = [group for group, _ in known if group.mixer == mixer]
         labels = list(dict.fromkeys(group.label for group in own))
         # Of one mixer models of other sizes make a line; at every length its lengths do.
-        sizes = question.is_of_one_length and len(labels) > 1 and all(map(_is_a_size, own))
+        sizes = len(labels) > 1 and all(group.is_a_size for group in own)
+        sizes = sizes and question.is_of_one_length
         for label in [mixer] if sizes else labels:
             points = [marks[id(g)] for g in own if sizes or g.label == label]
             points.sort(key=lambda point: (point.x, point.y))
@@ -145,13 +145,6 @@ def _figure(
         wide=True,
         better=(measure.better, more) if question.is_of_one_length else None,
     )
-
-
-def _is_a_size(group: Contender) -> bool:
-    """Whether what tells a contender from others of its mixer are numbers of its model alone."""
-    settings = group.label.removeprefix(group.mixer).removeprefix(", ").split(", ")
-    key = "" if group.swept else r"model\."
-    return all(re.fullmatch(rf"{key}[a-z_.]+=[0-9.]+", setting) for setting in settings)
 
 
 def _mark(comparison: Comparison, group: Contender, cost: Number) -> Mark:

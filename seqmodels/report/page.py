@@ -21,6 +21,7 @@ from seqmodels.report.findings import Finding, Part, in_order
 from seqmodels.report.heat_map import HeatMap
 from seqmodels.report.styles import Styles
 from seqmodels.report.table import Recipe, Table, recipe_html, to_html
+from seqmodels.report.values import UNITS
 
 Drawn = Figure | Choice | HeatMap
 
@@ -141,18 +142,24 @@ def _finding(finding: Finding, styles: Styles) -> str:
     return f'{text} <a class="to" href="#{escape(finding.figure)}">figure{about}</a>'
 
 
-_TOGETHER = re.compile(r"(?<=[0-9]) (?=(?:[nµm]?s|[KMGT]?i?B)\b|±)|(?<=±) ")
-"""A number and its unit or its margin, which stand in one line."""
+_COUNTED = ("points", "positions", "times")
+"""Words that sentences count in, beside the units of values."""
+_TOGETHER = re.compile(rf"(?<=[0-9]) (?=(?:{'|'.join((*UNITS, *_COUNTED))})\b|±)|(?<=±) ")
+"""The space between a number and its unit or its margin, which stand in one line."""
 
 
 def _words(part: Part, styles: Styles) -> str:
     if isinstance(part, str):
-        return _TOGETHER.sub("&nbsp;", escape(part))
+        return _in_one_line(part)
     if not part.mixer:
-        return f"<strong>{escape(part.text)}</strong>"
+        return f"<strong>{_in_one_line(part.text)}</strong>"
     style = styles[part.mixer]
     colours = f"--light:{style.light};--dark:{style.dark}"
     return f'<strong class="mixer" style="{colours}">{escape(part.text)}</strong>'
+
+
+def _in_one_line(text: str) -> str:
+    return _TOGETHER.sub("&nbsp;", escape(text))
 
 
 def _section(section: Section, styles: Styles, kept: Kept) -> str:

@@ -22,13 +22,23 @@ def _name(mixer: str) -> Strong:
     return Strong(readable(mixer), readable(mixer))
 
 
-def scaling_findings(content: Content, figures: dict[str, str]) -> list[Finding]:
-    """By quantity the figure of each is named in ``figures``."""
+def scaling_findings(content: Content, figures: dict[str, str], batches: str = "") -> list[Finding]:
+    """By quantity the figure of each is named in ``figures``.
+
+    ``batches`` says what a step holds, where that tells the experiment from another.
+    """
     made = []
     for quantity in _SAID:
         figure = figures.get(quantity, "")
         made += [*_apart(content, quantity, figure), *_crossing(content, quantity, figure)]
-    return [*made, *_ended(content, next(iter(figures.values()), ""))]
+    made += _ended(content, next(iter(figures.values()), ""))
+    return [_of(finding, batches) for finding in made] if batches else made
+
+
+def _of(finding: Finding, batches: str) -> Finding:
+    *parts, last = finding.parts
+    assert isinstance(last, str)
+    return finding._replace(parts=(*parts, f"{last.removesuffix('.')} ({batches})."))
 
 
 def _crossing(content: Content, quantity: str, figure: str) -> list[Finding]:

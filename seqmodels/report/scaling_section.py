@@ -1,5 +1,6 @@
 """What a report shows of a scaling experiment: costs by length, fits, crossovers, quality."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from seqmodels.report.cost_figure import with_front
@@ -10,6 +11,7 @@ from seqmodels.report.page import Section
 from seqmodels.report.reading import Content, Scaling
 from seqmodels.report.recipes import scaling_recipe
 from seqmodels.report.scaling_findings import scaling_findings
+from seqmodels.report.scaling_modes import Mode
 from seqmodels.report.scaling_tables import (
     QUANTITIES,
     cells_table,
@@ -22,6 +24,7 @@ from seqmodels.report.scaling_tables import (
     status,
 )
 from seqmodels.report.styles import Styles
+from seqmodels.report.table import Table
 from seqmodels.report.values import number, readable, slug
 from seqmodels.scaling.files import DONE
 
@@ -49,58 +52,63 @@ def mixers(scaling: Scaling) -> list[str]:
     return list(dict.fromkeys(readable(entry["mixer"]) for entry in entries))
 
 
-def scaling_section(scaling: Scaling, place: int, styles: Styles) -> Section:
-    """The section of a scaling experiment; ``place`` tells it from others of the same name."""
-    content, title = scaling.content, readable(scaling.folder.resolve().name)
-    name = f"scaling-{place + 1}-{slug(title)}"
-    shown: dict[str, str] = {}
+def scaling_section(modes: Sequence[Mode], styles: Styles) -> Section:
+    """The section of a scaling experiment, or of several that differ in their batches alone."""
+    first, shown = modes[0], [dict[str, str]() for _ in modes]
     options = []
     for counted in COUNTED:
         for quantity in _DRAWN if counted == COUNTED[0] else _PER_POSITION:
-            figure = _against_length(name, content, quantity, styles, counted)
-            options.append(((QUANTITIES[quantity][0], counted), figure))
-            if figure is not None:
-                shown.setdefault(quantity, figure.name)
-    cost = choice(slug(name, "cost"), "Cost against length", ("cost of", "counted"), options)
-    target = content["target"]
+            for mode, figures in zip(modes, shown, strict=True):
+                figure = _against_length(mode, quantity, styles, counted)
+                options.append(((QUANTITIES[quantity][0], counted, mode.batches), figure))
+                if figure is not None:
+                    figures.setdefault(quantity, figure.name)
+    menus = ("cost of", "counted", "steps of")
+    cost = choice(slug(first.name, "cost"), "Cost against length", menus, options)
     text = (
-        f"{len(content['cells'])} cells of a mixer and a length{_batches(content)}. "
-        + (f"Compiled ahead of time for {readable(target)}; nothing ran there. " if target else "")
-        + "Dashed: fitted power laws, where their intervals tell something; L^a in the legend is "
+        f"{'; '.join(map(_cells, modes))}. "
+        "Dashed: fitted power laws, where their intervals tell something; L^a in the legend is "
         "the exponent. At the end of a line: how many times the cheapest there."
     )
+    quality = [figure for mode in modes for figure in _quality(mode, styles)]
+    return Section(
+        first.name,
+        f"{' and '.join(mode.title for mode in modes)}: cost by length",
+        text,
+        [line for mode in modes for line in scaling_recipe(mode.scaling)],
+        [*([cost] if cost is not None else []), *quality],
+        [table for mode in modes for table in _tables(mode)],
+        [
+            finding
+            for mode, figures in zip(modes, shown, strict=True)
+            for finding in scaling_findings(mode.scaling.content, figures, mode.told)
+        ],
+    )
+
+
+def _cells(mode: Mode) -> str:
+    """How many there are, of which batches, and for what they were compiled."""
+    cells, target = mode.scaling.content["cells"], mode.scaling.content["target"]
+    counted = f"{len(cells)} cells of a mixer and a length"
+    told = ", ".join(filter(None, [counted, mode.batches]))
+    for_it = f"compiled ahead of time for {readable(target)}; nothing ran there" if target else ""
+    return ", ".join(filter(None, [told, for_it]))
+
+
+def _tables(mode: Mode) -> list[Table]:
+    name, content = mode.name, mode.scaling.content
     tables = [
         longest_table(name, content),
         crossovers_table(name, content),
         fits_table(name, content),
         quality_table(name, content),
-        cells_table(name, scaling),
+        cells_table(name, mode.scaling),
     ]
-    return Section(
-        name,
-        f"{title}: cost by length",
-        text,
-        scaling_recipe(scaling),
-        [*([cost] if cost is not None else []), *_quality(name, content, styles)],
-        [table for table in tables if table is not None],
-        scaling_findings(content, shown),
-    )
+    return [table._replace(title=mode.titled(table.title)) for table in tables if table is not None]
 
 
-def _batches(content: Content) -> str:
-    """How many sequences the steps had."""
-    sizes = {cell["length"]: cell["batch_size"] for cell in content["cells"] if cell["batch_size"]}
-    if len(set(sizes.values())) == 1:
-        return f", a batch of {next(iter(sizes.values())):,}"
-    tokens = {length * size for length, size in sizes.items()}
-    if len(tokens) == 1:
-        return f", batches of {tokens.pop():,} tokens (batch = tokens / length)"
-    return ""
-
-
-def _against_length(
-    name: str, content: Content, quantity: str, styles: Styles, counted: str
-) -> Figure | None:
+def _against_length(mode: Mode, quantity: str, styles: Styles, counted: str) -> Figure | None:
+    content = mode.scaling.content
     title, kind = QUANTITIES[quantity]
     fits = {fit["mixer"]: fit for fit in fits_of(content) if fit["quantity"] == quantity}
     whole = counted == COUNTED[0]
@@ -131,8 +139,10 @@ def _against_length(
     repeats = " Medians; bars from the fastest repeat to the slowest." if kind == "seconds" else ""
     each = "" if whole else " Of a step its share a position: what a step of so many tokens costs."
     return Figure(
-        slug(name, quantity, *([] if whole else ["a position"])),
-        f"{title[0].upper()}{title[1:]} against length{'' if whole else ', a position'}",
+        slug(mode.name, quantity, *([] if whole else ["a position"])),
+        mode.titled(
+            f"{title[0].upper()}{title[1:]} against length{'' if whole else ', a position'}"
+        ),
         f"Both axes are logarithmic.{repeats}{each}{without}",
         Axis("length", "count", log=True),
         Axis(title if whole else f"{title}, a position", kind, log=True),
@@ -186,8 +196,9 @@ def _fitted(fit: Content, points: list[Mark]) -> list[Mark]:
     return [Mark(length, fit["coefficient"] * length ** fit["exponent"]) for length in lengths]
 
 
-def _quality(name: str, content: Content, styles: Styles) -> list[Figure]:
+def _quality(mode: Mode, styles: Styles) -> list[Figure]:
     """Per task, score against length; per length, score against the time of a step."""
+    name, content = mode.name, mode.scaling.content
     seconds = {
         (cell["mixer"], cell["length"]): middle(cell, "step_seconds")[0]
         for cell in content["cells"]
@@ -208,7 +219,7 @@ def _quality(name: str, content: Content, styles: Styles) -> list[Figure]:
         made.append(
             Figure(
                 slug(name, "quality", task, score, *budget),
-                f"{title} length",
+                mode.titled(f"{title} length"),
                 "Each model was trained at its length for the same budget.",
                 Axis("length", "count", log=True),
                 Axis(what),
@@ -227,7 +238,7 @@ def _quality(name: str, content: Content, styles: Styles) -> list[Figure]:
             made.append(
                 Figure(
                     slug(name, "quality-cost", task, score, length, *budget),
-                    f"{title} cost, length {length:,}",
+                    mode.titled(f"{title} cost, length {length:,}"),
                     "Shaded: what something else here beats in both.",
                     Axis("time of a training step", "seconds", log=True),
                     Axis(what),

@@ -15,6 +15,13 @@ Kind = Literal["text", "number", "score", "count", "seconds", "bytes", "flops", 
 _SECONDS = ((1e-6, "ns", 1e-9), (1e-3, "µs", 1e-6), (1.0, "ms", 1e-3))
 _THOUSANDS = ("", "K", "M", "G", "T", "P", "E")
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+UNITS = (
+    *(unit for _, unit, _ in _SECONDS),
+    "s",
+    *_BYTES,
+    *(f"{thousands}FLOPs" for thousands in _THOUSANDS),
+)
+"""What :func:`shown` writes behind a number and a space."""
 
 
 def number(value: Any) -> Number | None:

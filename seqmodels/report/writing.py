@@ -16,6 +16,7 @@ from seqmodels.report.heat_map import HeatMap, heat_map, numbers
 from seqmodels.report.page import Drawn, Section, to_page
 from seqmodels.report.picture import draw, draw_heat_map
 from seqmodels.report.reading import Found, find
+from seqmodels.report.scaling_modes import modes_of
 from seqmodels.report.scaling_section import mixers, scaling_section
 from seqmodels.report.styles import Styles
 from seqmodels.report.table import Table, to_csv, to_markdown
@@ -66,7 +67,7 @@ def report_sections(found: Found, styles: Styles) -> list[Section]:
     for name in chain(labels, *map(mixers, found.scalings)):
         _ = styles[name]
     made = [comparison_section(one, styles) for one in compared]
-    made += [scaling_section(s, place, styles) for place, s in enumerate(found.scalings)]
+    made += [scaling_section(modes, styles) for modes in modes_of(found.scalings)]
     if (overall := heat_map(compared)) is not None:
         text = "Every mixer that was compared, on everything that it was compared on."
         made.insert(0, Section("overall", "At a glance", text, [], [overall], [], []))

@@ -173,10 +173,12 @@ class Interval(TypedDict):
 
 
 class AtLength(TypedDict):
-    """Scores at one length, whole and by the values of each field."""
+    """Scores at one length, whole, by the values of each field and by position."""
 
     metrics: dict[str, Interval]
     slices: dict[str, dict[str, Interval]]
+    by_position: NotRequired[dict[str, dict[str, Interval]]]
+    """By metric, and by position or range of positions; absent in folders of earlier versions."""
     other_data: NotRequired[str]
     """Where the data were others than the run began with."""
     chance: NotRequired[float]

@@ -97,6 +97,11 @@ def test_a_length_scores_what_evaluation_says(run):
         assert found.mean == pytest.approx(expected, rel=1e-5)
         assert found.low <= found.mean <= found.high
         assert found.examples == 8
+    assert scores[20].by_position.keys() == {"loss", "accuracy"}
+    for metric, bins in scores[20].by_position.items():
+        found, counts = list(bins.values()), [one.examples for one in bins.values()]
+        mean = np.average([one.mean for one in found], weights=counts)
+        assert mean == pytest.approx(scores[20].metrics[metric].mean, rel=1e-4)
     assert list(scores) == [20, 32, 100]
 
 
@@ -176,7 +181,7 @@ def test_effective_length_stops_at_the_first_that_falls_short():
     def scores(*means):
         return {
             8 * 2**i: LengthScores(
-                {"accuracy": score("accuracy", np.full(9, m), np.ones(9))}, {}, {}
+                {"accuracy": score("accuracy", np.full(9, m), np.ones(9))}, {}, {}, {}
             )
             for i, m in enumerate(means)
         }
@@ -199,6 +204,9 @@ def test_what_is_printed_and_kept(run, capsys):
     ((_, splits),) = stored.items()
     assert list(splits["test"]) == ["16", "32", "64"]
     assert splits["test"]["16"]["metrics"]["accuracy"]["examples"] == 5
+    by_position = splits["test"]["64"]["by_position"]
+    assert by_position.keys() == {"loss", "accuracy"}
+    assert all(1 <= int(place) <= 64 for place in by_position["loss"])
     task = load(folder, "best", devices=1).experiment.task
     held = {name: splits["test"]["16"][name] for name in ("chance", "shown_chance")}
     assert held == levels(task, "test", 16)

@@ -232,6 +232,23 @@ def scaling_folder(folder: Path, lengths: tuple[int, ...] = (256, 512, 1024, 204
         "quality": quality,
     }
     write_json(folder / "scaling.json", content)
+    write_json(folder / "config.json", {"width": 64, "depth": 2, "dtype": "float32"})
+    return folder
+
+
+def scaling_of_tokens(folder: Path, tokens: int = 2048) -> Path:
+    """The same models, a step of so many tokens at each length; times go with the batch."""
+    scaling_folder(folder)
+    content = json.loads((folder / "scaling.json").read_text())
+    for cell in content["cells"]:
+        cell["batch_size"] = tokens // cell["length"]
+        for name in ("step_seconds", "forward_seconds"):
+            if cell[name] is not None:
+                cell[name] |= {
+                    part: cell["batch_size"] * cell[name][part]
+                    for part in ("median", "low", "high")
+                }
+    write_json(folder / "scaling.json", content)
     return folder
 
 

@@ -67,7 +67,8 @@ def test_runs_of_another_task_or_budget_are_not_joined(tmp_path, difference, len
     told = {group.setting.text for group in comparison.groups}
     assert len(told) == 2
     assert all(key.split("__")[1] in text for text in told)
-    figures = figures_of(tmp_path)
+    along = key.split("__")[1].replace("_", " ")
+    figures = [figure for figure in figures_of(tmp_path) if figure.x.title != along]
     assert {figure.name.split("-")[2] for figure in figures} == {"score", "curves"}
     for figure in figures:
         together = list(configs_of(figure, tmp_path))
@@ -135,6 +136,43 @@ def test_what_a_sweep_gives_may_be_an_axis(tmp_path, name, key):
         ("gru", [8, 16]),
         ("lstm", [8, 16]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("key", "lines"),
+    [
+        ("task.pairs", {"gru, model.depth=2": 2, "gru, model.depth=4": 1, "lstm": 1}),
+        ("model.depth", {"gru": 2, "lstm": 0}),
+    ],
+)
+def test_a_number_in_which_runs_differ_may_be_an_axis(tmp_path, key, lines):
+    """Lines hold all else the same, and one of a single model is no reason for a figure."""
+    run_folder(tmp_path / "lstm", "lstm")
+    for name, depth, pairs in (("a", 2, 4), ("b", 2, 8), ("c", 4, 4)):
+        run = run_folder(tmp_path / name, "gru")
+        changed(run, model__depth=depth, task__pairs=pairs)
+    (figure,) = [f for f in figures_of(tmp_path) if f.x.title == key.split(".")[1]]
+    assert figure.x.log
+    drawn = {s.name: len(s.points) for s in figure.series if s.is_data}
+    assert drawn == {name: count for name, count in lines.items() if count}
+
+
+def test_a_sweep_of_one_mixer_has_a_line_for_each_of_its_other_arguments(tmp_path):
+    folder = sweep_folder(tmp_path / "sweep", ("gru",), (64, 128, 256, 512), rates=(0.003,))
+    places = {64: (64, 8), 128: (128, 8), 256: (64, 16), 512: (128, 16)}
+    for file in (folder / "sweep.json", folder / "summary.json", *folder.rglob("trial.json")):
+        text = file.read_text()
+        for before, (length, distance) in places.items():
+            new = f'"length":{length}, "distance": {distance}}}'
+            text = text.replace(f'"mixer": "gru", "length": {before}}}', new)
+        file.write_text(text)
+    found = {
+        figure.x.title: {s.name: [p.x for p in s.points] for s in figure.series if s.is_data}
+        for figure in figures_of(tmp_path)
+        if "-score-by-" in figure.name and figure.x.kind == "count"
+    }
+    assert found["length"] == {"gru, distance=8": [64, 128], "gru, distance=16": [64, 128]}
+    assert found["distance"] == {"gru, length=64": [8, 16], "gru, length=128": [8, 16]}
 
 
 @pytest.mark.slow

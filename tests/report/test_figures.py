@@ -9,8 +9,8 @@ from seqmodels.report.comparison_section import comparison_section
 from seqmodels.report.cost_figure import cost_figures
 from seqmodels.report.figure import Choice, Mark, pareto
 from seqmodels.report.heat_map import heat_map
-from seqmodels.report.length_figures import slice_figures
 from seqmodels.report.reading import find
+from seqmodels.report.slice_figures import position_figures, slice_figures
 from seqmodels.report.styles import Styles
 from tests.report.folders import MACHINE, give_cost, run_folder, sweep_folder, write_json
 
@@ -119,11 +119,15 @@ def test_the_front_is_of_the_more_where_more_is_better():
     assert [point.x for point in pareto(points, True, "more")] == [3, 1]
 
 
-def at_lengths(run, scores, slices=None):
-    """A run's scores by length."""
+def at_lengths(run, scores, slices=None, **more):
+    """A run's scores by length; ``more`` is what each length has besides."""
     entry = {"low": 0.0, "high": 1.0, "examples": 9}
     found = {
-        str(length): {"metrics": {"accuracy": entry | {"mean": mean}}, "slices": slices or {}}
+        str(length): {
+            "metrics": {"accuracy": entry | {"mean": mean}},
+            "slices": slices or {},
+            **more,
+        }
         for length, mean in scores.items()
     }
     write_json(run / "lengths.json", {"200": {"test": found}})
@@ -165,6 +169,79 @@ def test_a_score_by_what_is_asked_has_a_place_for_each_value(tmp_path):
         (16, pytest.approx(0.4), (0.3, pytest.approx(0.5))),
     ]
     assert "distance 16-31" in series.points[1].note
+
+
+def test_scores_by_position_have_a_line_a_mixer_and_what_they_are_held_against(tmp_path):
+    """The score has its levels, the loss none; what an earlier version scored has no positions."""
+    score = {"low": 0.0, "high": 1.0, "examples": 9}
+    for mixer, more in (("gru", 0.0), ("lstm", 0.1), ("conv", 0.2)):
+        run = run_folder(tmp_path / mixer, mixer)
+        accuracies = {"64": score | {"mean": 0.5 + more}, "65-80": score | {"mean": 0.3 + more}}
+        losses = {name: score | {"mean": 3.0 + more} for name in ("64", "65-80", "0")}
+        kept = {"accuracy": accuracies, "loss": losses}
+        held = {"chance": 0.1} if mixer != "conv" else {}
+        by_position = {"by_position": kept} if mixer != "conv" else {}
+        at_lengths(run, {64: 0.6, 128: 0.5}, **by_position, **held)
+    (comparison,) = compared(tmp_path)
+    drawn = position_figures(comparison, Styles())
+    assert isinstance(drawn, Choice)
+    lengths = ("length 64", "length 128")
+    assert [labels for labels, _ in drawn.options] == [
+        (what, length, "all") for what in ("accuracy", "loss") for length in lengths
+    ]
+    figures = dict(drawn.options)
+    accuracy = figures["accuracy", "length 128", "all"]
+    assert {s.name: [tuple(p[:2]) for p in s.points] for s in accuracy.series if s.is_data} == {
+        "gru": [(64, 0.5), (72.5, 0.3)],
+        "lstm": [(64, 0.6), (72.5, 0.4)],
+    }
+    levels = {s.name: [tuple(p[:2]) for p in s.points] for s in accuracy.series if not s.is_data}
+    assert levels == {
+        "chance": [(64, 0.1), (72.5, 0.1)],
+        "90%, the threshold": [(64, 0.9), (72.5, 0.9)],
+    }
+    assert accuracy.at == ((64, "trained at 64"),)
+    loss = figures["loss", "length 128", "all"]
+    assert [s.name for s in loss.series] == ["gru", "lstm"]
+    assert [p.x for p in loss.series[0].points] == [64, 72.5], "0 has no place"
+    styles = [s.style for s in accuracy.series if s.is_data]
+    assert styles == [s.style for s in loss.series]
+
+
+def test_by_position_only_models_of_one_training_are_compared(tmp_path):
+    kept = {"accuracy": {str(x): {"mean": 0.5, "low": 0, "high": 1, "examples": 9} for x in (1, 2)}}
+    for mixer, length in (("gru", 64), ("gru", 256), ("lstm", 64)):
+        run = run_folder(tmp_path / f"{mixer}-{length}", mixer, length=length)
+        at_lengths(run, {128: 0.5}, by_position=kept)
+    (comparison,) = compared(tmp_path)
+    options = dict(position_figures(comparison, Styles()).options)
+    assert {
+        labels[2]: [s.name for s in f.series if s.is_data] for labels, f in options.items()
+    } == {
+        "length 64": ["gru", "lstm"],
+        "length 256": ["gru"],
+    }
+    trained = {labels[2]: figure.at for labels, figure in options.items()}
+    assert trained == {"length 64": ((64, "trained at 64"),), "length 256": ()}
+
+
+def test_without_positions_there_is_no_figure_of_them(tmp_path):
+    at_lengths(run_folder(tmp_path / "gru"), {64: 0.6, 128: 0.5})
+    (comparison,) = compared(tmp_path)
+    assert position_figures(comparison, Styles()) is None
+
+
+def test_losses_of_seeds_may_lie_above_one(tmp_path):
+    """Their interval is cut to what a loss can be, and not to what the score can."""
+    for seed in (0, 1):
+        told = {"mean": 2.0 + seed, "low": 0.0, "high": 9.0, "examples": 9}
+        kept = {"loss": {"1": told, "2": told}}
+        at_lengths(run_folder(tmp_path / str(seed), seed=seed), {64: 0.6}, by_position=kept)
+    (comparison,) = compared(tmp_path)
+    figure = position_figures(comparison, Styles())
+    first = figure.series[0].points[0]
+    assert (first.y, first.low) == (2.5, 0)
+    assert first.high > 3
 
 
 def test_a_heat_map_is_shaded_from_guessing_to_the_best_of_a_column(tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from importlib.resources import files
 
@@ -18,6 +19,7 @@ from tests.report.folders import (
     HOSTILE,
     run_folder,
     scaling_folder,
+    scaling_of_tokens,
     sweep_folder,
     write_json,
 )
@@ -37,12 +39,18 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """A report of a sweep with a failed trial, a scaling experiment and some runs."""
+    """A report of a sweep with a failed trial, a scaling in two modes and some runs."""
     folder = tmp_path_factory.mktemp("all")
     failed = {0: ("failed", "the loss is nan at step 80")}
     sweep_folder(folder / "recall", ("lstm", "gru", "global"), (64, 128), states=failed)
     scaling_folder(folder / "scaling")
-    run_folder(folder / "runs" / "first", "conv", accuracy=0.5)
+    scaling_of_tokens(folder / "scaling-tokens")
+    first = run_folder(folder / "runs" / "first", "conv", accuracy=0.5)
+    score = {"mean": 0.5, "low": 0.4, "high": 0.6, "examples": 9}
+    by_place = {"1": score, "2": score, "40-48": score}
+    by_position = {"accuracy": by_place, "loss": by_place}
+    at = {"metrics": {"accuracy": score}, "slices": {}, "by_position": by_position}
+    write_json(first / "lengths.json", {"200": {"test": {"64": at}}})
     run_folder(folder / "runs" / "second", "conv", seed=1, accuracy=0.6)
     run_folder(folder / "runs" / "half", "rnn", finished=False)
     return write_report([str(folder)], str(folder / "report"))
@@ -138,6 +146,40 @@ def test_a_menu_shows_another_cost(browser, page):
         lambda _: figure.find_elements(By.CSS_SELECTOR, "details.data tbody")
     )
     assert len(rows) == 5, "of one of six the FLOPs are not known"
+
+
+def test_a_menu_shows_steps_of_as_many_tokens_at_each_length(browser, page):
+    """Another cost stays with them."""
+    browser.open(page)
+    browser.draw_all()
+    figure = browser.driver.find_element(By.ID, "scaling-1-scaling-cost")
+    cost, _, steps = figure.find_elements(By.TAG_NAME, "select")
+    chart = figure.find_element(By.CSS_SELECTOR, ".chart")
+    assert steps.is_displayed()
+    assert chart.get_attribute("data-figure") == "scaling-1-scaling-step-seconds"
+    steps.send_keys("batches")
+    other = "scaling-2-scaling-tokens-step-seconds"
+    WebDriverWait(browser.driver, 10).until(lambda _: chart.get_attribute("data-figure") == other)
+    cost.send_keys("peak")
+    other = "scaling-2-scaling-tokens-peak-bytes"
+    WebDriverWait(browser.driver, 10).until(lambda _: chart.get_attribute("data-figure") == other)
+
+
+def test_losses_by_position_lie_beside_the_length_of_training(browser, page):
+    """Its line is within the axis, though no mark lies there."""
+    browser.open(page)
+    browser.draw_all()
+    figure = browser.driver.find_element(By.ID, "runs-recall-by-position")
+    what, *_ = figure.find_elements(By.TAG_NAME, "select")
+    title = "return arguments[0].querySelector('.ytitle').textContent"
+    assert browser.run(title, figure) == "accuracy"
+    assert "90%, the threshold" in figure.text
+    what.send_keys("loss")
+    WebDriverWait(browser.driver, 10).until(lambda _: browser.run(title, figure) == "loss")
+    assert "trained at 64" in figure.text
+    chart = figure.find_element(By.CSS_SELECTOR, ".chart")
+    low, high = browser.run("return arguments[0]._fullLayout.xaxis.range", chart)
+    assert low < 0 < math.log10(64) < high < math.log10(128)
 
 
 def test_a_number_of_the_heat_map_opens_its_runs(browser, page):

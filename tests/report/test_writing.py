@@ -14,10 +14,12 @@ from seqmodels.errors import UserError
 from seqmodels.report import picture
 from seqmodels.report.chart import to_chart
 from seqmodels.report.figure import Axis, Figure, Mark, Series, pareto
+from seqmodels.report.findings import Finding, Strong
 from seqmodels.report.page import LONG, Section, to_page
 from seqmodels.report.reading import find
 from seqmodels.report.styles import Styles
 from seqmodels.report.table import Column, Row, Table
+from seqmodels.report.values import shown
 from seqmodels.report.writing import figures_in, report_sections, write_report
 from tests.report.folders import (
     HOSTILE,
@@ -150,6 +152,22 @@ def test_a_long_table_is_packed(tmp_path):
         assert ("word-7<" in page) == (rows == LONG)
         assert ("word-7<" in kept.get("long-t", "")) == (rows > LONG)
         assert len([key for key in kept if key.startswith("recipe-t-")]) == rows
+
+
+@pytest.mark.parametrize("strong", [False, True])
+def test_a_value_and_its_unit_stand_in_one_line(strong):
+    """Whatever its size; a line may end behind them."""
+    values = [shown(1.5 * 10.0**n, "seconds") for n in (-8, -5, -2, 1, 4)]
+    values += [shown(1.5 * 1024**n, "bytes") for n in range(6)]
+    values += [shown(1.5 * 1000**n, "flops") for n in range(7)]
+    values += ["71.7 ± 1.4 points", "16,384 positions", "2.5 times"]
+    for value in values:
+        part = Strong(value) if strong else value
+        finding = Finding((part, " and more"), "", "cost")
+        page = to_page([Section("s", "S", "", [], [], [], [finding])], "", [], "", Styles())
+        told = re.search('class="lead">(.*?)</p>', page)[1]
+        assert value.replace(" ", "&nbsp;") in told
+        assert told.endswith(" and more")
 
 
 def test_curves_are_means_over_seeds(tmp_path):
