@@ -28,9 +28,9 @@ WHOLE = 4
 def scores_at_once() -> int:
     """How many scores a chunk has on each device.
 
-    On CPU 4 MiB of them stay in a core's cache from the product to the loss and back: at V = 8,192
-    and D = 64 the gradient takes 0.6 of the time that whole scores take, though it makes them
-    twice. Other devices want larger products, and have more memory.
+    On CPU 4 MiB of them stay in a core's cache from the product to the loss and back, which saves
+    about what making them twice takes (docs/performance.md). Other devices want larger products,
+    and have more memory.
     """
     return 2**20 if platform() == "cpu" else 2**24
 
