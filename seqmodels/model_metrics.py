@@ -62,9 +62,11 @@ def _positions_at_once(x: Float[Array, "B *P D"], batch: Batch, task: Task) -> i
     """How many positions have their scores at a time; None for all."""
     if x.ndim != 3 or batch.targets.ndim != 2:
         return None  # a row has one label
-    rows = -(-x.shape[0] // row_parts())
-    size = max(1, scores_at_once() // (rows * task.spec.outputs))
-    return size if x.shape[1] > WHOLE * size else None
+    of_position = -(-x.shape[0] // row_parts()) * task.spec.outputs
+    if x.shape[1] * of_position <= WHOLE * scores_at_once():
+        return None
+    size = max(1, scores_at_once() // of_position)
+    return size if size < x.shape[1] else None
 
 
 def _in_chunks(
