@@ -117,29 +117,33 @@ class EncoderDecoder(nnx.Module):
 
     def __call__(self, batch: Batch, key: Key[Array, ""] | None = None) -> Float[Array, "B P V"]:
         """Scores of each target token, given those before it."""
+        return self.score(self.vectors(batch, key))
+
+    def vectors(self, batch: Batch, key: Key[Array, ""] | None = None) -> Float[Array, "B P D"]:
+        """What :meth:`score` makes into the scores of each target token."""
         self.check_length(max(batch.targets.shape[1], *batch.inputs.shape[1 : 1 + self.rank], 1))
         keys = [None] * 3 if key is None else list(jax.random.split(key, 3))
         summary, source, valid = self._read(batch, keys[0])
         lengths = self._source_lengths(batch)
 
-        def scores(tokens):
+        def read(tokens):
             x = self._embed(tokens, summary, None)
             with within("decoder"):
                 x, _ = self.decoder.whole(
                     x, None, keys[1], lengths=lengths, source=source, source_valid=valid
                 )
-            return self._score(x)
+            return x
 
         tokens = self._previous(batch.targets)
         if keys[2] is not None and self.scheduled_sampling > 0:
             # In bfloat16 the noise, of 8 bits, would never draw what is unlikely.
-            made = jax.lax.stop_gradient(scores(tokens)).astype(jnp.float32)
+            made = jax.lax.stop_gradient(self.score(read(tokens))).astype(jnp.float32)
             own = jax.random.categorical(keys[2], made)
             replaced = jax.random.bernoulli(
                 jax.random.fold_in(keys[2], 1), self.scheduled_sampling, tokens.shape
             )
             tokens = jnp.where(replaced, self._previous(own), tokens)
-        return scores(tokens)
+        return read(tokens)
 
     def start(
         self,
@@ -170,7 +174,7 @@ class EncoderDecoder(nnx.Module):
         embed = partial(self._embed, inputs, before["summary"])
         with within("decoder"):
             return extend_state(
-                self.decoder, state, inputs.shape[1], embed, self._score, valid, key, scored
+                self.decoder, state, inputs.shape[1], embed, self.score, valid, key, scored
             )
 
     @property
@@ -235,7 +239,8 @@ class EncoderDecoder(nnx.Module):
         x = self.written(tokens, positions)
         return x if summary is None else x + summary[:, None]
 
-    def _score(self, x: Float[Array, "B L D"]) -> Float[Array, "B L V"]:
+    def score(self, x: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
+        """Scores of vectors, each by itself."""
         x = self.decoder.normalise(x)
         return self.written.scores(x, self.outputs) if self.head is None else self.head(x)
 

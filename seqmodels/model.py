@@ -85,6 +85,10 @@ class SequenceModel(Stack):
 
     def __call__(self, batch: Batch, key: Key[Array, ""] | None = None) -> Float[Array, "B *P V"]:
         """Scores for whole sequences, at the labelled positions."""
+        return self.score(self.vectors(batch, key))
+
+    def vectors(self, batch: Batch, key: Key[Array, ""] | None = None) -> Float[Array, "B *P D"]:
+        """What :meth:`score` makes into the scores of whole sequences."""
         axes = batch.inputs.shape[1 : 1 + self.rank]
         if any(length % self.patch for length in axes):
             raise ConfigError(
@@ -99,7 +103,7 @@ class SequenceModel(Stack):
             x = pool(x, mask, self.pooling)
         elif batch.positions is not None:
             x = jnp.take_along_axis(x, batch.positions[:, :, None], axis=1)  # [B, P, D]
-        return self._score(x)
+        return x
 
     def start(
         self,
@@ -124,7 +128,7 @@ class SequenceModel(Stack):
     ) -> tuple[Float[Array, "B P V"], State]:
         """Scores of a chunk that goes on from a state; see :func:`seqmodels.state.extend_state`."""
         embed = partial(self.embedding, inputs)
-        return extend_state(self, state, inputs.shape[1], embed, self._score, valid, key, scored)
+        return extend_state(self, state, inputs.shape[1], embed, self.score, valid, key, scored)
 
     @property
     def longest(self) -> int | None:
@@ -148,7 +152,8 @@ class SequenceModel(Stack):
         """How many positions those blocks have along each axis."""
         return tuple(n // self.patch for n in batch.inputs.shape[1 : 1 + self.rank])
 
-    def _score(self, x: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
+    def score(self, x: Float[Array, "*B D"]) -> Float[Array, "*B V"]:
+        """Scores of vectors, each by itself."""
         x = self.normalise(x)
         return self.embedding.scores(x, self.outputs) if self.head is None else self.head(x)
 
@@ -165,6 +170,11 @@ class Model(NamedTuple):
     """Key to float32 parameters."""
     apply: Callable[..., Float[Array, "B *P V"]]
     """(params, batch, key or None) to scores; dropout only with a key."""
+    vectors: Callable[..., Float[Array, "B *P D"]]
+    """The same to what ``score`` makes into these scores, which may be too many to have at once
+    (:mod:`seqmodels.model_metrics`)."""
+    score: Callable[..., Float[Array, "*B V"]]
+    """(params, vectors) to scores, of each vector by itself."""
     cost: Callable[[Batch], Cost]
     """A batch, or the shapes of one, to the forward cost of a row (:mod:`seqmodels.model_cost`)."""
     start: Callable[..., State]
@@ -176,7 +186,7 @@ class Model(NamedTuple):
     ``scored`` [B, P], or at all, and the next state. Rows end in padding where ``valid`` [B, L]
     says so, and advance by what is valid."""
     parts: Callable[[Batch, Batch, Loss], list[Part]]
-    """Whole sequences, a batch, and the loss of its scores to what each block has, costs and keeps
+    """Whole sequences, a batch, and its loss to what each block has, costs and keeps
     (:func:`~seqmodels.model_parts.model_parts`); shapes of the batches are enough."""
     axes: Callable[[Batch], tuple[int, ...]]
     """Batch to how many positions the blocks that read it have along each axis."""
@@ -267,10 +277,12 @@ def build_model(config: Section, spec: TaskSpec, length: int = 1) -> Model:
         width=abstract.width,
         widened=reading.widened,
     )
-    apply, start, extend = map(of_parameters, ("__call__", "start", "extend"))
+    apply, vectors, score, start, extend = map(
+        of_parameters, ("__call__", "vectors", "score", "start", "extend")
+    )
     about = declared(abstract)
     axes = abstract.read_axes
-    return Model(init, apply, cost, start, extend, parts, axes, about, facts, merge)
+    return Model(init, apply, vectors, score, cost, start, extend, parts, axes, about, facts, merge)
 
 
 def count_parameters(model: Model) -> int:

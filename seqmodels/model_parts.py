@@ -14,8 +14,8 @@ from seqmodels.mixers import Cost
 from seqmodels.model_cost import model_cost, one_row, silence, stacks
 from seqmodels.tasks.base import Batch
 
-Loss = Callable[[Array, Batch], Array]
-"""Scores and their batch to the number whose gradient is taken."""
+Loss = Callable[[Params, Batch, Key[Array, ""]], Array]
+"""Parameters, a batch and the key of dropout to the number whose gradient is taken."""
 Place = tuple[str, int]
 """Of a block: its stack's name, and its number there."""
 
@@ -74,7 +74,7 @@ def model_parts(
         parts.append(Part(name, of_row.mixer, _count(params, f"{name}."), *measured[alike]))
 
     def whole_loss(params: Params, _: tuple[()], batch: Batch, key: Key[Array, ""]) -> Array:
-        return loss(merge(params)(batch, key), batch)
+        return loss(params, batch, key)
 
     kept = kept_bytes(whole_loss, params, (), batch, key)
     of_blocks = sum((part.cost for part in parts), Cost(0, 0, 0))

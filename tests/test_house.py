@@ -18,7 +18,7 @@ ORDER = (
     ("seqmodels.stack",),
     ("seqmodels.state",),
     ("seqmodels.encoder_decoder",),
-    ("seqmodels.model", "seqmodels.model_cost", "seqmodels.model_parts"),
+    ("seqmodels.model", "seqmodels.model_cost", "seqmodels.model_parts", "seqmodels.model_metrics"),
     ("seqmodels.training", "seqmodels.machine"),
     ("seqmodels.generation.decoding",),
     ("seqmodels.evaluation",),

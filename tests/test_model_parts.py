@@ -63,6 +63,20 @@ def test_blocks_that_are_computed_again_keep_their_inputs():
 
 
 @pytest.mark.slow
+def test_scores_in_chunks_are_not_kept():
+    """Up to 4,194,304 are made at once."""
+
+    def kept(length: int) -> int:
+        settings = {"model.width": 8, "train.batch_size": 2, "train.length": length}
+        overrides = [(key, str(value)) for key, value in settings.items()]
+        experiment = build_experiment(load_whole("text:mixer=gru", overrides).config)
+        return experiment_parts(experiment)[-1].kept
+
+    assert kept(4096) > 4 * 2 * 4096 * 256
+    assert kept(16384) < 4 * 2 * 16384 * 256 / 2
+
+
+@pytest.mark.slow
 def test_of_micro_batches_one_is_kept_at_a_time():
     whole = total(parts_of("copy:mixer=gru,length=32"))
     part = total(parts_of("copy:mixer=gru,length=32", ("train.accumulate", "3")))

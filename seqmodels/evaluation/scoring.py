@@ -11,6 +11,7 @@ import numpy as np
 from seqmodels.arrays import AnyArray, Array, Float, Int, Params
 from seqmodels.errors import UserError
 from seqmodels.model import Model
+from seqmodels.model_metrics import measure_model
 from seqmodels.tasks.base import Batch, Metrics, Task
 from seqmodels.tasks.row_metrics import join_parts, row_metrics
 from seqmodels.training.sharding import by_row, put_batch, traced_under
@@ -44,8 +45,8 @@ def whole_scorer(model: Model, task: Task, mesh: jax.sharding.Mesh, by_target: b
 
     @jax.jit
     def step(params: Params, batch: Batch) -> Scores:
-        outputs = model.apply(params, batch, None)
-        return _scores(task, outputs, batch, by_target)
+        measure = partial(_scores, task, by_target)
+        return Scores(*measure_model(model, task, params, batch, measure))
 
     return lambda params, batch: traced_under(mesh, step)(params, put_batch(batch, mesh))
 
@@ -74,9 +75,9 @@ def chunked_scorer(
     @jax.jit
     def follow(params, batch, valid, state):
         outputs, state = model.extend(params, batch.inputs, state, valid)
-        return _scores(task, outputs, batch, by_target), state
+        return _scores(task, by_target, outputs, batch), state
 
-    finish = jax.jit(lambda outputs, batch: _scores(task, outputs, batch, by_target))
+    finish = jax.jit(partial(_scores, task, by_target))
 
     def run(params: Params, batch: Batch) -> Scores:
         rows, length = batch.inputs.shape[:2]
@@ -126,7 +127,7 @@ def require_streaming(model: Model) -> None:
         )
 
 
-def _scores(task: Task, outputs: Array, batch: Batch, by_target: bool) -> Scores:
+def _scores(task: Task, by_target: bool, outputs: Array, batch: Batch) -> Scores:
     outputs = outputs.astype(jnp.float32)
     targets = target_metrics(task, outputs, batch) if by_target else {}
     return Scores(row_metrics(task, outputs, batch), targets)

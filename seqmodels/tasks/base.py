@@ -85,7 +85,12 @@ class Task(Protocol):
         ...
 
     def metrics(self, outputs: Float[Array, "B *P V"], batch: Batch) -> Metrics:
-        """Sums and counts of every metric; ``"loss"`` is what training minimises, in nats."""
+        """Sums and counts of every metric; ``"loss"`` is what training minimises, in nats.
+
+        A long sequence is measured by parts (:mod:`seqmodels.model_metrics`): of the batch the
+        targets and weights are read alone, what has weight 0 adds nothing, and each metric adds up
+        over targets (``exact_match``, which asks for all of an example, is joined as such).
+        """
         ...
 
     def chance(self, split: Split, length: int) -> float:

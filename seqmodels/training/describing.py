@@ -4,7 +4,9 @@ from typing import Any
 
 import jax
 
+from seqmodels.arrays import Array, Key, Params
 from seqmodels.config import Section
+from seqmodels.model_metrics import model_metrics
 from seqmodels.model_parts import Part
 from seqmodels.tasks.base import Batch
 from seqmodels.terminal import print_table
@@ -36,7 +38,7 @@ def describe(config: Section) -> None:
 
 def experiment_parts(experiment: Experiment) -> list[Part]:
     """The blocks of an experiment's model, and what stands around them."""
-    train, task = experiment.train, experiment.task
+    train, task, model = experiment.train, experiment.task, experiment.model
     whole = task.batch("train", 0, 1, train.length)
     rows = train.batch_size // train.accumulate
 
@@ -44,10 +46,10 @@ def experiment_parts(experiment: Experiment) -> list[Part]:
         length = array.shape[1:] if train.truncate is None else (train.truncate, *array.shape[2:])
         return jax.ShapeDtypeStruct((rows, *length), array.dtype)
 
-    def loss(scores: jax.Array, batch: Batch) -> jax.Array:
-        return task.metrics(scores, batch)["loss"][0]
+    def loss(params: Params, batch: Batch, key: Key[Array, ""]) -> Array:
+        return model_metrics(model, task, params, batch, key)["loss"][0]
 
-    return experiment.model.parts(whole, jax.tree.map(at_once, whole), loss)
+    return model.parts(whole, jax.tree.map(at_once, whole), loss)
 
 
 def total(parts: list[Part]) -> Part:

@@ -13,6 +13,7 @@ from jax.sharding import Mesh, NamedSharding
 
 from seqmodels.arrays import AnyArray, Array, Float, Int, Params, PyTree, Shaped, State
 from seqmodels.model import Model
+from seqmodels.model_metrics import model_metrics
 from seqmodels.tasks.base import Batch, Metrics, Task
 from seqmodels.tasks.row_metrics import PER_EXAMPLE, join_parts, row_metrics
 from seqmodels.training.optimizer import Optimizer
@@ -141,7 +142,7 @@ def make_train_step(
     """
 
     def loss_sum(params: Params, batch: Batch, key: Array) -> tuple[Array, Metrics]:
-        metrics = task.metrics(model.apply(params, batch, key), batch)
+        metrics = model_metrics(model, task, params, batch, key)
         return metrics["loss"][0], metrics
 
     def gradient(params: Params, batch: Batch, key: Array) -> tuple[Params, Metrics]:
@@ -250,6 +251,6 @@ def jit_evaluation_step(model: Model, task: Task, mesh: Mesh) -> Any:
     """
 
     def step(params: Params, batch: Batch) -> Metrics:
-        return task.metrics(model.apply(params, batch, None), batch)
+        return model_metrics(model, task, params, batch, None)
 
     return jax.jit(traced_under(mesh, step), out_shardings=replicated(mesh))

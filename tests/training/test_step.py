@@ -236,9 +236,11 @@ def test_every_micro_batch_drops_by_itself(of):
     size, k = 10_000, 4
 
     def draw(params, batch, key):
-        return params["w"] * jax.random.normal(key, (size,))
+        return (params["w"] * jax.random.normal(key, (size,)))[None]
 
-    model = of.model._replace(init=lambda key: {"w": jnp.ones(size)}, apply=draw)
+    model = of.model._replace(
+        init=lambda key: {"w": jnp.ones(size)}, vectors=draw, score=lambda params, x: x
+    )
     optimizer = optimizer_of({"w": About(("D",), decays=False)})
     state = initial_state(model, optimizer, 0)
     step = jax.jit(make_train_step(model, Sum(), optimizer, k, 0))
