@@ -29,7 +29,7 @@ train: setup ## Train on the digits task, on this machine, in runs/digits
 
 compare: setup ## Sweep eight architectures over digits and recall, into report/index.html
 	$(BIN)/python sweep.py --config=configs/compare.py --workdir=sweeps/compare \
-		--match=parameters --target=31000 --workers=$(SWEEP_WORKERS) $(ARGS)
+		--match=parameters --target=34800 --workers=$(SWEEP_WORKERS) $(ARGS)
 	$(BIN)/python report.py sweeps/compare --out=report
 
 test: setup ## Run all tests and doctests

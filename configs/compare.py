@@ -1,7 +1,7 @@
 """Eight architectures of one size on digits, and on recall at two lengths: an overview.
 
 make compare
-seqmodels sweep --config=compare --workdir=sweeps/compare --match=parameters --target=31000
+seqmodels sweep --config=compare --workdir=sweeps/compare --match=parameters --target=34800
 
 Every mixer has a short convolution, as the linear ones are published. In stages: the same three
 learning rates by one seed, further ones where the best lies at an end, and two more seeds of the
@@ -47,7 +47,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.task = {"kind": arguments.task, **_TASKS[arguments.task]}
     config.model = preset(
         arguments.mixer,
-        parameters=31_000,
+        parameters=34_800,
         depth=2,
         causal=not reads,
         pooling="mean" if reads else None,
@@ -57,7 +57,7 @@ def get_config(arg: str = "") -> ConfigDict:
     )
     for mixer in config.model["mixers"].values():
         if arguments.mixer in _HEADS:
-            mixer["heads"] = 1  # widths in steps of 2, so that all sizes meet
+            mixer["heads"] = 1  # widths in steps of 1 or 2, so that all sizes meet
     config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 50}
     config.train = {
         "steps": 400,
