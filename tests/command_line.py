@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -24,9 +25,9 @@ from seqmodels import cli
 from seqmodels.stopping import SIGNALS
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.experiment import build_experiment
+from seqmodels.training.programs import new_state
 from seqmodels.training.resolving import load_whole
 from seqmodels.training.sharding import make_mesh, replicated
-from seqmodels.training.step import initial_state
 from seqmodels.training.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
@@ -149,10 +150,7 @@ def last_state(workdir: Path) -> tuple[int, list[np.ndarray]]:
     run = Workdir(workdir)
     experiment = build_experiment(run.config())
     checkpoints = Checkpoints(run.checkpoints, "accuracy", True, print, read_only=True)
-    like = abstract_state(
-        lambda: initial_state(experiment.model, experiment.optimizer, experiment.seed),
-        replicated(make_mesh(1)),
-    )
+    like = abstract_state(partial(new_state, experiment), replicated(make_mesh(1)))
     step, state = checkpoints.restore("latest", like)
     checkpoints.close()
     return step, jax.device_get(jax.tree.leaves(state))

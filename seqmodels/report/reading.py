@@ -255,8 +255,10 @@ def _state(
         return "finished"
     if events and any(e.get("split") == "train" and number(e.get("loss")) is None for e in events):
         return f"failed: the loss stopped being finite by step {events[-1]['step']}"
-    if diverged := [e["step"] for e in events if e.get("split") == "diverged"]:
-        return f"failed: the loss or its gradient stopped being finite at step {diverged[-1]:,}"
+    if diverged := [e for e in events if e.get("split") == "diverged"]:
+        spike = all(number(diverged[-1].get(of)) is not None for of in ("loss", "gradient_norm"))
+        what = "the loss was a spike" if spike else "the loss or its gradient stopped being finite"
+        return f"failed: {what} at step {diverged[-1]['step']:,}"
     if said == "waiting" or (said is None and not config):
         return "waiting"
     how_far = f"step {max((e['step'] for e in events), default=0):,}"

@@ -15,6 +15,7 @@ from seqmodels.sweeps.plan import Plan
 from seqmodels.sweeps.trials import Trial
 from seqmodels.training.resolving import resolved, settable
 from seqmodels.training.run_files import read_run_file
+from seqmodels.training.workdir import without_how
 
 OWN = ("trials", "slurm", "sweep.sqlite3*", "workers.txt", "summary.json", "summary.csv", ".*")
 """What a sweep may have left in a folder before or beside its ``sweep.json``."""
@@ -105,7 +106,7 @@ def _require_same_configs(runs: list[Run], folder: Path, spec: str) -> None:
                 f"{file}:{argument_text(run.arguments)}", override_texts(run.overrides), settable
             )
             before, now = resolved(stored, stored), resolved(config, stored)
-            if differing := differing_keys(to_dict(before), to_dict(now)):
+            if differing := differing_keys(*map(without_how, map(to_dict, (before, now)))):
                 raise UserError(
                     f"workdir={folder} holds a sweep of another version of {file}: run "
                     f"{run.name} has {'; '.join(differing)}. Choose another folder, or take that "

@@ -129,10 +129,15 @@ class Lengths:
             return self.longest
         return self.shortest + (self.longest - self.shortest) * step // (self.curriculum_steps - 1)
 
-    def batch(self, step: int, rows: Int[np.ndarray, "b"] | None = None) -> StepBatch:
-        """The training batch of a step, or some of its rows, padded to its bucket."""
+    def batch(
+        self, step: int, rows: Int[np.ndarray, "b"] | None = None, further: int = 0
+    ) -> StepBatch:
+        """The training batch of a step, or some of its rows, padded to its bucket.
+
+        ``further`` takes the examples of so many steps later, in this step's length.
+        """
         length = self.at(step)
-        batch = read_rows(self.task, "train", step, self.batch_size, length, rows)
+        batch = read_rows(self.task, "train", step + further, self.batch_size, length, rows)
         if self.kind is None:
             return StepBatch(batch, length, length)
         longer = bucket(self.task, length, self.longest)

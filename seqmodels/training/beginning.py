@@ -1,17 +1,23 @@
 """Where a run begins: at its latest checkpoint, at another run's parameters, or at drawn ones."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
+from seqmodels.config import flatten
+from seqmodels.config_files import DECIDED
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.divergence import Divergence
 from seqmodels.training.experiment import Experiment
-from seqmodels.training.metrics import Mean
-from seqmodels.training.processes import say
+from seqmodels.training.loggers import begins_of
+from seqmodels.training.metrics import Mean, MetricWriter
+from seqmodels.training.processes import is_first, say
+from seqmodels.training.programs import new_state
 from seqmodels.training.sharding import replicated
 from seqmodels.training.start_from import Start
-from seqmodels.training.step import TrainState, initial_state, key_data
+from seqmodels.training.step import RunState, key_data
 from seqmodels.training.workdir import Workdir
 
 
@@ -20,15 +26,9 @@ class Beginning(NamedTuple):
 
     step: int
     """Those that are done."""
-    state: TrainState
+    state: RunState
     mean: Mean
     """Of the steps after the last line of metrics."""
-
-
-def new_state(experiment: Experiment, key: Any = None, params: Any = None) -> TrainState:
-    """The state before the first step, with these parameters, or drawn ones by the seed's key."""
-    seed = experiment.seed if key is None else key
-    return initial_state(experiment.model, experiment.optimizer, seed, params)
 
 
 def begin(
@@ -56,3 +56,23 @@ def begin(
             "and dropout are those of this version (CHANGELOG.md)"
         )
     return Beginning(step, state, Mean(checkpoints.unlogged(step)))
+
+
+def begin_events(
+    run: Workdir, step: int, log: Sequence[str], divergence: Divergence
+) -> MetricWriter:
+    """What writes the events after a step, and sends them to loggers, by their keys.
+
+    If it is one to which the run has just gone back, that is the first of them.
+    """
+    stored = run.read("config.json") or {}
+    config = flatten({key: value for key, value in stored.items() if key != DECIDED})
+    called = stored.get(DECIDED, {}).get("logged", {})
+    begins = begins_of(log, run.path, config, called)
+    writer = MetricWriter(
+        run.metrics, step, is_first(), begins=begins, reversals=divergence.reversals
+    )
+    if writer.called:
+        run.note_logged(writer.called)
+    divergence.note(step, writer)
+    return writer

@@ -1,4 +1,4 @@
-"""Checkpoints: the two latest and the best by validation, written while training goes on."""
+"""Checkpoints: the latest and the best by validation, written while training goes on."""
 
 import logging
 import math
@@ -23,12 +23,11 @@ from seqmodels.training.checkpoint_files import (
     read_state,
     reason,
 )
+from seqmodels.training.keeping import Keeping
 from seqmodels.training.processes import is_first, largest, others, wait_for_all
 
 Which = Literal["latest", "best"] | int
 
-KEPT = 2
-"""How many of the latest are kept, so that a damaged one leaves a good one."""
 DELETED = ".deleted"
 """What a folder's name ends in while it is deleted: at no moment is a part of it a checkpoint."""
 _LEFT_OVER = re.compile(rf"\d+({re.escape(UNFINISHED)}.*|{re.escape(DELETED)})")
@@ -47,6 +46,7 @@ class Checkpoints:
       warn: called with one line where a checkpoint is not what was saved.
       read_only: for readers, which change nothing; a run may be writing meanwhile.
       saved: called with a step once it is known to be on the disk.
+      keeping: which ones are kept, besides the best; the two latest if None.
 
     Raises:
       UserError: no checkpoint can be written there.
@@ -60,8 +60,10 @@ class Checkpoints:
         warn: Callable[[str], None],
         read_only: bool = False,
         saved: Callable[[int], None] = lambda step: None,
+        keeping: Keeping | None = None,
     ):
         self.folder = folder
+        self._keeping = keeping or Keeping()
         self._warn = warn
         self._saved = saved
         self._sign = 1 if higher_is_better else -1
@@ -248,14 +250,32 @@ class Checkpoints:
     def _delete_replaced(self) -> None:
         """Deletes all but the latest, the best, and what may be the best."""
         steps = self.steps()
-        keep = {self.best_step(), *self._without_score, *steps[-KEPT:]}
+        keep = {self.best_step(), *self._without_score, *self._keeping.among(steps)}
+        for step in set(steps) - keep:
+            self._delete(step)
+
+    def delete_after(self, step: int) -> None:
+        """Deletes what was saved after a step, the latest first: whenever a kill comes, the run
+        goes on from the latest that is left as it did the first time.
+
+        Raises:
+          CheckpointError: one of them can't be deleted, or the one before couldn't be written.
+        """
+        self.wait()
+        for later in reversed([found for found in self.steps() if found > step]):
+            self._without_score.discard(later)
+            self._delete(later)
+            if (self.folder / str(later)).exists() and is_first():
+                raise CheckpointError(f"{self.folder / str(later)} can't be deleted")
+        wait_for_all("checkpoints are deleted")
+
+    def _delete(self, step: int) -> None:
         if is_first():
-            for step in set(steps) - keep:
-                deleted = self.folder / f"{step}{DELETED}"
-                with suppress(OSError):
-                    shutil.rmtree(deleted, ignore_errors=True)
-                    (self.folder / str(step)).rename(deleted)
-                    shutil.rmtree(deleted, ignore_errors=True)
+            deleted = self.folder / f"{step}{DELETED}"
+            with suppress(OSError):
+                shutil.rmtree(deleted, ignore_errors=True)
+                (self.folder / str(step)).rename(deleted)
+                shutil.rmtree(deleted, ignore_errors=True)
 
     def _delete_left_over(self) -> None:
         """Deletes what a kill has left of a save or a deletion."""

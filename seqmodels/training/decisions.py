@@ -14,10 +14,9 @@ from seqmodels.config_files import DECIDED
 from seqmodels.training.batches import Batches
 from seqmodels.training.experiment import Experiment, with_steps
 from seqmodels.training.processes import largest, say
-from seqmodels.training.programs import Programs, step_batch
+from seqmodels.training.programs import Programs, new_state, step_batch
 from seqmodels.training.progress import Pace
 from seqmodels.training.sharding import replicated
-from seqmodels.training.step import initial_state
 from seqmodels.training.workdir import Workdir
 
 TIMED = 20
@@ -55,8 +54,7 @@ def steps_within(seconds: float, experiment: Experiment, mesh: Mesh) -> int:
     either. All processes of a run get the same number.
     """
     programs = Programs(experiment, mesh)
-    new = partial(initial_state, experiment.model, experiment.optimizer, experiment.seed)
-    state = jax.jit(new, out_shardings=replicated(mesh))()
+    state = jax.jit(partial(new_state, experiment), out_shardings=replicated(mesh))()
     pace, done = Pace(), 0
     with Batches(partial(step_batch, experiment, mesh), range(1 + TIMED)) as batches:
         while (batch := batches.next()) is not None:

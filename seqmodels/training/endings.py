@@ -4,13 +4,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import jax
-import numpy as np
 
 from seqmodels.errors import CheckpointError, DivergedError, UserError
 from seqmodels.output import in_a_line
 from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.interruption import RunInterruptedError
-from seqmodels.training.metrics import MetricWriter
 from seqmodels.training.processes import leave_at_exit, others
 
 
@@ -49,23 +47,3 @@ def whereabouts(step: int, checkpoints: Checkpoints) -> str:
         with suppress(CheckpointError):
             checkpoints.wait()
     return f"at step {step}; saved in {checkpoints.folder}: {checkpoints.listing()}"
-
-
-def end_unless_finite(
-    step: int, name: str, value: float, checkpoints: Checkpoints, writer: MetricWriter
-) -> None:
-    """Ends a run that diverges, and notes it among its events.
-
-    Raises:
-      DivergedError: the value is infinite or no number.
-    """
-    if np.isfinite(value):
-        return
-    writer.write(step, "diverged", {})
-    checkpoints.wait()
-    good = checkpoints.steps()
-    where = f"the last good checkpoint is step {good[-1]}" if good else "none was saved"
-    raise DivergedError(
-        f"the {name} is {value} at step {step}; {where} ({checkpoints.folder}). "
-        "Try a lower optimizer.learning_rate, a longer warm-up or a lower clip_norm"
-    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
@@ -21,6 +21,8 @@ from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import SHARES, SPLITS, Task
 from seqmodels.tasks.lengths import Kind, Lengths
 from seqmodels.tasks.reading import ReadingTask
+from seqmodels.training.guard import Guarding
+from seqmodels.training.keeping import Keeping
 from seqmodels.training.memory import (
     GIB,
     machine_bytes,
@@ -32,6 +34,12 @@ from seqmodels.training.optimizer import Optimizer, make_optimizer
 
 MOST = 2**24
 """What the settings of a task and of a model count is below it, but for evaluation's examples."""
+MOST_LOSSES = 10_000
+"""That a median is taken of."""
+HOW = ("save_every_seconds", "keep", "keep_every", "watchdog_seconds")
+"""Keys of ``train`` that change nothing of what a run computes: it may go on with others."""
+
+OnDivergence = Literal["stop", "skip", "back"]
 
 
 @dataclass(frozen=True)
@@ -76,15 +84,38 @@ class TrainSettings:
     leave_out: str | tuple[str, ...] | None = None
     """Parameters that are drawn all the same, by dotted names or their first parts; None for
     none."""
+    on_divergence: OnDivergence = "stop"
+    """What is done where the loss or its gradient is not finite, or a spike: the run stops, the
+    update is skipped, or the run goes back to an earlier checkpoint, with other data."""
+    most_divergences: int | None = None
+    """How often a run skips or goes back before it stops all the same; None where it does
+    neither."""
+    back: int | None = None
+    """How many validations' checkpoints "back" goes back; None for others."""
+    spike: float | None = None
+    """A loss above so many times the median of the last ones diverges too; None knows no
+    spikes."""
+    spike_losses: int | None = None
+    """How many losses that median is of; None without ``spike``."""
+    save_every_seconds: float | None = None
+    """A checkpoint is saved once so long ago none was, besides those of validations; None saves
+    those alone."""
+    keep: int = 2
+    """Of the latest checkpoints how many are kept, besides the best."""
+    keep_every: int | None = None
+    """The checkpoints of this step's multiples are kept for good; None for none."""
+    watchdog_seconds: float | None = None
+    """A step, or the wait for a batch, that takes longer ends the process, which says where it
+    stands (:mod:`seqmodels.training.watchdog`); None waits."""
 
     def __post_init__(self):
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
             counts = isinstance(value, int) and not isinstance(value, bool)
             require(not counts or value >= 1, f"{name}={value} is below 1")
+            if name.endswith("seconds"):
+                require(value is None or value > 0, f"{name}={value} is not above 0 or None")
         steps, batch_size, accumulate = self.steps, self.batch_size, self.accumulate
-        seconds = self.seconds
-        require(seconds is None or seconds > 0, f"seconds={seconds} is not above 0 or None")
         require(steps < 2**31, f"steps={steps} is not below 2**31: steps are counted in 32 bits")
         require(
             batch_size % accumulate == 0,
@@ -106,6 +137,37 @@ class TrainSettings:
             f"{drawn} can't be cut into segments of truncate={self.truncate}; set one of them to "
             "None",
         )
+        self._require_reliable()
+
+    def _require_reliable(self) -> None:
+        does, spike, losses = f"on_divergence={self.on_divergence!r}", self.spike, self.spike_losses
+        goes_on = self.on_divergence != "stop"
+        require_with(self.most_divergences, goes_on, "most_divergences", does)
+        require_with(self.back, self.on_divergence == "back", "back", does)
+        require_with(losses, spike is not None, "spike_losses", f"spike={spike}")
+        require(spike is None or spike > 1, f"spike={spike} is not above 1 or None")
+        require(
+            losses is None or losses <= MOST_LOSSES,
+            f"spike_losses={losses} is above {MOST_LOSSES:,}: each step takes their median",
+        )
+        every, validates = self.keep_every, self.evaluate_every
+        require(
+            every is None or every % validates == 0,
+            f"keep_every={every} is no multiple of evaluate_every={validates}, after which steps "
+            "are saved",
+        )
+
+    @property
+    def guarding(self) -> Guarding | None:
+        """How a step finds out that it diverges; None leaves that to the loop."""
+        if self.on_divergence == "stop" and self.spike is None:
+            return None
+        return Guarding(self.spike, self.spike_losses, self.on_divergence == "skip")
+
+    @property
+    def keeping(self) -> Keeping:
+        """Which checkpoints are kept."""
+        return Keeping(self.keep, self.keep_every, self.evaluate_every, self.back or 0)
 
 
 @dataclass(frozen=True)

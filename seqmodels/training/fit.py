@@ -8,41 +8,38 @@ from typing import Any
 import jax
 
 from seqmodels.command import command
-from seqmodels.config import Origin, Section, flatten
-from seqmodels.config_files import DECIDED
+from seqmodels.config import Origin, Section
 from seqmodels.errors import UserError
 from seqmodels.model import count_parameters
 from seqmodels.output import decoration
 from seqmodels.tasks.chance import levels
 from seqmodels.tasks.lengths import StepBatch
 from seqmodels.training.batches import Batches
-from seqmodels.training.beginning import begin, new_state
+from seqmodels.training.beginning import begin, begin_events
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
 from seqmodels.training.decisions import decided, with_its_steps
+from seqmodels.training.divergence import Divergence, WentBackError
 from seqmodels.training.early import EarlyEnd
-from seqmodels.training.endings import end_unless_finite, ending, whereabouts
+from seqmodels.training.endings import ending, whereabouts
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.facts import keep_facts
 from seqmodels.training.finishing import leave_results
 from seqmodels.training.interruption import Interruption, RunInterruptedError
-from seqmodels.training.loggers import begins_of, require_loggers
-from seqmodels.training.metrics import MetricWriter, read_events
+from seqmodels.training.loggers import require_loggers
+from seqmodels.training.metrics import read_events
 from seqmodels.training.moments import Moment, Observer
 from seqmodels.training.processes import is_first, say, warn
 from seqmodels.training.profiling import StepTrace
-from seqmodels.training.programs import Programs, step_batch
+from seqmodels.training.programs import Programs, new_state, step_batch
 from seqmodels.training.progress import Pace, ProgressDisplay, format_value
 from seqmodels.training.run_cost import run_cost
+from seqmodels.training.saving import SaveTimer
 from seqmodels.training.scores import evaluate
 from seqmodels.training.sharding import replicated, require_forms, run_mesh
 from seqmodels.training.start_from import Start, read_start
 from seqmodels.training.startup import overlooked_card, start_jax
-from seqmodels.training.step import (
-    StepReport,
-    TrainState,
-    evaluated,
-    jit_evaluation_step,
-)
+from seqmodels.training.step import RunState, StepReport, evaluated, jit_evaluation_step
+from seqmodels.training.watchdog import PAUSE, STEP, Watchdog
 from seqmodels.training.workdir import Workdir
 
 
@@ -136,8 +133,6 @@ class _Run:
         self.step = 0
         spec = experiment.task.spec
         self.score = spec.score
-        train, higher = experiment.train, spec.higher_is_better
-        self.early = EarlyEnd(train.stop_at, train.patience, higher)
         self.levels = levels(experiment.task, "test", experiment.train.length)
         self.checkpoints = Checkpoints(
             workdir.checkpoints,
@@ -145,7 +140,12 @@ class _Run:
             spec.higher_is_better,
             warn,
             saved=lambda step: self._tell("save ended", step),
+            keeping=experiment.train.keeping,
         )
+        self.divergence = Divergence(
+            experiment.train, self.checkpoints, lambda line: self.display.line(line)
+        )
+        self.watchdog = Watchdog(experiment.train.watchdog_seconds)
         self.evaluation_step = jit_evaluation_step(experiment.model, experiment.task, self.mesh)
         self.programs = Programs(experiment, mesh)
         self.pending: tuple[int, StepReport] | None = None
@@ -158,28 +158,40 @@ class _Run:
 
     def run(self) -> dict[str, Any]:
         try:
-            with ending(lambda: whereabouts(self.step, self.checkpoints)):
-                return self._train()
+            with ending(lambda: whereabouts(self.step, self.checkpoints)), self.watchdog:
+                while True:
+                    try:
+                        return self._train()
+                    except WentBackError as back:
+                        say(str(back))
+                        self.checkpoints.delete_after(back.step)
+                        if not self.checkpoints.steps():
+                            self.start = read_start(self.experiment, self.workdir, self.mesh)
         finally:
             self.checkpoints.close()
             self._tell("exit", self.step)
 
     def _train(self) -> dict[str, Any]:
+        self.watchdog.does(PAUSE, self.step)
         of = self.experiment, self.workdir, self.mesh, self.checkpoints
         self.step, state, self.mean = begin(*of, self.start)
+        state, self.pending, self.waited = self.divergence.begin(state), None, 0.0
         events = read_events(self.workdir.metrics)
         before = (event for event in events if event["step"] <= self.step)
+        train, higher = self.experiment.train, self.experiment.task.spec.higher_is_better
+        self.early = EarlyEnd(train.stop_at, train.patience, higher)
         self.ended = self.early.after_all(before, self.score)
-        end = self.experiment.train.steps if self.ended is None else self.step
+        end = train.steps if self.ended is None else self.step
         with Batches(self._prepare, range(self.step, end)) as self.batches:
-            first = self.batches.next()
-            if first is not None:
+            first = self._next_batch()
+            self.watchdog.does(PAUSE, self.step)
+            if first is not None and first.bucket not in self.programs:
                 if card := overlooked_card():
                     warn(card)
                 with decoration("what a step costs can't be told", warn):
                     say(self.programs.describe())
                 say(self._compile(state, first))
-            self.writer = self._writer()
+            self.writer = begin_events(self.workdir, self.step, self.log, self.divergence)
             folder = self.workdir.path / "profile"
             profile_steps = self.profile_steps if is_first() else 0
             self.trace = StepTrace(folder, self.step, profile_steps, end, self.batches, warn)
@@ -191,40 +203,36 @@ class _Run:
                 self.trace.close()
                 self.writer.close()
 
-    def _writer(self) -> MetricWriter:
-        path, stored = self.workdir.path, self.workdir.read("config.json") or {}
-        config = flatten({key: value for key, value in stored.items() if key != DECIDED})
-        called = stored.get(DECIDED, {}).get("logged", {})
-        begins = begins_of(self.log, path, config, called)
-        writer = MetricWriter(self.workdir.metrics, self.step, is_first(), begins=begins)
-        if writer.called:
-            self.workdir.note_logged(writer.called)
-        return writer
-
     def _prepare(self, step: int) -> StepBatch:
-        made = step_batch(self.experiment, self.mesh, step)
+        made = step_batch(self.experiment, self.mesh, step, self.divergence.reversals)
         self._tell("batch drawn", step + 1)
         return made
 
-    def _compile(self, state: TrainState, of: StepBatch) -> str:
+    def _next_batch(self) -> StepBatch | None:
+        self.watchdog.does("the batch of step", self.step + 1)
+        with jax.profiler.TraceAnnotation("wait for the batch"):
+            batch = self.batches.next()
+        self.watchdog.does(STEP, self.step)
+        return batch
+
+    def _compile(self, state: RunState, of: StepBatch) -> str:
         said = self.programs.compile(state, of)
         self.workdir.note_forms(self.programs.forms)
         return said
 
-    def _loop(self, state: TrainState, prepared: StepBatch | None) -> None:
+    def _loop(self, state: RunState, prepared: StepBatch | None) -> None:
         settings = self.experiment.train
-        self.pace = Pace()
+        self.pace, self.saves = Pace(), SaveTimer(settings.save_every_seconds)
         while prepared is not None:
             if prepared.bucket not in self.programs:
-                with self.pace.paused():
+                with self.pace.paused(), self.watchdog.paused():
                     self.display.line(self._compile(state, prepared))
             self.trace.before(self.step)
             state, report = self.programs[prepared.bucket](state, prepared.batch)
             self.step += 1
             self._tell("step done", self.step)
             self.pace.add(settings.batch_size * prepared.length)
-            with jax.profiler.TraceAnnotation("wait for the batch"):
-                prepared = self.batches.next()
+            prepared = self._next_batch()
             self._read_pending()
             self.pending = (self.step, report)
             if message := self.trace.after(self.step, report):
@@ -236,14 +244,15 @@ class _Run:
             # Several processes ask one another, which waits for the device: not at each step.
             asks = log or jax.process_count() == 1
             stop = self.interruption.agreed() if asks else None
-            if log or validate or stop:
+            save = asks and self.saves.due()
+            if log or validate or stop or save:
                 self._read_pending()
-                with self.pace.paused():
+                with self.pace.paused(), self.watchdog.paused():
                     if log:
                         self._log()
                     if validate:
                         self._validate_and_save(state, log)
-                    elif stop:
+                    elif stop or save:
                         self._save(state, None)
                     if stop and not last and self.ended is None:
                         self._stop(stop)
@@ -251,20 +260,21 @@ class _Run:
                 return
 
     def _read_pending(self) -> None:
-        """Waits for the last dispatched step but one, and checks that it is finite."""
+        """Waits for the last dispatched step but one, and sees whether it has diverged."""
         if self.pending is None:
             return
         (step, report), self.pending = self.pending, None
         metrics = report.read()
-        end_unless_finite(step, "loss", metrics["loss"][0], self.checkpoints, self.writer)
-        norm = metrics["gradient_norm"][0]
-        end_unless_finite(step, "gradient's norm", norm, self.checkpoints, self.writer)
-        self.mean.add(metrics)
+        if self.divergence.counts(step, metrics, self.writer):
+            self.mean.add(metrics)
 
     def _log(self) -> None:
         settings = self.experiment.train
         means, rates = self.mean.result(), self.pace.rates()
-        learning_rate = float(self.experiment.optimizer.learning_rate(self.step - 1))
+        if not means:  # every step since the last line was skipped, which is said
+            return
+        updates = self.step - self.divergence.skipped
+        learning_rate = float(self.experiment.optimizer.learning_rate(updates - 1))
         self.writer.write(self.step, "train", {**means, "learning_rate": learning_rate, **rates})
         shown = {"loss": means["loss"], self.score: means[self.score]}
         shown |= {"steps/s": rates["steps_per_second"], "tokens/s": rates["tokens_per_second"]}
@@ -274,17 +284,17 @@ class _Run:
         seconds_left = (settings.steps - self.step) / rates["steps_per_second"]
         self.display.metrics(self.step, shown, seconds_left)
 
-    def _evaluate(self, state: TrainState, split: Any) -> dict[str, float]:
+    def _evaluate(self, state: RunState, split: Any) -> dict[str, float]:
         params = evaluated(self.experiment.optimizer, state)
         task, size = self.experiment.task, self.experiment.train.batch_size
         length = self.experiment.train.length
         self._tell("evaluation", self.step)
         return evaluate(self.evaluation_step, params, task, split, size, length, self.mesh)
 
-    def _validate_and_save(self, state: TrainState, logged: bool) -> None:
+    def _validate_and_save(self, state: RunState, logged: bool) -> None:
         metrics = self._evaluate(state, "validation")
         loss = metrics["loss"]
-        end_unless_finite(self.step, "validation loss", loss, self.checkpoints, self.writer)
+        self.divergence.require_finite(self.step, "validation loss", loss, self.writer)
         self.writer.write(self.step, "validation", metrics)
         self.ended = self.early.after(metrics[self.score])
         shown = f"{self.score} {format_value(metrics[self.score])}"
@@ -295,11 +305,12 @@ class _Run:
         self.display.line(f"validation at step {self.step}: {shown}")
         self._save(state, metrics)
 
-    def _save(self, state: TrainState, metrics: dict[str, float] | None) -> None:
+    def _save(self, state: RunState, metrics: dict[str, float] | None) -> None:
         self.workdir.require_there()
         self.checkpoints.wait()  # for the one before
         self._tell("save begun", self.step)
         self.checkpoints.save(state, self.step, metrics, self.mean.sums)
+        self.saves.saved()
 
     def _stop(self, signal: int) -> None:
         self.checkpoints.wait()
@@ -311,6 +322,7 @@ class _Run:
 
     def _finish(self) -> dict[str, Any]:
         """Scores the checkpoint that validated best, and writes the results."""
+        self.watchdog.does(PAUSE, self.step)
         self.checkpoints.wait()
         like = abstract_state(partial(new_state, self.experiment), replicated(self.mesh))
         parameters = self.experiment.model.parameters

@@ -43,10 +43,12 @@ class MetricWriter:
     """Writes events to ``metrics.jsonl``, and to loggers, of which TensorBoard's is always one.
 
     A line is an event: ``{"step": 100, "split": "train", "seconds": 12.3, "loss": ...}``,
-    with the seconds that the run has taken so far, over all its processes. The split "diverged",
-    without values, says at which step the loss or its gradient stopped being finite. Events
-    after the step that a run resumes from are dropped, and so is the test score of a
-    process that was killed at the very end: they are about to happen again. Lines that can't be
+    with the seconds that the run has taken so far, over all its processes. The split "diverged"
+    says at which step a loss or its gradient that wasn't finite, or a spike, ended it; "skipped"
+    where such a step's update was left out; "reversal 2" to which step it went back for the second
+    time, and ``from_step``. Events after the step that a run resumes from are dropped, and so are
+    those of later reversals and the test score of a process that was killed at the very end:
+    they are about to happen again. Lines that can't be
     read go to ``damaged-metrics.jsonl``. A logger gets what ``metrics.jsonl`` holds, for as long as
     it takes it.
 
@@ -56,6 +58,7 @@ class MetricWriter:
       writes: False in a process that leaves it to another.
       warn: is told what is left out.
       begins: loggers by name, and what begins each.
+      reversals: how often it has gone back before.
 
     Raises:
       OSError, UserError: the file can't be read or written; also from ``write``.
@@ -68,9 +71,16 @@ class MetricWriter:
         writes: bool = True,
         warn: Callable[[str], None] = warn,
         begins: Mapping[str, Begin] = MappingProxyType({}),
+        reversals: int = 0,
     ):
         events, damaged = _read(file)
-        before = [e for e in events if e["step"] <= step and e["split"] != "test"]
+        before = [
+            event
+            for event in events
+            if event["step"] <= step
+            and event["split"] != "test"
+            and event.get("reversals", 0) <= reversals
+        ]
         self._start = time.monotonic() - (before[-1]["seconds"] if before else 0.0)
         self._warn = warn
         self._loggers: dict[str, Logger] = {}

@@ -148,3 +148,36 @@ def largest(number: int) -> int:
     if jax.process_count() == 1:
         return number
     return int(np.max(process_allgather(np.int32(number))))
+
+
+_TOLD = "seqmodels/does"
+"""Under which name in JAX's service the processes say what they do."""
+
+
+def tell_others(what: str) -> None:
+    """Says what this process does, where there are others, if they can be reached."""
+    if (client := _client()) is not None:
+        with contextlib.suppress(jax.errors.JaxRuntimeError):
+            client.key_value_set(f"{_TOLD}/{jax.process_index()}", what, allow_overwrite=True)
+
+
+def told_by_others() -> dict[int, str | None]:
+    """What each other process has said last; None of one that hasn't, or where nobody is reached.
+
+    It doesn't wait for them.
+    """
+    if (client := _client()) is None:
+        return {}
+    found: dict[str, str] = {}
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+        found = dict(client.key_value_dir_get(_TOLD))
+    numbers = (n for n in range(jax.process_count()) if n != jax.process_index())
+    return {number: found.get(f"{_TOLD}/{number}") for number in numbers}
+
+
+def _client() -> Any:
+    if jax.process_count() == 1:
+        return None
+    from jax._src import distributed  # nothing public has it
+
+    return distributed.global_state.client

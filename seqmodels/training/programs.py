@@ -13,9 +13,16 @@ from seqmodels.tasks.lengths import StepBatch
 from seqmodels.training.experiment import Experiment
 from seqmodels.training.sharding import local_rows, put_batch
 from seqmodels.training.startup import return_large_memory
-from seqmodels.training.step import TrainState, jit_train_step
+from seqmodels.training.step import RunState, initial_state, jit_train_step
 
 MIB = 2**20
+
+
+def new_state(experiment: Experiment, key: Any = None, params: Any = None) -> RunState:
+    """The state before the first step, with these parameters, or drawn ones by the seed's key."""
+    seed = experiment.seed if key is None else key
+    guarding = experiment.train.guarding
+    return initial_state(experiment.model, experiment.optimizer, seed, params, guarding)
 
 
 class Programs:
@@ -32,6 +39,7 @@ class Programs:
             experiment.seed,
             mesh,
             experiment.train.truncate,
+            experiment.train.guarding,
         )
         self._compiled: dict[int, Callable] = {}
         self.forms: dict[str, list[str]] = {}
@@ -61,7 +69,7 @@ class Programs:
         """The step for batches of a length: (state, batch) to (state, report)."""
         return self._compiled[bucket]
 
-    def compile(self, state: TrainState, of: StepBatch) -> str:
+    def compile(self, state: RunState, of: StepBatch) -> str:
         """Compiles the step for a batch's bucket, and says what that took and what it takes."""
         start = time.monotonic()
         with chosen_forms() as self.forms:
@@ -75,11 +83,15 @@ class Programs:
         return f"compiled{which} in {seconds:.1f} s; a step takes {memory / MIB:,.0f} MiB"
 
 
-def step_batch(experiment: Experiment, mesh: Mesh, step: int) -> StepBatch:
-    """The batch of a step as its program takes it; of several processes each makes its own rows."""
+def step_batch(experiment: Experiment, mesh: Mesh, step: int, reversals: int = 0) -> StepBatch:
+    """The batch of a step as its program takes it; of several processes each makes its own rows.
+
+    After each of a run's reversals the batches are those of as many further steps, to which no run
+    comes: other data, where validation and test keep their seed.
+    """
     rows = local_rows(mesh, experiment.train.batch_size)
     with jax.profiler.TraceAnnotation("make a batch"):
-        made = experiment.lengths.batch(step, rows)
+        made = experiment.lengths.batch(step, rows, reversals * experiment.train.steps)
     # On the host: the compiled step spreads it over the devices in half of device_put's time.
     # It can't spread it over those of other processes.
     return made if rows is None else made._replace(batch=put_batch(made.batch, mesh))

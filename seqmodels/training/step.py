@@ -16,6 +16,7 @@ from seqmodels.model import Model
 from seqmodels.model_metrics import model_metrics
 from seqmodels.tasks.base import Batch, Metrics, Task
 from seqmodels.tasks.row_metrics import PER_EXAMPLE, join_parts, row_metrics
+from seqmodels.training.guard import DIVERGED, Guard, Guarding
 from seqmodels.training.optimizer import Optimizer
 from seqmodels.training.sharding import by_row, replicated, traced_under
 
@@ -28,6 +29,21 @@ class TrainState(NamedTuple):
     optimizer: PyTree[Array]
 
 
+class GuardedState(NamedTuple):
+    """That of a run with a :class:`~seqmodels.training.guard.Guard`.
+
+    A field that is None elsewhere would change what checkpoints of all other runs hold.
+    """
+
+    step: Int[Array, ""]
+    params: Params
+    optimizer: PyTree[Array]
+    guard: Guard
+
+
+RunState = TrainState | GuardedState
+
+
 @partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["names"])
 @dataclass(frozen=True)
 class StepReport:
@@ -36,7 +52,8 @@ class StepReport:
     values: Float[AnyArray, "n 2"]
     """Each metric's sum and count."""
     names: tuple[str, ...]
-    """The task's metrics, and the gradient's norm before clipping."""
+    """The task's metrics, the gradient's norm before clipping, and of a guarded run whether the
+    step diverged."""
 
     def read(self) -> dict[str, tuple[float, float]]:
         """Waits for the step; each metric as (sum, count)."""
@@ -49,7 +66,8 @@ def initial_state(
     optimizer: Optimizer,
     seed: int | Shaped[AnyArray, "2"],
     params: Params | None = None,
-) -> TrainState:
+    guarding: Guarding | None = None,
+) -> RunState:
     """The state before the first step; the parameters are drawn unless they are given.
 
     The seed may be its key's data, of which a program serves every seed.
@@ -61,10 +79,11 @@ def initial_state(
             else jax.random.wrap_key_data(jnp.asarray(seed))
         )
         params = model.init(key)
-    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.transformation.init(params))
+    state = TrainState(jnp.zeros((), jnp.int32), params, optimizer.transformation.init(params))
+    return state if guarding is None else GuardedState(*state, guarding.begin())
 
 
-def evaluated(optimizer: Optimizer, state: TrainState) -> Params:
+def evaluated(optimizer: Optimizer, state: RunState) -> Params:
     """The parameters of a state that are scored, and used: its own, or an average of them."""
     return optimizer.evaluated(state.optimizer, state.params)
 
@@ -127,7 +146,8 @@ def make_train_step(
     accumulate: int,
     seed: int,
     truncate: int | None = None,
-) -> Callable[..., tuple[TrainState, StepReport]]:
+    guarding: Guarding | None = None,
+) -> Callable[..., tuple[RunState, StepReport]]:
     """One step of gradient descent on the mean loss of a batch: of a state and the batch the state
     after it and a report. What else is given (:class:`Given`) is the run's own by default.
 
@@ -139,6 +159,8 @@ def make_train_step(
     carried from one to the next and the gradient is not (truncated back-propagation
     through time, Williams and Peng 1990), so activations of one segment exist at a time.
     The one update takes the sum of all segments' gradients.
+
+    With ``guarding`` the report says whether the step diverged, whose update may be left out.
     """
 
     def loss_sum(params: Params, batch: Batch, key: Array) -> tuple[Array, Metrics]:
@@ -168,7 +190,7 @@ def make_train_step(
 
     own = Given.of(optimizer, seed)
 
-    def step(state: TrainState, batch: Batch, given: Given = own) -> tuple[TrainState, StepReport]:
+    def step(state: RunState, batch: Batch, given: Given = own) -> tuple[RunState, StepReport]:
         key = jax.random.fold_in(jax.random.wrap_key_data(jnp.asarray(given.key)), state.step)
         rate = replace(optimizer.learning_rate, peak=given.peak, final=given.final)
         gradients, metrics = accumulated(state.params, batch, key)
@@ -179,8 +201,14 @@ def make_train_step(
         updates, moments = descent.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         report = metrics | {"gradient_norm": (norm, jnp.ones(()))}
+        if guarding is not None and isinstance(state, GuardedState):
+            diverged, guard = guarding.look(state.guard, metrics["loss"][0] / count, norm)
+            before = state.params, state.optimizer
+            params, moments = guarding.choose(diverged, (params, moments), before)
+            report |= {DIVERGED: (diverged.astype(jnp.float32), jnp.ones(()))}
+            state = state._replace(guard=guard)
         values = jnp.stack([jnp.stack(pair) for pair in report.values()])
-        state = TrainState(state.step + 1, params, moments)  # type: ignore[arg-type]
+        state = state._replace(step=state.step + 1, params=params, optimizer=moments)
         return state, StepReport(values, tuple(report))
 
     return step
@@ -233,10 +261,12 @@ def jit_train_step(
     seed: int,
     mesh: Mesh,
     truncate: int | None = None,
+    guarding: Guarding | None = None,
 ) -> Any:
     """The training step jitted over a mesh: the batch by rows, the state everywhere, donated."""
+    step = make_train_step(model, task, optimizer, accumulate, seed, truncate, guarding)
     jitted = jax.jit(
-        traced_under(mesh, make_train_step(model, task, optimizer, accumulate, seed, truncate)),
+        traced_under(mesh, step),
         donate_argnums=0,
         in_shardings=(replicated(mesh), by_row(mesh), replicated(mesh)),
         out_shardings=replicated(mesh),

@@ -1,6 +1,7 @@
 """The parameters that a run's folder holds."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,8 +9,9 @@ import jax
 from seqmodels.arrays import Params
 from seqmodels.training.checkpoint import Checkpoints, Which, abstract_state
 from seqmodels.training.experiment import Experiment
+from seqmodels.training.programs import new_state
 from seqmodels.training.sharding import replicated
-from seqmodels.training.step import evaluated, initial_state
+from seqmodels.training.step import evaluated
 from seqmodels.training.workdir import Workdir
 
 
@@ -39,10 +41,7 @@ def trained(
     checkpoints = Checkpoints(
         run.checkpoints, spec.score, spec.higher_is_better, warn, read_only=True
     )
-    like = abstract_state(
-        lambda: initial_state(experiment.model, experiment.optimizer, experiment.seed),
-        replicated(mesh),
-    )
+    like = abstract_state(partial(new_state, experiment), replicated(mesh))
     step, state = checkpoints.restore(which, like, experiment.model.parameters)
     checkpoints.close()
     return Trained(step, evaluated(experiment.optimizer, state))

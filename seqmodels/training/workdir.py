@@ -20,6 +20,7 @@ from seqmodels.json_files import UnreadableError, read_json, write_json
 from seqmodels.locks import UNKNOWN, HeldError, held
 from seqmodels.paths import local_path
 from seqmodels.training.environment import starts, with_start
+from seqmodels.training.experiment import HOW
 from seqmodels.training.processes import is_first, largest, warn
 from seqmodels.training.resolving import located, resolved
 from seqmodels.training.run_files import SCHEMAS, read_run_file
@@ -82,7 +83,9 @@ class Workdir:
         self.is_continued = stored is not None
         plain = to_dict(self._resolved(config, stored))
         if stored is not None:
-            differing = differing_keys(to_dict(self._resolved(stored, stored)), plain)
+            differing = differing_keys(
+                without_how(to_dict(self._resolved(stored, stored))), without_how(plain)
+            )
             if differing:
                 raise UserError(
                     f"workdir={self.path} holds a run of another config: "
@@ -203,6 +206,12 @@ class Workdir:
         """Writes a JSON file wholly or not at all; of several processes the first does."""
         if is_first():
             write_json(self.path / name, content)
+
+
+def without_how(plain: dict[str, Any]) -> dict[str, Any]:
+    """A config without what changes nothing of what its run computes."""
+    train = {key: value for key, value in plain["train"].items() if key not in HOW}
+    return plain | {"train": train}
 
 
 @contextlib.contextmanager

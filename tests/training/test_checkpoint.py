@@ -14,6 +14,7 @@ import pytest
 
 from seqmodels.errors import CheckpointError
 from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.keeping import Keeping
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import TrainState
 
@@ -52,11 +53,11 @@ def open_checkpoints(tmp_path, warnings):
     """Opens the folder's checkpoints as a new process would; closes them at the end."""
     opened = []
 
-    def open_(higher_is_better: bool = True, read_only: bool = False) -> Checkpoints:
+    def open_(higher_is_better: bool = True, read_only: bool = False, **more) -> Checkpoints:
         for one in opened:
             one.wait()
-        folder = tmp_path / "checkpoints"
-        opened.append(Checkpoints(folder, "score", higher_is_better, warnings.append, read_only))
+        spec = tmp_path / "checkpoints", "score", higher_is_better, warnings.append, read_only
+        opened.append(Checkpoints(*spec, **more))
         return opened[-1]
 
     yield open_
@@ -126,6 +127,40 @@ def test_the_latest_two_and_the_best_are_kept(open_checkpoints, resumed, higher_
         checkpoints.wait()
         assert set(checkpoints.steps()) == kept
         assert checkpoints.best_step() == (step if step < 4 else 3)
+
+
+def test_what_is_kept_by_config(open_checkpoints):
+    """The latest, each multiple, and those to which a run may go back, which others follow."""
+    keeping = Keeping(latest=1, every=40, validated=10, back=2)
+    checkpoints = open_checkpoints(keeping=keeping)
+    saves = [(10, 0.1), (20, 0.2), (30, 0.1), (33, None), (40, 0.1), (50, 0.1), (60, 0.1)]
+    kept = [{10}, {10, 20}, {20, 30}, {20, 30, 33}, {20, 30, 40}, {20, 40, 50}, {20, 40, 50, 60}]
+    for (step, score), of in zip(saves, kept, strict=True):
+        metrics = {"score": score} if score is not None else None
+        checkpoints.save({"a": jnp.asarray(np.zeros(2, "f"))}, step, metrics)
+        checkpoints.wait()
+        assert set(checkpoints.steps()) == of
+
+
+def test_what_came_after_a_step_is_deleted_from_the_latest_on(open_checkpoints, monkeypatch):
+    """So that a kill in between leaves what the run goes on from to the same end."""
+    checkpoints = open_checkpoints(keeping=Keeping(latest=4))
+    for step in (1, 2, 3, 4):
+        checkpoints.save({"a": jnp.asarray(np.zeros(2, "f"))}, step, {"score": float(step)})
+    checkpoints.wait()
+    left, delete = [], shutil.rmtree
+
+    def watched(path, ignore_errors):
+        left.append(checkpoints.steps())
+        delete(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    checkpoints.delete_after(2)
+    assert left == [[1, 2, 3, 4], [1, 2, 3], [1, 2, 3], [1, 2]]
+    assert checkpoints.best_step() == 2
+    checkpoints.save({"a": jnp.asarray(np.zeros(2, "f"))}, 3, {"score": 0.0})
+    checkpoints.wait()
+    assert checkpoints.steps() == [1, 2, 3]
 
 
 def test_which_checkpoint(open_checkpoints, like):

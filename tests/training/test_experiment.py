@@ -1,12 +1,14 @@
 """Experiments that can't be run are refused before anything is compiled, in one line."""
 
+import re
+
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from seqmodels.errors import ConfigError
+from seqmodels.errors import ConfigError, ParameterError
 from seqmodels.tasks.files.text import Text
-from seqmodels.training.experiment import build_experiment
+from seqmodels.training.experiment import TrainSettings, build_experiment
 
 ATTENTION = {"kind": "attention", "heads": 4, "window": 16, "causal": True, "positions": "rotary"}
 EXPERIMENT = {
@@ -108,6 +110,14 @@ def test_what_is_allowed(key, value):
         ("optimizer.learning_rate", 0.0, " is not above 0"),
         ("optimizer.learning_rate", float("inf"), " is not finite"),
         ("optimizer.warmup_steps", 10, " is not at least 0 and below train.steps=10"),
+        ("train.on_divergence", "go on", ": TrainSettings wants one of 'stop', 'skip', 'back'"),
+        ("train.most_divergences", 3, " is never read with on_divergence='stop'; leave it None"),
+        ("train.back", 1, " is never read with on_divergence='stop'; leave it None"),
+        ("train.spike_losses", 10, " is never read with spike=None; leave it None"),
+        ("train.keep", 0, " is below 1"),
+        ("train.keep_every", 8, " is no multiple of evaluate_every=5, after which steps are saved"),
+        ("train.save_every_seconds", 0.0, " is not above 0 or None"),
+        ("train.watchdog_seconds", -1.0, " is not above 0 or None"),
         ("optimizer.momentum", 0.9, " is never read by AdamW; known: average, beta1, beta2, "),
         ("optimizer.kind", "adan", " is not known; did you mean 'adam'? (known: adam, adamw, "),
         ("optimizer.clip_norm", 0.0, " is not above 0 or None"),
@@ -140,6 +150,32 @@ def test_what_is_refused_by_itself(key, value, rest):
 )
 def test_what_is_refused_together_with_other_keys(key, value, message):
     assert refusal(changed(key, value)).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"on_divergence": "skip"}, "most_divergences=None; on_divergence='skip' needs it"),
+        (
+            {"on_divergence": "skip", "most_divergences": 1, "back": 1},
+            "back=1 is never read with on_divergence='skip'; leave it None",
+        ),
+        (
+            {"on_divergence": "back", "most_divergences": 1},
+            "back=None; on_divergence='back' needs it",
+        ),
+        ({"spike": 2.0}, "spike_losses=None; spike=2.0 needs it"),
+        ({"spike": 1.0, "spike_losses": 5}, "spike=1.0 is not above 1 or None"),
+        (
+            {"spike": 2.0, "spike_losses": 10_001},
+            "spike_losses=10001 is above 10,000: each step takes their median",
+        ),
+    ],
+)
+def test_what_is_refused_of_reliability(train, message):
+    whole = {"steps": 10, "batch_size": 64, "length": 64}
+    with pytest.raises(ParameterError, match=f"^{re.escape(message)}$"):
+        TrainSettings(**whole, **train)
 
 
 def test_a_section_that_is_missing():

@@ -26,7 +26,7 @@ from seqmodels.report.reading import find
 from seqmodels.stopping import SIGNALS
 from seqmodels.sweeps.records import collect, read_records
 from seqmodels.training.checkpoint import Checkpoints
-from seqmodels.training.endings import end_unless_finite
+from seqmodels.training.divergence import Divergence
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.fit import fit
 from seqmodels.training.interruption import RunInterruptedError
@@ -45,10 +45,12 @@ pytestmark = pytest.mark.slow
 STEPS = 12
 
 
-def train(folder: Path, *observers: Observer, log_every: int = 2) -> dict:
+def train(folder: Path, *observers: Observer, log_every: int = 2, **more: float) -> dict:
     """Two batches make a split; no step is logged, or evaluated, at which a signal stops."""
     config = tiny_config(steps=STEPS, evaluate_every=3, log_every=log_every)
     config.task.evaluation_examples = 16
+    with config.ignore_type():
+        config.train.update(more)
     return fit(config, folder, observers=observers)
 
 
@@ -227,6 +229,17 @@ def test_what_is_lost_is_done_again(disturb, undisturbed, end, tmp_path, capsys)
         assert event["learning_rate"] == second["learning_rate"]
 
 
+def test_a_run_that_saves_by_time_loses_little_and_ends_as_without(undisturbed, end, tmp_path):
+    """Each save is so long ago that the next is due; a run may go on with other times."""
+    often = {"save_every_seconds": 1e-9, "keep": 3, "keep_every": 6}
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, at("step done", 11, interrupted), **often)
+    assert {"6", "8", "9", "10"} <= set(checkpoints_of(tmp_path))
+    train(tmp_path, save_every_seconds=1e9, watchdog_seconds=100.0)
+    assert_same_end(tmp_path, end)
+    assert events(tmp_path, "train") == events(undisturbed, "train")
+
+
 def test_the_latest_checkpoint_is_the_last_good_one(tmp_path):
     """In the message of a run that diverges; the report tells it from an unfinished one."""
     workdir = Workdir(tmp_path)
@@ -237,11 +250,17 @@ def test_the_latest_checkpoint_is_the_last_good_one(tmp_path):
     spec = ("accuracy", True, print, True)
     checkpoints = Checkpoints(workdir.checkpoints, *spec)
     message = r"^the loss is nan at step 9; the last good checkpoint is step 8 \(.*/checkpoints\)"
+    divergence = Divergence(build_experiment(tiny_config()).train, checkpoints, print)
     with pytest.raises(DivergedError, match=message):
-        end_unless_finite(9, "loss", math.nan, checkpoints, writer)
+        divergence.require_finite(9, "loss", math.nan, writer)
     writer.close()
     (found,) = find([str(tmp_path)], pytest.fail).runs
     assert found.state == ("failed: the loss or its gradient stopped being finite at step 9",)
+    writer = MetricWriter(workdir.metrics, 8)
+    writer.write(10, "diverged", {"loss": 7.0, "gradient_norm": 1.0})
+    writer.close()
+    (found,) = find([str(tmp_path)], pytest.fail).runs
+    assert found.state == ("failed: the loss was a spike at step 10",)
     MetricWriter(workdir.metrics, 8).close()  # it continues from a step before
     (found,) = find([str(tmp_path)], pytest.fail).runs
     assert found.state == (f"unfinished: step 0 of {tiny_config().train.steps}",)
