@@ -8,8 +8,9 @@ import json
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
+from ml_collections import ConfigDict
+
 from seqmodels.config import to_dict
-from seqmodels.config_files import DECIDED
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError, read_json_lines, write_json, write_whole
 from seqmodels.locks import HeldError, held
@@ -18,7 +19,7 @@ from seqmodels.sweeps.files import known_runs, read_sweep
 from seqmodels.sweeps.groups import Run, argument_text, override_texts, text_digest
 from seqmodels.sweeps.trials import Count, Name, Trial
 from seqmodels.training.environment import starts
-from seqmodels.training.resolving import load_whole
+from seqmodels.training.resolving import load_whole, resolved, without_defaults
 from seqmodels.training.run_files import CostFile, Seconds, read_run_file
 
 
@@ -32,7 +33,7 @@ class Record(TypedDict):
     arguments: dict[str, Any]
     overrides: dict[str, Any]
     resolved: str
-    """A digest of the config with every key."""
+    """A digest of what the config says beyond its defaults."""
     data: str
     """A digest of its first batches, and of the files that it read."""
     score: str
@@ -131,7 +132,7 @@ def put_back(file: Path, folder: Path) -> int:
         arguments = argument_text(record["arguments"])
         spec = f"{record['config']}:{arguments}" if arguments else record["config"]
         config, _ = load_whole(spec, override_texts(record["overrides"]))
-        if (now := _digest(to_dict(config))) != record["resolved"]:
+        if (now := _digest(config)) != record["resolved"]:
             raise UserError(
                 f"runs={file} has the run {record['name']} of another config "
                 f"({record['resolved']}, now {now}), since {record['config']} has changed; take "
@@ -150,10 +151,9 @@ def _of(folder: Path, record: Record) -> Path:
     return Trial(folder, record["name"]).folder / "results.json"
 
 
-def _digest(config: dict[str, Any]) -> str:
-    """Of a config with every key, but for what a run decides itself."""
-    whole = {key: value for key, value in config.items() if key != DECIDED}
-    return text_digest(json.dumps(whole, sort_keys=True))
+def _digest(whole: ConfigDict) -> str:
+    """Of a config with every key: of what it says, so that keys of later versions change none."""
+    return text_digest(json.dumps(to_dict(without_defaults(whole)), sort_keys=True))
 
 
 def _lines(file: Path) -> list[tuple[str, Record]]:
@@ -186,7 +186,7 @@ def _record(trial: Trial, run: Run, config: str, score: str) -> Record | None:
         config=config,
         arguments=run.arguments,
         overrides=run.overrides,
-        resolved=_digest(stored),
+        resolved=_digest(resolved(stored, stored)),
         data=text_digest(json.dumps([facts["batches"], facts.get("files")], sort_keys=True)),
         score=score,
         higher_is_better=facts["higher_is_better"],

@@ -4,7 +4,7 @@ The schema of a section is the signature of what it makes.
 """
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, get_args, get_type_hints
@@ -25,6 +25,8 @@ from seqmodels.tasks.files.finding import is_there
 from seqmodels.training.experiment import Settings, TrainSettings
 from seqmodels.training.optimizer import OPTIMIZERS, USUAL
 from seqmodels.training.schedules import SCHEDULES
+
+_Made = tuple[Callable[..., Any], ConfigDict, Any, Collection[str]]
 
 
 def resolved(config: Section, stored: Section | None = None) -> ConfigDict:
@@ -52,16 +54,25 @@ def resolved(config: Section, stored: Section | None = None) -> ConfigDict:
         if DECIDED in whole:
             stored = config if stored is None else stored
             del whole[DECIDED]
-        _fill(Settings, whole, stored)
-        _fill_kind(TASKS, *_part("task", whole, stored), given=("seed",))
-        optimizer, before = _part("optimizer", whole, stored)
-        if isinstance(optimizer, ConfigDict) and "kind" not in optimizer:
-            optimizer.kind = USUAL
-        _fill_kind(OPTIMIZERS, optimizer, before, given=())
-        _fill_kind(SCHEDULES, *_part("schedule", optimizer, before), given=())
-        _fill(TrainSettings, *_part("train", whole, stored))
-        _fill_model(*_part("model", whole, stored))
+        for made in _sections(whole, stored):
+            _fill(*made)
     return whole.lock()
+
+
+def without_defaults(whole: ConfigDict) -> ConfigDict:
+    """What a config with every key says beyond what it would be without: versions of more keys
+    say the same.
+    """
+    bare: Any = whole.copy_and_resolve_references()
+    with bare.unlocked(), bare.ignore_type():
+        for function, section, _, given in list(_sections(bare, None)):
+            for name, default, before in _defaults(function):
+                absent = default if before is None else before.value
+                value = section.get(name, absent) if name not in given else None
+                value = value.to_dict() if isinstance(value, ConfigDict) else value
+                if name in section and name not in given and value == absent:
+                    del section[name]
+    return bare.lock()
 
 
 def load_whole(spec: str, overrides: Iterable[tuple[str, str]] = ()) -> Loaded:
@@ -143,40 +154,59 @@ def _part(name: str, config: Any, stored: Any) -> tuple[Any, Any]:
     return config.get(name) if isinstance(config, ConfigDict) else None, old
 
 
-def _fill_model(model: Any, stored: Any) -> None:
+def _sections(whole: ConfigDict, stored: Any) -> Iterator[_Made]:
+    """Each section with what it makes, itself, what is stored of it, and what code gives to that.
+
+    A section's keys may say what the next one is of: fill each before the next.
+    """
+    yield Settings, whole, stored, ()
+    yield from _of_kind(TASKS, *_part("task", whole, stored), given=("seed",))
+    optimizer, before = _part("optimizer", whole, stored)
+    if isinstance(optimizer, ConfigDict) and "kind" not in optimizer:
+        optimizer.kind = USUAL
+    yield from _of_kind(OPTIMIZERS, optimizer, before, given=())
+    yield from _of_kind(SCHEDULES, *_part("schedule", optimizer, before), given=())
+    train, before = _part("train", whole, stored)
+    if isinstance(train, ConfigDict):
+        yield TrainSettings, train, before, ()
+    yield from _of_model(*_part("model", whole, stored))
+
+
+def _of_model(model: Any, stored: Any) -> Iterator[_Made]:
     if not isinstance(model, ConfigDict):
         return
-    _fill(EncoderDecoderSettings if "decoder" in model else SequenceSettings, model, stored)
+    yield EncoderDecoderSettings if "decoder" in model else SequenceSettings, model, stored, ()
     stacks = [_part(name, model, stored) for name in ("encoder", "decoder")]
     for stack, old in stacks:
-        _fill(StackSettings, stack, old)
+        if isinstance(stack, ConfigDict):
+            yield StackSettings, stack, old, ()
     for stack, old in ((model, stored), *stacks):
         mixers, before = _part("mixers", stack, old)
         for name in mixers if isinstance(mixers, ConfigDict) else ():
-            _fill_mixer(*_part(name, mixers, before))
+            yield from _of_mixer(*_part(name, mixers, before))
 
 
-def _fill_mixer(mixer: Any, stored: Any) -> None:
+def _of_mixer(mixer: Any, stored: Any) -> Iterator[_Made]:
     """A mixer, and what is a mixer among its settings."""
-    _fill_kind(MIXERS, mixer, stored, given=("width", "short"))
+    yield from _of_kind(MIXERS, mixer, stored, given=("width", "short"))
     for name in list(mixer) if isinstance(mixer, ConfigDict) else ():
         if isinstance(mixer[name], ConfigDict):
-            _fill_mixer(*_part(name, mixer, stored))
+            yield from _of_mixer(*_part(name, mixer, stored))
 
 
-def _fill_kind(
+def _of_kind(
     table: Mapping[str, Callable[..., Any]], section: Any, stored: Any, given: Collection[str]
-) -> None:
+) -> Iterator[_Made]:
     kind: Any = section.get("kind") if isinstance(section, ConfigDict) else None
     if isinstance(kind, str) and kind in table:
-        _fill(table[kind], section, stored, given)
+        yield table[kind], section, stored, given
 
 
 def _fill(
-    function: Callable[..., Any], section: Any, stored: Any, given: Collection[str] = ()
+    function: Callable[..., Any], section: ConfigDict, stored: Any, given: Collection[str]
 ) -> None:
     """Adds to a section the keys that what it makes has besides those that code gives to it."""
-    for name, default, before in _defaults(function) if isinstance(section, ConfigDict) else ():
+    for name, default, before in _defaults(function):
         if name in given:
             continue
         if before is not None and stored is not None and name not in stored:

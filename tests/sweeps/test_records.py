@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from seqmodels.config import to_dict
-from seqmodels.config_files import DECIDED
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError
 from seqmodels.locks import held
 from seqmodels.sweeps.groups import Run, text_digest
 from seqmodels.sweeps.records import collect, put_back, read_records
 from seqmodels.sweeps.trials import Trial
-from seqmodels.training.resolving import load_whole
+from seqmodels.training.resolving import load_whole, resolved, without_defaults
 from tests.sweeps.finished import RATE, finished_sweep
 
 
@@ -119,8 +118,7 @@ def test_a_folder_that_lost_its_runs_gets_them_back(sweep, tmp_path):
     assert not folder.exists()
     (record,) = read_records(file)
     config, _ = load_whole("configs/copy.py:mixer=gru", [(RATE, "0.01"), ("seed", "0")])
-    whole = {key: value for key, value in to_dict(config).items() if key != DECIDED}
-    now = text_digest(json.dumps(whole, sort_keys=True))
+    now = text_digest(json.dumps(to_dict(without_defaults(config)), sort_keys=True))
     file.write_text(file.read_text().replace(record["resolved"], now))
     assert put_back(file, folder) == 1
     assert put_back(file, folder) == 0
@@ -132,3 +130,20 @@ def test_a_folder_that_lost_its_runs_gets_them_back(sweep, tmp_path):
     assert (results["validation"]["accuracy"], results["cost"]) == (0.9, record["cost"])
     with pytest.raises(UserError, match=r"runs=.*none.jsonl is not there"):
         put_back(tmp_path / "none.jsonl", folder)
+
+
+def test_what_a_config_says_is_the_same_with_more_keys():
+    """A default that is given changes nothing, nor does a key that a later version has."""
+
+    def said(*overrides):
+        config, _ = load_whole("configs/copy.py:mixer=gru", overrides)
+        return to_dict(without_defaults(config))
+
+    assert said() == said(("train.keep", "2"), ("model.dropout", "0.0"))
+    assert "keep" not in said()["train"]
+    assert said(("train.keep", "3"))["train"].pop("keep") == 3
+    assert said(("model.mixers.gru.form", "'steps'")) != said()
+    whole, _ = load_whole("configs/copy.py:mixer=gru")
+    earlier = to_dict(whole)
+    del earlier["train"]["keep"]
+    assert to_dict(without_defaults(resolved(earlier, earlier))) == said()
