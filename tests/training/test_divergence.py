@@ -66,7 +66,8 @@ def taken() -> Callable[[bool, float], tuple[Any, Any, dict]]:
     """A state, the one after a step whose loss has a factor, and the step's report."""
     model: Any = build_experiment(tiny_config()).model._replace(
         init=lambda key: {"w": jnp.ones(3)},
-        apply=lambda params, batch, key: jnp.sum(params["w"]) * batch.weights,
+        vectors=lambda params, batch, key: jnp.sum(params["w"]) * batch.weights,
+        score=lambda params, x: x,
     )
     optimizer = make_optimizer(
         {"learning_rate": 0.1, "warmup_steps": 1}, 5, {"w": About(("D",), decays=False)}
