@@ -27,7 +27,7 @@ def sweep() -> list[dict[str, Any]]:
     """Every mixer on digits, and on recall at two lengths, in stages."""
     tuned = {
         "mixer": _MIXERS,
-        "optimizer.learning_rate": (1e-3, 3e-3, 1e-2),
+        "optimizer.learning_rate": (3e-3, 1e-2, 3e-2),
         "seed": (0, 1, 2),
     }
     return staged(
@@ -58,12 +58,12 @@ def get_config(arg: str = "") -> ConfigDict:
     for mixer in config.model["mixers"].values():
         if arguments.mixer in _HEADS:
             mixer["heads"] = 1  # widths in steps of 1 or 2, so that all sizes meet
-    config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 50}
+    config.optimizer = {"learning_rate": 1e-2, "warmup_steps": 50}
     config.train = {
         "steps": 400,
         "batch_size": 16,
         "length": arguments.length,
         "log_every": 50,
-        "evaluate_every": 100,
+        "evaluate_every": 200,
     }
     return config.lock()
