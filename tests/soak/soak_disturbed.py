@@ -3,24 +3,21 @@
 tests/training/ has each once: test_divergence.py, test_watchdog.py, test_fit.py.
 """
 
-import math
 import random
 import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from seqmodels.errors import DivergedError
-from seqmodels.training import fit as fit_module
 from seqmodels.training.fit import fit
 from seqmodels.training.interruption import RunInterruptedError
 from seqmodels.training.moments import Observer
-from seqmodels.training.programs import step_batch
 from seqmodels.training.watchdog import EXIT_CODE
 from tests.command_line import (
     QUICKLY,
@@ -35,6 +32,7 @@ from tests.command_line import (
     wait_until,
 )
 from tests.moments import at, terminate
+from tests.training.poisoned import poison_losses
 from tests.training.test_divergence import interrupted, told
 from tests.training.test_processes import free_port
 
@@ -54,15 +52,7 @@ SHORT = 30
 def poison(monkeypatch) -> Callable[[set[tuple[int, int]]], None]:
     """Makes the losses of steps NaN, by how many are done and how often the run went back."""
 
-    def poison_(which: set[tuple[int, int]]) -> None:
-        def poisoned(experiment, mesh, step, reversals):
-            made = step_batch(experiment, mesh, step, reversals)
-            factor = np.float32(math.nan if (step, reversals) in which else 1)
-            return made._replace(batch=made.batch._replace(weights=made.batch.weights * factor))
-
-        monkeypatch.setattr(fit_module, "step_batch", poisoned)
-
-    return poison_
+    return partial(poison_losses, monkeypatch)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from ml_collections import ConfigDict
 from seqmodels.errors import DivergedError
 from seqmodels.parameters import About
 from seqmodels.tasks.base import Batch
-from seqmodels.training import fit as fit_module
 from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.divergence import Divergence, WentBackError
 from seqmodels.training.experiment import TrainSettings, build_experiment
@@ -31,6 +31,7 @@ from seqmodels.training.sharding import make_mesh
 from seqmodels.training.step import GuardedState, initial_state, make_train_step
 from tests.command_line import assert_same_end, end_of, events, tiny_config
 from tests.moments import at, terminate
+from tests.training.poisoned import poison_losses
 from tests.training.test_step import NextToken
 
 SKIP = {"on_divergence": "skip", "most_divergences": 3}
@@ -223,15 +224,7 @@ def config(**train: Any) -> ConfigDict:
 def poison(monkeypatch) -> Callable[[set[tuple[int, int]]], None]:
     """Makes the loss of some steps NaN, by how many are done and how often a run went back."""
 
-    def poison_(which: set[tuple[int, int]]) -> None:
-        def poisoned(experiment, mesh, step, reversals):
-            made = step_batch(experiment, mesh, step, reversals)
-            factor = np.float32(math.nan if (step, reversals) in which else 1)
-            return made._replace(batch=made.batch._replace(weights=made.batch.weights * factor))
-
-        monkeypatch.setattr(fit_module, "step_batch", poisoned)
-
-    return poison_
+    return partial(poison_losses, monkeypatch)
 
 
 def interrupted() -> None:
