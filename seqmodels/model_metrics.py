@@ -14,7 +14,8 @@ import jax.numpy as jnp
 
 from seqmodels.arrays import AnyArray, Array, Float, Key, Params
 from seqmodels.model import Model
-from seqmodels.ops.by_positions import by_positions, row_parts
+from seqmodels.ops.by_positions import by_positions
+from seqmodels.ops.parts import parts
 from seqmodels.ops.platform import platform
 from seqmodels.tasks.base import Batch, Metrics, Task
 from seqmodels.tasks.row_metrics import Rows, join_parts, row_metrics
@@ -62,7 +63,7 @@ def _positions_at_once(x: Float[Array, "B *P D"], batch: Batch, task: Task) -> i
     """How many positions have their scores at a time; None for all."""
     if x.ndim != 3 or batch.targets.ndim != 2:
         return None  # a row has one label
-    of_position = -(-x.shape[0] // row_parts()) * task.spec.outputs
+    of_position = -(-x.shape[0] // parts("data")) * task.spec.outputs
     if x.shape[1] * of_position <= WHOLE * scores_at_once():
         return None
     size = max(1, scores_at_once() // of_position)

@@ -10,6 +10,7 @@ from jax import lax
 from jax.sharding import PartitionSpec
 
 from seqmodels.arrays import AnyArray, Array, PyTree
+from seqmodels.ops.parts import parts
 
 
 def by_positions(
@@ -57,7 +58,7 @@ def by_positions(
             of_positions,
         )
 
-    if row_parts() > 1:
+    if parts("data") > 1:
         local = jax.shard_map(
             local,
             in_specs=(PartitionSpec(), PartitionSpec("data")),
@@ -66,9 +67,3 @@ def by_positions(
             check_vma=False,  # or each chunk's gradients would be added up between devices
         )
     return local(params, inputs)
-
-
-def row_parts() -> int:
-    """Into how many parts the current mesh splits rows."""
-    mesh = jax.sharding.get_abstract_mesh()
-    return 1 if "data" in mesh.manual_axes else mesh.shape.get("data", 1)

@@ -9,9 +9,11 @@ the benchmarks time it.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, NamedTuple
 
 from seqmodels.errors import ParameterError, nearest, require
+from seqmodels.ops.parts import parts
 from seqmodels.ops.platform import Platform, platform
 
 
@@ -33,14 +35,30 @@ class Operation:
     Args:
       name: what messages and records call it.
       forms: by name, in the order in which they are asked; the last suits whatever it can serve.
+      across: how devices that hold parts of the positions compute it together, given a function
+        that computes it of what one device has, and the arguments; None leaves it to the compiler.
     """
 
-    def __init__(self, name: str, forms: Mapping[str, Form]):
+    def __init__(
+        self,
+        name: str,
+        forms: Mapping[str, Form],
+        across: Callable[..., Any] | None = None,
+    ):
         self.name = name
         self.forms = forms
+        self.across = across
 
     def __call__(self, *arguments: Any, form: str | None = None) -> Any:
-        """The result, by the form of that name, or by the first that serves and suits."""
+        """The result, by the form of that name, or by the first that serves and suits.
+
+        Where a mesh splits positions each device takes its own part by such a form.
+        """
+        if self.across is not None and parts("sequence") > 1:
+            return self.across(partial(self._run, form=form), *arguments)
+        return self._run(*arguments, form=form)
+
+    def _run(self, *arguments: Any, form: str | None) -> Any:
         chosen = self.choose(*arguments, form=form)
         note = _told.get()
         if note is not None and chosen not in note.setdefault(self.name, []):

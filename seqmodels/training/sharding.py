@@ -16,6 +16,8 @@ from seqmodels.tasks.base import Batch, Split, Task, count_rows, read_rows
 from seqmodels.training.experiment import Experiment
 from seqmodels.training.memory import require_model_memory
 
+AXES = ("data", "sequence", "model")
+"""Of every mesh: what lies along them is split over rows, positions, and features."""
 LEAST_ROWS = 4
 """Rows of a batch that a CPU device gets at least, where their number is chosen: fewer were
 not measured, and a product of so few rows reads its weights for little work."""
@@ -94,14 +96,17 @@ def _devices_by_process() -> list[list[Any]]:
     return [jax.local_devices(process) for process in range(jax.process_count())]
 
 
-def make_mesh(devices: int | None = None) -> Mesh:
+def make_mesh(devices: int | None = None, sequence: int = 1, model: int = 1) -> Mesh:
     """A mesh of so many devices, equally many of each process, or of all: from one CPU to a pod.
+
+    ``sequence`` of them share the positions of a row, ``model`` its features; the rest share rows.
 
     Explicit axes, make_mesh's default, break embeddings and scans; hence Auto.
     """
     each = None if devices is None else devices // jax.process_count()
     chosen = [device for of_process in _devices_by_process() for device in of_process[:each]]
-    return jax.make_mesh((len(chosen),), ("data",), (AxisType.Auto,), devices=chosen)
+    shape = (len(chosen) // (sequence * model), sequence, model)
+    return jax.make_mesh(shape, AXES, (AxisType.Auto,) * len(AXES), devices=chosen)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
