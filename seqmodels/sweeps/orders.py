@@ -6,6 +6,10 @@ from typing import NamedTuple
 from seqmodels.sweeps.groups import Group, Run, argument_text, override_texts
 from seqmodels.sweeps.trials import Trial
 
+TRAIN = ["-P", "-m", "seqmodels", "train"]
+"""What follows python to train a run; -P, because the folder that it starts in may hold other
+modules."""
+
 
 class Orders(NamedTuple):
     """All that a worker has to know."""
@@ -33,8 +37,8 @@ class Orders(NamedTuple):
 
 
 def train_command(orders: Orders, run: Run) -> list[str]:
-    """What follows python; -P, because the folder that it starts in may hold other modules."""
-    train = ["-P", "-m", "seqmodels", "train"] if orders.train is None else [str(orders.train)]
+    """What follows python."""
+    train = TRAIN if orders.train is None else [str(orders.train)]
     argument = argument_text(run.arguments)
     return [
         *train,

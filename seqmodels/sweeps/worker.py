@@ -7,7 +7,6 @@ start it. It needs nothing but the folder, so that it may run on any machine tha
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import time
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError
 from seqmodels.sweeps.orders import Orders, train_command
 from seqmodels.sweeps.pruning import Curve, is_poor
+from seqmodels.sweeps.starting import BecomesRunError, start_run
 from seqmodels.sweeps.storage import Storage, Taken
 from seqmodels.sweeps.trials import State
 
@@ -100,24 +100,18 @@ class Worker:
         trial.begin()
         devices = [] if self.orders.devices is None else [f"--devices={self.orders.devices}"]
         with (trial.folder / "output.txt").open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, *train_command(self.orders, taken.run), *devices],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=(taken.lock,),
-                start_new_session=True,  # Ctrl-C on a terminal comes by way of the worker alone
-            )
+            command = [*train_command(self.orders, taken.run), *devices]
+            process = start_run(command, output, taken.lock)
         trial.note_processes(process.pid)
         why = None
         seen: Curve = {}
-        while process.poll() is None:
+        while (code := process.poll()) is None:
             time.sleep(POLL_SECONDS)
             if why is None:
                 why = self._why_stop(taken, seen)
                 if why is not None:
                     process.send_signal(signal.SIGINT)  # it saves and ends
-        return Ending(process.returncode, why)
+        return Ending(code, why)
 
     def _why_stop(self, taken: Taken, seen: Curve) -> tuple[State, str | None] | None:
         """What a run in progress is to be stopped for; None lets it go on.
@@ -157,6 +151,8 @@ def work(orders: Orders) -> int:
             signal.signal(number, note)
         stopped = worker.work()
         return 128 + stopped if stopped else 0
+    except BecomesRunError as run:
+        run.train()
     except UserError as error:
         print(error, file=sys.stderr, flush=True)
         return error.exit_code

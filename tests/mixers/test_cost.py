@@ -96,7 +96,7 @@ STATES = {
     "mamba3": 4 * 8 + 2 * (4 / 4 + 4 + 4),
     "mlstm": 2 * 2 * 4 + 2 * 2 + 2,
     "slstm": 4 * 8,
-    "gated_deltanet-short": 2 * 4 * 8 + 3 * (8 + 8 + 16),
+    "kda": 2 * 4 * 4 + 3 * (8 + 8 + 8),
     "deltaproduct": 2 * 4 * 4,
     "rwkv7": 2 * 4 * 4 + 8,
 }

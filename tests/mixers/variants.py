@@ -131,20 +131,21 @@ VARIANTS: Variants = {
         "linear_attention",
         {"features": "identity", "normalised": False, "heads": 1},
     ),
-    "retention": ("retention", {"heads": 2, "value_expansion": 1.0}),
+    "retention": (
+        "retention",
+        {"heads": 2, "value_expansion": 1.0, "chunk": 16, "form": "chunked"},
+    ),
     "gla": ("gla", {"heads": 2, "decay_rank": 4}),
     "mamba2": ("mamba2", {"heads": 2, "state_size": 4, "expansion": 1.0}),
     "mamba3": ("mamba3", {"heads": 2, "state_size": 4, "expansion": 1.0}),
     "deltanet": ("deltanet", {"heads": 2}),
     "gated_deltanet": ("gated_deltanet", {"heads": 2, "value_expansion": 1.0}),
-    "gated_deltanet-short": ("gated_deltanet", {"short": Short(4), "heads": 2}),
-    "kda": ("kda", {"heads": 2, "negative_eigenvalues": True}),
+    "kda": ("kda", {"short": Short(4), "heads": 2, "negative_eigenvalues": True}),
     "deltaproduct": ("deltaproduct", {"heads": 2, "value_expansion": 1.0}),
     "rwkv7": ("rwkv7", {"heads": 2, "decay_rank": 4, "gate_rank": 4}),
     "mlstm": ("mlstm", {"heads": 2}),
     "slstm": ("slstm", {"heads": 2}),
     "slstm-short": ("slstm", {"short": Short(4, "silu"), "heads": 2}),
-    "gla-chunked": ("gla", {"heads": 2, "decay_rank": 4, "chunk": 16, "form": "chunked"}),
 }
 
 

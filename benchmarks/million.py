@@ -1,0 +1,117 @@
+"""A training step of one very long sequence, by every mixer whose time is linear in its length.
+
+    python benchmarks/million.py --out=docs/performance --document=docs/performance.md
+
+The task is needle, asked at the last of 1,048,576 positions; the model has two blocks of width 64,
+which the backward pass computes again (remat), in float32. Each mixer is measured in a process of
+its own: the compiler's count of what a step holds, the process's largest resident size after two
+steps, and the seconds of the second. What million.json holds is not measured again.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import flags
+from document import replace_table
+from scaling_tables import table
+
+from seqmodels import cli, presets
+from seqmodels.errors import UserError, nearest
+from seqmodels.training.experiment import build_experiment
+from seqmodels.training.programs import Programs, new_state, step_batch
+from seqmodels.training.resolving import read_config
+from seqmodels.training.sharding import make_mesh
+from seqmodels.training.startup import start_jax
+
+LINEAR = (
+    *("mingru", "minlstm", "lru", "rglru", "s4d", "s5", "mamba"),
+    *("linear_attention", "retention", "gla", "mamba2", "mamba3", "mlstm", "slstm"),
+    *("deltanet", "gated_deltanet", "kda", "deltaproduct", "rwkv7"),
+    *("hyena", "long_convolution", "gru", "lstm"),
+)
+MIXERS = flags.DEFINE_list("mixers", LINEAR, "presets to measure")
+LENGTH = flags.DEFINE_integer("length", 2**20, "positions", 8)
+OUT = flags.DEFINE_string("out", None, "folder for million.json")
+DOCUMENT = flags.DEFINE_string("document", None, "a Markdown file whose table is replaced")
+CELL = flags.DEFINE_string("cell", None, "one mixer, in this process")
+
+GIB = 2**30
+MODEL = {"model.width": 64, "model.remat": "block"}
+TRAIN = {"train.steps": 2, "train.batch_size": 1, "optimizer.warmup_steps": 1}
+
+
+def cell(mixer: str, length: int) -> dict[str, Any]:
+    """Measures one mixer in this process."""
+    spec = f"memory:task=needle,mixer={mixer},length={length}"
+    experiment = build_experiment(read_config(spec, MODEL | TRAIN))
+    mesh = make_mesh(1)
+    programs, batch = Programs(experiment, mesh), step_batch(experiment, mesh, 0)
+    state = jax.jit(partial(new_state, experiment))()
+    begun = time.perf_counter()
+    programs.compile(state, batch)
+    seconds = [time.perf_counter() - begun]
+    for _ in range(2):
+        begun = time.perf_counter()
+        state, _ = programs[batch.bucket](state, batch.batch)
+        jax.block_until_ready(state)
+        seconds.append(time.perf_counter() - begun)
+    return {
+        "mixer": mixer,
+        "length": length,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+        "step_bytes": programs.bytes,
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 2**10,
+        "compile_seconds": seconds[0],
+        "step_seconds": seconds[-1],
+    }
+
+
+def text(rows: list[dict[str, Any]]) -> str:
+    """The rows as Markdown: GiB and seconds."""
+    lines = [["mixer", "L", "parameters", "a step holds, GiB", "peak resident, GiB", "step, s"]]
+    for row in rows:
+        sizes = (f"{row[name] / GIB:.1f}" for name in ("step_bytes", "peak_bytes"))
+        numbers = (f"{row[name]:,}" for name in ("length", "parameters"))
+        lines.append([row["mixer"], *numbers, *sizes, f"{row['step_seconds']:,.0f}"])
+    return table(lines)
+
+
+def main() -> None:
+    """Measures every mixer that isn't measured yet, and writes where --out and --document say."""
+    if CELL.value:
+        start_jax()
+        print(json.dumps(cell(CELL.value, LENGTH.value)))
+        return
+    for mixer in MIXERS.value:
+        if mixer not in presets.PRESETS:
+            known = nearest(mixer, presets.PRESETS)
+            raise UserError(f"--mixers: {mixer!r} is not a preset; {known}")
+    file = Path(OUT.value) / "million.json" if OUT.value else None
+    rows = json.loads(file.read_text()) if file and file.exists() else []
+    for mixer in MIXERS.value:
+        if any((row["mixer"], row["length"]) == (mixer, LENGTH.value) for row in rows):
+            continue
+        command = [sys.executable, __file__, f"--cell={mixer}", f"--length={LENGTH.value}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["killed"])[-1]
+            print(f"{mixer}: failed with {done.returncode}: {reason}", flush=True)
+            continue
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        print(text(rows[-1:]).splitlines()[-1], flush=True)
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(rows, indent=1) + "\n")
+    if DOCUMENT.value:
+        replace_table(DOCUMENT.value, "million", text(rows))
+
+
+if __name__ == "__main__":
+    cli.run(main)
