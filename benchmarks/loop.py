@@ -20,10 +20,11 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from seqmodels import cli
+from seqmodels.training.devices import run_mesh
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.fit import fit
 from seqmodels.training.metrics import read_events
-from seqmodels.training.sharding import put_batch, replicated, run_mesh
+from seqmodels.training.sharding import put_batch, replicated
 from seqmodels.training.startup import start_jax
 from seqmodels.training.step import initial_state, jit_train_step
 

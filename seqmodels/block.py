@@ -8,7 +8,7 @@ import jax
 from flax import nnx
 from ml_collections import ConfigDict
 
-from seqmodels.arrays import AnyArray, Array, Bool, Float, Key
+from seqmodels.arrays import AnyArray, Array, Bool, Float, Key, State
 from seqmodels.config import construct
 from seqmodels.errors import ConfigError, require, require_with
 from seqmodels.layers import MLP, MLPKind, Norm, NormKind, dropout
@@ -23,6 +23,7 @@ from seqmodels.mixers import (
 )
 from seqmodels.observing import observe, within
 from seqmodels.ops.grids import ScanOrder, average_windows, grid_to_sequence, sequence_to_grid
+from seqmodels.placement import placed
 
 NormPosition = Literal["pre", "post"]
 BlockState = dict[str, Any]
@@ -143,6 +144,7 @@ class Block(nnx.Module):
 
         Whole sequences or grids where the mixer's state is None. Dropout only with a key.
         """
+        x = placed(x, "B L D")  # of a grid the first axis is shared
         mixer_key, mixed_key, mlp_key, cross_key = (
             [None] * 4 if context.key is None else jax.random.split(context.key, 4)
         )
@@ -208,7 +210,16 @@ class Block(nnx.Module):
         if self.short is not None:
             x, after["short"] = self.short(x, state["short"], context)
         y, mixed = self.mixer.mix(x, state["mixer"], context)
-        return y, after | {"mixer": None if state["mixer"] is None else mixed}
+        return y, after | {"mixer": None if state["mixer"] is None else self._placed(mixed)}
+
+    def _placed(self, state: State) -> State:
+        """A mixer's state, each leaf where its letters say."""
+        letters = self.mixer.state_letters
+
+        def place(letters: str, leaf: Array) -> Array:
+            return placed(leaf, letters if self.mixer.divisible else "B")
+
+        return jax.tree.map(place, letters, state)
 
     def _before(self, x: Float[Array, "*B D"], norm: Norm) -> Float[Array, "*B D"]:
         return norm(x) if self.settings.norm_position == "pre" else x
@@ -221,5 +232,5 @@ class Block(nnx.Module):
         key: Key[Array, ""] | None,
     ) -> Float[Array, "*B D"]:
         y = dropout(y, self.settings.dropout, key)
-        total = x + y if self.settings.residual else y
+        total = placed(x + y if self.settings.residual else y, "B L D")
         return total if self.settings.norm_position == "pre" else norm(total)

@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from seqmodels import commands, stopping
 from seqmodels.answering import answered
 from seqmodels.command import carried_out, shown_command
-from seqmodels.config import Complete, Loaded, load_config, override
+from seqmodels.config import Complete, Loaded, load_config, override, read_values
 from seqmodels.config_help import as_flags, describe_config
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.output import Lenient, in_a_line
@@ -50,6 +50,12 @@ def carry_out(command: str | None = None) -> NoReturn:
         command, *words = words
         sys.argv[:] = [f"{called} {command}", *words]
     run(import_module(f"{commands.__name__}.{command}").main)
+
+
+def carry_out_as(typed: list[str]) -> NoReturn:
+    """Runs what might have been typed, in a process that began as another."""
+    sys.argv[:] = typed
+    carry_out()
 
 
 def run(main: Callable[..., None]) -> NoReturn:
@@ -237,6 +243,11 @@ def read_config(
         sys.exit(0)
     origin["overrides"] = dict(_overrides)
     return Loaded(config, origin)
+
+
+def set_section(name: str, text: str | None) -> None:
+    """``--mesh=data=2,sequence=4`` is ``--config.mesh.data=2 --config.mesh.sequence=4``."""
+    _overrides.extend((f"{name}.{key}", value) for key, value in read_values(text or "").items())
 
 
 def read_config_flags(spec: str | None) -> tuple[str, list[tuple[str, str]]]:

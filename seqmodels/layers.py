@@ -13,8 +13,10 @@ from seqmodels.arrays import AnyArray, Array, Float, Int, Key
 from seqmodels.errors import ConfigError, require, require_least, require_with
 from seqmodels.ops.grids import patches
 from seqmodels.ops.linear import linear
+from seqmodels.ops.parts import parts
 from seqmodels.ops.positions import sinusoidal
 from seqmodels.parameters import About, Whole, parameter
+from seqmodels.placement import placed
 
 NormKind = Literal["layer", "rms", "none"]
 MLPKind = Literal["gelu", "gated", "none"]
@@ -54,7 +56,11 @@ class Linear(nnx.Module):
     def __call__(self, x: Float[AnyArray, "..."]) -> Float[Array, "..."]:
         """Projects the last axes, as many as there are inputs."""
         weights, bias = self.weights[...], self.bias[...]
-        kept = x.shape[: x.ndim - (weights.ndim - bias.ndim)]
+        inputs = weights.ndim - bias.ndim
+        if parts("model") > 1:  # flattened, [gates, E] would not be split by E any more
+            y = jnp.tensordot(jnp.asarray(x), weights.astype(x.dtype), inputs)
+            return y + bias.astype(x.dtype).reshape(*[1] * (x.ndim - inputs), *bias.shape)
+        kept = x.shape[: x.ndim - inputs]
         flat = weights.reshape(-1, math.prod(bias.shape))
         y = linear(x.reshape(*kept, flat.shape[0]), flat, bias.reshape(-1))
         return y.reshape(*kept, *bias.shape)
@@ -186,7 +192,8 @@ class Embedding(nnx.Module):
         ConfigError where learned ones end before the inputs do.
         """
         if self.kind == "tokens":
-            x = self.table[...][inputs]
+            # Rows are looked up in a table that is split by tokens alone.
+            x = placed(self.table[...], "V D")[inputs]
         else:
             x = self.features(patches(inputs, self.patch) if self.patch > 1 else inputs)
         axes = x.shape[1:-1]
@@ -195,7 +202,8 @@ class Embedding(nnx.Module):
                 self.check_length(math.prod(axes))  # or the last one would serve all beyond
                 positions = jnp.arange(math.prod(axes)).reshape(1, *axes)
             # Padding may lie past the last one.
-            x = x + self.learned[...][jnp.minimum(positions, len(self.learned[...]) - 1)]
+            learned = placed(self.learned[...], "positions D")
+            x = x + learned[jnp.minimum(positions, len(learned) - 1)]
         elif self.positions == "sinusoidal" and positions is not None:
             x = x + sinusoidal(positions, self.width)
         elif self.positions == "sinusoidal":

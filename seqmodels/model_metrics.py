@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from seqmodels.arrays import AnyArray, Array, Float, Key, Params
 from seqmodels.model import Model
+from seqmodels.ops.by_parts import shares
 from seqmodels.ops.by_positions import by_positions
 from seqmodels.ops.parts import parts
 from seqmodels.ops.platform import platform
@@ -60,14 +61,16 @@ def measure_model(
 
 
 def _positions_at_once(x: Float[Array, "B *P D"], batch: Batch, task: Task) -> int | None:
-    """How many positions have their scores at a time; None for all."""
+    """How many of a device's positions have their scores at a time; None for all."""
     if x.ndim != 3 or batch.targets.ndim != 2:
         return None  # a row has one label
-    of_position = -(-x.shape[0] // parts("data")) * task.spec.outputs
-    if x.shape[1] * of_position <= WHOLE * scores_at_once():
+    rows, positions = x.shape[:2]
+    positions //= shares("sequence", positions)
+    of_position = -(-rows // parts("data")) * task.spec.outputs
+    if positions * of_position <= WHOLE * scores_at_once():
         return None
     size = max(1, scores_at_once() // of_position)
-    return size if size < x.shape[1] else None
+    return size if size < positions else None
 
 
 def _in_chunks(

@@ -7,7 +7,7 @@ many axes; the scales of norms; the vector of an additive score. Nor do decays, 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -58,6 +58,8 @@ class About:
     """Its share of the learning rate."""
     was: Part | None = None
     """Where it lies in older checkpoints; None where it lies there as it is."""
+    divisible: bool = True
+    """Whether devices may share its heads and features (:mod:`seqmodels.placement`)."""
 
     def __post_init__(self):
         if not AXES.issuperset(self.letters):
@@ -136,6 +138,13 @@ def declared(module: nnx.Module) -> dict[str, Any]:
       TypeError: one says nothing.
     """
     return nnx.to_pure_dict(nnx.state(module, nnx.Param), _said)
+
+
+def keep_whole(module: nnx.Module) -> None:
+    """Has no device share the heads and features of a module's parameters."""
+    for _, node in nnx.iter_graph(module):
+        if isinstance(node, nnx.Param):
+            node.set_metadata(about=replace(_said(node), divisible=False))
 
 
 def _said(param: nnx.Variable) -> About:

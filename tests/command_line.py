@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -23,11 +22,11 @@ from ml_collections import ConfigDict
 
 from seqmodels import cli
 from seqmodels.stopping import SIGNALS
-from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.experiment import build_experiment
-from seqmodels.training.programs import new_state
+from seqmodels.training.programs import abstract_state
 from seqmodels.training.resolving import load_whole
-from seqmodels.training.sharding import make_mesh, replicated
+from seqmodels.training.sharding import make_mesh
 from seqmodels.training.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
@@ -150,7 +149,7 @@ def last_state(workdir: Path) -> tuple[int, list[np.ndarray]]:
     run = Workdir(workdir)
     experiment = build_experiment(run.config())
     checkpoints = Checkpoints(run.checkpoints, "accuracy", True, print, read_only=True)
-    like = abstract_state(partial(new_state, experiment), replicated(make_mesh(1)))
+    like = abstract_state(experiment, make_mesh(1))
     step, state = checkpoints.restore("latest", like)
     checkpoints.close()
     return step, jax.device_get(jax.tree.leaves(state))

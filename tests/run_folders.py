@@ -15,11 +15,12 @@ from seqmodels.evaluation.runs import LoadedRun
 from seqmodels.evaluation.runs import load as load_run
 from seqmodels.generation import run as generation
 from seqmodels.pictures import run as pictures
-from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import initial_state
 from seqmodels.training.workdir import Workdir
+from tests.states import abstract_state
 from tests.test_configs import load, reduced
 
 STEP = 2

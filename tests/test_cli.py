@@ -6,6 +6,7 @@ import json
 import re
 import runpy
 import signal
+from dataclasses import asdict
 
 import jax
 import pytest
@@ -14,10 +15,12 @@ from absl import flags
 from seqmodels import cli, commands
 from seqmodels.config import to_dict
 from seqmodels.errors import UserError
+from seqmodels.evaluation import splits
 from seqmodels.generation import run as generation
 from seqmodels.mixers import MIXERS
 from seqmodels.presets import PRESETS
 from seqmodels.stopping import SIGNALS
+from seqmodels.training.mesh import MeshSettings
 from tests.command_line import CONFIG, ROOT, TINY, call, tiny_config
 from tests.moments import Refusing
 from tests.report.folders import run_folder
@@ -196,6 +199,7 @@ ASKED = {"generate": "5", "prompt": "x", "lengths": "64", "pictures": "true"}
 OTHERS = {
     "split": "test",
     "devices": "1",
+    "mesh": "data=1",
     "examples": "2",
     "stream": "8",
     "threshold": "0.5",
@@ -206,7 +210,7 @@ OTHERS = {
     "seed": "1",
 }
 WRITES = {"generate", "prompt", "temperature", "top_k", "top_p", "beams", "seed"}
-SCORES = {"lengths", "split", "examples", "stream", "threshold", "devices"}
+SCORES = {"lengths", "split", "examples", "stream", "threshold", "devices", "mesh"}
 TAKES = {"generate": WRITES, "prompt": WRITES, "lengths": SCORES, "pictures": {"pictures"}}
 
 
@@ -226,7 +230,7 @@ def test_a_flag_that_its_mode_does_not_read_is_refused(evaluation, asked, other)
     values = ASKED | OTHERS
     given = [f"--{name}={values[name]}" for name in {asked, other} - {None}]
     flags.FLAGS(["evaluate.py", *given])
-    reads = TAKES[asked] if asked else {*ASKED, "split", "devices"}
+    reads = TAKES[asked] if asked else {*ASKED, "split", "devices", "mesh"}
     if other == asked or other in reads:
         cli.require_read(evaluation["READ"])
     else:
@@ -271,6 +275,26 @@ def test_flags_reach_what_they_are_for(monkeypatch):
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
     assert call("evaluate.py", *flags, "--generate=5") == (0, "", "")
     assert asked == chosen | {"count": 5}
+
+
+def test_a_mesh_reaches_training_and_evaluation(monkeypatch, tmp_path):
+    """For training it is a part of the config; what is none costs one line."""
+    asked = {}
+    monkeypatch.setattr("seqmodels.training.fit.fit", lambda config, *_, **__: asked.update(config))
+    train = CONFIG, f"--workdir={tmp_path / 'run'}"
+    assert call("train.py", *train, "--mesh=data=2,fully_sharded=true") == (0, "", "")
+    assert asked["mesh"].to_dict() == asdict(MeshSettings(data=2, fully_sharded=True))
+
+    def load(*given):
+        asked["given"] = given
+        raise UserError("enough")
+
+    monkeypatch.setattr(splits, "load", load)
+    result = call("evaluate.py", f"--workdir={tmp_path}", "--mesh=model=2")
+    assert_one_line(result, "evaluate.py: enough")
+    assert asked["given"][-1] == "model=2"
+    result = call("train.py", *train, "--mesh=modle=2")
+    assert_one_line(result, "train.py: config key 'mesh.modle' does not exist; did you mean")
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = (
     ("seqmodels.arrays", "seqmodels.errors", "seqmodels.secrets", "seqmodels.paths"),
     ("seqmodels.config", "seqmodels.config_files", "seqmodels.values", "seqmodels.json_files"),
-    ("seqmodels.ops",),
+    ("seqmodels.ops", "seqmodels.placement"),
     ("seqmodels.layers",),
     ("seqmodels.mixers",),
     ("seqmodels.tasks",),

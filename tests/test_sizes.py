@@ -18,10 +18,11 @@ from seqmodels.tasks import TASKS
 from seqmodels.tasks.base import Batch, TaskSpec
 from seqmodels.tasks.files.text import Text
 from seqmodels.training import experiment, memory
+from seqmodels.training.devices import run_mesh
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.optimizer import Optimizer, make_optimizer
 from seqmodels.training.resolving import load_whole
-from seqmodels.training.sharding import make_mesh, run_mesh
+from seqmodels.training.sharding import make_mesh
 from seqmodels.training.workdir import Workdir
 from tests.command_line import ROOT, tiny_config
 

@@ -15,6 +15,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run")
 CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, latest, or a step")
 SPLIT = flags.DEFINE_list("split", ["test"], "train, validation, test, or several with commas")
 DEVICES = flags.DEFINE_integer("devices", None, "how many share a batch, as in training", 1)
+MESH = flags.DEFINE_string("mesh", None, "what they share, as in training: data=2,sequence=4")
 LENGTHS = flags.DEFINE_string("lengths", None, "score at each length: 64,128,...,4096")
 EXAMPLES = flags.DEFINE_integer("examples", None, "with lengths: at most so many of each", 1)
 STREAM = flags.DEFINE_integer("stream", None, "with lengths: read so many positions at a time", 1)
@@ -33,9 +34,9 @@ SAMPLING = (TEMPERATURE, TOP_K, TOP_P, BEAMS, SEED)
 READ = {
     "generate": (GENERATE, PROMPT, *SAMPLING),
     "prompt": (GENERATE, PROMPT, *SAMPLING),
-    "lengths": (LENGTHS, SPLIT, EXAMPLES, STREAM, THRESHOLD, DEVICES),
+    "lengths": (LENGTHS, SPLIT, EXAMPLES, STREAM, THRESHOLD, DEVICES, MESH),
     "pictures": (PICTURES,),
-    None: (SPLIT, DEVICES),
+    None: (SPLIT, DEVICES, MESH),
 }
 """The flags that are read where one of them is given, and where none is."""
 
@@ -54,7 +55,7 @@ def main() -> None:
         from seqmodels.evaluation.lengths_run import lengths_run
 
         limits = THRESHOLD.value, EXAMPLES.value, STREAM.value
-        lengths_run(*run, SPLIT.value, LENGTHS.value, *limits, DEVICES.value)
+        lengths_run(*run, SPLIT.value, LENGTHS.value, *limits, DEVICES.value, MESH.value)
     elif PICTURES.value:
         from seqmodels.pictures.run import draw_pictures
 
@@ -62,4 +63,4 @@ def main() -> None:
     else:
         from seqmodels.evaluation.splits import evaluate_run
 
-        evaluate_run(*run, SPLIT.value, DEVICES.value)
+        evaluate_run(*run, SPLIT.value, DEVICES.value, MESH.value)

@@ -14,6 +14,7 @@ from seqmodels.errors import UserError
 
 CONFIG = flags.DEFINE_string("config", None, "config that has a sweep(): recall")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of the sweep; made if missing")
+MESH = flags.DEFINE_string("mesh", None, "of each run, as train takes it: data=2,sequence=4")
 WORKERS = flags.DEFINE_integer("workers", 1, "runs at a time; several share the cores", 1)
 SEARCH = flags.DEFINE_enum(
     "search",
@@ -42,6 +43,7 @@ DRY_RUN = flags.DEFINE_boolean("dry_run", False, "list the runs and their sizes,
 
 def main() -> None:
     """Reads the flags and sweeps."""
+    cli.set_section("mesh", MESH.value)
     spec, overrides = cli.read_config_flags(CONFIG.value)
     workdir = "" if DRY_RUN.value else cli.require_flag(WORKDIR)
     if STAGES.value and SEARCH.value not in (None, "stages"):

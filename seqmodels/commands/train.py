@@ -22,8 +22,11 @@ CONFIG = flags.DEFINE_string("config", None, "config, with its arguments: digits
 DEVICES = flags.DEFINE_integer(
     "devices",
     None,
-    "how many devices share a batch; by default all accelerators, or on CPU one a core",
+    "how many devices there are for the mesh; by default all accelerators, or as many cores as pay",
     1,
+)
+MESH = flags.DEFINE_string(
+    "mesh", None, "what devices share, as --config.mesh.KEY sets it: data=2,sequence=4"
 )
 PROCESSES = flags.DEFINE_string(
     "processes", None, "how many processes train together, or auto where a cluster started them"
@@ -48,6 +51,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run; made if missi
 
 def main() -> None:
     """Reads the config and trains."""
+    cli.set_section("mesh", MESH.value)
     loaded = cli.read_config(CONFIG.value, shorten if SMOKE.value else None)
     if DESCRIBE.value:
         from seqmodels.training.describing import describe

@@ -162,7 +162,7 @@ def _check(run: LoadedRun, asked: Asked) -> None:
         try:
             require_drawable(task, rows, positions, f"{positions:,} positions", "leave it out")
             vectors = asked.chunk or length
-            require_model_memory(model, None, run.mesh, max(rows, run.mesh.size), vectors)
+            require_model_memory(model, None, run.mesh, max(rows, _row_parts(run)), vectors)
             if task.examples(asked.split, length) is None:
                 raise UserError(f"split={asked.split}: its examples are endless; use another")
             batch = task.batch(asked.split, 0, 1, length)
@@ -191,7 +191,7 @@ def _evaluate_length(run: LoadedRun, asked: Asked, length: int, scorer: Scorer) 
     like = None if asked.chunk else _bucket(run, asked, length)
     positions = asked.chunk if like is None else like.inputs.shape[1]
     assert positions is not None
-    rows = _rows(settings.batch_size, settings.length, positions, run.mesh.size)
+    rows = _rows(settings.batch_size, settings.length, positions, _row_parts(run))
     scores: list[Scores] = []
     fields: list[dict[str, np.ndarray]] = []
     places: list[np.ndarray] = []
@@ -208,6 +208,11 @@ def _evaluate_length(run: LoadedRun, asked: Asked, length: int, scorer: Scorer) 
     metrics, slices = _summary(task.spec.score, scores, fields)
     by_position = scores_by_position(scores, places) if places else {}
     return LengthScores(metrics, slices, by_position, levels(task, asked.split, length))
+
+
+def _row_parts(run: LoadedRun) -> int:
+    """How many devices share the rows of a batch."""
+    return run.mesh.shape["data"]
 
 
 def _rows(batch_size: int, trained: int, length: int, devices: int) -> int:

@@ -33,6 +33,7 @@ def lengths_run(
     examples: int | None = None,
     chunk: int | None = None,
     devices: int | None = None,
+    mesh: str | None = None,
 ) -> dict[int, LengthScores]:
     """Scores a run by length: prints it, draws it, and keeps it in ``lengths.json``.
 
@@ -43,7 +44,7 @@ def lengths_run(
     if len(splits) != 1 or splits[0] not in SPLITS:
         raise UserError(f"split={','.join(splits)}: lengths take one of {', '.join(SPLITS)}")
     asked = Asked(splits[0], read_lengths(lengths), examples, chunk)
-    run = load(workdir, checkpoint, devices)
+    run = load(workdir, checkpoint, devices, mesh)
     spec, trained = run.experiment.task.spec, run.experiment.train.length
     if threshold is None and spec.higher_is_better:
         threshold = 0.9

@@ -3,27 +3,35 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
+
 from seqmodels.errors import ConfigError, UserError
 from seqmodels.evaluation.loaded import LoadedRun
 from seqmodels.output import warn
 from seqmodels.training.checkpoint import Which
+from seqmodels.training.devices import run_mesh
 from seqmodels.training.environment import versions
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.facts import gather_facts, other_batches, other_files
-from seqmodels.training.sharding import run_mesh
+from seqmodels.training.mesh import MeshSettings, read_mesh
 from seqmodels.training.startup import overlooked_card, start_jax
 from seqmodels.training.trained import trained
 from seqmodels.training.workdir import Workdir
 
 
 def load(
-    folder: str | Path, checkpoint: str | int = "best", devices: int | None = None
+    folder: str | Path,
+    checkpoint: str | int = "best",
+    devices: int | None = None,
+    mesh: str | None = None,
 ) -> LoadedRun:
     """Loads a trained run: its parameters, model and task; changes nothing in its folder.
 
     It scores, reads, writes and shows what it makes inside
     (:class:`~seqmodels.evaluation.loaded.LoadedRun`). The checkpoint is "best", "latest" or a step;
-    ``devices`` is how many share a batch in an evaluation, None for as many as training chooses.
+    ``devices`` is how many share an evaluation, None for as many as training chooses, and ``mesh``
+    what they share, such as "data=2,sequence=4"; None for the run's own mesh, or for the rows alone
+    where that doesn't go with so many.
 
     Raises:
       UserError: no run lies there, or no such checkpoint.
@@ -37,9 +45,20 @@ def load(
         experiment = build_experiment(workdir.located(workdir.config()))
     except ConfigError as error:
         raise ConfigError(f"{workdir.path / 'config.json'}: {error}") from None
-    mesh = run_mesh(experiment, devices)
-    step, params = trained(workdir, experiment, mesh, _which(str(checkpoint)), warn)
-    return LoadedRun(workdir, experiment, step, params, mesh, _other_data(workdir, experiment))
+    experiment = experiment._replace(mesh=_settings(experiment.mesh, devices, mesh))
+    placed = run_mesh(experiment, devices)
+    step, params = trained(workdir, experiment, placed, _which(str(checkpoint)), warn)
+    return LoadedRun(workdir, experiment, step, params, placed, _other_data(workdir, experiment))
+
+
+def _settings(trained: MeshSettings, devices: int | None, asked: str | None) -> MeshSettings:
+    """What devices share in an evaluation: of a run's mesh nothing that there are too few for."""
+    if asked is not None:
+        return read_mesh(asked)
+    count = jax.device_count() if devices is None else devices
+    chosen = devices is None and jax.default_backend() == "cpu"  # as many cores as it takes
+    fits = count >= trained.least if chosen else trained.takes(count)
+    return trained if fits else MeshSettings()
 
 
 def _other_data(workdir: Workdir, experiment: Experiment) -> str | None:

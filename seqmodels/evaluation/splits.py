@@ -11,7 +11,11 @@ from seqmodels.training.progress import format_value
 
 
 def evaluate_run(
-    workdir: str, checkpoint: str, names: Sequence[str], devices: int | None = None
+    workdir: str,
+    checkpoint: str,
+    names: Sequence[str],
+    devices: int | None = None,
+    mesh: str | None = None,
 ) -> dict[Split, dict[str, float]]:
     """Scores a checkpoint of a run, prints a table and adds it to ``evaluations.json``.
 
@@ -23,7 +27,7 @@ def evaluate_run(
     if unknown or not splits:
         wrong = unknown[0] if unknown else ""
         raise UserError(f"split={wrong!r} is not one of {', '.join(SPLITS)}")
-    run = load(workdir, checkpoint, devices)
+    run = load(workdir, checkpoint, devices, mesh)
     run.workdir.read("evaluations.json")  # what can't be read is said before it takes time
     scores = run.evaluate(*splits)
     length = run.experiment.train.length

@@ -141,6 +141,9 @@ class Mixer(nnx.Module):
     state_settings: tuple[str, ...] = ()
     """Its settings that say how large its state is at a width, of which the first counts that isn't
     None; a float is a share of the width. None where the width alone says it."""
+    divisible: bool = True
+    """Whether devices may share its heads and features. A step of a nonlinear recurrence reads all
+    of the step before, so there each device computes the whole."""
     state_letters: Any = None
     """The axes of each leaf of its state, such as "B D"; L is what there must be room for."""
 

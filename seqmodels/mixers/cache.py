@@ -28,16 +28,15 @@ def put_before(
     return jnp.concatenate([kept.astype(new.dtype), new], axis=1)
 
 
-def go_on(
+def keep_on(
     kept: Shaped[Array, "B W *rest"] | None,
     new: Shaped[Array, "B L *rest"],
     size: int,
     valid: Bool[Array, "B L"] | None,
-) -> tuple[Shaped[Array, "B N *rest"], Shaped[Array, "B W *rest"]]:
-    """A chunk after what a kernel still sees of what came before, and what it sees after it."""
-    seen = put_before(kept, new, size)
-    after = keep_last(seen, size, valid)
-    return seen, after if kept is None else after.astype(kept.dtype)
+) -> Shaped[Array, "B W *rest"]:
+    """What a kernel still sees after a chunk, and after what was kept before it."""
+    after = keep_last(put_before(kept, new, size), size, valid)
+    return after if kept is None else after.astype(kept.dtype)
 
 
 Kept = dict[str, Array]

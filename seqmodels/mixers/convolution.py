@@ -10,7 +10,7 @@ from seqmodels.arrays import Array, Float, State
 from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Context, Cost, Room
-from seqmodels.mixers.cache import go_on
+from seqmodels.mixers.cache import keep_on
 from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.ops.convolution import convolution, depthwise_convolution
 from seqmodels.parameters import Whole
@@ -89,43 +89,47 @@ class Convolution(ExtentMixer):
         if state is None:
             if context.valid is not None:
                 x = jnp.where(context.valid[..., None], x, jnp.zeros((), x.dtype))
-            return self._apply(jnp.pad(x, ((0, 0), *self.extent.edges(), (0, 0)))), None
+            return self._apply(x, None), None
         (reach,) = self.extent.reach()
         kept = None if isinstance(state, Room) else state
-        seen, after = go_on(kept, x, reach, context.valid)
-        return self._apply(seen), after
+        return self._apply(x, kept), keep_on(kept, x, reach, context.valid)
 
     def initial_state(self, batch_size: int, room: int) -> State:
         """The inputs that the kernel still sees: zeros [B, reach, D]."""
         return jnp.zeros((batch_size, self.extent.reach()[0], self.width), jnp.float32)
 
-    def _apply(self, padded: Float[Array, "B *N D"]) -> Float[Array, "B *M D"]:
+    def _apply(
+        self, x: Float[Array, "B *L D"], kept: Float[Array, "B W D"] | None
+    ) -> Float[Array, "B *M D"]:
         if not self.gated:
-            (hidden,) = self._convolve(padded, [self.weights[...]], [self.bias[...]])
+            (hidden,) = self._convolve(x, kept, [self.weights[...]], [self.bias[...]])
             return self.outputs(_ACTIVATIONS[self.activation](hidden))
         kernels = [self.weights[...], self.gate_weights[...]]
-        value, gate = self._convolve(padded, kernels, [self.bias[...], self.gate_bias[...]])
+        biases = [self.bias[...], self.gate_bias[...]]
+        value, gate = self._convolve(x, kept, kernels, biases)
         return self.outputs(value * jax.nn.sigmoid(gate))
 
     def _convolve(
         self,
-        padded: Float[Array, "B *N D"],
+        x: Float[Array, "B *L D"],
+        kept: Float[Array, "B W D"] | None,
         kernels: list[Float[Array, "*K G D"]],
         biases: list[Float[Array, "D"]],
     ) -> list[Float[Array, "B *M D"]]:
-        """By each kernel, with its bias.
+        """By each kernel, with its bias; ``kept`` stands before the first position.
 
         In groups all outputs are cut as one row: what trained parameters mean hangs on it.
         """
-        extent = self.extent
+        extent, edges = self.extent, self.extent.edges()
+        strides = (extent.dilation, extent.stride)
         if self.groups is None:
             made = [
-                depthwise_convolution(padded, kernel[..., 0, :], extent.dilation, extent.stride)
+                depthwise_convolution(x, kernel[..., 0, :], *strides, edges, kept)
                 for kernel in kernels
             ]
         else:
             joined = jnp.concatenate(kernels, axis=-1)
-            both = convolution(padded, joined, extent.dilation, extent.stride, self.groups)
+            both = convolution(x, joined, *strides, self.groups, edges, kept)
             made = jnp.split(both, len(kernels), axis=-1)
         return [
             y + bias.astype(y.dtype).reshape((1,) * (y.ndim - 1) + bias.shape)

@@ -10,6 +10,7 @@ from seqmodels.errors import require
 from seqmodels.layers import Linear
 from seqmodels.mixers.base import Context
 from seqmodels.mixers.decays import observe_decay
+from seqmodels.ops.running import running_sum
 
 PARTS = 3
 """Features that hold a float32 exactly, each a number of 8 bits: no product rounds them, also not
@@ -35,7 +36,7 @@ class Forgetting(nnx.Module):
         if context.valid is not None:
             valid = jnp.reshape(context.valid, x.shape[:2])
             log_gates = jnp.where(valid[:, :, None], log_gates, 0.0)
-        return jnp.cumsum(log_gates, axis=1)
+        return running_sum(log_gates)
 
 
 def check_forgetting(forgetting: bool, causal: bool, score: str) -> None:

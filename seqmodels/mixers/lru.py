@@ -19,6 +19,7 @@ from seqmodels.mixers.diagonal import (
 )
 from seqmodels.mixers.short_convolution import Short
 from seqmodels.ops.diagonal_recurrence import FormName, diagonal_recurrence, sequential_depth
+from seqmodels.ops.linear import linear_in_blocks
 from seqmodels.parameters import parameter
 
 
@@ -145,10 +146,9 @@ class RGLRU(BranchedMixer):
 
     def _gates(self, u):
         """r and i, in float32."""
-        weights = self.weights[...].astype(u.dtype)
+        weights = self.weights[...]
         heads, share = weights.shape[:2]
-        blocks = u.reshape(-1, heads, share)
-        made = jnp.einsum("phk,hkf->phf", blocks, weights.reshape(heads, share, 2 * share))
+        made = linear_in_blocks(u, weights.reshape(heads, share, 2 * share))
         made = made.reshape(*u.shape[:2], heads, 2, share).astype(jnp.float32)
         r, i = jnp.unstack(jax.nn.sigmoid(made + self.bias[...][None, None]), axis=3)
         return r.reshape(u.shape), i.reshape(u.shape)

@@ -17,6 +17,7 @@ from seqmodels.mixers.decays import inverse_softplus, log_steps, observe_decay, 
 from seqmodels.mixers.mamba2 import SharedKeys
 from seqmodels.mixers.matrix_state import WIDEST_HEAD
 from seqmodels.ops.matrix_state import matrix_norms
+from seqmodels.ops.running import previous, running_sum
 from seqmodels.parameters import parameter
 
 SLOWEST = 1e-4
@@ -105,28 +106,34 @@ class Mamba3(SharedKeys):
         # What is written at a position once its output needs it and once at the next one is carried
         # to the next at once: outputs read the state without it, and take it as a product.
         now, before = share * step, (1 - share) * step
+        new = {"key": key.astype(jnp.float32), "value": value.astype(jnp.float32)}
         earlier = {
-            name: lax.optimization_barrier(put_before(state[name], new.astype(jnp.float32), 1))
-            for name, new in (("key", key), ("value", value))
+            name: lax.optimization_barrier(previous(each, state[name][:, 0]))
+            for name, each in new.items()
         }
-        kept = {name: keep_last(seen, 1, context.valid) for name, seen in earlier.items()}
+        kept = {
+            name: keep_last(put_before(state[name], each, 1), 1, context.valid)
+            for name, each in new.items()
+        }
         observe_decay(lambda: log_decay, context.valid)
         observe_norms(
-            lambda: _norms(earlier, before * jnp.exp(log_decay), now, log_decay, state["matrix"]),
+            lambda: _norms(
+                earlier, new, before * jnp.exp(log_decay), now, log_decay, state["matrix"]
+            ),
             context.valid,
         )
-        before = before + jnp.pad(now[:, :-1], ((0, 0), (1, 0), (0, 0)))
-        written = earlier["value"][:, :-1] * (before * jnp.exp(log_decay))[..., None]
+        before = before + previous(now, jnp.zeros_like(now[:, 0]))
+        written = earlier["value"] * (before * jnp.exp(log_decay))[..., None]
         mixed, after = self._carry(
             query,
-            earlier["key"][:, :-1].astype(key.dtype),
+            earlier["key"].astype(key.dtype),
             written.astype(value.dtype),
             log_decay,
             state,
             context._replace(valid=None),
         )
         matrix = after["matrix"] + jnp.einsum(
-            "bh,bhk,bhu->bhku", now[:, -1], earlier["key"][:, -1], earlier["value"][:, -1]
+            "bh,bhk,bhu->bhku", now[:, -1], new["key"][:, -1], new["value"][:, -1]
         )
         seen = now * jnp.sum(query * key, axis=-1, dtype=jnp.float32)
         seen = seen + self.skip[...].reshape(1, 1, -1)
@@ -140,16 +147,17 @@ class Mamba3(SharedKeys):
 
 
 def _norms(
-    seen: dict[str, Float[Array, "B M H _"]],
+    earlier: dict[str, Float[Array, "B L H _"]],
+    new: dict[str, Float[Array, "B L H _"]],
     before: Float[Array, "B L H"],
     now: Float[Array, "B L H"],
     log_decay: Float[Array, "B L H"],
     state: Float[Array, "B H N U"],
 ) -> Float[Array, "B L H"]:
     """The states' norms, of two writes a position: of the key and value before it, and its own."""
-    keys, values = seen["key"], seen["value"]
-    keys = jnp.stack([keys[:, :-1] * before[..., None], keys[:, 1:] * now[..., None]], axis=2)
-    values = jnp.stack([values[:, :-1], values[:, 1:]], axis=2)
+    by_write = zip((earlier["key"], new["key"]), (before, now), strict=True)
+    keys = jnp.stack([key * strength[..., None] for key, strength in by_write], axis=2)
+    values = jnp.stack([earlier["value"], new["value"]], axis=2)
     logs = jnp.stack([log_decay, jnp.zeros_like(log_decay)], axis=2)
     keys, values, logs = (
         each.reshape(len(each), -1, *each.shape[3:]) for each in (keys, values, logs)
@@ -166,7 +174,7 @@ def _summed(
     They are summed in 2^-32 of a turn, integers that wrap around: so sums stay exact however long.
     """
     turns, start = (_wrapped(angles) for angles in (turns, start))
-    summed = jnp.cumsum(turns, axis=1) + start[:, None]
+    summed = running_sum(turns) + start[:, None]
     return lax.bitcast_convert_type(summed, jnp.uint32).astype(jnp.float32) * (TURN / 2**32)
 
 
@@ -181,7 +189,7 @@ def _summed_forward(turns, start):
 
 
 def _summed_backward(_, gradient):
-    later = lax.cumsum(gradient, axis=1, reverse=True)
+    later = running_sum(gradient, reverse=True)
     return later, later[:, 0]
 
 

@@ -26,6 +26,7 @@ class _Recurrent(Mixer):
     """
 
     causal = True
+    divisible = False
     gates: int
     states: int = 1
 

@@ -12,9 +12,10 @@ from seqmodels.arrays import Array, Float, State
 from seqmodels.errors import require, require_least
 from seqmodels.layers import Axes, Linear
 from seqmodels.mixers.base import Context, features_of_a_head
-from seqmodels.mixers.cache import keep_last, put_before
+from seqmodels.mixers.cache import keep_on
 from seqmodels.mixers.delta import unit
 from seqmodels.mixers.matrix_state import MatrixMixer
+from seqmodels.ops.running import previous
 from seqmodels.parameters import parameter
 
 READERS = {
@@ -128,9 +129,8 @@ class RWKV7(MatrixMixer):
         kept = state if isinstance(state, dict) else self.initial_state(len(x), 0)
         if context.valid is not None:
             x = jnp.where(context.valid[:, :, None], x, jnp.zeros((), x.dtype))
-        seen = put_before(kept["before"], x, 1)
-        before = keep_last(seen, 1, context.valid).astype(jnp.float32)
-        step = seen[:, :-1] - x
+        before = keep_on(kept["before"], x, 1, context.valid)
+        step = previous(x, kept["before"][:, 0]) - x
         mixtures = self.mixtures[...].astype(x.dtype)
         mixed = {
             name: x + step * mixtures[number].reshape(1, 1, -1)

@@ -13,9 +13,9 @@ from seqmodels.arrays import Array, Float, State
 from seqmodels.config import construct_kind
 from seqmodels.layers import Axes
 from seqmodels.mixers.base import MIXERS, Context, Mixer, Room
-from seqmodels.mixers.cache import keep_last, put_before
+from seqmodels.mixers.cache import keep_on
 from seqmodels.ops.convolution import depthwise_convolution
-from seqmodels.parameters import parameter
+from seqmodels.parameters import keep_whole, parameter
 
 ShortActivation = Literal["none", "silu"]
 
@@ -65,18 +65,18 @@ class ShortConvolution(nnx.Module):
         ``state`` is None, :class:`Room` or the last call's, as a mixer's.
         """
         flat = x.reshape(*x.shape[:2], -1)
+        kept = after = None
+        later = 0 if self.causal else self.reach // 2
         if state is None:
             if context.valid is not None:
                 flat = jnp.where(context.valid[:, :, None], flat, jnp.zeros((), x.dtype))
-            later = 0 if self.causal else self.reach // 2
-            seen, after = jnp.pad(flat, ((0, 0), (self.reach - later, later), (0, 0))), None
         else:
             kept = None if isinstance(state, Room) else state.reshape(*state.shape[:2], -1)
-            seen = put_before(kept, flat, self.reach)
-            after = keep_last(seen, self.reach, context.valid)
+            after = keep_on(kept, flat, self.reach, context.valid)
             after = after.reshape(len(x), self.reach, *self.axes)
-            after = after if kept is None else after.astype(kept.dtype)
-        y = depthwise_convolution(seen, self.weights[...].reshape(self.kernel, -1))
+        weights = self.weights[...].reshape(self.kernel, -1)
+        edges = ((self.reach - later, later),)
+        y = depthwise_convolution(flat, weights, edges=edges, kept=kept)
         y = y + self.bias[...].astype(y.dtype).reshape(1, 1, -1)
         y = jax.nn.silu(y) if self.activation == "silu" else y
         return y.reshape(x.shape), after
@@ -167,6 +167,8 @@ def construct_mixer(
     if isinstance(kind, str) and kind in MIXERS and MIXERS[kind].convolved:
         given["short"] = short
     mixer = construct_kind(MIXERS, section, path, **given)
+    if not mixer.divisible:
+        keep_whole(mixer)
     if short is None or mixer.convolved:
         return mixer, None
     return mixer, ShortConvolution({"D": width}, short, causal=mixer.causal, rngs=rngs)

@@ -9,6 +9,8 @@ from seqmodels.errors import require
 from seqmodels.mixers.base import Context, Room
 from seqmodels.mixers.cache import Kept
 from seqmodels.ops.attention.visibility import EVERYWHERE
+from seqmodels.ops.neighbours import first_positions, take_positions
+from seqmodels.ops.running import running_sum
 
 
 class First(NamedTuple):
@@ -75,18 +77,19 @@ def first_of(new: Kept, count: int, context: Context, begins: bool) -> First:
     if begins or context.valid is None:
         missing = max(0, count - length) if begins else 0
         arrays = {
-            name: jnp.pad(each[:, :count], ((0, 0), (0, missing), *((0, 0),) * (each.ndim - 2)))
+            name: jnp.pad(
+                first_positions(each, count), ((0, 0), (0, missing), *((0, 0),) * (each.ndim - 2))
+            )
             for name, each in new.items()
         }
         return First(arrays, jnp.arange(min(count, length) + missing)[None])
-    valid = context.valid
-    order = jnp.argsort(~valid, axis=1, stable=True)[:, :count]
-    arrays = {
-        name: jnp.take_along_axis(each, order.reshape(*order.shape, *(1,) * (each.ndim - 2)), 1)
-        for name, each in new.items()
-    }
-    real = jnp.take_along_axis(valid, order, axis=1)
-    return First(arrays, jnp.where(real, order, EVERYWHERE))
+    # The k-th of a row has as many positions before it as those up to which there are at most k.
+    valid = running_sum(context.valid.astype(jnp.int32))
+    places = jnp.sum(valid[:, None] <= jnp.arange(min(count, length))[None, :, None], axis=2)
+    is_there = places < length
+    places = jnp.minimum(places, length - 1)
+    arrays = {name: take_positions(each, places) for name, each in new.items()}
+    return First(arrays, jnp.where(is_there, places, EVERYWHERE))
 
 
 def extend_first(kept: Kept, new: Kept, context: Context) -> tuple[First, Kept]:

@@ -7,7 +7,7 @@ from flax import nnx
 from seqmodels.arrays import Array, Bool, Float, State
 from seqmodels.errors import require
 from seqmodels.mixers.base import Context, Cost, Room
-from seqmodels.mixers.cache import go_on
+from seqmodels.mixers.cache import keep_on
 from seqmodels.mixers.extent import ExtentMixer
 from seqmodels.ops.convolution import convolution
 from seqmodels.parameters import parameter
@@ -55,27 +55,29 @@ class TemporalBlock(ExtentMixer):
         """Convolves whole sequences, or a chunk after the inputs and hidden features kept."""
         if state is None:
             x = _real(x, context.valid)
-            hidden = _real(self._level(self._pad(x), self.first, self.first_bias), context.valid)
-            return self._level(self._pad(hidden), self.second, self.second_bias), None
+            hidden = _real(self._level(x, None, self.first, self.first_bias), context.valid)
+            return self._level(hidden, None, self.second, self.second_bias), None
         inputs, hidden = (None, None) if isinstance(state, Room) else state
         (reach,) = self.extent.reach()
-        seen, inputs = go_on(inputs, x, reach, context.valid)
-        made = self._level(seen, self.first, self.first_bias)
-        seen, hidden = go_on(hidden, made, reach, context.valid)
-        return self._level(seen, self.second, self.second_bias), (inputs, hidden)
+        made = self._level(x, inputs, self.first, self.first_bias)
+        y = self._level(made, hidden, self.second, self.second_bias)
+        read = ((inputs, x), (hidden, made))
+        return y, tuple(keep_on(kept, new, reach, context.valid) for kept, new in read)
 
     def initial_state(self, batch_size: int, room: int) -> State:
         """What both kernels still see of inputs and hidden features: zeros [B, reach, D] each."""
         zeros = jnp.zeros((batch_size, self.extent.reach()[0], self.width), jnp.float32)
         return zeros, zeros
 
-    def _pad(self, x: Float[Array, "B L D"]) -> Float[Array, "B N D"]:
-        return jnp.pad(x, ((0, 0), *self.extent.edges(), (0, 0)))
-
     def _level(
-        self, padded: Float[Array, "B N D"], kernel: nnx.Param, bias: nnx.Param
+        self,
+        x: Float[Array, "B L D"],
+        kept: Float[Array, "B W D"] | None,
+        kernel: nnx.Param,
+        bias: nnx.Param,
     ) -> Float[Array, "B L D"]:
-        made = convolution(padded, kernel[...], self.extent.dilation)
+        extent = self.extent
+        made = convolution(x, kernel[...], extent.dilation, edges=extent.edges(), kept=kept)
         return jax.nn.relu(made + bias[...].astype(made.dtype)[None, None])
 
     def cost(self, length: int | tuple[int, ...]) -> Cost:

@@ -18,6 +18,7 @@ from seqmodels.mixers.matrix_state import HeadMixer
 from seqmodels.mixers.short_convolution import Short, ShortConvolutions
 from seqmodels.ops import slstm
 from seqmodels.ops.matrix_state import matrix_norms
+from seqmodels.ops.running import previous, running_max, running_sum
 from seqmodels.parameters import parameter
 
 LOWEST = -1e30
@@ -76,8 +77,8 @@ class MLSTM(HeadMixer):
             log_input = jnp.where(valid, log_input, LOWEST)
             log_forget = jnp.where(valid, log_forget, 0.0)
         # Outputs don't depend on m, and so have no gradient by it.
-        largest = lax.stop_gradient(_largest(log_forget, log_input, state["largest"]))
-        before, now = largest[:, :-1], largest[:, 1:]
+        now = lax.stop_gradient(_largest(log_forget, log_input, state["largest"]))
+        before = previous(now, lax.stop_gradient(state["largest"]))
         query, key, value = (projected[name] for name in ("queries", "keys", "values"))
 
         def norms():  # of C, and not of what is kept of it
@@ -93,18 +94,15 @@ class MLSTM(HeadMixer):
         )
         least = jnp.exp(jnp.minimum(-now, 80.0))[..., None].astype(mixed.dtype)
         mixed = mixed[..., :-1] / jnp.maximum(jnp.abs(mixed[..., -1:]), least)
-        return mixed, after | {"largest": largest[:, -1]}
+        return mixed, after | {"largest": now[:, -1]}
 
 
 def _largest(
     log_forget: Float[Array, "B L H"], log_input: Float[Array, "B L H"], start: Float[Array, "B H"]
-) -> Float[Array, "B M H"]:
-    """``m_t = max(log f_t + m_{t-1}, log i_t)``, from m_0 on."""
-
-    decayed = jnp.cumsum(log_forget, axis=1)
-    reached = lax.cummax(log_input - decayed, axis=1)
-    after = decayed + jnp.maximum(start[:, None], reached)
-    return jnp.concatenate([start[:, None], after], axis=1)
+) -> Float[Array, "B L H"]:
+    """``m_t = max(log f_t + m_{t-1}, log i_t)``."""
+    decayed = running_sum(log_forget)
+    return decayed + jnp.maximum(start[:, None], running_max(log_input - decayed))
 
 
 class SLSTM(Mixer):
@@ -123,6 +121,7 @@ class SLSTM(Mixer):
     """
 
     causal = True
+    divisible = False
     convolved = ("input_gate", "forget_gate")
 
     def __init__(

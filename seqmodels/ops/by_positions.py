@@ -7,10 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.sharding import PartitionSpec
 
 from seqmodels.arrays import AnyArray, Array, PyTree
-from seqmodels.ops.parts import parts
+from seqmodels.ops.by_parts import POSITIONS, ROWS, WHOLE, by_parts, shares
 
 
 def by_positions(
@@ -23,8 +22,9 @@ def by_positions(
     """``function(params, inputs)``, of ``size`` positions or fewer at a time.
 
     What is made of a chunk is forgotten, and made again in the backward pass, which adds up the
-    gradients of the parameters in their own dtype. Each device goes through the rows that it
-    holds, and the devices' gradients are added up once, after the last chunk.
+    gradients of the parameters in their own dtype. Each device goes through the positions that it
+    holds, of the rows that it holds, and the devices' gradients are added up once, after the last
+    chunk. Positions that devices can't share equally each of them has whole.
 
     Args:
       function: of inputs [B, C, ...] to what is said of each row, [B], and of each position,
@@ -33,8 +33,10 @@ def by_positions(
       size: positions C of a chunk.
       inputs: [B, P, ...].
     """
+    rows, positions = jax.tree.leaves(inputs)[0].shape[:2]
+    is_shared = shares("sequence", positions) > 1
 
-    def local(params: Any, inputs: Any) -> tuple[Any, Any]:
+    def of_part(params: Any, inputs: Any) -> tuple[Any, Any]:
         rows, length = jax.tree.leaves(inputs)[0].shape[:2]
         count = -(-length // size)
         each = -(-length // count)  # all as long, but for what fills up the last one
@@ -53,17 +55,13 @@ def by_positions(
         shapes, _ = jax.eval_shape(function, params, jax.tree.map(lambda x: x[0], chunks))
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
         total, of_positions = lax.scan(add, zeros, chunks)
+        if is_shared:  # each device says of its rows what all parts together do
+            of_parts = lax.all_gather(total, "sequence")
+            total, _ = lax.scan(lambda *two: (join(*two), None), zeros, of_parts)
         return total, jax.tree.map(
             lambda y: jnp.moveaxis(y, 0, 1).reshape(rows, -1, *y.shape[3:])[:, :length],
             of_positions,
         )
 
-    if parts("data") > 1:
-        local = jax.shard_map(
-            local,
-            in_specs=(PartitionSpec(), PartitionSpec("data")),
-            out_specs=PartitionSpec("data"),
-            axis_names={"data"},
-            check_vma=False,  # or each chunk's gradients would be added up between devices
-        )
-    return local(params, inputs)
+    specs = (WHOLE, POSITIONS), (ROWS, POSITIONS)
+    return by_parts(of_part, (rows, positions), *specs)(params, inputs)

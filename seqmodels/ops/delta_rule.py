@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
+from seqmodels.ops.by_parts import shares
 from seqmodels.ops.chunks import (
     Logs,
     decayed,
@@ -34,6 +35,7 @@ from seqmodels.ops.chunks import (
 from seqmodels.ops.forms import Form, Operation
 from seqmodels.ops.matrix_state import LogDecay, masked, suits_blocks, suits_steps
 from seqmodels.ops.rows import SMALLER_BLOCK, Decays, contract, in_blocks, norm, scaled, substituted
+from seqmodels.ops.summaries import MATRICES, by_summaries
 
 
 def delta_rule(
@@ -93,23 +95,6 @@ def delta_norms(
     tokens = jnp.zeros((*key.shape[:2], key.shape[2], 1))[:, ::steps]  # says how many there are
     inputs = (tokens, key, value, erase, reads, log_decay)
     return in_blocks(step, 1, state.astype(jnp.float32), inputs)[0][..., 0]
-
-
-def transition_of_part(
-    key: Float[Array, "B L H K"],
-    erase: Float[Array, "B L H"] | Float[Array, "B L H K"],
-    reads: Float[Array, "B L H K"],
-    log_decay: LogDecay,
-    valid: Bool[Array, "B L"] | None = None,
-) -> Float[Array, "B H K K"]:
-    """What all steps together multiply the state by: the product of ``D_t + a_t b_t^T``.
-
-    It is what they make of the identity as the state, when they write nothing.
-    """
-    B, _, H, K = key.shape
-    nothing = jnp.zeros_like(key)
-    identity = jnp.broadcast_to(jnp.eye(K).reshape(1, 1, K, K), (B, H, K, K))
-    return delta_rule(nothing, key, nothing, erase, reads, log_decay, identity, valid)[1]
 
 
 def _masked(key, erase, log_decay, valid):
@@ -233,6 +218,35 @@ def _chunked(query, key, value, erase, reads, log_decay, state, chunk):
     return outputs[:, steps - 1 :: steps], state
 
 
+def _across(run, *given):
+    """By summaries; of lengths that the parts don't divide on the whole."""
+    *sequences, state, chunk = given
+    size = sequences[0].shape[:2]
+    if shares("sequence", size[1]) == 1:
+        return run(*given)
+
+    def again(sequences, state, _):
+        return run(*sequences, state, chunk)
+
+    summary = partial(summary_of_part, again)
+    return by_summaries(MATRICES, again, summary, tuple(sequences), state, (), size)
+
+
+def summary_of_part(run, sequences, begin, weights=()):
+    """What all steps multiply the state by, [B, H, K, K], and what they make of ``begin``.
+
+    The first is what they make of the identity, when they write nothing: beside ``begin`` it is K
+    more columns of the state.
+    """
+    query, key, value, *rest = sequences
+    *rows, K, U = begin.shape
+    identity = jnp.broadcast_to(jnp.eye(K)[None, None], (*rows, K, K))
+    nothing = jnp.zeros((*value.shape[:-1], K), value.dtype)
+    sequences = (query, key, jnp.concatenate([value, nothing], axis=-1), *rest)
+    _, both = run(sequences, jnp.concatenate([begin, identity], axis=-1), weights)
+    return both[..., U:], both[..., :U]
+
+
 DELTA_RULE = Operation(
     "delta rule",
     {
@@ -240,5 +254,6 @@ DELTA_RULE = Operation(
         "blocks": Form(_blocks, suits=suits_blocks),
         "chunked": Form(_chunked, refusal=lambda *arguments: not_a_power_of_2(arguments[-1])),
     },
+    _across,
 )
 """Of (query, key, value, erase, reads, log_decay, state, chunk)."""

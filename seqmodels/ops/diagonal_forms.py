@@ -1,8 +1,6 @@
 """Forms of ``h_t = a_t h_{t-1} + b_t`` with diagonal a, each with a backward pass written by hand.
 
-Numbers are tuples of arrays: of one where they are real, of the real and the imaginary parts where
-they are complex. Gradients by parts are those of complex numbers: a product's by one factor is the
-other one's conjugate times what comes in.
+Numbers are those of :mod:`seqmodels.ops.numbers`.
 """
 
 import math
@@ -11,9 +9,13 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import PartitionSpec
 
+from seqmodels.ops.by_parts import POSITIONS, shares
 from seqmodels.ops.forms import Form, Operation
+from seqmodels.ops.numbers import conjugate, in_padding, one_like, plus, product, times
 from seqmodels.ops.platform import platform
+from seqmodels.ops.summaries import NUMBERS, by_summaries
 
 BLOCK = 64
 """Positions that the chunked form runs through one after the other."""
@@ -204,31 +206,6 @@ def _chunked(decay, inputs, state):
     )
 
 
-def times(a, b):
-    """The product."""
-    if len(a) == 1:
-        return (a[0] * b[0],)
-    return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
-
-
-def plus(a, b):
-    """The sum; b may be real where a is complex."""
-    return (*(x + y for x, y in zip(a, b, strict=False)), *a[len(b) :])
-
-
-def conjugate(a):
-    """The complex conjugate."""
-    return (a[0], *(-part for part in a[1:]))
-
-
-def in_padding(numbers, valid, fill):
-    """Numbers [B, L, ...] with a given one where the mask is False."""
-    if valid is None:
-        return numbers
-    real = valid.reshape(*valid.shape, *(1,) * (numbers[0].ndim - 2))
-    return tuple(jnp.where(real, part, one) for part, one in zip(numbers, fill, strict=False))
-
-
 def _sum_to(numbers, like):
     """Sums over the axes of which others have one position."""
     axes = tuple(i for i, size in enumerate(like[0].shape) if size == 1)
@@ -240,6 +217,39 @@ def _one_by_one(decay, inputs, *rest):
     return platform() == "cpu" or inputs[0].shape[1] <= SHORT
 
 
+def _across(run, decay, inputs, state, valid):
+    """By summaries; of lengths that the parts don't divide on the whole.
+
+    A decay that serves all positions is multiplied as the form does it, in a row of zeros: the
+    form's roundings of the same number, P times, are not those of another order.
+    """
+    rows, length = inputs[0].shape[:2]
+    if shares("sequence", length) == 1:
+        return run(decay, inputs, state, valid)
+
+    def again(sequences, state, _):
+        decay, inputs, valid = sequences
+        return run(decay, inputs, state, valid)
+
+    def summary(sequences, begin, _):
+        decay, inputs, valid = sequences
+        _, end = run(decay, inputs, begin, valid)
+        if decay[0].shape[1] > 1:
+            return product(decay, valid), end
+        count = len(decay[0] if valid is None else valid)
+        nothing = tuple(jnp.zeros((count, *part.shape[1:]), part.dtype) for part in inputs)
+        one = one_like(tuple(part[:count] for part in begin))
+        return run(decay, nothing, one, valid)[1], end
+
+    def spec(part):
+        sizes = zip(POSITIONS, part.shape[:2], (rows, length), strict=True)
+        return PartitionSpec(*(axis if size == whole else None for axis, size, whole in sizes))
+
+    specs = (tuple(map(spec, decay)), POSITIONS, POSITIONS)
+    given = ((decay, inputs, valid), state, ())
+    return by_summaries(NUMBERS, again, summary, *given, (rows, length), specs)
+
+
 DIAGONAL = Operation(
     "diagonal recurrence",
     {
@@ -247,5 +257,6 @@ DIAGONAL = Operation(
         "chunked": Form(partial(_in_parallel, _chunked), suits=lambda *_: False),
         "associative": Form(partial(_in_parallel, _associative)),
     },
+    _across,
 )
 """Of (decay, inputs, state, valid), each of the first three as a tuple of parts."""

@@ -13,10 +13,9 @@ import math
 from typing import Any, Literal, overload
 
 import jax.numpy as jnp
-from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
-from seqmodels.ops.diagonal_forms import BLOCK, DIAGONAL, in_padding
+from seqmodels.ops.diagonal_forms import BLOCK, DIAGONAL
 
 FormName = Literal["sequential", "chunked", "associative"]
 _Sequence = Float[Array, "B L *D"]
@@ -64,19 +63,6 @@ def diagonal_recurrence(
         form=form,
     )
     return (outputs, last) if isinstance(state, tuple) else (outputs[0], last[0])
-
-
-def decay_product(
-    decay: _Decays | tuple[_Decays, _Decays], length: int, valid: Bool[Array, "B L"] | None = None
-) -> Float[Array, "#B *D"] | tuple[Float[Array, "#B *D"], Float[Array, "#B *D"]]:
-    """``a_1 a_2 ... a_L``, by which a sequence of so many positions multiplies the state before."""
-    parts = in_padding(_parts(decay), valid, (1.0, 0.0))
-    shape = (parts[0].shape[0], length, *parts[0].shape[2:])
-    parts = [jnp.broadcast_to(part, shape) for part in parts]
-    if not isinstance(decay, tuple):
-        return jnp.prod(parts[0], axis=1)
-    product = jnp.prod(lax.complex(*parts), axis=1)
-    return product.real, product.imag
 
 
 def sequential_depth(length: int, form: str | None) -> int:

@@ -6,9 +6,13 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import PartitionSpec
 
 from seqmodels.arrays import Array, Float, Int
+from seqmodels.ops.by_parts import POSITIONS, ROWS, WHOLE, by_parts, shares
+from seqmodels.ops.exchange import AXIS
 from seqmodels.ops.forms import Form, Operation
+from seqmodels.ops.parts import parts
 
 BLOCK = 8192
 """Positions of a block of the form by blocks: its transforms stay in a core's cache."""
@@ -25,8 +29,31 @@ def fft_convolution(
     and Hyena (Poli et al. 2023).
     Positions before the first count as zeros. Sums are float32. ``form`` names one in
     FFT_CONVOLUTION.
+
+    Devices that hold parts of the positions exchange them for parts of the features, and back;
+    where the parts aren't equal, the compiler puts them together.
     """
     return FFT_CONVOLUTION(x, kernel[: x.shape[1]], form=form)
+
+
+def _across(run, x, kernel):
+    """All positions of a share of the features on each device: a transform takes all of them."""
+    n, features = parts("sequence"), x.shape[2]
+    if shares("sequence", x.shape[1]) == 1:
+        return run(x, kernel)
+
+    def whole(x):
+        # Shares are made equal by features of zeros.
+        x = jnp.pad(x, ((0, 0), (0, 0), (0, -features % n)))
+        return lax.all_to_all(x, AXIS, 2, 1, tiled=True)
+
+    def local(x, kernel):
+        y = run(whole(x), whole(kernel)[0])
+        return lax.all_to_all(y, AXIS, 1, 2, tiled=True)[..., :features]
+
+    kernel = jnp.pad(kernel, ((0, -len(kernel) % n), (0, 0)))[None]
+    specs = (POSITIONS, PartitionSpec(None, AXIS))
+    return by_parts(local, x.shape, specs, POSITIONS)(x, kernel)
 
 
 def convolution_at(
@@ -72,11 +99,17 @@ def transform_size(length: int) -> int:
 
 
 def _by_feature(core):
-    """A form of [B, L, D] from one of [B, D, L] in float32: transforms take the last axis."""
+    """A form of [B, L, D] from one of [B, D, L] in float32: transforms take the last axis.
 
-    def run(x, kernel):
+    Of its rows on each device: the compiler would put all together for a transform.
+    """
+
+    def local(x, kernel):
         y = core(x.astype(jnp.float32).swapaxes(1, 2), kernel.astype(jnp.float32).T)
         return y.swapaxes(1, 2).astype(x.dtype)
+
+    def run(x, kernel):
+        return by_parts(local, x.shape[:1], (ROWS, WHOLE), ROWS)(x, kernel)
 
     return run
 
@@ -182,5 +215,6 @@ FFT_CONVOLUTION = Operation(
         "blocked": Form(_by_feature(_blocked), suits=lambda *_: False),
         "whole": Form(_by_feature(_whole)),
     },
+    across=_across,
 )
 """Of (x, kernel)."""

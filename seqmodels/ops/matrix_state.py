@@ -17,10 +17,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
+from seqmodels.ops.by_parts import shares
 from seqmodels.ops.chunks import Logs, decayed, decayed_products, not_a_power_of_2, over_chunks
 from seqmodels.ops.forms import Form, Operation
 from seqmodels.ops.platform import platform
 from seqmodels.ops.rows import BLOCK, SMALLER_BLOCK, Decays, contract, in_blocks, norm
+from seqmodels.ops.summaries import FACTORS, by_summaries
 
 LogDecay = Float[Array, "B L H"] | Float[Array, "B L H K"] | None
 """The logs of decays in float32, at most 0: one a head, or one for each key feature; or none."""
@@ -208,6 +210,27 @@ def suits_blocks(
     return platform() == "cpu" and query.shape[-1] <= FEW_KEYS and not shared
 
 
+def _across(run, query, key, value, log_decay, state, chunk):
+    """By summaries; of lengths that the parts don't divide on the whole."""
+    if shares("sequence", query.shape[1]) == 1:
+        return run(query, key, value, log_decay, state, chunk)
+
+    def again(sequences, state, _):
+        return run(*sequences, state, chunk)
+
+    def summary(sequences, begin, _):
+        log_decay = sequences[-1]
+        if log_decay is None:
+            product = jnp.ones((1,) * begin.ndim)
+        else:
+            product = decay_of_part(log_decay)
+            product = product.reshape(*product.shape, *[1] * (begin.ndim - product.ndim))
+        return product, again(sequences, begin, ())[1]
+
+    sequences = (query, key, value, log_decay)
+    return by_summaries(FACTORS, again, summary, sequences, state, (), query.shape[:2])
+
+
 MATRIX_STATE = Operation(
     "matrix state",
     {
@@ -215,5 +238,6 @@ MATRIX_STATE = Operation(
         "blocks": Form(_blocks, suits=suits_blocks),
         "chunked": Form(_chunked, refusal=lambda *arguments: not_a_power_of_2(arguments[-1])),
     },
+    _across,
 )
 """Of (query, key, value, log_decay, state, chunk)."""

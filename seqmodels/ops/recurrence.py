@@ -29,9 +29,11 @@ from jax import lax
 from seqmodels.arrays import Array, Bool, Float
 from seqmodels.observing import observe
 from seqmodels.ops import newton
+from seqmodels.ops.by_parts import is_part
 from seqmodels.ops.cells import GRU, LSTM, SIMPLE
 from seqmodels.ops.forms import Form, Operation
 from seqmodels.ops.platform import platform
+from seqmodels.ops.wavefront import in_wavefront
 
 
 def simple_rnn(
@@ -172,11 +174,24 @@ def _by_newton(kind: newton.Linearisation) -> Form:
 
     def run(*problem):
         outputs, last, rounds = solve(*problem)
-        observe("rounds", rounds)
+        if not is_part():  # each part has rounds of its own
+            observe("rounds", rounds)
         return outputs, last
 
     refusal = newton.refusal if kind == "newton" else lambda *_: None
     return Form(run, refusal=refusal, suits=lambda *_: False)
+
+
+def _across(run, cell, inputs, weights, bias, states, mask):
+    """In a wavefront; of lengths that the parts don't divide on the whole.
+
+    A form by Newton's method computes all positions of a part at once.
+    """
+
+    def again(inputs, mask, states, weights):
+        return run(cell, inputs, *weights, states, mask)
+
+    return in_wavefront(again, inputs, mask, states, (weights, bias))
 
 
 RECURRENCE = Operation(
@@ -185,6 +200,7 @@ RECURRENCE = Operation(
         **{kind: _by_newton(kind) for kind in get_args(newton.Linearisation)},
         "steps": Form(_recur),
     },
+    _across,
 )
 """Of (cell, inputs, weights, bias, states, mask)."""
 

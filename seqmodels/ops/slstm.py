@@ -15,6 +15,7 @@ from jax import lax
 from seqmodels.arrays import Array, Bool, Float
 from seqmodels.ops.forms import Form, Operation
 from seqmodels.ops.stepwise import run_steps
+from seqmodels.ops.wavefront import in_wavefront
 
 CHUNK = 64
 """Positions between the states that are kept for the backward pass."""
@@ -77,5 +78,16 @@ def _steps(inputs, weights, state, valid):
     return jnp.swapaxes(outputs, 0, 1), last
 
 
-SLSTM = Operation("slstm", {"steps": Form(_steps)})
+def _across(run, inputs, weights, state, valid):
+    """In a wavefront; of lengths that the parts don't divide on the whole."""
+
+    def again(inputs, valid, state, weights):
+        outputs, last = run(inputs, weights, jnp.swapaxes(state, 0, 1), valid)
+        return outputs, jnp.swapaxes(last, 0, 1)
+
+    outputs, last = in_wavefront(again, inputs, valid, jnp.swapaxes(state, 0, 1), weights)
+    return outputs, jnp.swapaxes(last, 0, 1)
+
+
+SLSTM = Operation("slstm", {"steps": Form(_steps)}, _across)
 """Of (inputs, weights, state, valid)."""

@@ -19,11 +19,14 @@ from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
 from seqmodels.errors import require
+from seqmodels.ops.by_parts import shares
 from seqmodels.ops.diagonal_forms import SHORT
 from seqmodels.ops.diagonal_recurrence import FormName, diagonal_recurrence, sequential_depth
 from seqmodels.ops.forms import Form, Operation
+from seqmodels.ops.numbers import one_like
 from seqmodels.ops.platform import platform
 from seqmodels.ops.stepwise import run_steps
+from seqmodels.ops.summaries import FACTORS, NUMBERS, by_summaries
 
 StateSpaceForm = FormName | Literal["products"]
 EXPANDED, CACHED = 128, 16
@@ -239,6 +242,49 @@ def _few(x: Array) -> bool:
     return platform() == "cpu" or x.shape[1] <= SHORT
 
 
+def _selective_across(run, given, rates, state, chunk, negative):
+    """By summaries; of lengths that the parts don't divide on the whole."""
+    rows, length = given[0].shape[:2]
+    if shares("sequence", length) == 1:
+        return run(given, rates, state, chunk, negative)
+
+    def again(given, state, rates):
+        return run(given, rates, state, chunk, negative)
+
+    def summary(given, begin, rates):
+        delta, B, C, x = given
+        _, end = again(given, begin, rates)
+        if not negative:
+            return selective_product(delta, rates.T), end
+        # What becomes of 1, when nothing is written.
+        return again((delta, B, C, jnp.zeros_like(x)), jnp.ones_like(begin), rates)[1], end
+
+    return by_summaries(FACTORS, again, summary, given, state, rates, (rows, length))
+
+
+def _constant_across(run, decay, C, x, state, valid, chunk):
+    """By summaries; of lengths that the parts don't divide on the whole.
+
+    A part's product of decays is what becomes of 1 in a row of zeros, with the form's roundings.
+    """
+    rows, length = x.shape[:2]
+    if shares("sequence", length) == 1:
+        return run(decay, C, x, state, valid, chunk)
+
+    def again(given, state, weights):
+        return run(*weights, given[0], state, given[1], chunk)
+
+    def summary(given, begin, weights):
+        x, valid = given
+        count = 1 if valid is None else len(x)
+        one = one_like(tuple(part[:count] for part in begin))
+        product = again((jnp.zeros_like(x[:count]), valid), one, weights)[1]
+        return product, again(given, begin, weights)[1]
+
+    sequences, weights = (x, valid), (decay, C)
+    return by_summaries(NUMBERS, again, summary, sequences, state, weights, (rows, length))
+
+
 SELECTIVE = Operation(
     "selective state space",
     {
@@ -246,6 +292,7 @@ SELECTIVE = Operation(
         "chunked": Form(partial(_selected, "chunked"), suits=lambda *_: False),
         "associative": Form(partial(_selected, "associative")),
     },
+    _selective_across,
 )
 """Of (delta, B, C and x; rates [N, D]; state; chunk; negative)."""
 CONSTANT = Operation(
@@ -262,5 +309,6 @@ CONSTANT = Operation(
         "chunked": Form(partial(_constant, "chunked"), suits=lambda *_: False),
         "associative": Form(partial(_constant, "associative")),
     },
+    _constant_across,
 )
 """Of (decay, C, x, state, valid, chunk)."""

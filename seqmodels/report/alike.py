@@ -16,8 +16,8 @@ from seqmodels.report.values import readable
 
 _HELD = ("task.", "train.")
 """Of a config what a setting is made of."""
-_SILENT = ("seed", "train.log_every", "train.decode_step")
-"""Keys that change nothing that is compared."""
+_SILENT = ("seed", "train.log_every", "train.decode_step", "mesh.")
+"""Keys, or what they begin with, that change nothing that is compared."""
 
 
 class Conditions(NamedTuple):
@@ -34,7 +34,7 @@ class Conditions(NamedTuple):
 def leaves_of(config: Content) -> Content:
     """A config's keys that tell it from another's; one that is None may as well be absent."""
     leaves = flatten(config)
-    return {k: v for k, v in leaves.items() if v is not None and k not in _SILENT}
+    return {k: v for k, v in leaves.items() if v is not None and not k.startswith(_SILENT)}
 
 
 def differing(points: Sequence[Content]) -> list[str]:

@@ -152,8 +152,12 @@ def _of(folder: Path, record: Record) -> Path:
 
 
 def _digest(whole: ConfigDict) -> str:
-    """Of a config with every key: of what it says, so that keys of later versions change none."""
-    return text_digest(json.dumps(to_dict(without_defaults(whole)), sort_keys=True))
+    """Of a config with every key: of what it says, so that keys of later versions change none, nor
+    does how devices share the run.
+    """
+    said = to_dict(without_defaults(whole))
+    said.pop("mesh", None)
+    return text_digest(json.dumps(said, sort_keys=True))
 
 
 def _lines(file: Path) -> list[tuple[str, Record]]:

@@ -1,23 +1,21 @@
 """Where a run begins: at its latest checkpoint, at another run's parameters, or at drawn ones."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
 
 from seqmodels.config import flatten
 from seqmodels.config_files import DECIDED
-from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.divergence import Divergence
 from seqmodels.training.experiment import Experiment
 from seqmodels.training.loggers import begins_of
 from seqmodels.training.metrics import Mean, MetricWriter
 from seqmodels.training.processes import is_first, say
-from seqmodels.training.programs import new_state
-from seqmodels.training.sharding import replicated
+from seqmodels.training.programs import abstract_state, new_state
 from seqmodels.training.start_from import Start
-from seqmodels.training.step import RunState, key_data
+from seqmodels.training.step import RunState
 from seqmodels.training.workdir import Workdir
 
 
@@ -39,15 +37,11 @@ def begin(
     start: Start | None,
 ) -> Beginning:
     """The latest checkpoint's state, or else the one before the first step."""
-    everywhere = replicated(mesh)
-    new = partial(new_state, experiment)
     if not checkpoints.steps():
         if start is not None:
             say(f"starting from the parameters of {start.record['of']}")
-        begun = jax.jit(new, out_shardings=everywhere)
-        state = begun(key_data(experiment.seed), start and start.params)
-        return Beginning(0, state, Mean())
-    like = abstract_state(new, everywhere)
+        return Beginning(0, new_state(experiment, mesh, start and start.params), Mean())
+    like = abstract_state(experiment, mesh)
     step, state = checkpoints.restore("latest", like, experiment.model.parameters)
     say(f"continuing from step {step} in {run.path}")
     if run.is_older:

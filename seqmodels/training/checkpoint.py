@@ -310,11 +310,3 @@ class Checkpoints:
         if self._name is None:
             self._name = PlainName(self.folder)
         return self._name.path
-
-
-def abstract_state(state_function: Callable[[], Any], sharding: jax.sharding.Sharding) -> Any:
-    """The shapes, dtypes and shardings of what a function would return."""
-    return jax.tree.map(
-        lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding),
-        jax.eval_shape(state_function),
-    )

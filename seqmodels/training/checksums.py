@@ -20,7 +20,7 @@ def checksums(state: Any) -> dict[str, str]:
     """
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): _checksum(_whole(leaf))
+        jax.tree_util.keystr(path, simple=True, separator="/"): _checksum(whole_array(leaf))
         for path, leaf in leaves
     }
 
@@ -37,8 +37,8 @@ def _checksum(array: np.ndarray) -> str:
     return f"{zlib.crc32(values, start):08x}"
 
 
-def _whole(array: Any) -> np.ndarray:
-    """An array's values in order, wherever its parts lie."""
+def whole_array(array: Any) -> np.ndarray:
+    """An array's values in order, wherever its parts lie; all processes of a run must ask."""
     if isinstance(array, jax.Array):
         if array.is_fully_replicated:
             # Of a part, because an array that has been read as a whole keeps what was read.

@@ -16,7 +16,6 @@ from seqmodels.training.experiment import Experiment, with_steps
 from seqmodels.training.processes import largest, say
 from seqmodels.training.programs import Programs, new_state, step_batch
 from seqmodels.training.progress import Pace
-from seqmodels.training.sharding import replicated
 from seqmodels.training.workdir import Workdir
 
 TIMED = 20
@@ -28,6 +27,11 @@ def decided(experiment: Experiment, mesh: Mesh) -> dict[str, Any]:
     widened, train = experiment.model.facts.widened, experiment.train
     kernels = {"short_convolution": widened} if widened else {}
     return {"devices": mesh.size} | kernels | ({"steps": train.steps} if train.seconds else {})
+
+
+def devices_before(run: Workdir) -> int | None:
+    """How many devices a run chose as it began; None of one that begins."""
+    return (run.read("config.json") or {}).get(DECIDED, {}).get("devices")
 
 
 def with_its_steps(experiment: Experiment, config: Section, run: Workdir, mesh: Mesh) -> Experiment:
@@ -54,7 +58,7 @@ def steps_within(seconds: float, experiment: Experiment, mesh: Mesh) -> int:
     either. All processes of a run get the same number.
     """
     programs = Programs(experiment, mesh)
-    state = jax.jit(partial(new_state, experiment), out_shardings=replicated(mesh))()
+    state = new_state(experiment, mesh)
     pace, done = Pace(), 0
     with Batches(partial(step_batch, experiment, mesh), range(1 + TIMED)) as batches:
         while (batch := batches.next()) is not None:

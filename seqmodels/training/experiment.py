@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -30,6 +31,7 @@ from seqmodels.training.memory import (
     require_drawable,
     require_evaluable,
 )
+from seqmodels.training.mesh import MeshSettings
 from seqmodels.training.optimizer import Optimizer, make_optimizer
 
 MOST = 2**24
@@ -184,6 +186,8 @@ class Settings:
     """As in :class:`TrainSettings`."""
     seed: int = 0
     """Of the initial parameters, of dropout and of what is drawn."""
+    mesh: Section = MappingProxyType({})
+    """As in :class:`~seqmodels.training.mesh.MeshSettings`."""
 
     def __post_init__(self):
         require_seed(self.seed)
@@ -199,6 +203,8 @@ class Experiment(NamedTuple):
     train: TrainSettings
     lengths: Lengths
     """The length of each training step, and its batch."""
+    mesh: MeshSettings = MeshSettings()
+    """What its devices share."""
 
     def cost(self) -> Cost:
         """The forward cost of one sequence of training's length."""
@@ -223,6 +229,7 @@ def build_experiment(config: Section) -> Experiment:
 def _build(config: Settings) -> Experiment:
     seed, task, model = config.seed, config.task, config.model
     settings = construct(TrainSettings, config.train, "train")
+    mesh = construct(MeshSettings, config.mesh, "mesh")
     for section, path in ((task, "task"), (model, "model")):
         _require_countable(section, path)
     the_task = construct_kind(TASKS, task, "task", seed=seed)
@@ -262,7 +269,7 @@ def _build(config: Settings) -> Experiment:
     if settings.truncate is not None:
         _require_truncatable(settings.truncate, settings.length, the_task, the_model)
     optimizer = make_optimizer(config.optimizer, settings.steps, the_model.parameters)
-    return Experiment(seed, the_task, the_model, optimizer, settings, lengths)
+    return Experiment(seed, the_task, the_model, optimizer, settings, lengths, mesh)
 
 
 def with_steps(experiment: Experiment, config: Section, steps: int) -> Experiment:

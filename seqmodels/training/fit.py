@@ -1,7 +1,6 @@
 """The training loop."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from seqmodels.tasks.chance import levels
 from seqmodels.tasks.lengths import StepBatch
 from seqmodels.training.batches import Batches
 from seqmodels.training.beginning import begin, begin_events
-from seqmodels.training.checkpoint import Checkpoints, abstract_state
-from seqmodels.training.decisions import decided, with_its_steps
+from seqmodels.training.checkpoint import Checkpoints
+from seqmodels.training.decisions import decided, devices_before, with_its_steps
+from seqmodels.training.devices import require_forms, run_mesh
 from seqmodels.training.divergence import Divergence, WentBackError
 from seqmodels.training.early import EarlyEnd
 from seqmodels.training.endings import ending, whereabouts
@@ -30,12 +30,11 @@ from seqmodels.training.metrics import read_events
 from seqmodels.training.moments import Moment, Observer
 from seqmodels.training.processes import is_first, say, warn
 from seqmodels.training.profiling import StepTrace
-from seqmodels.training.programs import Programs, new_state, step_batch
+from seqmodels.training.programs import Programs, abstract_state, step_batch
 from seqmodels.training.progress import Pace, ProgressDisplay, format_value
 from seqmodels.training.run_cost import run_cost
 from seqmodels.training.saving import SaveTimer
 from seqmodels.training.scores import evaluate
-from seqmodels.training.sharding import replicated, require_forms, run_mesh
 from seqmodels.training.start_from import Start, read_start
 from seqmodels.training.startup import overlooked_card, start_jax
 from seqmodels.training.step import RunState, StepReport, evaluated, jit_evaluation_step
@@ -66,7 +65,8 @@ def fit(
 
     Args:
       profile_steps: how many steps to trace, into ``profile`` in that folder.
-      devices: how many devices share a batch; chosen by :func:`run_mesh` if None.
+      devices: how many devices there are for the config's mesh; chosen by :func:`run_mesh` if
+        None, or those that the run chose as it began.
       observers: are told of each moment of the run (:mod:`seqmodels.training.moments`).
       origin: where the config came from, to be noted.
       sharing: how many runs share the machine, to be noted with what this one cost.
@@ -89,7 +89,7 @@ def fit(
         run = Workdir(workdir)
         located: Any = run.located(config)
         experiment = build_experiment(located)
-        mesh = run_mesh(experiment, devices)
+        mesh = run_mesh(experiment, devices, devices_before(run))
         require_forms(located.model, experiment, mesh)
         with run.held():
             start = read_start(experiment, run, mesh)
@@ -324,7 +324,7 @@ class _Run:
         """Scores the checkpoint that validated best, and writes the results."""
         self.watchdog.does(PAUSE, self.step)
         self.checkpoints.wait()
-        like = abstract_state(partial(new_state, self.experiment), replicated(self.mesh))
+        like = abstract_state(self.experiment, self.mesh)
         parameters = self.experiment.model.parameters
         best, state = self.checkpoints.restore("best", like, parameters)
         results: dict[str, Any] = {

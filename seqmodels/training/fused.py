@@ -13,10 +13,14 @@ import jax
 
 from seqmodels.arrays import Array
 from seqmodels.parameters import About
+from seqmodels.training.sharding import replicated
 
 
 def fused_shapes(like: Any, parameters: dict[str, Any]) -> Any:
-    """A state's shapes, dtypes and shardings as an earlier version saved them."""
+    """A state's shapes, dtypes and shardings as an earlier version saved them.
+
+    What is cut into several lies whole on each device: its parts may lie in ways of their own.
+    """
 
     def fuse(params: dict[str, Any]) -> dict[str, Any]:
         fused: dict[str, Any] = {}
@@ -25,8 +29,10 @@ def fused_shapes(like: Any, parameters: dict[str, Any]) -> Any:
             at = fused
             for name in within:
                 at = at.setdefault(name, {})
-            shape = leaf.shape if said.was is None else said.was.shape
-            at[last] = jax.ShapeDtypeStruct(shape, leaf.dtype, sharding=leaf.sharding)
+            shape, where = leaf.shape, leaf.sharding
+            if said.was is not None:
+                shape, where = said.was.shape, replicated(where.mesh)
+            at[last] = jax.ShapeDtypeStruct(shape, leaf.dtype, sharding=where)
         return fused
 
     return _in_each(fuse, parameters, like)

@@ -4,6 +4,7 @@ These are lower bounds, of what can be counted without compiling: what passes ma
 what is refused can't.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from seqmodels.model import Model
 from seqmodels.tasks.base import SharedTask, Split, Task, TaskSpec
 from seqmodels.tasks.generated.task import EVALUATION_ROWS, GeneratedTask
 from seqmodels.training.optimizer import Optimizer
+from seqmodels.training.sharding import with_shardings
 
 GIB = 2**30
 NUMBER = 4
@@ -80,18 +82,24 @@ def _features(spec: TaskSpec) -> int:
 
 
 def require_model_memory(
-    model: Model, optimizer: Optimizer | None, mesh: Mesh, rows: int, positions: int
+    model: Model,
+    optimizer: Optimizer | None,
+    mesh: Mesh,
+    rows: int,
+    positions: int,
+    fully_sharded: bool = False,
 ) -> None:
     """Refuses a model whose state, or whose first activations, no device of a mesh can hold.
 
-    Each device holds the parameters and what the optimizer keeps of each, and of its rows at least
-    the vectors that the first block reads, of 2 bytes a feature.
+    Each device holds its parts of the parameters and of what the optimizer keeps of each, and of
+    its rows and positions at least the vectors that the first block reads, of 2 bytes a feature.
 
     Args:
       optimizer: None where nothing is trained.
-      mesh: the devices that share the rows; those of a CPU share its memory too.
+      mesh: the devices; those of a CPU share its memory too.
       rows: rows that are computed at once, over all devices.
       positions: of each row.
+      fully_sharded: as in :func:`~seqmodels.training.sharding.with_shardings`.
     """
     device = mesh.local_devices[0]
     copies, available = 1, (device.memory_stats() or {}).get("bytes_limit", machine_bytes())
@@ -103,22 +111,28 @@ def require_model_memory(
     count = sum(leaf.size for _, leaf in leaves)
     kept = optimizer and jax.eval_shape(optimizer.transformation.init, shapes)
     moments = sum(leaf.size for leaf in jax.tree.leaves(kept)) // count
+    state = with_shardings((shapes, kept), model.parameters, mesh, fully_sharded)
+    parts = [leaf.sharding.shard_shape(leaf.shape) for leaf in jax.tree.leaves(state)]
+    held = sum(math.prod(part) for part in parts if part)  # a count of steps is nothing
     path, largest = max(leaves, key=lambda found: found[1].size)
     name = jax.tree_util.keystr(path, simple=True, separator=".")
     shape = "×".join(map(str, largest.shape))
     width, depth = model.facts.width, model.facts.depth
     advice = "lower model.width or model.depth, or what makes that one large"
-    if copies > 1:
+    if copies > 1 and held >= count:
         advice += f", or take one device in place of {copies}, each of which holds them all"
+    if mesh.shape["data"] > 1 and not fully_sharded:
+        advice += ", or share them out by mesh.fully_sharded=True"
     require_bytes(
-        count * NUMBER * (1 + moments) * copies,
+        held * NUMBER * copies,
         available,
         f"model.width={width}, model.depth={depth}: {count:,} parameters (the largest, {name}, has "
         f"{shape}) and {moments} moments of each",
         advice,
     )
+    shared = math.prod(mesh.shape.get(axis, 1) for axis in ("data", "sequence"))
     require_bytes(
-        -(-rows * copies // mesh.size) * positions * width * 2,
+        -(-rows * positions * copies // shared) * width * 2,
         available,
         f"{rows:,} rows of {positions:,} positions with model.width={width}: the vectors that the "
         "first block reads",

@@ -18,6 +18,7 @@ from seqmodels.arrays import Params
 from seqmodels.errors import UserError
 from seqmodels.json_files import write_whole
 from seqmodels.output import in_a_line
+from seqmodels.training.checksums import whole_array
 
 SUFFIX = ".safetensors"
 
@@ -36,8 +37,8 @@ def named(tree: Any) -> dict[str, Any]:
 
 
 def named_arrays(params: Params) -> Named:
-    """Parameters by their dotted names, in this machine's memory."""
-    return {name: np.asarray(leaf) for name, leaf in named(params).items()}
+    """Parameters by their dotted names, in this machine's memory; all processes must ask."""
+    return {name: whole_array(leaf) for name, leaf in named(params).items()}
 
 
 def nested(arrays: Mapping[str, Any]) -> Params:

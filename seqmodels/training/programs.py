@@ -2,27 +2,46 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
 
+from seqmodels.arrays import Params
 from seqmodels.model import count_parameters
 from seqmodels.ops.forms import chosen_forms
 from seqmodels.tasks.lengths import StepBatch
 from seqmodels.training.experiment import Experiment
-from seqmodels.training.sharding import local_rows, put_batch
+from seqmodels.training.sharding import local_rows, put_batch, with_shardings
 from seqmodels.training.startup import return_large_memory
-from seqmodels.training.step import RunState, initial_state, jit_train_step
+from seqmodels.training.step import RunState, initial_state, jit_train_step, key_data
 
 MIB = 2**20
 
 
-def new_state(experiment: Experiment, key: Any = None, params: Any = None) -> RunState:
-    """The state before the first step, with these parameters, or drawn ones by the seed's key."""
-    seed = experiment.seed if key is None else key
+def abstract_state(experiment: Experiment, mesh: Mesh) -> RunState:
+    """The shapes and dtypes of a run's state, and where each array of it lies on a mesh."""
+    shapes = jax.eval_shape(partial(_new_state, experiment, key_data(experiment.seed), None))
+    sharded = experiment.mesh.fully_sharded
+    return with_shardings(shapes, experiment.model.parameters, mesh, sharded)
+
+
+def new_state(experiment: Experiment, mesh: Mesh, params: Params | None = None) -> RunState:
+    """The state before the first step, with these parameters, or drawn ones.
+
+    Each device makes the parts that it holds: nowhere does the whole lie.
+    """
+    where = jax.tree.map(lambda leaf: leaf.sharding, abstract_state(experiment, mesh))
+    if params is not None:
+        params = jax.device_put(params, where.params)
+    begun = jax.jit(partial(_new_state, experiment), out_shardings=where)
+    return begun(key_data(experiment.seed), params)
+
+
+def _new_state(experiment: Experiment, key: Any, params: Params | None) -> RunState:
     guarding = experiment.train.guarding
-    return initial_state(experiment.model, experiment.optimizer, seed, params, guarding)
+    return initial_state(experiment.model, experiment.optimizer, key, params, guarding)
 
 
 class Programs:
@@ -40,6 +59,7 @@ class Programs:
             mesh,
             experiment.train.truncate,
             experiment.train.guarding,
+            experiment.mesh.fully_sharded,
         )
         self._compiled: dict[int, Callable] = {}
         self.forms: dict[str, list[str]] = {}
@@ -103,7 +123,9 @@ def _describe(mesh: Mesh) -> str:
         return f"1 {platform} device"
     processes = jax.process_count()
     of = f" of {processes} processes" if processes > 1 else ""
-    return f"{mesh.size} {platform} devices{of} that share the batch"
+    shared = ", ".join(f"{axis}={size}" for axis, size in mesh.shape.items() if size > 1)
+    what = "the batch" if shared == f"data={mesh.size}" else f"it by {shared}"
+    return f"{mesh.size} {platform} devices{of} that share {what}"
 
 
 def _step_memory(compiled: Any) -> int:

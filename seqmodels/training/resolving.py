@@ -23,6 +23,7 @@ from seqmodels.stack import StackSettings
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.files.finding import is_there
 from seqmodels.training.experiment import Settings, TrainSettings
+from seqmodels.training.mesh import MeshSettings
 from seqmodels.training.optimizer import OPTIMIZERS, USUAL
 from seqmodels.training.schedules import SCHEDULES
 
@@ -65,7 +66,7 @@ def without_defaults(whole: ConfigDict) -> ConfigDict:
     """
     bare: Any = whole.copy_and_resolve_references()
     with bare.unlocked(), bare.ignore_type():
-        for function, section, _, given in list(_sections(bare, None)):
+        for function, section, _, given in reversed([*_sections(bare, None)]):  # inner ones first
             for name, default, before in _defaults(function):
                 absent = default if before is None else before.value
                 value = section.get(name, absent) if name not in given else None
@@ -169,6 +170,9 @@ def _sections(whole: ConfigDict, stored: Any) -> Iterator[_Made]:
     train, before = _part("train", whole, stored)
     if isinstance(train, ConfigDict):
         yield TrainSettings, train, before, ()
+    mesh, before = _part("mesh", whole, stored)
+    if isinstance(mesh, ConfigDict):
+        yield MeshSettings, mesh, before, ()
     yield from _of_model(*_part("model", whole, stored))
 
 

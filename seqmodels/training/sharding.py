@@ -1,98 +1,25 @@
-"""Where arrays lie: one mesh over a run's devices, the batch split along its "data" axis."""
+"""Where a run's arrays lie on its mesh: each by the letters of its axes."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import wraps
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from seqmodels.arrays import Int
-from seqmodels.config import Section, flatten
-from seqmodels.errors import UserError
+from seqmodels.arrays import AnyArray, Int, PyTree
+from seqmodels.parameters import About
+from seqmodels.placement import partition
 from seqmodels.tasks.base import Batch, Split, Task, count_rows, read_rows
-from seqmodels.training.experiment import Experiment
-from seqmodels.training.memory import require_model_memory
 
 AXES = ("data", "sequence", "model")
 """Of every mesh: what lies along them is split over rows, positions, and features."""
-LEAST_ROWS = 4
-"""Rows of a batch that a CPU device gets at least, where their number is chosen: fewer were
-not measured, and a product of so few rows reads its weights for little work."""
 
 
-def run_mesh(experiment: Experiment, devices: int | None = None) -> Mesh:
-    """The devices that a run's batches are shared by: so many, or all that there are.
-
-    Equally many of each process: accelerators, or a CPU's cores, each a device with LEAST_ROWS rows
-    or more. One device would use all cores as well, but shares every single product
-    among them: with two a recurrence takes 0.5 to 0.9 of its time, attention 0.8 to 1 and
-    convolution 0.9 to 1.1 (docs/performance.md). Each device holds the parameters and the
-    optimizer's state; ``devices=1`` saves that.
-
-    Raises:
-      UserError: there are not so many, the batch can't be shared equally, or they have too little
-        memory for the model.
-    """
-    processes = jax.process_count()
-    available = processes * min(map(len, _devices_by_process()))
-    if devices is None:
-        devices = _chosen(experiment, available)
-    elif not 1 <= devices <= available:
-        raise UserError(f"devices={devices} is not from 1 to the {available} there are")
-    elif devices % processes:
-        raise UserError(
-            f"devices={devices} can't be shared equally among {processes} processes; "
-            f"choose a multiple of {processes}"
-        )
-    settings = experiment.train
-    parts = settings.accumulate * devices
-    if settings.batch_size % parts:
-        raise UserError(
-            f"train.batch_size={settings.batch_size} can't be shared equally among "
-            f"{settings.accumulate} micro-batches on {devices} devices; choose a multiple of "
-            f"{parts}, or another number of devices"
-        )
-    mesh = make_mesh(devices)
-    _require_memory(experiment, mesh)
-    return mesh
-
-
-def require_forms(model: Section, experiment: Experiment, mesh: Mesh) -> None:
-    """Refuses a form that a config's ``model`` section names and that can't serve on the devices.
-
-    Raises:
-      ConfigError: one line that says why, and which could.
-    """
-    named = (value for key, value in flatten(model).items() if key.rpartition(".")[2] == "form")
-    if any(value is not None for value in named):
-        params = jax.eval_shape(lambda: experiment.model.init(jax.random.key(0)))
-        batch = experiment.lengths.batch(0).batch
-        jax.eval_shape(traced_under(mesh, experiment.model.apply), params, batch, None)
-
-
-def _require_memory(experiment: Experiment, mesh: Mesh) -> None:
-    settings, model = experiment.train, experiment.model
-    positions = settings.truncate
-    if positions is None:
-        batch = experiment.task.batch("train", 0, 1, settings.length)
-        positions = math.prod(model.axes(batch))
-    rows = settings.batch_size // settings.accumulate
-    require_model_memory(model, experiment.optimizer, mesh, rows, positions)
-
-
-def _chosen(experiment: Experiment, available: int) -> int:
-    if jax.default_backend() != "cpu":
-        return available
-    rows = experiment.train.batch_size // experiment.train.accumulate
-    least = jax.process_count()
-    counts = range(least, min(available, rows // LEAST_ROWS) + 1, least)
-    return max((count for count in counts if rows % count == 0), default=least)
-
-
-def _devices_by_process() -> list[list[Any]]:
+def devices_by_process() -> list[list[Any]]:
+    """Those of each process of the run."""
     return [jax.local_devices(process) for process in range(jax.process_count())]
 
 
@@ -104,18 +31,18 @@ def make_mesh(devices: int | None = None, sequence: int = 1, model: int = 1) -> 
     Explicit axes, make_mesh's default, break embeddings and scans; hence Auto.
     """
     each = None if devices is None else devices // jax.process_count()
-    chosen = [device for of_process in _devices_by_process() for device in of_process[:each]]
+    chosen = [device for of_process in devices_by_process() for device in of_process[:each]]
     shape = (len(chosen) // (sequence * model), sequence, model)
     return jax.make_mesh(shape, AXES, (AxisType.Auto,) * len(AXES), devices=chosen)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The whole array on every device: parameters and optimizer state."""
+    """The whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def by_row(mesh: Mesh) -> NamedSharding:
-    """The first axis split over the devices: batches."""
+    """The first axis split over the devices that share rows."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
@@ -133,6 +60,81 @@ def traced_under[**P, R](mesh: Mesh, function: Callable[P, R]) -> Callable[P, R]
     return traced
 
 
+def with_shardings(
+    state: Any, parameters: PyTree[About], mesh: Mesh, fully_sharded: bool = False
+) -> Any:
+    """The shapes and dtypes of a state, or of parameters, with where each array lies.
+
+    A parameter lies as its letters say (:data:`~seqmodels.placement.RULES`), and so does what an
+    optimizer keeps of it, wherever that is in its state: by the parameter's name and shape. All
+    else is whole on each device.
+
+    Args:
+      state: any tree that holds the parameters, or trees like theirs.
+      fully_sharded: whether each parameter is split over the devices that share rows too, along
+        the largest axis that they can share and no others do.
+    """
+    said = {_name(path): about for path, about in jax.tree.leaves_with_path(parameters)}
+
+    def place(path: tuple, leaf: Any) -> jax.ShapeDtypeStruct:
+        about = said.get(_name(path))
+        spec = PartitionSpec()
+        if about is not None and len(about.letters) == len(leaf.shape):
+            spec = _partition(about, leaf.shape, mesh, fully_sharded)
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, spec))
+
+    return jax.tree_util.tree_map_with_path(place, state)
+
+
+def _name(path: tuple) -> tuple[Hashable, ...]:
+    """A parameter's name: the keys of the dicts at the end of a path."""
+    keys: list[Hashable] = []
+    for key in reversed(path):
+        if not isinstance(key, jax.tree_util.DictKey):
+            break
+        keys.append(key.key)
+    return tuple(keys)
+
+
+def _partition(
+    about: About, shape: tuple[int, ...], mesh: Mesh, fully_sharded: bool
+) -> PartitionSpec:
+    spec = partition(about.letters, shape, mesh.shape) if about.divisible else PartitionSpec()
+    rows = mesh.shape["data"]
+    if not fully_sharded or rows == 1:
+        return spec
+    split = [*spec, *[None] * (len(shape) - len(spec))]
+    free = [axis for axis, n in enumerate(shape) if split[axis] is None and n % rows == 0]
+    if not free:
+        return spec
+    largest = max(free, key=lambda axis: shape[axis])
+    split[largest] = "data"
+    return PartitionSpec(*split[: 1 + max(i for i, axis in enumerate(split) if axis)])
+
+
+def batch_shardings(batch: Batch, mesh: Mesh) -> Batch:
+    """Where each field of a batch lies.
+
+    Rows are split over "data" and positions over "sequence", of a grid those of the first axis.
+    Targets lie as the positions do; where these are named one by one, whole in each row.
+    """
+    rank = batch.inputs.ndim - jnp.issubdtype(batch.inputs.dtype, jnp.floating)
+    labels = "BL" if batch.positions is None else "B"
+    letters = {
+        "inputs": "BL" if rank > 1 else "B",
+        "targets": labels,
+        "weights": labels,
+        "mask": "BL",
+        "positions": "B",
+    }
+    shardings: dict[str, Any] = {
+        name: NamedSharding(mesh, partition(letters[name], field.shape, mesh.shape))
+        for name, field in batch._asdict().items()
+        if field is not None
+    }
+    return Batch(**shardings)
+
+
 def local_rows(mesh: Mesh, batch_size: int) -> Int[np.ndarray, "b"] | None:
     """The rows of a batch that this process's devices hold; None where it is the only process."""
     if jax.process_count() == 1:
@@ -143,10 +145,39 @@ def local_rows(mesh: Mesh, batch_size: int) -> Int[np.ndarray, "b"] | None:
 
 def put_batch(batch: Batch, mesh: Mesh) -> Batch:
     """A batch on the devices, given this process's rows of it; returns before the copy is done."""
-    sharding = by_row(mesh)
     if jax.process_count() == 1:
-        return jax.device_put(batch, sharding)
-    return jax.make_array_from_process_local_data(sharding, batch)
+        return jax.device_put(batch, batch_shardings(batch, mesh))
+    of_rows = {
+        place[0]
+        for place, device in np.ndenumerate(mesh.devices)
+        if device.process_index == jax.process_index()
+    }
+    size = len(batch.weights) * mesh.shape["data"] // len(of_rows)
+    rows = local_rows(mesh, size)
+    assert rows is not None
+
+    def put(field: AnyArray, whole: jax.ShapeDtypeStruct) -> jax.Array:
+        def part(index: Any) -> np.ndarray:
+            ours = np.searchsorted(rows, np.arange(size)[index[0]])
+            return np.asarray(field)[(ours, *index[1:])]
+
+        return jax.make_array_from_callback(whole.shape, whole.sharding, part)
+
+    return jax.tree.map(put, batch, batch_shapes(batch, mesh, size))
+
+
+def batch_shapes(batch: Batch, mesh: Mesh, rows: int | None = None) -> Batch:
+    """The shapes and dtypes of a batch, or of one of so many rows, with where each field lies."""
+
+    def widen(field: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((rows or field.shape[0], *field.shape[1:]), field.dtype)
+
+    wide = jax.tree.map(widen, batch)
+    return jax.tree.map(
+        lambda field, where: jax.ShapeDtypeStruct(field.shape, field.dtype, sharding=where),
+        wide,
+        batch_shardings(wide, mesh),
+    )
 
 
 def read_batch(

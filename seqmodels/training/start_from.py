@@ -22,6 +22,7 @@ from seqmodels.training.parameter_files import (
     read_parameters,
 )
 from seqmodels.training.processes import warn
+from seqmodels.training.programs import abstract_state, new_state
 from seqmodels.training.run_files import StartFile
 from seqmodels.training.trained import trained
 from seqmodels.training.workdir import Workdir
@@ -61,7 +62,7 @@ def read_start(experiment: Experiment, run: Workdir, mesh: jax.sharding.Mesh) ->
         )
     left_out = settings.leave_out or ()
     left_out = (left_out,) if isinstance(left_out, str) else left_out
-    return Start(_fitted(experiment, theirs, left_out), record)
+    return Start(_fitted(experiment, theirs, left_out, mesh), record)
 
 
 def _read(source: str, mesh: jax.sharding.Mesh) -> tuple[int | None, Named]:
@@ -75,10 +76,11 @@ def _read(source: str, mesh: jax.sharding.Mesh) -> tuple[int | None, Named]:
     return found.step, named_arrays(found.params)
 
 
-def _fitted(experiment: Experiment, theirs: Named, left_out: tuple[str, ...]) -> Params:
-    """Their parameters in the tree of the experiment's model."""
-    key = jax.random.key(experiment.seed)
-    shapes = jax.eval_shape(experiment.model.init, key)
+def _fitted(
+    experiment: Experiment, theirs: Named, left_out: tuple[str, ...], mesh: jax.sharding.Mesh
+) -> Params:
+    """Their parameters in the tree of the experiment's model; those that are drawn on the mesh."""
+    shapes = abstract_state(experiment, mesh).params
     ours = named(shapes)
     every = sorted({*ours, *theirs})
 
@@ -100,7 +102,7 @@ def _fitted(experiment: Experiment, theirs: Named, left_out: tuple[str, ...]) ->
             f"here{more}; name it in train.leave_out to "
             + ("draw it anew" if name in ours else "do without it")
         )
-    drawn = named(jax.jit(experiment.model.init)(key)) if any(map(is_left, ours)) else {}
+    drawn = named(new_state(experiment, mesh).params) if any(map(is_left, ours)) else {}
     return jax.tree_util.tree_unflatten(
         jax.tree.structure(shapes), [drawn[n] if is_left(n) else theirs[n] for n in ours]
     )

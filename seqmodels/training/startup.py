@@ -39,7 +39,7 @@ def start_jax() -> None:
     JAX_ENABLE_COMPILATION_CACHE=false turns it off. A program from the cache computes
     bitwise what a fresh one does.
 
-    How many devices a run uses is decided by :func:`seqmodels.training.sharding.run_mesh`;
+    How many devices a run uses is decided by :func:`seqmodels.training.devices.run_mesh`;
     a program on one of them still has all cores' threads.
     """
     for name, value in MEANT.items():

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
 from seqmodels.arrays import AnyArray, Array, Float, Int, Params, PyTree, Shaped, State
 from seqmodels.model import Model
@@ -18,7 +18,7 @@ from seqmodels.tasks.base import Batch, Metrics, Task
 from seqmodels.tasks.row_metrics import PER_EXAMPLE, join_parts, row_metrics
 from seqmodels.training.guard import DIVERGED, Guard, Guarding
 from seqmodels.training.optimizer import Optimizer
-from seqmodels.training.sharding import by_row, replicated, traced_under
+from seqmodels.training.sharding import batch_shapes, replicated, traced_under, with_shardings
 
 
 class TrainState(NamedTuple):
@@ -115,25 +115,28 @@ class Given(NamedTuple):
 
 
 class WithGiven:
-    """A jitted function, lowered or compiled one whose last argument is given.
+    """A step, jitted, lowered or compiled, whose last argument is given.
 
-    It is placed by the first call: copied anew at each it would cost 0.1 ms.
+    It is placed by the first call: copied anew at each it would cost 0.1 ms. What is lowered takes
+    each field of a batch where it lies, also from the host.
     """
 
-    def __init__(self, function: Any, given: Given, where: NamedSharding):
-        self._function, self._given, self._where = function, given, where
+    def __init__(self, function: Any, given: Given, mesh: Mesh):
+        self._function, self._given, self._mesh = function, given, mesh
         self._placed: Given | None = None
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, state: RunState, batch: Batch) -> tuple[RunState, StepReport]:
         if self._placed is None:
-            self._placed = jax.device_put(self._given, self._where)
-        return self._function(*arguments, self._placed)
+            self._placed = jax.device_put(self._given, replicated(self._mesh))
+        return self._function(state, batch, self._placed)
 
-    def lower(self, *arguments: Any) -> "WithGiven":
-        return WithGiven(self._function.lower(*arguments, self._given), self._given, self._where)
+    def lower(self, state: Any, batch: Batch) -> "WithGiven":
+        shapes = batch_shapes(batch, self._mesh)
+        lowered = self._function.lower(state, shapes, self._given)
+        return WithGiven(lowered, self._given, self._mesh)
 
     def compile(self) -> "WithGiven":
-        return WithGiven(self._function.compile(), self._given, self._where)
+        return WithGiven(self._function.compile(), self._given, self._mesh)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._function, name)
@@ -262,16 +265,23 @@ def jit_train_step(
     mesh: Mesh,
     truncate: int | None = None,
     guarding: Guarding | None = None,
+    fully_sharded: bool = False,
 ) -> Any:
-    """The training step jitted over a mesh: the batch by rows, the state everywhere, donated."""
+    """The training step jitted over a mesh, its state where each array lies, and donated.
+
+    The batch is taken from where it lies (:func:`~seqmodels.training.sharding.put_batch`).
+    """
     step = make_train_step(model, task, optimizer, accumulate, seed, truncate, guarding)
+    new = partial(initial_state, model, optimizer, seed, guarding=guarding)
+    state = with_shardings(jax.eval_shape(new), model.parameters, mesh, fully_sharded)
+    where = jax.tree.map(lambda leaf: leaf.sharding, state)
     jitted = jax.jit(
         traced_under(mesh, step),
         donate_argnums=0,
-        in_shardings=(replicated(mesh), by_row(mesh), replicated(mesh)),
-        out_shardings=replicated(mesh),
+        in_shardings=(where, None, replicated(mesh)),
+        out_shardings=(where, replicated(mesh)),
     )
-    return WithGiven(jitted, Given.of(optimizer, seed), replicated(mesh))
+    return WithGiven(jitted, Given.of(optimizer, seed), mesh)
 
 
 def jit_evaluation_step(model: Model, task: Task, mesh: Mesh) -> Any:

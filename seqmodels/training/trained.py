@@ -1,16 +1,14 @@
 """The parameters that a run's folder holds."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
 
 from seqmodels.arrays import Params
-from seqmodels.training.checkpoint import Checkpoints, Which, abstract_state
+from seqmodels.training.checkpoint import Checkpoints, Which
 from seqmodels.training.experiment import Experiment
-from seqmodels.training.programs import new_state
-from seqmodels.training.sharding import replicated
+from seqmodels.training.programs import abstract_state
 from seqmodels.training.step import evaluated
 from seqmodels.training.workdir import Workdir
 
@@ -30,7 +28,7 @@ def trained(
     which: Which,
     warn: Callable[[str], None],
 ) -> Trained:
-    """The parameters of a checkpoint, on all devices of a mesh; nothing in the folder changes.
+    """The parameters of a checkpoint, on the devices of a mesh; nothing in the folder changes.
 
     ``warn`` is called with a line where a checkpoint is not what was saved.
 
@@ -41,7 +39,7 @@ def trained(
     checkpoints = Checkpoints(
         run.checkpoints, spec.score, spec.higher_is_better, warn, read_only=True
     )
-    like = abstract_state(partial(new_state, experiment), replicated(mesh))
+    like = abstract_state(experiment, mesh)
     step, state = checkpoints.restore(which, like, experiment.model.parameters)
     checkpoints.close()
     return Trained(step, evaluated(experiment.optimizer, state))

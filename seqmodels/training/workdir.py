@@ -211,7 +211,7 @@ class Workdir:
 def without_how(plain: dict[str, Any]) -> dict[str, Any]:
     """A config without what changes nothing of what its run computes."""
     train = {key: value for key, value in plain["train"].items() if key not in HOW}
-    return plain | {"train": train}
+    return {key: value for key, value in plain.items() if key != "mesh"} | {"train": train}
 
 
 @contextlib.contextmanager

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from seqmodels.errors import UserError
-from seqmodels.evaluation.runs import keep, load
+from seqmodels.evaluation.runs import _settings, keep, load
+from seqmodels.training.mesh import MeshSettings
 from tests.report.folders import run_folder, scaling_folder, sweep_folder
 
 
@@ -49,6 +50,15 @@ def test_a_run_that_has_saved_nothing_says_so(tmp_path, has_folder):
     if has_folder:
         (run / "checkpoints").mkdir()
     assert refused(run).startswith("a run that has saved nothing yet; train on first, by the comm")
+
+
+def test_a_run_s_mesh_is_taken_where_there_are_devices_for_it():
+    """And rows alone are shared where there are not; what is asked for has the last word."""
+    trained, rows = MeshSettings(sequence=2, model=2), MeshSettings()
+    for devices, taken in ((None, trained), (4, trained), (8, trained), (1, rows), (6, rows)):
+        assert _settings(trained, devices, None) == taken
+    assert _settings(MeshSettings(sequence=16), None, None) == rows, "there are eight"
+    assert _settings(trained, 4, "model=4") == MeshSettings(model=4)
 
 
 def test_what_can_not_be_kept_is_said(tmp_path, capsys):

@@ -24,8 +24,10 @@ from seqmodels.errors import ParameterError
 from seqmodels.ops.attention.cudnn import cudnn_attention
 from seqmodels.ops.attention.dot_product import ATTENTION, attention
 from seqmodels.ops.attention.splash import splash_attention
+from seqmodels.ops.forms import chosen_forms
 from seqmodels.ops.platform import platform
 from seqmodels.training.sharding import by_row, traced_under
+from tests.ops.meshes import Inputs, collectives, cotangent, mesh_of, on_mesh
 from tests.ops.plain_attention import assert_equals_the_plain, inputs, plain_attention, random_mask
 
 ROOT = Path(__file__).parents[2]
@@ -239,6 +241,31 @@ def test_a_mesh_gives_each_device_its_rows(masked, on, xla_for_cudnn):
     out = plain_attention(*arrays, arrays[0], **settings)[0]
     _, *expected = plain_attention(*arrays, 2 * out, **settings)
     for a, b in zip(gradients(*arguments), expected, strict=True):
+        np.testing.assert_allclose(np.asarray(a).astype(np.float32), b, rtol=0, atol=0.1)
+
+
+SHARED = {
+    "whole sequences": {"causal": True},
+    "both sides": {"causal": False},
+    "a window": {"causal": True, "window": 9},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", SHARED)
+def test_a_kernel_serves_devices_that_share_rows_positions_and_heads(kind, on, xla_for_cudnn):
+    """Each exchanges positions for heads, or has neighbours' edges; nothing is gathered."""
+    on("cuda")
+    sizes = {"B": 2, "L": 320, "H": 4, "G": 2, "K": 8, "U": 8}
+    given = Inputs(sizes, "B L H K", "B L G K", "B L G U", dtype=BF16)
+    with chosen_forms() as forms:
+        program = on_mesh(partial(attention, **SHARED[kind]), given, mesh_of(2, 2, 2))
+    assert forms == {"attention": ["cudnn"]}
+    assert not {"all-gather", "all-reduce"} & collectives(program).keys()
+    found = program(*map(jax.device_put, given.arrays, given.shardings(mesh_of(2, 2, 2))))
+    out = jnp.zeros((2, 320, 4, 8), BF16)
+    expected = plain_attention(*given.arrays, cotangent(out), **SHARED[kind])
+    for a, b in zip(jax.tree.leaves(found), expected, strict=True):
         np.testing.assert_allclose(np.asarray(a).astype(np.float32), b, rtol=0, atol=0.1)
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import ParameterError
+from seqmodels.ops import numbers
 from seqmodels.ops.diagonal_forms import DIAGONAL
-from seqmodels.ops.diagonal_recurrence import decay_product, diagonal_recurrence, sequential_depth
+from seqmodels.ops.diagonal_recurrence import diagonal_recurrence, sequential_depth
 from seqmodels.ops.state_spaces import (
     constant_depth,
     diagonal_state_space,
@@ -214,7 +215,10 @@ def test_a_sequence_begun_from_zeros_lacks_its_decays_times_the_state():
     for name in ("real", "complex", "complex at each"):
         given = {key: split(array) for key, array in OPS[name].arguments(20).items()}
         given = jax.tree.map(jnp.asarray, given)
-        product = joined(decay_product(given["decay"], 20, valid))
+        decay = given["decay"] if isinstance(given["decay"], tuple) else (given["decay"],)
+        decay = tuple(jnp.broadcast_to(part, (ROWS, 20, WIDTH)) for part in decay)
+        whole = numbers.product(decay, valid)
+        product = sum(f * part for f, part in zip((1, 1j), whole, strict=False))
         zeros = jax.tree.map(jnp.zeros_like, given["state"])
         last, from_zeros = (
             joined(diagonal_recurrence(given["decay"], given["inputs"], state, valid)[1])

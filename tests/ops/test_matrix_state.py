@@ -10,7 +10,7 @@ import pytest
 
 from seqmodels.errors import ParameterError
 from seqmodels.ops import chunks
-from seqmodels.ops.delta_rule import DELTA_RULE, delta_rule, transition_of_part
+from seqmodels.ops.delta_rule import DELTA_RULE, delta_rule
 from seqmodels.ops.matrix_state import MATRIX_STATE, decay_of_part, matrix_state
 from tests.ops import plain_matrix_state
 
@@ -149,19 +149,13 @@ def test_each_form_equals_the_reference(case, form):
     check(case, form, L, (1e-5, 1e-4))
 
 
-@pytest.mark.parametrize("case", ["decay a key", "delta, of its own a"])
-def test_what_parts_multiply_the_state_by_takes_them_together(case):
+def test_what_parts_multiply_the_state_by_takes_them_together():
     """The state after a part is that product times the one before it, and what the part writes."""
-    given = jax.tree.map(jnp.asarray, arguments(case, length=20))
+    given = jax.tree.map(jnp.asarray, arguments("decay a key", length=20))
     zero = given | {"state": jnp.zeros_like(given["state"])}
-    ((_, whole), (_, written)) = (run(case, "recurrent", a) for a in (given, zero))
-    if case == "decay a key":
-        product = decay_of_part(given["log_decay"], given["valid"])
-        carried = product[..., None] * given["state"]
-    else:
-        names = ("key", "erase", "reads", "log_decay", "valid")
-        product = transition_of_part(*(given[name] for name in names))
-        carried = product @ given["state"]
+    ((_, whole), (_, written)) = (run("decay a key", "recurrent", a) for a in (given, zero))
+    product = decay_of_part(given["log_decay"], given["valid"])
+    carried = product[..., None] * given["state"]
     np.testing.assert_allclose(whole, carried + written, rtol=1e-4, atol=1e-5)
 
 

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from rich.table import Table
 
-from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.checksums import checksums
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.fit import fit
 from seqmodels.training.resolving import load_whole
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import initial_state
+from tests.states import abstract_state
 
 CONFIGS = ("digits.py:mixer=lstm", "recall.py:mixer=transformer", "reverse.py")
 FLIPS = 200

@@ -27,11 +27,12 @@ from seqmodels.config import flatten
 from seqmodels.errors import UserError
 from seqmodels.model import count_parameters
 from seqmodels.training import memory
+from seqmodels.training.devices import run_mesh
 from seqmodels.training.experiment import Experiment, build_experiment
-from seqmodels.training.programs import Programs
+from seqmodels.training.programs import Programs, abstract_state, new_state
 from seqmodels.training.resolving import load_whole
-from seqmodels.training.sharding import make_mesh, put_batch, replicated, run_mesh
-from seqmodels.training.step import initial_state, jit_evaluation_step
+from seqmodels.training.sharding import make_mesh, put_batch
+from seqmodels.training.step import jit_evaluation_step
 from tests.test_configs import FILES, MIXER_WORDS, PRESETS, ROOT, reduced, shallow, with_sets
 
 EXAMPLES = int(os.environ.get("CONFIGS", 500))
@@ -215,9 +216,7 @@ def run(experiment: Experiment, compiled: bool) -> None:
     train = experiment.train
     prepared = experiment.lengths.batch(0)
     batch = put_batch(prepared.batch, mesh)
-    state = jax.eval_shape(
-        lambda: initial_state(experiment.model, experiment.optimizer, experiment.seed)
-    )
+    state = abstract_state(experiment, mesh)
     programs._step.trace(state, batch)
     evaluation = jit_evaluation_step(experiment.model, experiment.task, mesh)
     held = experiment.task.batch("validation", 0, train.batch_size, train.length)
@@ -226,10 +225,7 @@ def run(experiment: Experiment, compiled: bool) -> None:
     except UserError as error:
         raise AssertionError(f"refused after training alone: {error}") from error
     if compiled:
-        state = jax.jit(
-            lambda: initial_state(experiment.model, experiment.optimizer, experiment.seed),
-            out_shardings=replicated(mesh),
-        )()
+        state = new_state(experiment, mesh)
         programs.compile(state, prepared)
         state, report = programs[prepared.bucket](state, prepared.batch)
         report.read()

@@ -10,12 +10,13 @@ from tests.command_line import finish, start
 
 WORKER = """
 import fcntl, json, os, signal, sys, time
-import seqmodels.__main__ as entry
+from seqmodels import cli
 from seqmodels.sweeps import starting
 
 def main():
     said = {"argv": sys.argv, "leads": os.getsid(0) == os.getpid(), "reads": sys.stdin.read()}
     handlers = [signal.getsignal(number) is noted for number in (signal.SIGINT, signal.SIGTERM)]
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     print(json.dumps(said | {"handlers": handlers}), flush=True)
     time.sleep(600)
 
@@ -30,7 +31,7 @@ def is_held():
             return True
     return False
 
-starting._IMPORTED, entry.main = (), main
+starting._IMPORTED, cli.carry_out = (), main
 signal.signal(signal.SIGINT, noted), signal.signal(signal.SIGTERM, noted)
 lock = os.open("FOLDER/lock", os.O_RDWR | os.O_CREAT)
 fcntl.flock(lock, fcntl.LOCK_EX)

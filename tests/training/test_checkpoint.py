@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from seqmodels.errors import CheckpointError
-from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.keeping import Keeping
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import TrainState
+from tests.states import abstract_state
 
 SIZE, LARGE = 2_000, 200_000
 

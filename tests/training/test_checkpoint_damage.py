@@ -22,11 +22,12 @@ from jax.sharding import NamedSharding, PartitionSpec
 from seqmodels import plain_names
 from seqmodels.errors import CheckpointError, UserError
 from seqmodels.training import checkpoint
-from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.checkpoint_files import DamagedError, read_record
 from seqmodels.training.checksums import checksums
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import TrainState
+from tests.states import abstract_state
 
 ARRAYS = ["step", "params/a", "params/b/c", "optimizer/0", "optimizer/1/count"]
 

@@ -5,8 +5,8 @@ import pytest
 from seqmodels.errors import ConfigError
 from seqmodels.training import decisions
 from seqmodels.training.decisions import TIMED, steps_within, with_its_steps
+from seqmodels.training.devices import run_mesh
 from seqmodels.training.experiment import build_experiment
-from seqmodels.training.sharding import run_mesh
 from seqmodels.training.workdir import Workdir
 from tests.command_line import tiny_config
 

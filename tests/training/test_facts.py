@@ -41,7 +41,7 @@ def with_data(config) -> Experiment:
     task = construct_kind(TASKS, config.task, "task", seed=config.seed)
     train = TrainSettings(**config.train)
     lengths = Lengths(task, config.seed, train.batch_size, train.length)
-    return Experiment._make([config.seed, task, None, None, train, lengths])
+    return Experiment._make([config.seed, task, None, None, train, lengths, None])
 
 
 def begin(config, folder, origin=None) -> Workdir:

@@ -26,6 +26,7 @@ from seqmodels.report.reading import find
 from seqmodels.stopping import SIGNALS
 from seqmodels.sweeps.records import collect, read_records
 from seqmodels.training.checkpoint import Checkpoints
+from seqmodels.training.devices import require_forms, run_mesh
 from seqmodels.training.divergence import Divergence
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.fit import fit
@@ -33,7 +34,6 @@ from seqmodels.training.interruption import RunInterruptedError
 from seqmodels.training.metrics import MetricWriter
 from seqmodels.training.moments import Moment, Observer
 from seqmodels.training.programs import Programs
-from seqmodels.training.sharding import require_forms, run_mesh
 from seqmodels.training.workdir import Workdir
 from tests.command_line import End, assert_same_end, end_of, events, read_json, tiny_config
 from tests.moments import Refusing, at, terminate

@@ -10,11 +10,12 @@ import pytest
 from seqmodels.model import build_model
 from seqmodels.tasks.base import TaskSpec
 from seqmodels.training import checkpoint_files
-from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.fused import cut, fused_shapes
 from seqmodels.training.optimizer import make_optimizer
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import initial_state
+from tests.states import abstract_state
 
 WIDTH = 8
 MIXERS = {

@@ -9,11 +9,12 @@ import optax
 import pytest
 
 from seqmodels.parameters import About
-from seqmodels.training.checkpoint import Checkpoints, abstract_state
+from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.optimizer import OPTIMIZERS, make_optimizer
 from seqmodels.training.schedules import SCHEDULES
 from seqmodels.training.sharding import make_mesh, replicated
 from seqmodels.training.step import TrainState, evaluated
+from tests.states import abstract_state
 
 PARAMETERS = {
     "weights": About(("D", "F"), decays=True),

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float, Int
+from seqmodels.ops.attention.across import additive_across
 from seqmodels.ops.attention.visibility import allowed
 from seqmodels.ops.forms import Form, Operation
 
@@ -110,6 +111,8 @@ def _fits_a_block(query, key, *rest):
 
 
 ADDITIVE = Operation(
-    "additive attention", {"whole": Form(_whole, suits=_fits_a_block), "blocks": Form(_by_blocks)}
+    "additive attention",
+    {"whole": Form(_whole, suits=_fits_a_block), "blocks": Form(_by_blocks)},
+    across=additive_across,
 )
 """Of (query, key, value, vector, positions of the queries, mask, causal, window)."""

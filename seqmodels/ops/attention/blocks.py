@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from seqmodels.arrays import Array, Float, Int
+from seqmodels.arrays import Array, Float, Int, Shaped
 from seqmodels.ops.platform import platform
 
 SCORES = {"cpu": 2**19}
@@ -72,8 +72,8 @@ def block_size(rows: int, length: int) -> int:
     return size
 
 
-def to_blocks(x: Float[Array, "B L H K"], size: int) -> Float[Array, "N B H C K"]:
-    """Cuts the length into blocks, padding the last with zeros."""
+def to_blocks(x: Shaped[Array, "B L H K"], size: int) -> Shaped[Array, "N B H C K"]:
+    """Cuts the length into blocks, padding the last with zeros (False of masks)."""
     B, L, H, K = x.shape
     x = jnp.pad(x, ((0, 0), (0, -L % size), (0, 0), (0, 0)))
     return x.reshape(B, -1, size, H, K).transpose(1, 0, 3, 2, 4)
@@ -83,6 +83,11 @@ def from_blocks(x: Float[Array, "N B H C K"], length: int) -> Float[Array, "B L 
     """Undoes :func:`to_blocks`."""
     N, B, H, C, K = x.shape
     return x.transpose(1, 0, 3, 2, 4).reshape(B, N * C, H, K)[:, :length]
+
+
+def for_each_head(x: Float[Array, "B L G K"], heads: int) -> Float[Array, "B L H K"]:
+    """Keys or values, those of each head of the queries."""
+    return jnp.repeat(x, heads // x.shape[2], axis=2)
 
 
 def product(form: str, a: Array, b: Array) -> Array:
@@ -158,6 +163,12 @@ class Rows(NamedTuple):
     log_sum: Float[Array, "*N B H C"]
     delta: Float[Array, "*N B H C"]
     """out . d_out for each query, less the gradient of log_sum"""
+
+    @classmethod
+    def of(cls, query: Array, out: Array, log_sum: Array, d_out: Array, d_log_sum: Array) -> "Rows":
+        """By what the forward pass has given and the gradients of it."""
+        delta = jnp.sum(out.astype(jnp.float32) * d_out.astype(jnp.float32), -1) - d_log_sum
+        return cls(query, d_out, log_sum, delta)
 
     def transposed(self) -> tuple[Float[Array, "*N B H K C"], Float[Array, "*N B H Kv C"]]:
         """Query and d_out, behind a barrier: XLA would fold the transposition into the product."""

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float, Int
+from seqmodels.ops.attention.across import attention_across
 from seqmodels.ops.attention.blocked import blocked_attention
-from seqmodels.ops.attention.blocks import LOWEST
+from seqmodels.ops.attention.blocks import LOWEST, for_each_head
 from seqmodels.ops.attention.kernels import KERNELS
 from seqmodels.ops.attention.local import local_attention
 from seqmodels.ops.attention.visibility import allowed, reach
@@ -128,7 +129,7 @@ def _whole(query, key, value, mask, causal, window, offset, scale, slopes, log_s
     out = jnp.einsum(
         "bhml,blhk->bmhk",
         weights.astype(value.dtype),
-        _for_each_head(value, query),
+        for_each_head(value, query.shape[2]),
         preferred_element_type=jnp.float32,
     ).astype(query.dtype)
     return (out, jax.nn.logsumexp(scores, axis=-1).swapaxes(1, 2)) if log_sum else out
@@ -153,7 +154,7 @@ def attention_weights(
 
 def _scores(query, key, causal, window, mask, offset, scale, slopes):
     """All scores [B, H, M, L], very low where they count for nothing; and where they count."""
-    key = _for_each_head(key, query)
+    key = for_each_head(key, query.shape[2])
     scores = scale * jnp.einsum("bmhk,blhk->bhml", query, key, preferred_element_type=jnp.float32)
     rows = jnp.reshape(jnp.asarray(offset), (-1, 1, 1, 1))  # [B or 1, 1, 1, 1]
     query_position = rows + jnp.arange(query.shape[1]).reshape(1, 1, -1, 1)
@@ -168,14 +169,10 @@ def _scores(query, key, causal, window, mask, offset, scale, slopes):
     return jnp.where(visible, scores, LOWEST), visible
 
 
-def _for_each_head(x, query):
-    """[B, L, G, K] as [B, L, H, K]."""
-    return jnp.repeat(x, query.shape[2] // x.shape[2], axis=2)
-
-
 def _with_keys_repeated(form: Form) -> Form:
     def run(query, key, value, *rest):
-        return form.run(query, _for_each_head(key, query), _for_each_head(value, query), *rest)
+        heads = query.shape[2]
+        return form.run(query, for_each_head(key, heads), for_each_head(value, heads), *rest)
 
     return form._replace(run=run)
 
@@ -201,7 +198,8 @@ ATTENTION = Operation(
         "whole": Form(_whole, suits=_are_few),
         **{name: _with_keys_repeated(form) for name, form in KERNELS.items()},
         "local": _with_keys_repeated(Form(local_attention, refusal=_no_window, suits=_is_narrow)),
-        "blocked": _with_keys_repeated(Form(blocked_attention)),
+        "blocked": Form(blocked_attention),
     },
+    across=attention_across,
 )
 """Of (query, key, value, mask, causal, window, offset, scale, slopes, log_sum)."""

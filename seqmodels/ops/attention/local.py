@@ -121,10 +121,8 @@ def _attend_forward(query, key, value, mask, band):
 
 def _attend_backward(band, saved, gradients_of):
     query, key, value, mask, out, log_sum = saved
-    d_out, d_log_sum = gradients_of
     N, B, H, C, _ = query.shape
     blocks = len(key) - N + 1
-    delta = jnp.sum(out.astype(jnp.float32) * d_out.astype(jnp.float32), -1) - d_log_sum
 
     def gradients(waiting, carried):
         i, rows = carried
@@ -150,7 +148,7 @@ def _attend_backward(band, saved, gradients_of):
             done[1].astype(value.dtype),
         )
 
-    rows = Rows(query, d_out, log_sum, delta)
+    rows = Rows.of(query, out, log_sum, *gradients_of)
     waiting = [jnp.zeros((B, H, x.shape[-1], (blocks - 1) * C)) for x in (key, value)]
     waiting, (d_query, d_key, d_value) = lax.scan(gradients, waiting, (jnp.arange(N), rows))
 

@@ -17,6 +17,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import AnyArray, Array, Bool, Float
+from seqmodels.ops.by_parts import POSITIONS, WHOLE, by_parts, shares
+from seqmodels.ops.neighbours import halo
+from seqmodels.ops.parts import parts
 
 
 class Neighbourhood(NamedTuple):
@@ -46,10 +49,37 @@ def neighbourhood_attention(
     ``relative`` holds r_o for every offset, in the order of the kernel's flattened axes. Positions
     beyond the grid's ends and masked ones are left out; a query that sees none gets 0
     and passes no gradient. Scores, softmax and sums are float32.
+
+    Parts of the first axis take keys and values of their neighbours, where all have equally many
+    queries; else, or where keys begin before the first query, the compiler puts them together.
     """
-    valid = _valid(key, mask, query.shape[1:-2], around)
+    mask = jnp.ones((1, *key.shape[1:-2]), bool) if mask is None else jnp.asarray(mask)
     query, key, value, relative = map(jnp.asarray, (query, key, value, relative))
+    run = _across if parts("sequence") > 1 else _by_offsets
+    return run(query, key, value, relative, mask, around)
+
+
+def _by_offsets(query, key, value, relative, mask, around):
+    valid = _valid(mask, query.shape[1:-2], around)
     return _attend(query, key, value, relative, valid, around)
+
+
+def _across(query, key, value, relative, mask, around):
+    """Each part of the first axis, with its neighbours' edges of keys, values and mask."""
+    edge, reach = around.edges[0], (around.kernel[0] - 1) * around.dilation
+    length, stride = key.shape[1], around.stride
+    if sum(edge) != reach or length % stride or shares("sequence", length // stride) == 1:
+        return _by_offsets(query, key, value, relative, mask, around)
+    within = around._replace(edges=((0, 0), *around.edges[1:]))
+
+    def local(query, key, value, relative, mask):
+        key, value, mask = (halo(x, *edge) for x in (key, value, mask))
+        return _by_offsets(query, key, value, relative, mask, within)
+
+    mask = jnp.broadcast_to(mask, key.shape[:-2])
+    specs = (POSITIONS, POSITIONS, POSITIONS, WHOLE, POSITIONS)
+    run = by_parts(local, key.shape, specs, POSITIONS)
+    return run(query, key, value, relative, mask)
 
 
 def _starts(around):
@@ -80,10 +110,9 @@ def _add_span(x, start, update, stride):
     return lax.dynamic_update_slice(x, lax.dynamic_slice(x, begin, update.shape) + update, begin)
 
 
-def _valid(key, mask, made, around):
+def _valid(mask, made, around):
     """Which offsets of each output lie on the grid and are real: [offsets, B or 1, *M]."""
-    real = jnp.ones((1, *key.shape[1:-2]), bool) if mask is None else jnp.asarray(mask)
-    padded = _pad(real, around)
+    padded = _pad(mask, around)
     return lax.map(lambda start: _span(padded, start, made, around.stride), _starts(around))
 
 

@@ -1,0 +1,125 @@
+"""Recurrences that are linear in their state, where devices hold parts of the positions.
+
+What a part makes of the state before it is ``A h + e``. A and e are its summary: e is where it gets
+to from zeros. Summaries are put together in log2 of n rounds, in which a part sends what it knows
+of 1, 2, 4 ... parts (Hillis and Steele 1986): 1 + log2 n sends of a state and a map, however long
+the sequence. Then each part runs from the state that it got. The backward pass is the same from the
+last part to the first, with the adjoints of the maps and the gradients of the states.
+
+So a part runs twice in each pass, the first time for the state at its end alone: of outputs, and in
+the backward pass of all gradients but the state's, nothing is computed then. That writes the state,
+2 K U a position where the state is a matrix. It could run once, and outputs get what the state
+before adds to them. That is ``q_t (A_t ... A_1) h``, and takes
+
+- without erasing 2 K U a position too, and queries with their decays [B, P, H, K] beside outputs
+  [B, P, H, U] in float32, which the backward pass keeps;
+- with erasing A_t ... A_1, a matrix [K, K], in place of decays: a state wider by K at each position
+  in both passes, where here it is so in one that has no outputs and no backward pass;
+- where the state is diagonal the products of decays up to each position: a scan like that which is
+  run, another array to keep, and where a channel has N states no way but N of them a position.
+
+Running again is the cheapest or as cheap in all, keeps what one device keeps, and rounds as that.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from seqmodels.arrays import Array, PyTree
+from seqmodels.ops import numbers
+from seqmodels.ops.by_parts import POSITIONS, ROWS, WHOLE, by_parts
+from seqmodels.ops.exchange import AXIS, of_last, only_first, passed, plus
+
+Run = Callable[[Any, Any, Any], tuple[Any, Any]]
+"""``outputs, last = run(sequences, state, weights)``, linear in the state and what is written."""
+Summary = Callable[[Any, Any, Any], tuple[Any, Any]]
+"""``A, A h + e = summary(sequences, h, weights)`` of a part."""
+
+
+class Maps(NamedTuple):
+    """Linear maps of states, by the arrays that say them."""
+
+    times: Callable[[Any, Any], Any]
+    """A map of a state, or after another map."""
+    adjoint: Callable[[Any], Any]
+
+
+FACTORS = Maps(jnp.multiply, lambda a: a)
+"""Of real numbers by one each, or by one for all along an axis."""
+NUMBERS = Maps(numbers.times, numbers.conjugate)
+"""Of :mod:`seqmodels.ops.numbers`, likewise."""
+MATRICES = Maps(
+    partial(jnp.matmul, precision="highest"), lambda matrix: jnp.swapaxes(matrix, -1, -2)
+)
+
+
+def by_summaries(
+    maps: Maps,
+    run: Run,
+    summary: Summary,
+    sequences: PyTree[Array],
+    state: PyTree[Array],
+    weights: PyTree[Array],
+    size: tuple[int, int],
+    specs: Any = POSITIONS,
+) -> tuple[Any, Any]:
+    """``run(sequences, state, weights)``, by devices that each have their part of the positions.
+
+    Args:
+      sequences: [B, L, ...], or what ``specs`` say, as of
+        :func:`~seqmodels.ops.by_parts.by_parts`; L is divisible by the parts.
+      state: [B, ...], the one before the first position.
+      weights: what is the same at all positions and in all rows.
+      size: B and L.
+    """
+
+    def of_part(sequences: Any, state: Any, weights: Any) -> tuple[Any, Any]:
+        given = (sequences, only_first(state), weights)
+        outputs, last = _run_part(maps, run, summary, *given)
+        return outputs, of_last(last)
+
+    in_specs, out_specs = (specs, ROWS, WHOLE), (POSITIONS, ROWS)
+    return by_parts(of_part, size, in_specs, out_specs)(sequences, state, weights)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _run_part(maps, run, summary, sequences, begin, weights):
+    """A part's outputs and its last state, where ``begin`` is 0 but in the first part."""
+    before = _arriving(maps, *summary(sequences, begin, weights))
+    return run(sequences, plus(begin, before), weights)
+
+
+def _forward(maps, run, summary, sequences, begin, weights):
+    product, end = summary(sequences, begin, weights)
+    before = _arriving(maps, product, end)
+    made, pull = jax.vjp(run, sequences, plus(begin, before), weights)
+    return made, (product, pull)
+
+
+def _backward(maps, run, summary, kept, gradients):
+    product, pull = kept
+    d_outputs, d_last = gradients
+    _, d_begin, _ = pull((d_outputs, d_last))
+    after = _arriving(maps, maps.adjoint(product), d_begin, back=True)
+    return pull((d_outputs, plus(d_last, after)))
+
+
+_run_part.defvjp(_forward, _backward)
+
+
+def _arriving(maps, product, end, back=False):
+    """The state that the parts before this one leave, 0 for the first; or after it, with ``back``.
+
+    Where no part is so far away zeros come: a map that forgets all, and no state.
+    """
+    by = 1
+    while by < lax.axis_size(AXIS) - 1:
+        other, state = passed((product, end), by, back)
+        end = plus(maps.times(product, state), end)
+        product = maps.times(product, other)
+        by *= 2
+    return passed(end, 1, back)
