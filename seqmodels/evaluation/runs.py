@@ -58,7 +58,11 @@ def _settings(trained: MeshSettings, devices: int | None, asked: str | None) -> 
     count = jax.device_count() if devices is None else devices
     chosen = devices is None and jax.default_backend() == "cpu"  # as many cores as it takes
     fits = count >= trained.least if chosen else trained.takes(count)
-    return trained if fits else MeshSettings()
+    if fits:
+        return trained
+    said = f"data={trained.data},sequence={trained.sequence},model={trained.model}"
+    warn(f"the run's mesh {said} doesn't go with {count} devices: they share rows alone")
+    return MeshSettings()
 
 
 def _other_data(workdir: Workdir, experiment: Experiment) -> str | None:

@@ -2,7 +2,8 @@
 
 What a run imports takes seconds, which for a short run is half of its time. A worker imports it
 once, and does nothing with it: JAX has no threads before its first array, so that the process may
-be copied. A run is still a process of its own, with its own devices, memory, signals and end.
+be copied. A run is still a process of its own, with its own devices, memory, signals and end. A
+worker within another program, such as SLURM's, isn't copied: what else it holds isn't known here.
 """
 
 import os
@@ -54,18 +55,21 @@ class Copy:
             os.kill(self.pid, number)
 
 
-def start_run(command: list[str], output: IO[bytes], lock: int) -> "Copy | subprocess.Popen[bytes]":
+def start_run(
+    command: list[str], output: IO[bytes], lock: int, copies: bool
+) -> "Copy | subprocess.Popen[bytes]":
     """Starts what follows python, in a session of its own: Ctrl-C on a terminal comes by way of the
     worker alone.
 
     Args:
       output: where it writes.
       lock: a descriptor that it holds too, for as long as it lives.
+      copies: whether this process is a worker and nothing else.
 
     Raises:
       BecomesRunError: in the copy.
     """
-    if sys.platform != "linux" or command[: len(TRAIN)] != TRAIN:
+    if not copies or sys.platform != "linux" or command[: len(TRAIN)] != TRAIN:
         return subprocess.Popen(
             [sys.executable, *command],
             stdin=subprocess.DEVNULL,

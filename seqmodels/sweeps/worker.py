@@ -101,7 +101,8 @@ class Worker:
         devices = [] if self.orders.devices is None else [f"--devices={self.orders.devices}"]
         with (trial.folder / "output.txt").open("ab") as output:
             command = [*train_command(self.orders, taken.run), *devices]
-            process = start_run(command, output, taken.lock)
+            copies = self.orders.parent is not None  # or it is SLURM's
+            process = start_run(command, output, taken.lock, copies)
         trial.note_processes(process.pid)
         why = None
         seen: Curve = {}

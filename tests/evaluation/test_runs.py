@@ -52,11 +52,15 @@ def test_a_run_that_has_saved_nothing_says_so(tmp_path, has_folder):
     assert refused(run).startswith("a run that has saved nothing yet; train on first, by the comm")
 
 
-def test_a_run_s_mesh_is_taken_where_there_are_devices_for_it():
-    """And rows alone are shared where there are not; what is asked for has the last word."""
+def test_a_run_s_mesh_is_taken_where_there_are_devices_for_it(capsys):
+    """And rows alone are shared, with a line, where there are not; what is asked for has the last
+    word.
+    """
     trained, rows = MeshSettings(sequence=2, model=2), MeshSettings()
     for devices, taken in ((None, trained), (4, trained), (8, trained), (1, rows), (6, rows)):
         assert _settings(trained, devices, None) == taken
+        said = f"mesh data=-1,sequence=2,model=2 doesn't go with {devices} devices"
+        assert (said in capsys.readouterr().err) == (taken == rows)
     assert _settings(MeshSettings(sequence=16), None, None) == rows, "there are eight"
     assert _settings(trained, 4, "model=4") == MeshSettings(model=4)
 

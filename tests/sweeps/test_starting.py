@@ -2,10 +2,12 @@
 
 import json
 import signal
+import subprocess
 import sys
 
 import pytest
 
+from seqmodels.sweeps import starting
 from tests.command_line import finish, start
 
 WORKER = """
@@ -37,7 +39,7 @@ lock = os.open("FOLDER/lock", os.O_RDWR | os.O_CREAT)
 fcntl.flock(lock, fcntl.LOCK_EX)
 try:
     with open("FOLDER/output", "ab") as output:
-        process = starting.start_run([*starting.TRAIN, "--config=x"], output, lock)
+        process = starting.start_run([*starting.TRAIN, "--config=x"], output, lock, copies=True)
 except starting.BecomesRunError as run:
     os.close(lock)
     run.train()
@@ -67,3 +69,16 @@ def test_a_copy_is_a_run_of_its_own(tmp_path):
         "reads": "",
         "handlers": [False, False],
     }
+
+
+def test_a_worker_of_another_program_is_not_copied(monkeypatch, tmp_path):
+    """SLURM's goes on in a process that holds more than it."""
+    started = []
+    monkeypatch.setattr(
+        subprocess.Popen, "__init__", lambda _, command, **__: started.append(command)
+    )
+    monkeypatch.setattr(subprocess.Popen, "__del__", lambda _: None)
+    monkeypatch.setattr(starting.os, "fork", lambda: pytest.fail("it is copied"))
+    with (tmp_path / "output").open("ab") as output:
+        starting.start_run([*starting.TRAIN, "--config=x"], output, 0, copies=False)
+    assert started == [[sys.executable, "-P", "-m", "seqmodels", "train", "--config=x"]]
