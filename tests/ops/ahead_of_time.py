@@ -4,7 +4,8 @@
     python -m tests.ops.ahead_of_time cuda     needs pip install -e '.[cuda]'
 
 As JSON: of attention by kind and length (one sequence, 8 heads of width 64, bfloat16,
-forward and backward) and of whole training steps on eight devices, the kernels in the
+forward and backward), of the same of two sequences where eight devices share rows, positions and
+heads, and of whole training steps on eight devices, the kernels in the
 compiled program, its temporaries in bytes (without what cuDNN allocates as it runs) and
 the seconds to trace it.
 """
@@ -23,12 +24,12 @@ os.environ |= ENVIRONMENT
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from seqmodels.ops.attention.dot_product import attention
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.resolving import load_whole
-from seqmodels.training.sharding import by_row, replicated, traced_under
+from seqmodels.training.sharding import AXES, by_row, replicated, traced_under
 from seqmodels.training.step import initial_state, jit_evaluation_step, jit_train_step
 
 KERNEL = {"tpu": 'custom_call_target="tpu_custom_call"', "cuda": 'custom_call_target="__cudnn$fmha'}
@@ -77,6 +78,21 @@ def attention_gradients(mesh: Mesh, length: int, mask: bool = False, **settings:
     return jax.jit(gradients, out_shardings=everywhere).lower(x, x, x, valid)
 
 
+def shared_gradients(here: Any, length: int, mask: bool = False, **settings: Any) -> Any:
+    """The same of two rows, where devices share rows, positions and heads, two each."""
+    mesh = Mesh(here.reshape(2, 2, 2), AXES, axis_types=(AxisType.Auto,) * 3)
+    by_all, of_mask = (NamedSharding(mesh, PartitionSpec(*AXES[:count])) for count in (3, 2))
+    x = jax.ShapeDtypeStruct((2, length, 8, 64), jnp.bfloat16, sharding=by_all)
+    valid = jax.ShapeDtypeStruct((2, length), bool, sharding=of_mask) if mask else None
+
+    def loss(query, key, value, valid):
+        out = attention(query, key, value, mask=valid, **settings)
+        return jnp.sum(out.astype(jnp.float32) ** 2)
+
+    gradients = traced_under(mesh, jax.grad(loss, (0, 1, 2)))
+    return jax.jit(gradients, out_shardings=by_all).lower(x, x, x, valid)
+
+
 def step(mesh: Mesh, mixer: str, window: int | None, evaluation: bool) -> Any:
     """The step of training or of evaluation of configs/recall.py in bfloat16, lowered."""
     config = load_whole(f"configs/recall.py:mixer={mixer},length=1024").config
@@ -104,12 +120,14 @@ def main(machine: str) -> None:
     def mesh(n):
         return Mesh(here[:n], ("data",), axis_types=(AxisType.Auto,))
 
-    results: dict[str, Any] = {"machine": machine, "attention": {}, "steps": {}}
+    results: dict[str, Any] = {"machine": machine, "attention": {}, "shared": {}, "steps": {}}
     for kind, settings in KINDS.items():
         results["attention"][kind] = {
             length: report(machine, partial(attention_gradients, mesh(1), length, **settings))
             for length in LENGTHS[machine]
         }
+        lower = partial(shared_gradients, here, LENGTHS[machine][0], **settings)
+        results["shared"][kind] = report(machine, lower)
     for mixer, window, evaluation, layers in (
         ("transformer", None, False, 2),
         ("transformer", None, True, 2),

@@ -302,6 +302,14 @@ def test_kernels_are_in_the_program_and_memory_is_linear(compiled):
         assert b["tracing seconds"] < 10
 
 
+def test_kernels_serve_devices_that_share_rows_positions_and_heads(compiled):
+    """And of what they share only masks are put together, for whole sequences."""
+    kernels = 3 if compiled["machine"] == "tpu" else 2
+    for name, shared in compiled["shared"].items():
+        assert shared["kernels"] == kernels, name
+        assert shared["all-gathers"] == (name == "global, both sides, mask"), name
+
+
 def test_training_steps_on_eight_devices(compiled):
     """Kernels in the attention's, none in the others', and no batch that is put together again."""
     training = 3 if compiled["machine"] == "tpu" else 2  # splash's backward pass is two kernels

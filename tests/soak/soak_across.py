@@ -23,10 +23,12 @@ def meshes(test):
 
 
 @meshes
+@pytest.mark.parametrize("dtype", [F32, BF16])
 @pytest.mark.parametrize("name", CASES)
-def test_each_operation(name, mesh):
+def test_each_operation(name, dtype, mesh):
     function, letters, sizes = CASES[name]
-    assert_same(function, Inputs(SIZES | sizes, *letters), mesh_of(*mesh))
+    inputs = Inputs(SIZES | sizes, *letters, dtype=dtype)
+    assert_same(function, inputs, mesh_of(*mesh), TOLERANCE[dtype])
 
 
 # Of 48 positions: windows of a position, within a part, of a part, over several, and of all.

@@ -3,7 +3,8 @@
 A window that reaches no farther than the next part is given its neighbours' keys. A kernel that
 takes whole sequences has them, of a share of the heads. Otherwise keys go round
 (:mod:`seqmodels.ops.attention.ring`). Queries that stand elsewhere than the keys, such as those to
-a source or to what is kept, or whose parts can't be halved, each see all keys, which are gathered.
+a source or to what is kept, or whose parts can't be halved, or for which another form is named,
+each see all keys, which are gathered.
 """
 
 from functools import partial
@@ -13,8 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.ops.attention.blocks import for_each_head
-from seqmodels.ops.attention.kernels import by_heads, kernel_serves
-from seqmodels.ops.attention.ring import ring_attention
+from seqmodels.ops.attention.kernels import KERNELS, by_heads, kernel_serves
+from seqmodels.ops.attention.ring import RING
 from seqmodels.ops.attention.visibility import reach
 from seqmodels.ops.by_parts import POSITIONS, ROWS, WHOLE, by_parts, shares
 from seqmodels.ops.exchange import AXIS, place
@@ -23,9 +24,9 @@ from seqmodels.ops.parts import parts
 
 
 def attention_across(
-    run, query, key, value, mask, causal, window, offset, scale, slopes, log_sum=False
+    run: partial, query, key, value, mask, causal, window, offset, scale, slopes, log_sum=False
 ):
-    """As ``attention`` in dot_product.py; ``run`` computes what one device is given.
+    """As ``attention`` in dot_product.py; ``run`` computes what one device is given, by its form.
 
     Queries that can't be shared equally, such as one, are left to the compiler with all the keys.
     """
@@ -39,12 +40,13 @@ def attention_across(
     arrays = (query, key, value, mask)
     is_itself = key.shape[1] == length and isinstance(offset, int) and offset == 0
     is_halved = length // count % 2 == 0 or not causal or window is not None
+    form = run.keywords["form"]
     if is_itself and max(reach(causal, window)) <= length // count:
         local = partial(_near, run, *settings)
-    elif is_itself and _exchanged_for_a_kernel(*arrays, *settings):
+    elif is_itself and form in (None, *KERNELS) and _is_for_a_kernel(*arrays, *settings):
         local = partial(_by_heads, run, *settings)
-    elif is_itself and is_halved:
-        local = partial(ring_attention, *settings)
+    elif is_itself and form in (None, *RING.forms) and is_halved:
+        local = partial(RING, *settings)
     else:
         offset = jnp.asarray(offset) if causal or window is not None or slopes is not None else None
         of_offset = WHOLE if offset is None or offset.ndim == 0 else ROWS
@@ -68,7 +70,7 @@ def _gathered(run, causal, window, scale, slopes, log_sum, query, key, value, ma
     return run(query, key, value, mask, causal, window, offset, scale, slopes, log_sum)
 
 
-def _exchanged_for_a_kernel(query, key, value, mask, *settings):
+def _is_for_a_kernel(query, key, value, mask, *settings):
     """Whether one serves whole sequences of a share of the heads."""
     count, (B, _, heads, _) = parts("sequence"), query.shape
     if heads % count:

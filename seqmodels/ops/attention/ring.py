@@ -42,6 +42,7 @@ from seqmodels.ops.attention.blocks import (
     to_blocks,
 )
 from seqmodels.ops.exchange import AXIS, place
+from seqmodels.ops.forms import Form, Operation
 
 
 class Ring(NamedTuple):
@@ -55,7 +56,7 @@ class Ring(NamedTuple):
     """Over how many devices keys are passed on."""
 
 
-def ring_attention(causal, window, scale, slopes, log_sum, query, key, value, mask):
+def _by_blocks(causal, window, scale, slopes, log_sum, query, key, value, mask):
     """As ``attention`` in dot_product.py, of a part of a sequence's positions on each device.
 
     Causal, without a window, they must be an even number.
@@ -217,3 +218,6 @@ def _attend_backward(ring, saved, gradients_of):
 
 
 _attend.defvjp(_attend_forward, _attend_backward)
+
+RING = Operation("ring attention", {"blocked": Form(_by_blocks)})
+"""Of (causal, window, scale, slopes, log_sum, query, key, value, mask)."""
