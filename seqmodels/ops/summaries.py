@@ -1,24 +1,22 @@
 """Recurrences that are linear in their state, where devices hold parts of the positions.
 
-What a part makes of the state before it is ``A h + e``. A and e are its summary: e is where it gets
-to from zeros. Summaries are put together in log2 of n rounds, in which a part sends what it knows
-of 1, 2, 4 ... parts (Hillis and Steele 1986): 1 + log2 n sends of a state and a map, however long
-the sequence. Then each part runs from the state that it got. The backward pass is the same from the
-last part to the first, with the adjoints of the maps and the gradients of the states.
+What a part makes of the state h before it is ``A h + e``. A and e are its summary: e is where it
+gets to from zeros. Summaries are put together in log2 n rounds, in which each of n parts sends what
+1, 2, 4 ... of them make together (Hillis and Steele 1986): 1 + log2 n sends of a state and a map in
+each pass, however long the sequence. Then every part runs again, from the state that it got. The
+backward pass is the same from the last part to the first, with the adjoints of the maps and the
+gradients of states. Nothing is kept for it but what a part keeps that is alone.
 
-So a part runs twice in each pass, the first time for the state at its end alone: of outputs, and in
-the backward pass of all gradients but the state's, nothing is computed then. That writes the state,
-2 K U a position where the state is a matrix. It could run once, and outputs get what the state
-before adds to them. That is ``q_t (A_t ... A_1) h``, and takes
+In both passes the first run is for the state at its end: outputs, and gradients but the state's,
+nobody reads, and they aren't computed. Instead a part could run once, and its outputs get what the
+state before adds to them, ``(A_t ... A_1 h)^T q_t``. In products of the state's size a position,
+both passes together, where the backward pass makes states again, that is
 
-- without erasing 2 K U a position too, and queries with their decays [B, P, H, K] beside outputs
-  [B, P, H, U] in float32, which the backward pass keeps;
-- with erasing A_t ... A_1, a matrix [K, K], in place of decays: a state wider by K at each position
-  in both passes, where here it is so in one that has no outputs and no backward pass;
-- where the state is diagonal the products of decays up to each position: a scan like that which is
-  run, another array to keep, and where a channel has N states no way but N of them a position.
-
-Running again is the cheapest or as cheap in all, keeps what one device keeps, and rounds as that.
+- with a matrix as the state 7 on one device, 9 by running again and 10 by adding, which also keeps
+  queries times their decays, as large as the queries, and outputs in float32;
+- with erasing 11, 18 and 25, where keys are as wide as values: ``A_t ... A_1`` is a matrix there,
+  K more columns of the state at each position and in both passes, and here in a first run alone;
+- of a diagonal state 3, 6 and 9, and the products of decays up to each position as an array more.
 """
 
 from collections.abc import Callable
@@ -83,7 +81,7 @@ def by_summaries(
         return outputs, of_last(last)
 
     in_specs, out_specs = (specs, ROWS, WHOLE), (POSITIONS, ROWS)
-    return by_parts(of_part, size, in_specs, out_specs)(sequences, state, weights)
+    return by_parts(of_part, *size, in_specs, out_specs)(sequences, state, weights)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
