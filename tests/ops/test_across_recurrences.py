@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from seqmodels.ops.by_positions import by_positions
+from seqmodels.ops.linear import linear, linear_in_blocks
 from seqmodels.ops.running import previous, running_max, running_sum
 from seqmodels.training.sharding import make_mesh
 from tests.ops import test_by_positions
@@ -65,3 +66,16 @@ def test_each_device_goes_through_its_own_positions():
     text = check(run, given, make_mesh(8, 4), (ROWS, L), 1e-5)
     assert gathered(text, L) == []
     assert len([line for line in text.splitlines() if "all-reduce(" in line]) == 1
+
+
+def test_projections_gather_no_positions():
+    """Also where blocks of features are projected by themselves."""
+
+    def run(given):
+        return linear(given["x"], given["weights"]), linear_in_blocks(given["x"], given["blocks"])
+
+    random = np.random.default_rng(0)
+    shapes = {"x": (ROWS, L, 6), "weights": (6, 4), "blocks": (2, 3, 5)}
+    given = {name: random.normal(size=s).astype(np.float32) for name, s in shapes.items()}
+    text = check(run, given, make_mesh(8, 4), (ROWS, L), 1e-5)
+    assert gathered(text, L) == []
