@@ -93,9 +93,10 @@ def _cells(mode: Mode) -> str:
     cells, target, mesh = content["cells"], content["target"], content.get("mesh")
     counted = f"{len(cells)} cells of a mixer and a length"
     told = ", ".join(filter(None, [counted, mode.batches]))
+    if not target:
+        return told
     axes = f" ({readable(mesh)})" if mesh else ""
-    for_it = f"compiled ahead of time for {readable(target)}{axes}; nothing ran there"
-    return f"{told}, {for_it}" if target else told
+    return f"{told}, compiled ahead of time for {readable(target)}{axes}; nothing ran there"
 
 
 def _tables(mode: Mode) -> list[Table]:
