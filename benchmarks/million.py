@@ -13,7 +13,6 @@ import resource
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ LINEAR = (
     *("deltanet", "gated_deltanet", "kda", "deltaproduct", "rwkv7"),
     *("hyena", "long_convolution", "gru", "lstm"),
 )
-MIXERS = flags.DEFINE_list("mixers", LINEAR, "presets to measure")
+MIXERS = flags.DEFINE_list("mixers", list(LINEAR), "presets to measure")
 LENGTH = flags.DEFINE_integer("length", 2**20, "positions", 8)
 OUT = flags.DEFINE_string("out", None, "folder for million.json")
 DOCUMENT = flags.DEFINE_string("document", None, "a Markdown file whose table is replaced")
@@ -53,7 +52,7 @@ def cell(mixer: str, length: int) -> dict[str, Any]:
     experiment = build_experiment(read_config(spec, MODEL | TRAIN))
     mesh = make_mesh(1)
     programs, batch = Programs(experiment, mesh), step_batch(experiment, mesh, 0)
-    state = jax.jit(partial(new_state, experiment))()
+    state = new_state(experiment, mesh)
     begun = time.perf_counter()
     programs.compile(state, batch)
     seconds = [time.perf_counter() - begun]
@@ -79,7 +78,7 @@ def text(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         sizes = (f"{row[name] / GIB:.1f}" for name in ("step_bytes", "peak_bytes"))
         numbers = (f"{row[name]:,}" for name in ("length", "parameters"))
-        lines.append([row["mixer"], *numbers, *sizes, f"{row['step_seconds']:,.0f}"])
+        lines.append([row["mixer"], *numbers, *sizes, f"{row['step_seconds']:,.1f}"])
     return table(lines)
 
 
