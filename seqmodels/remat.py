@@ -65,7 +65,7 @@ class Remat:
 def read_remat(remat: str | tuple[str, ...], offload: bool) -> Remat | None:
     """What settings say: "none", "block", or names, of which several stand in a tuple.
 
-    A flag has them behind commas: ``--config.model.remat=projections,mlp_hidden``.
+    Flags have them behind commas, as one word: "projections,mlp_hidden".
 
     Raises:
       ParameterError: nothing has such a name, or nothing is kept that could be moved.

@@ -7,10 +7,10 @@ input. Each line adds to the cell, so that what was found before an end by a lim
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-from jax.sharding import Mesh
 
 from seqmodels.errors import UserError
 from seqmodels.flops import count_flops
@@ -20,6 +20,7 @@ from seqmodels.scaling.child import GIB, peak_bytes, read_request, tell
 from seqmodels.scaling.collectives import traffic
 from seqmodels.scaling.programs import LanguageModel, language_model, model_section
 from seqmodels.scaling.targets import Roofline, Target, read_target
+from seqmodels.training.mesh import read_mesh
 from seqmodels.training.sharding import by_row, make_mesh, replicated
 from seqmodels.training.startup import return_large_memory, start_jax
 
@@ -46,10 +47,10 @@ class CellRequest(NamedTuple):
     seconds: float
     target: str | None
     """A machine to compile for instead of measuring."""
-    mesh: str | None
-    """How the target's devices lie (:func:`~seqmodels.scaling.targets.read_mesh`)."""
     previous: dict[str, Any] | None
     """The cell of the same mixer at the longest length that was measured."""
+    mesh: str | None = None
+    """How a target's devices share its step (:func:`~seqmodels.training.mesh.read_mesh`)."""
 
 
 class StoppedError(Exception):
@@ -63,7 +64,8 @@ class StoppedError(Exception):
 def cell(request: CellRequest) -> None:
     """Measures, or compiles for a target, and says what it finds as it goes."""
     target = read_target(request.target) if request.target else None
-    mesh = target.mesh(request.mesh) if target else None
+    shared = read_mesh(request.mesh or "")
+    mesh = target.mesh(shared) if target else None
     parts = mesh.shape["data"] if mesh else 1
     section = model_section(
         request.mixer, request.width, request.depth, request.dtype, request.length
@@ -81,7 +83,8 @@ def cell(request: CellRequest) -> None:
     forward_flops = count_flops(of.model.apply, state.params, of.batch(), None)
     tell(forward_flops=forward_flops, step_flops=step_flops)
     if target is not None and mesh is not None:
-        _compile_for(target, mesh, of, step_flops, request.dtype)
+        lower = partial(of.lower_step, mesh, shared.fully_sharded)
+        _compile_for(target, mesh.size, lower, step_flops, request.dtype)
     else:
         _measure(request, of)
 
@@ -127,13 +130,13 @@ def _in_words(forms: dict[str, list[str]]) -> str:
 
 
 def _compile_for(
-    target: Target, mesh: Mesh, of: LanguageModel, step_flops: int, dtype: str
+    target: Target, devices: int, lower: Callable[[], Any], step_flops: int, dtype: str
 ) -> None:
     with chosen_forms() as forms:
-        step, seconds, temporary, argument = _compile(lambda: of.lower_step(mesh))
+        step, seconds, temporary, argument = _compile(lower)
     sent = traffic(step.as_text())
     moved = 2 * (temporary + argument)
-    roofline = Roofline.of(target.machine, dtype, step_flops / mesh.size, moved, sent.sent)
+    roofline = Roofline.of(target.machine, dtype, step_flops / devices, moved, sent.sent)
     memory = target.machine.memory_bytes
     tell(
         forms=_in_words(forms),

@@ -68,10 +68,10 @@ class LanguageModel(NamedTuple):
     def jit_step(self, mesh: Mesh) -> Any:
         return jit_train_step(self.model, RandomBytes(), self.optimizer, 1, 0, mesh)
 
-    def lower_step(self, mesh: Mesh) -> Any:
+    def lower_step(self, mesh: Mesh, fully_sharded: bool = False) -> Any:
         """The step lowered for a mesh, of arguments that lie where those of a run do."""
         shapes = jax.eval_shape(self.state)
-        state = with_shardings(shapes, self.model.parameters, mesh)
+        state = with_shardings(shapes, self.model.parameters, mesh, fully_sharded)
         where = jax.tree.map(lambda leaf: leaf.sharding, state)
         step = jax.jit(
             traced_under(mesh, self.step()),

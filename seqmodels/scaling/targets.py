@@ -10,10 +10,9 @@ from typing import Any, Literal, NamedTuple
 
 from seqmodels.errors import UserError, nearest
 from seqmodels.scaling.child import read_request, run_child, tell
+from seqmodels.training.mesh import MeshSettings, read_mesh
 
 GB, TB, GIB = 10**9, 10**12, 2**30
-AXES = ("data", "sequence", "model")
-"""Of a mesh, as in :mod:`seqmodels.training.sharding`, which would start JAX."""
 
 ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
@@ -146,19 +145,19 @@ class Target(NamedTuple):
                 f"try {self.machine.default}"
             ) from None
 
-    def mesh(self, axes: str | None = None) -> Any:
-        """All of its devices, along the axes as :func:`read_mesh` reads them.
+    def mesh(self, settings: MeshSettings) -> Any:
+        """All of its devices, along the axes that settings give them.
 
         Raises:
-          UserError: there is no such topology, or it has another number of devices.
+          UserError: there is no such topology, or its devices can't be shared so.
         """
         import jax
         from jax.sharding import AxisType
 
         devices = self.devices()
-        shape = read_mesh(axes, len(devices))
-        kinds = (AxisType.Auto,) * len(shape)
-        return jax.make_mesh(tuple(shape.values()), tuple(shape), kinds, devices=devices)
+        sizes = settings.sizes(len(devices))
+        kinds = (AxisType.Auto,) * len(sizes)
+        return jax.make_mesh(tuple(sizes.values()), tuple(sizes), kinds, devices=devices)
 
 
 def read_target(text: str) -> Target:
@@ -188,47 +187,13 @@ def read_target(text: str) -> Target:
     return Target(name, topology)
 
 
-def read_mesh(text: str | None, devices: int) -> dict[str, int]:
-    """Reads how many of so many devices lie along each axis of a mesh; "data" takes what is left.
-
-    Raises:
-      UserError: it names another axis, or the devices can't be shared so.
-
-    >>> read_mesh("sequence=4", 8)
-    {'data': 2, 'sequence': 4, 'model': 1}
-    """
-    shape = dict.fromkeys(AXES, 1) | {"data": -1}
-    given = [part.partition("=") for part in (text or "").split(",") if part]
-    for axis, _, number in given:
-        if axis not in AXES:
-            raise UserError(f"mesh={text}: a mesh has no axis {axis!r}; {nearest(axis, AXES)}")
-        if not re.fullmatch("[1-9][0-9]{0,5}" if axis != "data" else "-1|[1-9][0-9]{0,5}", number):
-            raise UserError(
-                f"mesh={text}: {axis}={number} is no number of devices; such as "
-                "data=16,sequence=16, or data=-1 for those that are left"
-            )
-        shape[axis] = int(number)
-    if len({axis for axis, _, _ in given}) < len(given):
-        raise UserError(f"mesh={text} has an axis twice; leave one out")
-    others = shape["sequence"] * shape["model"]
-    if shape["data"] == -1:
-        shape["data"] = max(1, devices // others)
-    if (taken := shape["data"] * others) != devices:
-        product = " × ".join(str(number) for number in shape.values() if number > 1)
-        raise UserError(
-            f"mesh={text} is of {product or 1}{f' = {taken}' if '×' in product else ''} devices, "
-            f"and there are {devices}; its axes share them all"
-        )
-    return shape
-
-
 def require_target(text: str, mesh: str | None = None) -> None:
     """Refuses a target that is unknown, whose compiler isn't installed, or without such a topology;
     and a mesh that doesn't share its devices.
 
     A process of its own asks the compiler: this one's JAX has begun with other settings.
     """
-    target = read_target(text)
+    target, settings = read_target(text), read_mesh(mesh or "")
     family = target.machine.family
     module, extra = ("libtpu", "tpu") if family == "tpu" else ("jax_cuda13_plugin", "cuda")
     if importlib.util.find_spec(module) is None:
@@ -239,7 +204,7 @@ def require_target(text: str, mesh: str | None = None) -> None:
     ending = run_child(__name__, {"target": text}, 8, 300, ENVIRONMENT)  # GiB and seconds
     if reason := ending.found.get("reason") or ending.reason:
         raise UserError(reason)
-    read_mesh(mesh, ending.found["devices"])
+    settings.sizes(ending.found["devices"])
 
 
 class Roofline(NamedTuple):

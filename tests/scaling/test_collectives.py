@@ -1,6 +1,7 @@
 """What a compiled program sends between devices, read from its text."""
 
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -123,8 +124,8 @@ def test_what_is_no_program():
 def test_a_cell_compiled_for_eight_devices(capsys, monkeypatch):
     """Of simulated ones in the place of a target's: what it tells fits its file."""
     of = language_model(model_section("conv", 8, 1, "float32", 64), 64, 4)
-    mesh = make_mesh(8, sequence=2)
-    _compile_for(Target("v5e", "2x4"), mesh, of, 10**9, "float32")
+    lower = partial(of.lower_step, make_mesh(8, sequence=2))
+    _compile_for(Target("v5e", "2x4"), 8, lower, 10**9, "float32")
     told = EMPTY | {"mixer": "conv", "length": 64}
     for line in capsys.readouterr().out.splitlines():
         told |= json.loads(line)
@@ -138,4 +139,4 @@ def test_a_cell_compiled_for_eight_devices(capsys, monkeypatch):
     small = MACHINES["v5e"]._replace(memory_bytes=1000.0)
     monkeypatch.setitem(MACHINES, "v5e", small)
     with pytest.raises(StoppedError, match="a device has"):
-        _compile_for(Target("v5e", "2x4"), mesh, of, 10**9, "float32")
+        _compile_for(Target("v5e", "2x4"), 8, lower, 10**9, "float32")

@@ -2,13 +2,14 @@
 
 import importlib.util
 
+import jax
 import pytest
 
 from seqmodels.config import load_config
 from seqmodels.errors import UserError
 from seqmodels.scaling.run import scale
-from seqmodels.scaling.targets import AXES, MACHINES, Roofline, card, read_mesh, read_target
-from seqmodels.training import sharding
+from seqmodels.scaling.targets import MACHINES, Roofline, Target, card, read_target
+from seqmodels.training.mesh import MeshSettings
 from tests.command_line import finish, read_json, start
 
 
@@ -28,48 +29,22 @@ def test_the_roofline_is_the_greatest_of_operations_bytes_and_what_is_sent(
     assert roofline == (pytest.approx(seconds), bound)
 
 
-@pytest.mark.parametrize(
-    ("text", "devices", "shape"),
-    [
-        (None, 8, (8, 1, 1)),
-        ("data=16,sequence=16", 256, (16, 16, 1)),
-        ("sequence=4", 8, (2, 4, 1)),
-        ("model=2,data=-1,sequence=2", 8, (2, 2, 2)),
-    ],
-)
-def test_a_mesh_is_read(text, devices, shape):
-    assert tuple(read_mesh(text, devices).values()) == shape
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("rows=8", "no axis 'rows'; known: data, model, sequence"),
-        ("sequences=8", "no axis 'sequences'; did you mean 'sequence'?"),
-        ("data", "data= is no number of devices; such as data=16,sequence=16, or data=-1"),
-        ("sequence=-1", "sequence=-1 is no number of devices"),
-        ("data=0", "data=0 is no number of devices"),
-        ("data=2,data=4", "has an axis twice"),
-        ("data=2,sequence=2", "is of 2 × 2 = 4 devices, and there are 8; its axes share them all"),
-        ("sequence=16", "is of 16 devices, and there are 8"),
-        ("sequence=3", "is of 2 × 3 = 6 devices, and there are 8"),
-    ],
-)
-def test_a_mesh_that_cannot_be(text, message):
-    with pytest.raises(UserError) as raised:
-        read_mesh(text, 8)
-    assert str(raised.value).startswith(f"mesh={text}")
-    assert message in str(raised.value)
-    assert "\n" not in str(raised.value)
+def test_a_targets_devices_lie_along_the_axes_of_a_mesh(monkeypatch):
+    """Simulated ones in the place of those that aren't here."""
+    monkeypatch.setattr(Target, "devices", lambda self: jax.devices()[:8])
+    target = Target("v5e", "2x4")
+    assert tuple(target.mesh(MeshSettings(sequence=4)).shape.items()) == (
+        ("data", 2),
+        ("sequence", 4),
+        ("model", 1),
+    )
+    with pytest.raises(UserError, match=r"^devices=8 can't be shared by mesh\.data=-1, mesh\.seq"):
+        target.mesh(MeshSettings(sequence=3))
 
 
 def test_a_mesh_is_of_a_targets_devices():
     with pytest.raises(UserError, match="mesh=data=8 shares a target's devices, and a cell is"):
         scale(load_config("configs/scaling.py").config, "scaling", "unused", mesh="data=8")
-
-
-def test_a_mesh_has_the_axes_of_training():
-    assert AXES == sharding.AXES
 
 
 @pytest.mark.parametrize("name", MACHINES)
