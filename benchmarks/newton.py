@@ -26,7 +26,7 @@ from seqmodels.machine import describe_machine
 from seqmodels.mixers import MIXERS
 from seqmodels.observing import observed
 from seqmodels.ops import newton
-from seqmodels.scaling.targets import read_target, require_target, roofline_seconds
+from seqmodels.scaling.targets import Roofline, read_target, require_target
 from seqmodels.training.startup import start_jax
 
 LENGTHS = flags.DEFINE_list("lengths", ["256", "1024", "4096", "16384", "65536"], "the lengths")
@@ -70,7 +70,7 @@ def roofline(kind: str, form: str, length: int, target: str) -> float:
     memory = run.lower(*given).compile().memory_analysis()
     moved = 2 * (memory.temp_size_in_bytes + memory.argument_size_in_bytes)
     flops = count_flops(run, params, x) / newton.MOST_ROUNDS  # it counts them all
-    return roofline_seconds(machine.machine, "float32", flops, moved)
+    return Roofline.of(machine.machine, "float32", flops, moved).seconds
 
 
 def rows(kind: str, length: int, target: str | None) -> list[list[str]]:

@@ -27,7 +27,9 @@ def main() -> None:
         f"{machine['cores']} cores, {machine['processor']}, {machine['memory_gib']} GiB; "
         f"Python {machine['python']}, jax {machine['jax']}."
     )
-    head = head if results["target"] is None else f"`{results['target']}`, jax {machine['jax']}."
+    if results["target"] is not None:
+        mesh = f", `{results['mesh']}`" if results.get("mesh") else ""
+        head = f"`{results['target']}`{mesh}, jax {machine['jax']}."
     replace_table(document, name, f"{head}\n\n{markdown(results)}")
 
 

@@ -10,7 +10,8 @@ def markdown(results: dict[str, Any]) -> str:
     """A table a quantity, mixers by lengths; the exponents, and what follows in sentences."""
     here = results["target"] is None
     times = ("step_seconds", "forward_seconds", "decode_seconds") if here else ("roofline_seconds",)
-    parts = [by_length(results, name) for name in (*times, "temporary_bytes", "step_flops")]
+    sent = ("sent_bytes",) if any(cell.get("sent_bytes") for cell in results["cells"]) else ()
+    parts = [by_length(results, name) for name in (*times, "temporary_bytes", "step_flops", *sent)]
     lines = exponents(results)
     if len(lines) > 1:
         parts.append(f"{EXPONENTS}:\n\n{table(lines)}")

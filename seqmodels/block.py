@@ -24,6 +24,7 @@ from seqmodels.mixers import (
 from seqmodels.observing import observe, within
 from seqmodels.ops.grids import ScanOrder, average_windows, grid_to_sequence, sequence_to_grid
 from seqmodels.placement import placed
+from seqmodels.remat import named
 
 NormPosition = Literal["pre", "post"]
 BlockState = dict[str, Any]
@@ -152,6 +153,7 @@ class Block(nnx.Module):
             y, after = self._mix(
                 self._before(x, self.mixer_norm), state, context._replace(key=mixer_key)
             )
+            y = named(y, "mixer_outputs")
             if after["mixer"] is not None:
                 observe("state", after["mixer"])
         if self.mixer.stride > 1:

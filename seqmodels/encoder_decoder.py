@@ -16,7 +16,8 @@ from seqmodels.layers import Embedding, Linear
 from seqmodels.mixers import CrossAttention
 from seqmodels.observing import within
 from seqmodels.ops.attention.additive import Score
-from seqmodels.stack import ModelSettings, Stack, StackSettings, pool
+from seqmodels.stack import Stack, pool
+from seqmodels.stack_settings import ModelSettings, StackSettings
 from seqmodels.state import extend_state, start_state
 from seqmodels.tasks.base import Batch, TaskSpec
 
@@ -26,7 +27,7 @@ class EncoderDecoderSettings(ModelSettings):
     """A config's ``model`` section for tasks that write a sequence."""
 
     decoder: Section
-    """Its blocks, of causal mixers (:class:`~seqmodels.stack.StackSettings`)."""
+    """Its blocks, of causal mixers (:class:`~seqmodels.stack_settings.StackSettings`)."""
     encoder: Section | None = None
     """The same of any mixers; None for one-to-many."""
     cross: Score | Literal["none"] = "none"
@@ -249,4 +250,4 @@ def _stack(section: Section, path: str, model: EncoderDecoderSettings, **given: 
     """The blocks of one side; what they can't use is refused by the section's path."""
     settings = construct(StackSettings, section, path)
     with under(path):
-        return Stack(settings, model, model.width, remat=model.remat, prefix=path, **given)
+        return Stack(settings, model, prefix=path, **given)

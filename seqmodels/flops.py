@@ -230,8 +230,8 @@ class _Value(NamedTuple):
 
 _REARRANGED = {
     "broadcast_in_dim", "concatenate", "convert_element_type", "copy", "cumsum", "dynamic_slice",
-    "dynamic_update_slice", "expand_dims", "gather", "imag", "neg", "optimization_barrier", "pad",
-    "real", "reshape", "rev", "select_n", "slice", "split", "squeeze", "transpose",
+    "dynamic_update_slice", "expand_dims", "gather", "imag", "name", "neg", "optimization_barrier",
+    "pad", "real", "reshape", "rev", "select_n", "slice", "split", "squeeze", "transpose",
 }  # fmt: skip
 """What leaves a linear function one."""
 

@@ -17,6 +17,7 @@ from seqmodels.ops.parts import parts
 from seqmodels.ops.positions import sinusoidal
 from seqmodels.parameters import About, Whole, parameter
 from seqmodels.placement import placed
+from seqmodels.remat import named
 
 NormKind = Literal["layer", "rms", "none"]
 MLPKind = Literal["gelu", "gated", "none"]
@@ -53,17 +54,18 @@ class Linear(nnx.Module):
         self.weights = weights.cut(shape, (*inputs, *outputs), decays=True)
         self.bias = bias.cut(shape[len(inputs) :], (*outputs,), decays=False)
 
-    def __call__(self, x: Float[AnyArray, "..."]) -> Float[Array, "..."]:
-        """Projects the last axes, as many as there are inputs."""
+    def __call__(self, x: Float[AnyArray, "..."], name: str = "projections") -> Float[Array, "..."]:
+        """Projects the last axes, as many as there are inputs; ``remat`` knows it by the name."""
         weights, bias = self.weights[...], self.bias[...]
         inputs = weights.ndim - bias.ndim
         if parts("model") > 1:  # flattened, [gates, E] would not be split by E any more
             y = jnp.tensordot(jnp.asarray(x), weights.astype(x.dtype), inputs)
-            return y + bias.astype(x.dtype).reshape(*[1] * (x.ndim - inputs), *bias.shape)
+            y = y + bias.astype(x.dtype).reshape(*[1] * (x.ndim - inputs), *bias.shape)
+            return named(y, name)
         kept = x.shape[: x.ndim - inputs]
         flat = weights.reshape(-1, math.prod(bias.shape))
         y = linear(x.reshape(*kept, flat.shape[0]), flat, bias.reshape(-1))
-        return y.reshape(*kept, *bias.shape)
+        return named(y.reshape(*kept, *bias.shape), name)
 
 
 def linears(inputs: Axes, several: Sequence[Axes], was: str, *, rngs: nnx.Rngs) -> list[Linear]:
@@ -122,9 +124,10 @@ class MLP(nnx.Module):
         self.outputs = Linear({"F": hidden}, {"D": width}, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
-        if self.gate is not None:
-            return self.outputs(nnx.gelu(self.gate(x)) * self.inputs(x))
-        return self.outputs(nnx.gelu(self.inputs(x)))
+        hidden = self.inputs(x, "mlp_hidden")
+        if self.gate is None:
+            return self.outputs(nnx.gelu(hidden))
+        return self.outputs(nnx.gelu(self.gate(x, "mlp_hidden")) * hidden)
 
 
 class Embedding(nnx.Module):

@@ -19,7 +19,8 @@ from seqmodels.mixers import Cost
 from seqmodels.model_cost import model_cost, one_row
 from seqmodels.model_parts import Loss, Part, model_parts
 from seqmodels.parameters import declared
-from seqmodels.stack import ModelSettings, Stack, StackSettings, pool
+from seqmodels.stack import Stack, pool
+from seqmodels.stack_settings import ModelSettings, StackSettings
 from seqmodels.state import extend_state, start_state
 from seqmodels.tasks.base import Batch, TaskSpec
 
@@ -74,11 +75,9 @@ class SequenceModel(Stack):
         super().__init__(
             settings,
             settings,
-            settings.width,
             rank=spec.rank,
             causal=spec.causal,
             strides=pools,
-            remat=settings.remat,
             rngs=rngs,
         )
         self.head = None if tied else Linear({"D": settings.width}, {"V": spec.outputs}, rngs=rngs)

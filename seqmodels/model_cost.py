@@ -45,6 +45,7 @@ def model_cost(merge: Callable[[Params], Any], params: Params, row: Batch) -> Co
             def note(cost: Cost, keeps: bool = keeps) -> None:
                 costs.append(cost if keeps else cost._replace(state_bytes=0))
 
+            stack.repetitions = 0  # or a loop would show one of them
             for block in stack.blocks:
                 silence(block, note)
         return model(row, None)

@@ -12,6 +12,7 @@ from seqmodels.block import Block
 from seqmodels.flops import count_flops
 from seqmodels.mixers import Cost
 from seqmodels.model_cost import model_cost, one_row, silence, stacks
+from seqmodels.remat import Remat
 from seqmodels.tasks.base import Batch
 
 Loss = Callable[[Params, Batch, Key[Array, ""]], Array]
@@ -40,7 +41,7 @@ class _Call(NamedTuple):
     given: tuple[Any, Any, Any]
     """Its input x, state and context."""
     mixer: str
-    remat: bool
+    remat: Remat | None
     keeps_state: bool
 
 
@@ -92,8 +93,9 @@ def kept_bytes(function: Callable[..., Any], params: Params, x: Any, *rest: Any)
     """Bytes that differentiation in reverse keeps of ``function(params, x, *rest)``.
 
     They are the arrays that its forward pass hands to its backward pass when it is differentiated
-    by ``params`` and ``x``; the parameters and the rest, which are there anyway, don't count. The
-    compiler fuses some of them away, and temporaries of both passes come on top.
+    by ``params`` and ``x``; the parameters, the rest and constants, which are there anyway, don't
+    count, nor does what is moved to the host's memory. The compiler fuses some of them away, and
+    temporaries of both passes come on top.
     """
 
     def hand_over(params: Params, x: Any, *rest: Any) -> Any:
@@ -102,8 +104,10 @@ def kept_bytes(function: Callable[..., Any], params: Params, x: Any, *rest: Any)
     jaxpr = jax.make_jaxpr(hand_over)(params, x, *rest).jaxpr
     first = len(jax.tree.leaves(params))
     given = {*jaxpr.invars[:first], *jaxpr.invars[first + len(jax.tree.leaves(x)) :]}
+    given |= set(jaxpr.constvars)
     kept = {var for var in jaxpr.outvars if not isinstance(var, Literal)} - given
-    return sum(_nbytes(var.aval) for var in kept)
+    avals: list[Any] = [var.aval for var in kept]
+    return sum(_nbytes(aval) for aval in avals if aval.memory_space != jax.memory.Space.Host)
 
 
 def _calls(
@@ -117,9 +121,10 @@ def _calls(
         found = stacks(model)
         for name, stack in found.items():
             last = name == list(found)[-1]
-            remat, keeps = stack.remat == "block", last and stack.has_state
+            known = stack.remat, last and stack.has_state
+            stack.repetitions = 0  # or a loop would show one of them
 
-            def note(number: int, given: Any, name=name, stack=stack, known=(remat, keeps)) -> None:
+            def note(number: int, given: Any, name=name, stack=stack, known=known) -> None:
                 shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), given)
                 calls[name, number] = _Call(shapes, stack.names[number], *known)
 
@@ -161,14 +166,14 @@ def _block_cost(merge: Callable[[Params], Any], params: Params, place: Place, ca
 
 
 def _block_kept(merge: Callable[[Params], Any], params: Params, place: Place, call: _Call) -> int:
-    x, state, context = call.given
-    if call.remat:
-        return _nbytes(x)
-
     def apply(params: Params, x: Array, state: Any, context: Any) -> Array:
-        return _block(merge(params), place)(x, state, context)[0]
+        def block(x: Array, state: Any, context: Any) -> Array:
+            return _block(merge(params), place)(x, state, context)[0]
 
-    return kept_bytes(apply, params, x, state, context)
+        run = block if call.remat is None else call.remat.of(block)
+        return run(x, state, context)
+
+    return kept_bytes(apply, params, *call.given)
 
 
 def _block(model: Any, place: Place) -> Block:

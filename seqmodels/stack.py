@@ -1,105 +1,24 @@
 """Stacks of blocks: what every model is made of."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from seqmodels.arrays import AnyArray, Array, Bool, Float, Int, Key
-from seqmodels.block import Block, BlockSettings, BlockState
-from seqmodels.config import Section
-from seqmodels.errors import ConfigError, nearest, require, require_with, under
-from seqmodels.layers import Norm, PositionKind
+from seqmodels.block import Block, BlockState
+from seqmodels.errors import ConfigError, require, require_with, under
+from seqmodels.layers import Norm
 from seqmodels.mixers import Context, CrossAttention, Mixer, ShortConvolution, construct_mixer
 from seqmodels.observing import is_observed, observe, within
-from seqmodels.ops.grids import ScanOrder
+from seqmodels.remat import Remat
+from seqmodels.stack_settings import DEEPEST, ModelSettings, StackSettings
 
-Remat = Literal["none", "block"]
-DEEPEST = 256
-"""Blocks of a stack at most: building them takes time for each, and compiling them far more."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StackSettings:
-    """Which blocks: keys of a config's ``model``, or of its ``encoder`` and ``decoder``."""
-
-    depth: int
-    """How many."""
-    pattern: tuple[str, ...]
-    """Names of mixers, tiled over the depth: ("local", "local", "global")."""
-    mixers: Section
-    """For each name in the pattern, ``{"kind": a key of MIXERS, **settings}``."""
-    blocks: Section | None = None
-    """For names in the pattern, what their blocks have otherwise than the model
-    (:class:`~seqmodels.block.BlockSettings`); None for no differences."""
-    scan: ScanOrder | None = None
-    """The order, "rows" or "columns", in which mixers on one axis read a grid; None where all
-    mixers work on the task's axes."""
-
-    def __post_init__(self):
-        depth, pattern = self.depth, self.pattern
-        require(depth >= 1, f"depth={depth} is below 1")
-        require(
-            depth <= DEEPEST,
-            f"depth={depth} is above {DEEPEST}: each block is compiled by itself, which takes "
-            "minutes for hundreds; lower it",
-        )
-        require(len(pattern) > 0, "pattern=() names no mixer")
-        for name in pattern:
-            known = nearest(name, self.mixers)
-            require(
-                name in self.mixers, f"pattern={pattern!r}: no mixer {name!r} in mixers; {known}"
-            )
-        for section, named in (("mixers", self.mixers), ("blocks", self.blocks or {})):
-            for name in named:
-                require(
-                    name in pattern[:depth],
-                    f"{section}.{name} is never read: pattern={pattern!r} does not reach it in "
-                    f"{depth} blocks",
-                )
-
-    def by_name(self, shared: BlockSettings, width: int, path: str) -> dict[str, BlockSettings]:
-        """Those of the blocks of each name, of width D; ``path`` is this section's, for messages.
-
-        Raises:
-          ConfigError: of those that the model shares or that a name changes, what can't be used.
-        """
-        changes: Any = self.blocks or {}
-        made = {}
-        for name in self.pattern:
-            changed = name in changes
-            where = f"{path}.blocks.{name}" if changed else "model"
-            made[name] = shared.changed(changes[name] if changed else {}, where)
-            with under(where):
-                made[name].mlp_width(width)
-        return made
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelSettings(BlockSettings):
-    """What every config's ``model`` section has beside the settings of its blocks."""
-
-    width: int
-    """The model width D."""
-    positions: PositionKind = "none"
-    """What is added to the embeddings."""
-    max_length: int | None = None
-    """The longest sequence, read or written, that learned positions serve; None otherwise."""
-    pooling: Literal["mean", "last"] | None = None
-    """How a sequence is summarised, by the mean of all positions or by the last; None for no
-    summary."""
-    tied_embeddings: bool = False
-    """Whether the table of the tokens that are read is also that of the scores
-    (:meth:`~seqmodels.layers.Embedding.scores`)."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """That of computation; parameters are always float32."""
-    remat: Remat = "none"
-    """"block" keeps each block's inputs alone for the backward pass, which computes the block
-    again: less memory, a third more time; "none" keeps what is needed."""
+LEAST_REPETITIONS = 16
+"""Of a pattern, from which on ``repeat="auto"`` scans them: fewer compile about as fast."""
 
 
 class Stack(nnx.Module):
@@ -107,7 +26,8 @@ class Stack(nnx.Module):
 
     Args:
       settings: which blocks.
-      shared: what stands around their mixers, but for what ``settings.blocks`` changes.
+      shared: what stands around their mixers, but for what ``settings.blocks`` changes, and how
+        they are computed.
       rank: how many axes the positions have.
       causal: whether outputs may depend on earlier positions alone.
       strides: whether mixers may shorten the sequence.
@@ -118,17 +38,16 @@ class Stack(nnx.Module):
     def __init__(
         self,
         settings: StackSettings,
-        shared: BlockSettings,
-        width: int,
+        shared: ModelSettings,
         *,
         rank: int = 1,
         causal: bool = False,
         strides: bool = False,
         cross: Callable[[], CrossAttention] | None = None,
-        remat: Remat = "none",
         prefix: str = "model",
         rngs: nnx.Rngs,
     ):
+        width = shared.width
         self.rank = rank
         self.prefix = prefix
         self.names = tuple(islice(cycle(settings.pattern), settings.depth))
@@ -176,7 +95,9 @@ class Stack(nnx.Module):
         self.position_range: int | None = next(iter(spread), None)
         owner = "mixers that work on the task's axes"
         require_with(settings.scan, scanned, "scan", owner, wanted_if_missing=False)
-        self.remat: Remat = remat
+        self.remat: Remat | None = shared.kept
+        self.period = len(settings.pattern)
+        self.repetitions = _repetitions(settings, shared, blocks, prefix)
         self.blocks = nnx.List(blocks)
         self.norm = Norm(width, shared.norm, rngs=rngs) if shared.norm_position == "pre" else None
 
@@ -244,20 +165,79 @@ class Stack(nnx.Module):
     def run(
         self, x: Float[Array, "B *L D"], states: list[BlockState], context: Context
     ) -> tuple[Float[Array, "B *M D"], list[BlockState], Context]:
-        """The blocks one after the other over a chunk that comes after their states."""
+        """The blocks one after the other over a chunk that comes after their states.
+
+        What is trained, and whole sequences, go through repetitions of the pattern in a loop where
+        these are scanned; what is observed, and decoding, never.
+        """
         x, count = observe("inputs", x), len(self.blocks)
-        keys = [None] * count if context.key is None else jax.random.split(context.key, count)
-        after = []
-        for index, (block, state, key) in enumerate(zip(self.blocks, states, keys, strict=True)):
-            run = block
-            if self.remat == "block" and not is_observed():
-                run = jax.checkpoint(lambda *given, block=block: block(*given))
-            where = f"{self.prefix}.mixers.{self.names[index]}"  # of a form that can't serve
-            with under(where), within(f"blocks.{index}"):
-                x, state, context = run(x, state, context._replace(key=key))
-                x = observe("outputs", x)
+        keys = None if context.key is None else jax.random.split(context.key, count)
+        after: list[BlockState] = []
+        trained = context.key is not None or states[0]["mixer"] is None
+        if self.repetitions > 0 and trained and not is_observed():
+            x, after = self._loop(x, states, keys, context)
+        for index in range(len(after), count):
+            key = None if keys is None else keys[index]
+            given = (x, states[index], context._replace(key=key))
+            x, state, context = self._call(index, self.blocks[index], *given)
             after.append(state)
         return x, after, context
+
+    def _call(
+        self,
+        index: int,
+        block: Callable[..., Any],
+        x: Float[Array, "B *L D"],
+        state: BlockState,
+        context: Context,
+        looped: bool = False,
+    ) -> tuple[Float[Array, "B *M D"], BlockState, Context]:
+        """A block, of which the backward pass keeps what ``remat`` says."""
+        run = block
+        if self.remat is not None and context.key is not None and not is_observed():
+            with under("model"):
+                run = self.remat.of(lambda *given: block(*given), looped=looped)
+        where = f"{self.prefix}.mixers.{self.names[index]}"  # of a form that can't serve
+        with under(where), within(f"blocks.{index}"):
+            x, state, context = run(x, state, context)
+            return observe("outputs", x), state, context
+
+    def _loop(
+        self,
+        x: Float[Array, "B *L D"],
+        states: list[BlockState],
+        keys: Key[Array, "blocks"] | None,
+        context: Context,
+    ) -> tuple[Float[Array, "B *L D"], list[BlockState]]:
+        """The blocks of all whole repetitions of the pattern, of which the program holds one.
+
+        The parameters that a name has in each are stacked here, [repetitions, ...]: the tree of a
+        model, its state and its checkpoints know nothing of it.
+        """
+        count, period = self.repetitions, self.period
+        looped = count * period
+        graphs, params = [], []
+        for place in range(period):
+            parts = [nnx.split(block, nnx.Param) for block in self.blocks[place:looped:period]]
+            graphs.append(parts[0][0])  # blocks of one name differ by their parameters alone
+            params.append(_stacked([nnx.to_pure_dict(part) for _, part in parts]))
+        stacked = [_stacked(states[place:looped:period]) for place in range(period)]
+        keys = None if keys is None else keys[:looped].reshape(count, period)
+
+        def repetition(x, given):
+            params, states, keys = given
+            after = []
+            for place, (graph, own, state) in enumerate(zip(graphs, params, states, strict=True)):
+                here = context._replace(key=None if keys is None else keys[place])
+                block = nnx.merge(graph, own)
+                x, state, _ = self._call(place, block, x, state, here, looped=True)
+                after.append(state)
+            return x, after
+
+        x, after = jax.lax.scan(repetition, x, (params, stacked, keys), count)
+        return x, [
+            jax.tree.map(lambda leaf, i=i: leaf[i], state) for i in range(count) for state in after
+        ]
 
     def check_spread(self, length: int) -> None:
         """Raises ConfigError where spread positions or a mixer's filters end before a length."""
@@ -307,6 +287,29 @@ def _not_causal(settings: Any, path: str) -> str:
     if "causal" in settings:
         return f"{path}.causal=False: {why}; set it to True"
     return f"{path}.kind={settings['kind']!r} sees later inputs; {why}: take a causal mixer"
+
+
+def _repetitions(
+    settings: StackSettings, shared: ModelSettings, blocks: list[Block], path: str
+) -> int:
+    """How many of the pattern a loop goes through; 0 where all blocks stand in the program."""
+    count, repeat = settings.depth // len(settings.pattern), shared.repeat
+    strides = any(block.mixer.stride > 1 for block in blocks)
+    if repeat == "scanned" and (count < 2 or strides):
+        why = (
+            "a mixer's stride above 1 leaves fewer positions, and those of a loop stay as many"
+            if strides
+            else f"{path}.pattern={settings.pattern!r} is not repeated in depth={settings.depth}"
+        )
+        raise ConfigError(f"model.repeat='scanned': {why}; set it to 'auto' or 'unrolled'")
+    # All that the backward pass needs would be copied into what is stacked of all repetitions.
+    pays = shared.kept is not None and count >= LEAST_REPETITIONS
+    return count if repeat == "scanned" or (repeat == "auto" and pays and not strides) else 0
+
+
+def _stacked(trees: list[Any]) -> Any:
+    """Trees of one structure as one, whose leaves have a first axis more."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 def draw_key(key: Key[Array, ""]) -> Key[Array, ""]:

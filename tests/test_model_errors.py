@@ -171,6 +171,42 @@ ERRORS = {
         {"blocks": {"mixer": "gelu"}},
         "model.blocks.mixer='gelu' is not a section of a block's settings",
     ),
+    "remat-unknown": (
+        {"remat": "mixer_output"},
+        "model.remat='mixer_output': nothing is called 'mixer_output'; did you mean "
+        "'mixer_outputs'? (known: block, mixer_outputs, mlp_hidden, none, projections)",
+    ),
+    "remat-of-one-word-among-names": (
+        {"remat": ("block", "mlp_hidden")},
+        "model.remat=('block', 'mlp_hidden'): 'block' stands by itself; known: mixer_outputs, "
+        "mlp_hidden, projections",
+    ),
+    "remat-twice": (
+        {"remat": "mlp_hidden,mlp_hidden"},
+        "model.remat='mlp_hidden,mlp_hidden' has a name twice; leave one out",
+    ),
+    "remat-of-nothing": (
+        {"remat": ()},
+        "model.remat=() names nothing; 'block' keeps the blocks' inputs alone",
+    ),
+    "remat-type": (
+        {"remat": 3},
+        "model.remat=3: SequenceSettings wants str or tuple[str, ...]",
+    ),
+    "offload-unread": (
+        {"offload": True},
+        "model.offload=True is never read with remat='none', which leaves everything where it is; "
+        "set remat to 'block', or to names of what is kept beside the blocks' inputs",
+    ),
+    "repeat-once": (
+        {"repeat": "scanned", "depth": 1},
+        "model.repeat='scanned': model.pattern=('mixer',) is not repeated in depth=1; set it to "
+        "'auto' or 'unrolled'",
+    ),
+    "repeat-unknown": (
+        {"repeat": "scan"},
+        "model.repeat='scan': SequenceSettings wants one of 'auto', 'unrolled', 'scanned'",
+    ),
     "max-length-unread": (
         {"max_length": 10},
         "model.max_length=10 is never read with positions='none'; leave it None",
@@ -191,8 +227,8 @@ ERRORS = {
         {"dropuot": 0.1},
         "model.dropuot=0.1 is never read by SequenceSettings; did you mean 'dropout'? "
         "(known: blocks, depth, dropout, dtype, max_length, mixers, mlp, mlp_expansion, norm, "
-        "norm_position, patch, pattern, pooling, positions, remat, residual, scan, "
-        "short_activation, short_convolution, tied_embeddings, width)",
+        "norm_position, offload, patch, pattern, pooling, positions, remat, repeat, residual, "
+        "scan, short_activation, short_convolution, tied_embeddings, width)",
     ),
 }
 

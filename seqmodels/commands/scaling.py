@@ -6,7 +6,7 @@ Running the same command again continues where it stopped; more mixers or length
 folder. Ctrl-C keeps what is done. A cell is measured again once its file in cells/ is deleted.
 
 For a machine that isn't here: --target=tpu:v5e:4x4 or --target=gpu:h100:8, with the extra tpu or
-cuda.
+cuda; --mesh=data=4,sequence=4 shares rows and positions among its devices.
 """
 
 from absl import flags
@@ -16,6 +16,9 @@ from seqmodels import cli
 CONFIG = flags.DEFINE_string("config", None, "config: scaling")
 WORKDIR = flags.DEFINE_string("workdir", None, "folder of the table; made if missing")
 TARGET = flags.DEFINE_string("target", None, "compile for tpu:NAME:TOPOLOGY or gpu:NAME:NUMBER")
+MESH = flags.DEFINE_string(
+    "mesh", None, "how a target's devices share rows, positions and features: data=16,sequence=16"
+)
 WITHIN_GIB = flags.DEFINE_float(
     "within_gib", None, "say what length a training step serves in so much memory", 0.0
 )
@@ -34,4 +37,5 @@ def main() -> None:
 
     limits = {"gib": WITHIN_GIB.value, "seconds": WITHIN_SECONDS.value}
     within = {name: value for name, value in limits.items() if value is not None}
-    scale(config, str(CONFIG.value), workdir, TARGET.value, within, tuple(QUALITY.value))
+    tasks, mesh = tuple(QUALITY.value), MESH.value
+    scale(config, str(CONFIG.value), workdir, TARGET.value, within, tasks, mesh)

@@ -16,7 +16,7 @@ from seqmodels.report.values import readable
 
 _HELD = ("task.", "train.")
 """Of a config what a setting is made of."""
-_SILENT = ("seed", "train.log_every", "train.decode_step", "mesh.")
+_SILENT = ("seed", "train.log_every", "train.decode_step", "model.repeat", "mesh.")
 """Keys, or what they begin with, that change nothing that is compared."""
 
 

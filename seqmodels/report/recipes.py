@@ -37,6 +37,7 @@ def scaling_recipe(scaling: Scaling) -> Recipe:
         ("Command", content.get("command")),
         ("Config file", content.get("config")),
         ("Target", content.get("target")),
+        ("Mesh", content.get("mesh")),
         ("Machine", _lines(content["machine"])),
         ("Config", json.dumps(scaling.config, indent=2) if scaling.config else None),
     ]

@@ -54,7 +54,7 @@ def _is_beside(mode: Mode, modes: Sequence[Mode]) -> bool:
     models, others = (
         (
             [one.config.get(key) for key in _MODELS],  # a config that can't be read has none
-            [one.content[key] for key in ("machine", "target")],
+            [one.content.get(key) for key in ("machine", "target", "mesh")],
         )
         for one in (mode.scaling, modes[0].scaling)
     )

@@ -37,6 +37,7 @@ _DRAWN = (
     "temporary_bytes",
     "state_bytes",
     "step_flops",
+    "sent_bytes",
 )
 
 
@@ -88,11 +89,14 @@ def scaling_section(modes: Sequence[Mode], styles: Styles) -> Section:
 
 def _cells(mode: Mode) -> str:
     """How many there are, of which batches, and for what they were compiled."""
-    cells, target = mode.scaling.content["cells"], mode.scaling.content["target"]
+    content = mode.scaling.content
+    cells, target, mesh = content["cells"], content["target"], content.get("mesh")
     counted = f"{len(cells)} cells of a mixer and a length"
     told = ", ".join(filter(None, [counted, mode.batches]))
-    for_it = f"compiled ahead of time for {readable(target)}; nothing ran there" if target else ""
-    return ", ".join(filter(None, [told, for_it]))
+    if not target:
+        return told
+    axes = f" ({readable(mesh)})" if mesh else ""
+    return f"{told}, compiled ahead of time for {readable(target)}{axes}; nothing ran there"
 
 
 def _tables(mode: Mode) -> list[Table]:

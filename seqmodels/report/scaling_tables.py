@@ -20,6 +20,7 @@ QUANTITIES: dict[str, tuple[str, Kind]] = {
     "state_bytes": ("state to go on from", "bytes"),
     "forward_flops": ("FLOPs of a forward pass", "flops"),
     "step_flops": ("FLOPs of a training step", "flops"),
+    "sent_bytes": ("bytes that a device sends in a training step", "bytes"),
     "sequential_depth": ("steps that wait for one another", "count"),
 }
 """What is measured of a cell: how it is called, and how it is written."""
@@ -27,7 +28,7 @@ QUANTITIES: dict[str, tuple[str, Kind]] = {
 
 def middle(cell: Content, quantity: str) -> tuple[Number | None, Number | None, Number | None]:
     """A quantity of a cell with its lowest and highest repeat, if it was repeated."""
-    value = cell[quantity]
+    value = cell.get(quantity)  # older files lack some
     if isinstance(value, dict):
         return number(value["median"]), number(value["low"]), number(value["high"])
     return number(value), None, None
@@ -68,11 +69,17 @@ def cells_table(name: str, scaling: Scaling) -> Table:
 def _cell_recipe(scaling: Scaling, cell: Content) -> list[tuple[str, str]]:
     repeated = []
     for quantity, (title, _) in QUANTITIES.items():
-        if isinstance(value := cell[quantity], dict):
+        if isinstance(value := cell.get(quantity), dict):
             called = {"median": "median", "low": "lowest", "high": "highest", "repeats": "repeats"}
             words = ", ".join(f"{name} {value[key]:.6g}" for key, name in called.items())
             repeated.append(f"{title}: {words}")
     own = [("Status", status(cell))] + [("Repeats (seconds)", "\n".join(repeated))] * bool(repeated)
+    sent = [
+        f"{name}: {kind['count']:,} of {kind['bytes']:,} bytes together; {kind['sent']:,} are sent"
+        for name, kind in (cell.get("collectives") or {}).items()
+        if kind["count"]
+    ]
+    own += [("Collectives of a device", "\n".join(map(readable, sent)))] * bool(sent)
     return [*own, *scaling_recipe(scaling)]
 
 

@@ -7,6 +7,7 @@ input. Each line adds to the cell, so that what was found before an end by a lim
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,8 +17,10 @@ from seqmodels.flops import count_flops
 from seqmodels.model import count_parameters
 from seqmodels.ops.forms import chosen_forms
 from seqmodels.scaling.child import GIB, peak_bytes, read_request, tell
+from seqmodels.scaling.collectives import traffic
 from seqmodels.scaling.programs import LanguageModel, language_model, model_section
-from seqmodels.scaling.targets import Target, read_target, roofline_seconds
+from seqmodels.scaling.targets import Roofline, Target, read_target
+from seqmodels.training.mesh import read_mesh
 from seqmodels.training.sharding import by_row, make_mesh, replicated
 from seqmodels.training.startup import return_large_memory, start_jax
 
@@ -38,7 +41,7 @@ class CellRequest(NamedTuple):
     depth: int
     dtype: str
     batch_size: int
-    """Sequences on each device."""
+    """Sequences on each device, or on those that share the same rows."""
     repeats: int
     memory_gib: float
     seconds: float
@@ -46,6 +49,8 @@ class CellRequest(NamedTuple):
     """A machine to compile for instead of measuring."""
     previous: dict[str, Any] | None
     """The cell of the same mixer at the longest length that was measured."""
+    mesh: str | None = None
+    """How a target's devices share its step (:func:`~seqmodels.training.mesh.read_mesh`)."""
 
 
 class StoppedError(Exception):
@@ -59,11 +64,13 @@ class StoppedError(Exception):
 def cell(request: CellRequest) -> None:
     """Measures, or compiles for a target, and says what it finds as it goes."""
     target = read_target(request.target) if request.target else None
-    devices = len(target.devices()) if target else 1
+    shared = read_mesh(request.mesh or "")
+    mesh = target.mesh(shared) if target else None
+    parts = mesh.shape["data"] if mesh else 1
     section = model_section(
         request.mixer, request.width, request.depth, request.dtype, request.length
     )
-    of = language_model(section, request.length, request.batch_size * devices)
+    of = language_model(section, request.length, request.batch_size * parts)
     cost = of.cost(request.length)
     tell(
         batch_size=of.rows,
@@ -75,8 +82,9 @@ def cell(request: CellRequest) -> None:
     step_flops = count_flops(of.step(), state, of.batch())
     forward_flops = count_flops(of.model.apply, state.params, of.batch(), None)
     tell(forward_flops=forward_flops, step_flops=step_flops)
-    if target is not None:
-        _compile_for(target, of, step_flops, request.dtype)
+    if target is not None and mesh is not None:
+        lower = partial(of.lower_step, mesh, shared.fully_sharded)
+        _compile_for(target, mesh.size, lower, step_flops, request.dtype)
     else:
         _measure(request, of)
 
@@ -100,17 +108,17 @@ def _require_time(request: CellRequest, of: LanguageModel) -> None:
         )
 
 
-def _require_memory(needed: int, limit: float, whose: str) -> None:
+def _require_memory(needed: int, limit: int | float, whose: str) -> None:
     if needed > limit:
         raise StoppedError(
             "does not fit", f"needs {needed / GIB:,.3g} GiB, {whose} {limit / GIB:,.3g} GiB"
         )
 
 
-def _compile(jitted: Any, *arguments: Any) -> tuple[Any, float, int, int]:
+def _compile(lower: Callable[[], Any]) -> tuple[Any, float, int, int]:
     """A program, the seconds to make it, and its temporaries and arguments in bytes a device."""
     start = time.perf_counter()
-    compiled = jitted.lower(*arguments).compile()
+    compiled = lower().compile()
     seconds = time.perf_counter() - start
     memory = compiled.memory_analysis()
     return compiled, seconds, memory.temp_size_in_bytes, memory.argument_size_in_bytes
@@ -121,27 +129,27 @@ def _in_words(forms: dict[str, list[str]]) -> str:
     return "; ".join(f"{operation}: {', '.join(taken)}" for operation, taken in forms.items())
 
 
-def _compile_for(target: Target, of: LanguageModel, step_flops: int, dtype: str) -> None:
-    mesh = target.mesh()
-
-    def place(tree: Any, where: Any) -> Any:
-        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), tree)
-
-    state = place(jax.eval_shape(of.state), replicated(mesh))
-    batch = place(of.batch(), by_row(mesh))
+def _compile_for(
+    target: Target, devices: int, lower: Callable[[], Any], step_flops: int, dtype: str
+) -> None:
     with chosen_forms() as forms:
-        _, seconds, temporary, argument = _compile(of.jit_step(mesh), state, batch)
-    flops = step_flops / mesh.size
+        step, seconds, temporary, argument = _compile(lower)
+    sent = traffic(step.as_text())
+    moved = 2 * (temporary + argument)
+    roofline = Roofline.of(target.machine, dtype, step_flops / devices, moved, sent.sent)
+    memory = target.machine.memory_bytes
     tell(
         forms=_in_words(forms),
         compile_seconds=seconds,
         temporary_bytes=temporary,
         argument_bytes=argument,
-        roofline_seconds=roofline_seconds(
-            target.machine, dtype, flops, 2 * temporary + 2 * argument
-        ),
+        memory_bytes=int(memory),
+        collectives={kind: one._asdict() for kind, one in sent.kinds.items()},
+        sent_bytes=sent.sent,
+        sent_at_least=not sent.complete,
+        roofline_seconds=roofline.seconds,
+        bound=roofline.bound,
     )
-    memory = target.machine.memory_bytes
     _require_memory(temporary + argument, memory, "and a device has")
     tell(status="compiled", reason=None)
 
@@ -165,12 +173,14 @@ def _measure(request: CellRequest, of: LanguageModel) -> None:
     batch = jax.device_put(of.batch(), rows)
     shapes = jax.eval_shape(of.state)
     with chosen_forms() as forms:
-        step, seconds, temporary, argument = _compile(of.jit_step(mesh), shapes, batch)
+        jitted = of.jit_step(mesh)
+        step, seconds, temporary, argument = _compile(lambda: jitted.lower(shapes, batch))
     tell(forms=_in_words(forms))
     tell(compile_seconds=seconds, temporary_bytes=temporary, argument_bytes=argument)
     _require_memory(temporary + argument, limit, "the limit is")
     _require_time(request, of)
-    forward, _, *needed = _compile(of.jit_forward(mesh), shapes.params, batch)
+    jitted = of.jit_forward(mesh)
+    forward, _, *needed = _compile(lambda: jitted.lower(shapes.params, batch))
     _require_memory(sum(needed), limit, "the limit is")
     return_large_memory(temporary)
     state = jax.jit(of.state, out_shardings=everywhere)()

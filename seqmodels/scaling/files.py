@@ -24,6 +24,14 @@ class Times(TypedDict):
     repeats: Count
 
 
+class CollectiveFile(TypedDict):
+    """Those of a kind (:class:`~seqmodels.scaling.collectives.Collective`)."""
+
+    count: Count
+    bytes: Count
+    sent: Count
+
+
 class CellFile(TypedDict):
     """A cell; None is what is not known of it, as where it was ended between two measurements.
 
@@ -49,7 +57,18 @@ class CellFile(TypedDict):
     state_bytes: Count | float | None
     roofline_seconds: float | None
     forms: NotRequired[str | None]
-    """Those by which operations computed the training step; absent in cells of earlier versions."""
+    """Those by which operations computed the training step; absent in cells of earlier versions, as
+    are the following."""
+    memory_bytes: NotRequired[Count | None]
+    """Of a device that isn't here."""
+    collectives: NotRequired[dict[str, CollectiveFile] | None]
+    """By kind what a device sends to others in a step."""
+    sent_bytes: NotRequired[Count | None]
+    """All that it sends."""
+    sent_at_least: NotRequired[bool | None]
+    """Whether it may send more, in loops that the data end."""
+    bound: NotRequired[Literal["operations", "memory", "links"] | None]
+    """What takes the roofline's seconds."""
 
 
 EMPTY: dict[str, Any] = dict.fromkeys(CellFile.__annotations__)
@@ -130,6 +149,7 @@ class ScalingFile(TypedDict):
     command: str
     machine: dict[str, Any]
     target: str | None
+    mesh: NotRequired[str | None]
     # Their entries are checked one by one, by _PARTS.
     cells: list[Any]
     quality: list[Any]

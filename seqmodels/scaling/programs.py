@@ -14,7 +14,13 @@ from seqmodels.presets import preset
 from seqmodels.tasks.base import Batch, Split, generator
 from seqmodels.tasks.files.text import Text
 from seqmodels.training.optimizer import Optimizer, make_optimizer
-from seqmodels.training.sharding import by_row, replicated, traced_under
+from seqmodels.training.sharding import (
+    batch_shapes,
+    by_row,
+    replicated,
+    traced_under,
+    with_shardings,
+)
 from seqmodels.training.step import initial_state, jit_train_step, make_train_step
 
 
@@ -61,6 +67,18 @@ class LanguageModel(NamedTuple):
 
     def jit_step(self, mesh: Mesh) -> Any:
         return jit_train_step(self.model, RandomBytes(), self.optimizer, 1, 0, mesh)
+
+    def lower_step(self, mesh: Mesh, fully_sharded: bool = False) -> Any:
+        """The step lowered for a mesh, of arguments that lie where those of a run do."""
+        shapes = jax.eval_shape(self.state)
+        state = with_shardings(shapes, self.model.parameters, mesh, fully_sharded)
+        where = jax.tree.map(lambda leaf: leaf.sharding, state)
+        step = jax.jit(
+            traced_under(mesh, self.step()),
+            donate_argnums=0,
+            out_shardings=(where, replicated(mesh)),
+        )
+        return step.lower(state, batch_shapes(self.batch(), mesh))
 
     def jit_forward(self, mesh: Mesh) -> Any:
         """(params, batch) to scores [B, L, V], jitted over a mesh."""

@@ -25,6 +25,7 @@ QUANTITIES = {
     "temporary_bytes": "a step's temporaries",
     "peak_bytes": "the peak of memory",
     "step_flops": "a step's FLOPs",
+    "sent_bytes": "what a device sends in a step",
     "roofline_seconds": "a step's roofline",
 }
 """What is fitted, and how it is called."""
@@ -33,7 +34,7 @@ COMPARED = ("step_seconds", "forward_seconds", "decode_seconds", "temporary_byte
 
 def value_of(cell: Cell, quantity: str) -> int | float | None:
     """A cell's value: of repeated measurements the median."""
-    value = cell[quantity]
+    value = cell.get(quantity)  # what cells of earlier versions lack isn't known
     return value["median"] if isinstance(value, dict) else value
 
 

@@ -17,7 +17,16 @@ from seqmodels.machine import describe_machine
 from seqmodels.output import warn
 from seqmodels.paths import local_path
 from seqmodels.scaling.child import run_child
-from seqmodels.scaling.files import DONE, EMPTY, TIMES, Times, read_cell, read_scaling
+from seqmodels.scaling.collectives import KINDS
+from seqmodels.scaling.files import (
+    DONE,
+    EMPTY,
+    TIMES,
+    CollectiveFile,
+    Times,
+    read_cell,
+    read_scaling,
+)
 from seqmodels.scaling.quality import measure_quality, require_tasks
 from seqmodels.scaling.results import summarise
 from seqmodels.scaling.settings import Settings, read_settings
@@ -40,18 +49,25 @@ def scale(
     target: str | None = None,
     within: dict[str, float] | None = None,
     tasks: tuple[str, ...] = (),
+    mesh: str | None = None,
 ) -> dict[str, Any]:
     """Measures a config's cells in a folder, or those that it lacks; prints and stores the table.
 
     Whatever a cell does (it doesn't fit, takes too long, crashes) is its result, and the next
     one's turn comes. Cells that are done are not measured again, unless their file in ``cells/``
     is deleted; those that a limit or a crash ended are, if the limits have changed. For a target,
-    such as ``tpu:v5e:4x4``, they are compiled instead. ``within`` are limits, "gib" and "seconds",
-    to find the longest sequence for; ``tasks`` are the kinds of those to train each cell on.
-    Returns the content of ``scaling.json``.
+    such as ``tpu:v5e:4x4``, they are compiled instead, its devices in a ``mesh`` such as
+    ``data=4,sequence=4``. ``within`` are limits, "gib" and "seconds", to find the longest sequence
+    for; ``tasks`` are the kinds of those to train each cell on. Returns the content of
+    ``scaling.json``.
     """
+    if mesh is not None and target is None:
+        raise UserError(
+            f"mesh={mesh} shares a target's devices, and a cell is measured on one; leave it out, "
+            "or name a target such as tpu:v5e:4x4"
+        )
     if target is not None:
-        require_target(target)
+        require_target(target, mesh)
         jax.config.update("jax_platforms", "cpu")  # the extra's own looks for its device, and waits
     settings = read_settings(config)
     require_tasks(tasks, settings)
@@ -63,12 +79,13 @@ def scale(
         "command": command(),
         "machine": describe_machine(),
         "target": target,
+        "mesh": mesh,
     }
     with held_folder(folder):
-        _open(folder, config, target)
+        _open(folder, to_dict(config) | {"target": target, "mesh": mesh})
         if target is None and (card := overlooked_card()):
             warn(card)
-        table = _Table(settings, folder, target)
+        table = _Table(settings, folder, target, mesh)
         try:
             table.fill()
             if tasks:
@@ -93,9 +110,8 @@ def _stored_quality(folder: Path) -> list[Any]:
     return stored["quality"] if stored is not None else []
 
 
-def _open(folder: Path, config: ConfigDict, target: str | None) -> None:
+def _open(folder: Path, plain: dict[str, Any]) -> None:
     """Makes the folder or checks that it holds this scaling."""
-    plain = to_dict(config) | {"target": target}
     try:
         stored = read_json(folder / "config.json", dict[str, Any])
     except UnreadableError as error:
@@ -143,10 +159,10 @@ def _forget_ended(cells: Path) -> None:
 class _Table:
     """The cells of a folder, and the ones still to do."""
 
-    def __init__(self, settings: Settings, folder: Path, target: str | None):
+    def __init__(self, settings: Settings, folder: Path, target: str | None, mesh: str | None):
         self.settings = settings
         self.folder = folder / "cells"
-        self.target = target
+        self.target, self.mesh = target, mesh
         self.cells: dict[tuple[str, int], Any] = {}
         # Short lengths first: all mixers soon have some cells.
         self.places = [(m, length) for length in settings.lengths for m in settings.mixers]
@@ -190,6 +206,7 @@ class _Table:
             "memory_gib": limits.memory_gib,
             "seconds": limits.seconds,
             "target": self.target,
+            "mesh": self.mesh,
             "previous": max(shorter, key=lambda cell: cell["length"], default=None),
         }
         environment = ENVIRONMENT if self.target is not None else None
@@ -206,7 +223,9 @@ def _write(folder: Path, results: dict[str, Any]) -> None:
     """``scaling.json``, and ``scaling.csv`` with a row a cell."""
     write_json(folder / "scaling.json", results)
     times = dict.fromkeys(Times.__annotations__)
-    whole = EMPTY | {name: times for name in EMPTY if name in TIMES}
+    whole = EMPTY | dict.fromkeys(TIMES, times)
+    collective = dict.fromkeys(CollectiveFile.__annotations__)
+    whole |= {"collectives": dict.fromkeys(KINDS, collective)}
     write_csv(folder / "scaling.csv", list(_flat(whole)), map(_flat, results["cells"]))
 
 
@@ -214,7 +233,7 @@ def _flat(cell: dict[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, value in cell.items():
         if isinstance(value, dict):
-            row |= {f"{name}_{part}": each for part, each in value.items()}
-        elif name not in TIMES:
+            row |= {f"{name}_{part}": each for part, each in _flat(value).items()}
+        elif name not in (*TIMES, "collectives"):
             row[name] = value
     return row

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from seqmodels.errors import UserError, nearest
 from seqmodels.scaling.child import read_request, run_child, tell
+from seqmodels.training.mesh import MeshSettings, read_mesh
 
 GB, TB, GIB = 10**9, 10**12, 2**30
 
@@ -34,25 +35,30 @@ class Machine(NamedTuple):
     bandwidth: float
     """Bytes/s of the device's memory."""
     memory_bytes: float
+    links: float
+    """Bytes/s that it sends to others, over all its links."""
     default: str
     """A topology to name in messages."""
 
 
 MACHINES = {
     # docs.cloud.google.com/tpu/docs/v4: 275 TFLOPs, 32 GiB, 1,200 GB/s a chip, which ahead of
-    # time is two devices.
-    "v4": Machine("tpu", 137.5e12, 137.5e12, 600 * GB, 16 * GIB, "2x2x1"),
-    # docs.cloud.google.com/tpu/docs/v5e: 197 TFLOPs, 16 GB, 819 GB/s.
-    "v5e": Machine("tpu", 197e12, 197e12, 819 * GB, 16 * GIB, "4x4"),
-    # docs.cloud.google.com/tpu/docs/tpu7x compares v5p, v6e and TPU7x.
-    "v5p": Machine("tpu", 459e12, 459e12, 2765 * GB, 95 * GIB, "2x2x1"),
-    "v6e": Machine("tpu", 918e12, 918e12, 1638 * GB, 32 * GIB, "4x4"),
-    # Here too a chip's 2,307 TFLOPs, 192 GiB and 7,380 GB/s are those of two devices.
-    "tpu7x": Machine("tpu", 1153.5e12, 1153.5e12, 3690 * GB, 96 * GIB, "2x2x1"),
-    # NVIDIA's data sheets of the SXM forms, without sparsity; 80, 80 and 141 GB.
-    "a100": Machine("gpu", 312e12, 156e12, 2.039 * TB, 80 * GB, "8"),
-    "h100": Machine("gpu", 989e12, 494.5e12, 3.35 * TB, 80 * GB, "8"),
-    "h200": Machine("gpu", 989e12, 494.5e12, 4.8 * TB, 141 * GB, "8"),
+    # time is two devices; 6 links of 50 GB/s in each direction (Jouppi et al. 2023, table 4).
+    "v4": Machine("tpu", 137.5e12, 137.5e12, 600 * GB, 16 * GIB, 150 * GB, "2x2x1"),
+    # docs.cloud.google.com/tpu/docs/v5e: 197 TFLOPs, 16 GB, 819 GB/s; links of 400 GB/s in both
+    # directions together, as in all of these tables.
+    "v5e": Machine("tpu", 197e12, 197e12, 819 * GB, 16 * GIB, 200 * GB, "4x4"),
+    # docs.cloud.google.com/tpu/docs/tpu7x compares v5p, v6e and TPU7x; links of 1,200, 800 and
+    # 1,200 GB/s.
+    "v5p": Machine("tpu", 459e12, 459e12, 2765 * GB, 95 * GIB, 600 * GB, "2x2x1"),
+    "v6e": Machine("tpu", 918e12, 918e12, 1638 * GB, 32 * GIB, 400 * GB, "4x4"),
+    # Here too a chip's 2,307 TFLOPs, 192 GiB, 7,380 GB/s and links are those of two devices.
+    "tpu7x": Machine("tpu", 1153.5e12, 1153.5e12, 3690 * GB, 96 * GIB, 300 * GB, "2x2x1"),
+    # NVIDIA's data sheets of the SXM forms, without sparsity; 80, 80 and 141 GB; NVLink of 600,
+    # 900 and 900 GB/s in both directions together, between the 8 of a machine.
+    "a100": Machine("gpu", 312e12, 156e12, 2.039 * TB, 80 * GB, 300 * GB, "8"),
+    "h100": Machine("gpu", 989e12, 494.5e12, 3.35 * TB, 80 * GB, 450 * GB, "8"),
+    "h200": Machine("gpu", 989e12, 494.5e12, 4.8 * TB, 141 * GB, 450 * GB, "8"),
 }
 
 # Compute capability, cores, FP32 units a core, GHz, bytes of shared memory a block may ask for and
@@ -139,12 +145,19 @@ class Target(NamedTuple):
                 f"try {self.machine.default}"
             ) from None
 
-    def mesh(self) -> Any:
-        """All of its devices along "data"."""
-        import numpy as np
-        from jax.sharding import AxisType, Mesh
+    def mesh(self, settings: MeshSettings) -> Any:
+        """All of its devices, along the axes that settings give them.
 
-        return Mesh(np.array(self.devices()), ("data",), axis_types=(AxisType.Auto,))
+        Raises:
+          UserError: there is no such topology, or its devices can't be shared so.
+        """
+        import jax
+        from jax.sharding import AxisType
+
+        devices = self.devices()
+        sizes = settings.sizes(len(devices))
+        kinds = (AxisType.Auto,) * len(sizes)
+        return jax.make_mesh(tuple(sizes.values()), tuple(sizes), kinds, devices=devices)
 
 
 def read_target(text: str) -> Target:
@@ -174,12 +187,13 @@ def read_target(text: str) -> Target:
     return Target(name, topology)
 
 
-def require_target(text: str) -> None:
-    """Refuses a target that is unknown, whose compiler isn't installed, or without such a topology.
+def require_target(text: str, mesh: str | None = None) -> None:
+    """Refuses a target that is unknown, whose compiler isn't installed, or without such a topology;
+    and a mesh that doesn't share its devices.
 
     A process of its own asks the compiler: this one's JAX has begun with other settings.
     """
-    target = read_target(text)
+    target, settings = read_target(text), read_mesh(mesh or "")
     family = target.machine.family
     module, extra = ("libtpu", "tpu") if family == "tpu" else ("jax_cuda13_plugin", "cuda")
     if importlib.util.find_spec(module) is None:
@@ -190,16 +204,35 @@ def require_target(text: str) -> None:
     ending = run_child(__name__, {"target": text}, 8, 300, ENVIRONMENT)  # GiB and seconds
     if reason := ending.found.get("reason") or ending.reason:
         raise UserError(reason)
+    settings.sizes(ending.found["devices"])
 
 
-def roofline_seconds(machine: Machine, dtype: str, flops: int | float, moved: int | float) -> float:
-    """The least time that a device can take: for its operations, or for moving its bytes.
+class Roofline(NamedTuple):
+    """The least time that a device can take (Williams et al. 2009), and what it takes it for."""
 
-    The greater of flops / peak and bytes / bandwidth (Williams et al. 2009). That dependent steps
-    wait for one another isn't in it, nor the devices' sum of the gradients.
-    """
-    peak = machine.bfloat16_flops if dtype == "bfloat16" else machine.float32_flops
-    return max(flops / peak, moved / machine.bandwidth)
+    seconds: float
+    bound: Literal["operations", "memory", "links"]
+
+    @classmethod
+    def of(
+        cls,
+        machine: Machine,
+        dtype: str,
+        flops: int | float,
+        moved: int | float,
+        sent: int | float = 0,
+    ) -> "Roofline":
+        """The greatest of flops / peak, moved bytes / bandwidth and sent bytes / links.
+
+        That dependent steps wait for one another isn't in it, nor what a link is shared with or
+        how far away a message goes.
+        """
+        peak = machine.bfloat16_flops if dtype == "bfloat16" else machine.float32_flops
+        return max(
+            cls(flops / peak, "operations"),
+            cls(moved / machine.bandwidth, "memory"),
+            cls(sent / machine.links, "links"),
+        )
 
 
 def main() -> None:

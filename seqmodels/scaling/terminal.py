@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from seqmodels.scaling.child import GIB
 from seqmodels.scaling.files import DONE, TIMES
 from seqmodels.scaling.fits import is_carried
 from seqmodels.scaling.results import QUANTITIES, mixers_of, range_of, value_of
@@ -18,9 +19,28 @@ def cell_line(cell: dict[str, Any]) -> str:
         return f"{place}: {cell['status']}: {cell['reason']}"
     memory = f"{_shown(cell, 'temporary_bytes')} MiB of temporaries"
     if cell["status"] == "compiled":
-        return f"{place}: {memory} a device, at least {_shown(cell, 'roofline_seconds')} ms a step"
+        least = f"at least {_shown(cell, 'roofline_seconds')} ms a step"
+        if cell.get("bound") is None:
+            return f"{place}: {memory} a device, {least}"
+        needed = cell["temporary_bytes"] + cell["argument_bytes"]
+        sizes = [f"{size / GIB:,.3g}" for size in (needed, cell["memory_bytes"])]
+        return (
+            f"{place}: {sizes[0]} of {sizes[1]} GiB a device, {least} (by its {cell['bound']}); "
+            f"{_sent(cell)}"
+        )
     low, high = (in_unit(value, "step_seconds") for value in range_of(cell, "step_seconds"))
     return f"{place}: {_shown(cell, 'step_seconds')} ms a step ({low} to {high}), {memory}"
+
+
+def _sent(cell: dict[str, Any]) -> str:
+    """``a device sends 1.5 MiB (12 times) by all-reduce``: the operands of each kind together."""
+    sent = [
+        f"{in_unit(kind['bytes'], 'kind_bytes')} MiB ({kind['count']:,} times) by {name}"
+        for name, kind in cell["collectives"].items()
+        if kind["count"]
+    ]
+    least = " at the least" if cell["sent_at_least"] else ""
+    return f"a device sends {', '.join(sent)}{least}" if sent else "nothing is sent"
 
 
 def print_scaling(results: dict[str, Any]) -> None:
@@ -40,7 +60,8 @@ def _cells(results: dict[str, Any]) -> list[list[str]]:
     times = dict(zip(TIMES, ("forward ms", "step ms", "token ms"), strict=True))
     quantities = times if here else {"roofline_seconds": "at least ms"}
     quantities |= {"temporary_bytes": "temporaries MiB", "argument_bytes": "arguments MiB"}
-    quantities |= ({"peak_bytes": "peak MiB"} if here else {}) | {"step_flops": "step GFLOP"}
+    quantities |= {"peak_bytes": "peak MiB"} if here else {"sent_bytes": "sent MiB"}
+    quantities["step_flops"] = "step GFLOP"
     lines = [["mixer", "L", "compile s", *quantities.values(), "depth", "state KiB"]]
     for cell in results["cells"]:
         if cell["status"] not in DONE:
@@ -80,7 +101,8 @@ def _comes_after(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 def sentences(results: dict[str, Any]) -> list[str]:
     """The cells without a time, the crossings, the longest sequences and the qualities."""
-    made = [cell_line(cell) for cell in results["cells"] if cell["status"] not in DONE]
+    told = [c for c in results["cells"] if c["status"] not in DONE or c.get("bound") is not None]
+    made = [cell_line(cell) for cell in told]
     for crossing in results["crossovers"]:
         what, above = QUANTITIES[crossing["quantity"]], crossing["cheaper_above"]
         verb = "take more memory" if what.endswith("temporaries") else "takes longer"

@@ -19,7 +19,7 @@ from seqmodels.encoder_decoder import EncoderDecoderSettings
 from seqmodels.errors import ConfigError
 from seqmodels.mixers import MIXERS
 from seqmodels.model import SequenceSettings
-from seqmodels.stack import StackSettings
+from seqmodels.stack_settings import StackSettings
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.files.finding import is_there
 from seqmodels.training.experiment import Settings, TrainSettings

@@ -1,0 +1,74 @@
+"""Patterns that repeat, scanned and kept in every way, against block after block."""
+
+import jax
+import numpy as np
+import pytest
+
+from seqmodels.model import build_model
+from seqmodels.remat import NAMES
+from seqmodels.tasks.base import Batch, TaskSpec
+from tests.drawn_parameters import draw_parameters
+
+B, L = 2, 12
+KEY = jax.random.key(1)
+RANDOM = np.random.default_rng(0)
+TOKENS = RANDOM.integers(7, size=(B, L), dtype=np.int32)
+MASK = np.arange(L) < np.array([[L], [L - 4]])
+SHARED = {"width": 8, "dropout": 0.3, "mlp": "gated", "mlp_expansion": 2.0}
+MIXERS = {
+    "gru": {"kind": "gru"},
+    "spread": {"kind": "attention", "heads": 2, "position_range": 64},
+    "mamba2": {"kind": "mamba2", "heads": 2},
+    "conv": {"kind": "convolution", "kernel": 3},
+    "both": {"kind": "bidirectional", "mixer": {"kind": "lru"}},
+}
+READS = TaskSpec("many-to-many", "tokens", 7, 5, False, "accuracy", True)
+WRITES = TaskSpec("sequence-to-sequence", "tokens", 7, 7, False, "accuracy", True)
+
+
+def reading(*pattern, **changes):
+    mixers = {name: MIXERS[name] for name in pattern}
+    settings = {"depth": 3 * len(pattern) + 1, "pattern": pattern, "mixers": mixers}
+    return READS, SHARED | settings | changes
+
+
+def writing():
+    stacks = {
+        "encoder": {"depth": 4, "pattern": ("both",), "mixers": {"both": MIXERS["both"]}},
+        "decoder": {"depth": 4, "pattern": ("gru",), "mixers": {"gru": MIXERS["gru"]}},
+    }
+    return WRITES, SHARED | stacks | {"cross": "scaled_dot", "cross_heads": 2}
+
+
+CASES = {
+    "recurrences": reading("gru", "mamba2"),
+    "spread positions": reading("spread", "conv"),
+    "both sides": reading("both"),
+    "post-norm": reading("gru", "spread", norm_position="post"),
+    "short convolutions": reading("mamba2", short_convolution=4),
+    "bfloat16": reading("gru", dtype="bfloat16"),
+    "a decoder that attends": writing(),
+}
+
+
+@pytest.mark.parametrize("remat", ["none", "block", *NAMES, NAMES], ids=str)
+@pytest.mark.parametrize("name", CASES)
+def test_scanned_is_unrolled(name, remat):
+    spec, section = CASES[name]
+    targets = RANDOM.integers(5, size=(B, L), dtype=np.int32)
+    batch = Batch(TOKENS, targets, np.ones((B, L), np.float32), mask=MASK)
+    results = []
+    for settings in ({"repeat": "unrolled"}, {"repeat": "scanned", "remat": remat}):
+        of = build_model(section | settings, spec)
+
+        def run(params, of=of):
+            scores, back = jax.vjp(lambda params: of.apply(params, batch, KEY), params)
+            return scores, back(scores)[0], of.apply(params, batch, None)
+
+        results.append(jax.jit(run)(draw_parameters(of)))
+    assert jax.tree.structure(results[0]) == jax.tree.structure(results[1])
+    tolerance = 3e-2 if section.get("dtype") == "bfloat16" else 1e-5
+    for expected, found in zip(*map(jax.tree.leaves, results), strict=True):
+        expected, found = (np.asarray(array, np.float32) for array in (expected, found))
+        size = np.linalg.norm(expected)
+        assert np.linalg.norm(found - expected) <= tolerance * max(size, 1e-3)
