@@ -111,8 +111,10 @@ def require_model_memory(
     count = sum(leaf.size for _, leaf in leaves)
     kept = optimizer and jax.eval_shape(optimizer.transformation.init, shapes)
     moments = sum(leaf.size for leaf in jax.tree.leaves(kept)) // count
-    state = with_shardings((shapes, kept), model.parameters, mesh, fully_sharded)
-    parts = [leaf.sharding.shard_shape(leaf.shape) for leaf in jax.tree.leaves(state)]
+    states = [
+        with_shardings(part, model.parameters, mesh, fully_sharded) for part in (shapes, kept)
+    ]
+    parts = [leaf.sharding.shard_shape(leaf.shape) for leaf in jax.tree.leaves(states)]
     held = sum(math.prod(part) for part in parts if part)  # a count of steps is nothing
     path, largest = max(leaves, key=lambda found: found[1].size)
     name = jax.tree_util.keystr(path, simple=True, separator=".")

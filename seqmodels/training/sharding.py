@@ -1,5 +1,6 @@
 """Where a run's arrays lie on its mesh: each by the letters of its axes."""
 
+import math
 from collections.abc import Callable, Hashable
 from functools import wraps
 from typing import Any
@@ -16,6 +17,13 @@ from seqmodels.tasks.base import Batch, Split, Task, count_rows, read_rows
 
 AXES = ("data", "sequence", "model")
 """Of every mesh: what lies along them is split over rows, positions, and features."""
+
+
+LARGE = 2**18
+"""Numbers in a parameter from which on devices share its update: of fewer each does all in less
+time than it takes to tell one another."""
+PARAMS = jax.tree_util.GetAttrKey("params")
+"""Where a run's state has the parameters."""
 
 
 def devices_by_process() -> list[list[Any]]:
@@ -69,18 +77,23 @@ def with_shardings(
     optimizer keeps of it, wherever that is in its state: by the parameter's name and shape. All
     else is whole on each device.
 
+    What is kept of LARGE parameters is also split over the devices that share rows, along the
+    largest axis that they can share and no others do: so they share the update too, which each
+    would do as a whole (Xu et al. 2020).
+
     Args:
-      state: any tree that holds the parameters, or trees like theirs.
-      fully_sharded: whether each parameter is split over the devices that share rows too, along
-        the largest axis that they can share and no others do.
+      state: a run's, whose ``params`` are the parameters, or these alone.
+      fully_sharded: whether all parameters, and all that is kept of them, are split so.
     """
     said = {_name(path): about for path, about in jax.tree.leaves_with_path(parameters)}
 
     def place(path: tuple, leaf: Any) -> jax.ShapeDtypeStruct:
-        about = said.get(_name(path))
+        about, name = said.get(_name(path)), _name(path)
         spec = PartitionSpec()
         if about is not None and len(about.letters) == len(leaf.shape):
-            spec = _partition(about, leaf.shape, mesh, fully_sharded)
+            is_kept = len(path) > len(name) and path[: -len(name)] != (PARAMS,)
+            shared = fully_sharded or (is_kept and math.prod(leaf.shape) >= LARGE)
+            spec = _partition(about, leaf.shape, mesh, shared)
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, spec))
 
     return jax.tree_util.tree_map_with_path(place, state)
@@ -97,11 +110,11 @@ def _name(path: tuple) -> tuple[Hashable, ...]:
 
 
 def _partition(
-    about: About, shape: tuple[int, ...], mesh: Mesh, fully_sharded: bool
+    about: About, shape: tuple[int, ...], mesh: Mesh, by_rows: bool
 ) -> PartitionSpec:
     spec = partition(about.letters, shape, mesh.shape) if about.divisible else PartitionSpec()
     rows = mesh.shape["data"]
-    if not fully_sharded or rows == 1:
+    if not by_rows or rows == 1:
         return spec
     split = [*spec, *[None] * (len(shape) - len(spec))]
     free = [axis for axis, n in enumerate(shape) if split[axis] is None and n % rows == 0]

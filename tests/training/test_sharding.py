@@ -11,6 +11,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from seqmodels.placement import partition
 from seqmodels.tasks.base import Batch
+from seqmodels.training import sharding as sharding_module
 from seqmodels.training.checkpoint import Checkpoints
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.optimizer import make_optimizer
@@ -222,6 +223,17 @@ def test_what_an_optimizer_keeps_lies_as_its_parameter(kind):
         assert leaf.sharding.spec == expected, name
         count += len(of_parameter)
     assert count >= len(params), "an average, a mean or a sum of each"
+
+
+def test_the_update_of_large_parameters_is_shared(monkeypatch):
+    """What is kept of them lies by rows too, and they themselves do not."""
+    monkeypatch.setattr(sharding_module, "LARGE", 1024)
+    state = abstract_state(*on_mesh(**EIGHT))
+    large = "blocks.0.mlp.inputs.weights", "blocks.0.mlp.outputs.weights"
+    for name, leaf in named(mean(state)).items():
+        found = named(state.params)[name].sharding.spec
+        assert (leaf.sharding.spec != found) == (name in large), name
+    assert named(mean(state))[large[0]].sharding.spec == PartitionSpec("data", "model")
 
 
 def test_a_recurrence_that_is_not_linear_stays_whole():
