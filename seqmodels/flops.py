@@ -2,8 +2,10 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from functools import cache, partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +14,9 @@ from jax.extend.core import Literal
 
 KNOWN_SIZE = 2**16
 """Arrays of whole numbers up to this size can be computed, so that loops' lengths are known."""
+
+PLACE: ContextVar[Mapping[str, int]] = ContextVar("PLACE", default=MappingProxyType({}))
+"""Along a mesh's axes the device for which a part is counted; empty where all count as much."""
 
 Known = Callable[[], Any] | None
 """Computes a value, once it is asked for; None where the data decide it."""
@@ -100,6 +105,11 @@ def _equation(equation: Any, inputs: list[Known]) -> tuple[int, list[Known]]:
     inner = list(_inner_jaxprs(params))
     if name == "cond":
         return max(_walk(*parts, inputs[1:])[0] for parts in inner), unknown
+    if name == "shard_map":
+        return _parts(params, partial(_walk, *inner[0], [None] * len(inputs))), unknown
+    if name == "axis_index":
+        place = PLACE.get().get(params["axis_name"])
+        return 0, unknown if place is None else [lambda: np.int32(place)]
     if len(inner) == 1 and len(inner[0][0].invars) == len(inputs):
         flops, outputs = _walk(*inner[0], inputs)
         return flops, outputs if len(outputs) == len(unknown) else unknown
@@ -107,7 +117,7 @@ def _equation(equation: Any, inputs: list[Known]) -> tuple[int, list[Known]]:
         counts = [_walk(jaxpr, consts, [None] * len(jaxpr.invars))[0] for jaxpr, consts in inner]
         return sum(counts), unknown
     whole = all(_is_whole(variable.aval) for variable in equation.outvars)
-    if not whole or any(found is None for found in inputs):
+    if name == "ppermute" or not whole or any(found is None for found in inputs):
         return 0, unknown
 
     @cache
@@ -117,6 +127,22 @@ def _equation(equation: Any, inputs: list[Known]) -> tuple[int, list[Known]]:
         return [np.asarray(output) for output in made]
 
     return 0, [partial(lambda i: computed()[i], i) for i in range(len(unknown))]
+
+
+def _parts(params: dict[str, Any], count: Callable[[], tuple[int, list[Known]]]) -> int:
+    """What each device does with its part, on all of them; counted once if it is as much on all."""
+    sizes = {axis: params["mesh"].shape[axis] for axis in params["newly_manual_axes"]}
+    try:
+        return math.prod(sizes.values()) * count()[0]
+    except UncountableError:
+        total = 0
+        for place in itertools.product(*map(range, sizes.values())):
+            before = PLACE.set(PLACE.get() | dict(zip(sizes, place, strict=True)))
+            try:
+                total += count()[0]
+            finally:
+                PLACE.reset(before)
+        return total
 
 
 def _scan(equation: Any, inputs: list[Known]) -> int:

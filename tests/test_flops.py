@@ -7,8 +7,10 @@ from jax import lax
 
 from seqmodels.flops import UncountableError, count_flops
 from seqmodels.ops.attention.dot_product import attention
+from seqmodels.ops.by_parts import POSITIONS, by_parts
 from seqmodels.ops.fft_convolution import fft_convolution
 from seqmodels.scaling.programs import language_model, model_section
+from seqmodels.training.sharding import make_mesh, traced_under
 
 X, W = jnp.ones((2, 3)), jnp.ones((3, 3))
 ONE = 2 * 2 * 3 * 3
@@ -171,6 +173,25 @@ def test_a_loop_that_the_data_alone_end_is_refused():
         return lax.while_loop(lambda h: h.sum() < 9, lambda h: h * 2, x)
 
     assert count_flops(without_products, X) == 0
+
+
+def test_what_devices_share_counts_on_all_of_them():
+    """Each with its part, as often as that one's loop goes round."""
+    mesh, x = make_mesh(8, 4), jnp.ones((2, 64, 3))  # two parts of rows, four of positions
+    whole = 2 * x.size * 3
+
+    def product(x):
+        return by_parts(lambda x: x @ W, x.shape, (POSITIONS,), POSITIONS)(x)
+
+    def loop(x):
+        times = lax.axis_index("sequence")
+        return lax.fori_loop(0, times, lambda _, x: x @ W, x)
+
+    def of_place(x):
+        return by_parts(loop, x.shape, (POSITIONS,), POSITIONS)(x)
+
+    assert count_flops(traced_under(mesh, product), x) == count_flops(product, x) == whole
+    assert count_flops(traced_under(mesh, of_place), x) == (0 + 1 + 2 + 3) / 4 * whole
 
 
 def test_branches_count_as_the_dearer_one():

@@ -81,7 +81,7 @@ def by_summaries(
         return outputs, of_last(last)
 
     in_specs, out_specs = (specs, ROWS, WHOLE), (POSITIONS, ROWS)
-    return by_parts(of_part, *size, in_specs, out_specs)(sequences, state, weights)
+    return by_parts(of_part, size, in_specs, out_specs)(sequences, state, weights)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))

@@ -1,0 +1,172 @@
+"""What a training step takes of each of eight devices that share it, by the compiler's counts.
+
+    PYTHONPATH=. python benchmarks/across.py --out=docs/performance --document=docs/scale.md
+
+Language models on bytes, compiled for simulated devices and not run: temporaries a device, the
+FLOPs that all do together against one device's, and the bytes that each sends. Cells that
+across.json has are not compiled again.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from absl import flags
+from document import replace_table
+from scaling_tables import table
+
+from seqmodels import cli, presets
+from seqmodels.errors import UserError, nearest
+from seqmodels.flops import count_flops
+from seqmodels.scaling.collectives import traffic
+from seqmodels.scaling.programs import language_model, model_section
+from seqmodels.training.sharding import make_mesh, traced_under
+from seqmodels.training.startup import start_jax
+
+FAMILIES = (
+    *("rnn", "lstm", "gru", "slstm"),
+    *("conv", "temporal_block", "neighbourhood", "long_convolution", "hyena"),
+    *("local", "global", "transformer"),
+    *("mingru", "minlstm", "lru", "rglru", "s4d", "s5", "mamba"),
+    *("linear_attention", "retention", "gla", "mamba2", "mamba3", "mlstm"),
+    *("deltanet", "gated_deltanet", "kda", "deltaproduct", "rwkv7"),
+)
+MIXERS = flags.DEFINE_list("mixers", list(FAMILIES), "presets to compile")
+LENGTH = flags.DEFINE_integer("length", 65_536, "positions L that devices share", 8)
+OUT = flags.DEFINE_string("out", None, "folder for across.json")
+DOCUMENT = flags.DEFINE_string("document", None, "a Markdown file whose tables are replaced")
+CELL = flags.DEFINE_string("cell", None, "one mixer, in this process")
+
+DEVICES = 8
+WIDTH, DEPTH = 64, 2
+
+
+class Share(NamedTuple):
+    """A step, and how devices share it."""
+
+    rows: int
+    """B"""
+    length: int
+    """L"""
+    data: int = 1
+    sequence: int = 1
+    model: int = 1
+
+
+def shares(length: int) -> dict[str, Share]:
+    """Eight sequences on one device and on eight; and an eighth of them on one."""
+    return {
+        "one": Share(DEVICES, length),
+        "data": Share(DEVICES, length, data=DEVICES),
+        "sequence": Share(DEVICES, length, sequence=DEVICES),
+        "all": Share(DEVICES, length, data=2, sequence=2, model=2),
+        "small": Share(1, length // DEVICES),
+        "more rows": Share(DEVICES, length // DEVICES, data=DEVICES),
+        "more positions": Share(1, length, sequence=DEVICES),
+    }
+
+
+def measured(mixer: str, share: Share) -> dict[str, Any]:
+    """A step's temporaries, what it sends, and the FLOPs of all devices."""
+    section = model_section(mixer, WIDTH, DEPTH, "float32", share.length)
+    of = language_model(section, share.length, share.rows)
+    devices = share.data * share.sequence * share.model
+    mesh = make_mesh(devices, share.sequence, share.model)
+    compiled = of.lower_step(mesh).compile()
+    sent = traffic(compiled.as_text())
+    state = jax.eval_shape(of.state)
+    return {
+        "temporary_bytes": compiled.memory_analysis().temp_size_in_bytes,
+        "sent_bytes": sent.sent,
+        "sent_at_least": not sent.complete,
+        "flops": count_flops(traced_under(mesh, of.step()), state, of.batch()),
+    }
+
+
+def cell(mixer: str, length: int) -> dict[str, Any]:
+    """All of a mixer, in this process."""
+    steps = {name: measured(mixer, share) for name, share in shares(length).items()}
+    return {"mixer": mixer, "length": length, "steps": steps}
+
+
+def strong(rows: list[dict[str, Any]]) -> str:
+    """Eight sequences on one device and on eight, as Markdown."""
+    by = ("data", "sequence", "all")
+    lines = [
+        [
+            *("mixer", "one device, MiB"),
+            *(f"{axes} of it" for axes in ("data 8,", "sequence 8,", "2 × 2 × 2,")),
+            *(f"{what}, {axes}" for what in ("FLOPs", "MiB sent") for axes in by),
+        ]
+    ]
+    for row in rows:
+        one = row["steps"]["one"]
+        steps = [row["steps"][name] for name in by]
+        shown = [f"{step['temporary_bytes'] / one['temporary_bytes']:.2f}" for step in steps]
+        shown += [f"{step['flops'] / one['flops']:.2f}" for step in steps]
+        shown += [_sent(step) for step in steps]
+        lines.append([row["mixer"], f"{one['temporary_bytes'] / 2**20:,.0f}", *shown])
+    return table(lines)
+
+
+def weak(rows: list[dict[str, Any]]) -> str:
+    """One device's share, and eight times as much on eight, as Markdown."""
+    by = ("more rows", "more positions")
+    lines = [
+        [
+            *("mixer", "one device, MiB"),
+            *(f"{what}, {more}" for what in ("temporaries", "FLOPs", "MiB sent") for more in by),
+        ]
+    ]
+    for row in rows:
+        small = row["steps"]["small"]
+        steps = [row["steps"][name] for name in by]
+        shown = [f"{step['temporary_bytes'] / small['temporary_bytes']:.2f}" for step in steps]
+        shown += [f"{step['flops'] / DEVICES / small['flops']:.2f}" for step in steps]
+        shown += [_sent(step) for step in steps]
+        lines.append([row["mixer"], f"{small['temporary_bytes'] / 2**20:,.0f}", *shown])
+    return table(lines)
+
+
+def _sent(step: dict[str, Any]) -> str:
+    least = "≥ " if step["sent_at_least"] else ""
+    return f"{least}{step['sent_bytes'] / 2**20:,.3g}"
+
+
+def main() -> None:
+    """Compiles for every mixer that isn't there yet, and writes where --out and --document say."""
+    if CELL.value:
+        jax.config.update("jax_num_cpu_devices", DEVICES)
+        start_jax()
+        print(json.dumps(cell(CELL.value, LENGTH.value)))
+        return
+    for mixer in MIXERS.value:
+        if mixer not in presets.PRESETS:
+            known = nearest(mixer, presets.PRESETS)
+            raise UserError(f"--mixers: {mixer!r} is not a preset; {known}")
+    file = Path(OUT.value) / "across.json" if OUT.value else None
+    rows = json.loads(file.read_text()) if file and file.exists() else []
+    for mixer in MIXERS.value:
+        if any((row["mixer"], row["length"]) == (mixer, LENGTH.value) for row in rows):
+            continue
+        command = [sys.executable, __file__, f"--cell={mixer}", f"--length={LENGTH.value}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["killed"])[-1]
+            print(f"{mixer}: failed with {done.returncode}: {reason}", flush=True)
+            continue
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        print(strong(rows[-1:]).splitlines()[-1], flush=True)
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(rows, indent=1) + "\n")
+    if DOCUMENT.value:
+        replace_table(DOCUMENT.value, "strong", strong(rows))
+        replace_table(DOCUMENT.value, "weak", weak(rows))
+
+
+if __name__ == "__main__":
+    cli.run(main)
