@@ -22,8 +22,8 @@ def shares(axis: Axis, size: int) -> int:
 
 
 def is_part() -> bool:
-    """Whether what is traced is what a device makes of its part of the positions."""
-    return "sequence" in jax.sharding.get_abstract_mesh().manual_axes
+    """Whether what is traced is what a device makes of its part of the rows or positions."""
+    return bool(jax.sharding.get_abstract_mesh().manual_axes)
 
 
 def by_parts[R](

@@ -23,7 +23,6 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
-from seqmodels.ops.by_parts import shares
 from seqmodels.ops.chunks import (
     Logs,
     decayed,
@@ -219,11 +218,9 @@ def _chunked(query, key, value, erase, reads, log_decay, state, chunk):
 
 
 def _across(run, *given):
-    """By summaries; of lengths that the parts don't divide on the whole."""
+    """By summaries, or by rows."""
     *sequences, state, chunk = given
     size = sequences[0].shape[:2]
-    if shares("sequence", size[1]) == 1:
-        return run(*given)
 
     def again(sequences, state, _):
         return run(*sequences, state, chunk)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import PartitionSpec
 
-from seqmodels.ops.by_parts import POSITIONS, shares
+from seqmodels.ops.by_parts import POSITIONS
 from seqmodels.ops.forms import Form, Operation
 from seqmodels.ops.numbers import conjugate, in_padding, one_like, plus, product, times
 from seqmodels.ops.platform import platform
@@ -218,14 +218,12 @@ def _one_by_one(decay, inputs, *rest):
 
 
 def _across(run, decay, inputs, state, valid):
-    """By summaries; of lengths that the parts don't divide on the whole.
+    """By summaries, or by rows.
 
     A decay that serves all positions is multiplied as the form does it, in a row of zeros: the
     form's roundings of the same number, P times, are not those of another order.
     """
     rows, length = inputs[0].shape[:2]
-    if shares("sequence", length) == 1:
-        return run(decay, inputs, state, valid)
 
     def again(sequences, state, _):
         decay, inputs, valid = sequences

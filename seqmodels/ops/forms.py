@@ -37,6 +37,9 @@ class Operation:
       forms: by name, in the order in which they are asked; the last suits whatever it can serve.
       across: how devices that hold parts of the positions compute it together, given a function
         that computes it of what one device has, and the arguments; None leaves it to the compiler.
+      by_rows: whether ``across`` is for those too that share rows alone: where loops use what all
+        rows have, such as weights, the compiler would add up its gradient over devices in each
+        step.
     """
 
     def __init__(
@@ -44,17 +47,20 @@ class Operation:
         name: str,
         forms: Mapping[str, Form],
         across: Callable[..., Any] | None = None,
+        by_rows: bool = False,
     ):
         self.name = name
         self.forms = forms
         self.across = across
+        self.by_rows = by_rows
 
     def __call__(self, *arguments: Any, form: str | None = None) -> Any:
         """The result, by the form of that name, or by the first that serves and suits.
 
         Where a mesh splits positions each device takes its own part by such a form.
         """
-        if self.across is not None and parts("sequence") > 1:
+        shared = parts("sequence") > 1 or (self.by_rows and parts("data") > 1)
+        if self.across is not None and shared:
             return self.across(partial(self._run, form=form), *arguments)
         return self._run(*arguments, form=form)
 

@@ -17,7 +17,6 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
-from seqmodels.ops.by_parts import shares
 from seqmodels.ops.chunks import Logs, decayed, decayed_products, not_a_power_of_2, over_chunks
 from seqmodels.ops.forms import Form, Operation
 from seqmodels.ops.platform import platform
@@ -211,9 +210,7 @@ def suits_blocks(
 
 
 def _across(run, query, key, value, log_decay, state, chunk):
-    """By summaries; of lengths that the parts don't divide on the whole."""
-    if shares("sequence", query.shape[1]) == 1:
-        return run(query, key, value, log_decay, state, chunk)
+    """By summaries, or by rows."""
 
     def again(sequences, state, _):
         return run(*sequences, state, chunk)

@@ -183,7 +183,7 @@ def _by_newton(kind: newton.Linearisation) -> Form:
 
 
 def _across(run, cell, inputs, weights, bias, states, mask):
-    """In a wavefront; of lengths that the parts don't divide on the whole.
+    """In a wavefront, or by rows.
 
     A form by Newton's method computes all positions of a part at once.
     """

@@ -40,8 +40,8 @@ def slstm(
     """
     if valid is None:
         valid = jnp.ones(inputs.shape[:2], bool)
-    outputs, last = SLSTM(inputs, weights, jnp.stack(state), valid, form=form)
-    return outputs, (last[0], last[1], last[2], last[3])
+    outputs, last = SLSTM(inputs, weights, jnp.stack(state, axis=1), valid, form=form)
+    return outputs, (last[:, 0], last[:, 1], last[:, 2], last[:, 3])
 
 
 def log_forget(
@@ -74,20 +74,18 @@ def _step(weights, state, given):
 
 def _steps(inputs, weights, state, valid):
     by_time = jnp.swapaxes(inputs, 0, 1), valid.T.astype(jnp.float32)
-    last, outputs = run_steps(_step, CHUNK, weights, state, by_time)
-    return jnp.swapaxes(outputs, 0, 1), last
+    last, outputs = run_steps(_step, CHUNK, weights, jnp.swapaxes(state, 0, 1), by_time)
+    return jnp.swapaxes(outputs, 0, 1), jnp.swapaxes(last, 0, 1)
 
 
 def _across(run, inputs, weights, state, valid):
-    """In a wavefront; of lengths that the parts don't divide on the whole."""
+    """In a wavefront, or by rows."""
 
     def again(inputs, valid, state, weights):
-        outputs, last = run(inputs, weights, jnp.swapaxes(state, 0, 1), valid)
-        return outputs, jnp.swapaxes(last, 0, 1)
+        return run(inputs, weights, state, valid)
 
-    outputs, last = in_wavefront(again, inputs, valid, jnp.swapaxes(state, 0, 1), weights)
-    return outputs, jnp.swapaxes(last, 0, 1)
+    return in_wavefront(again, inputs, valid, state, weights)
 
 
-SLSTM = Operation("slstm", {"steps": Form(_steps)}, _across)
-"""Of (inputs, weights, state, valid)."""
+SLSTM = Operation("slstm", {"steps": Form(_steps)}, _across, by_rows=True)
+"""Of (inputs, weights, states [B, 4, H, K], valid)."""

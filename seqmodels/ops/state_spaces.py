@@ -19,7 +19,6 @@ from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
 from seqmodels.errors import require
-from seqmodels.ops.by_parts import shares
 from seqmodels.ops.diagonal_forms import SHORT
 from seqmodels.ops.diagonal_recurrence import FormName, diagonal_recurrence, sequential_depth
 from seqmodels.ops.forms import Form, Operation
@@ -243,10 +242,7 @@ def _few(x: Array) -> bool:
 
 
 def _selective_across(run, given, rates, state, chunk, negative):
-    """By summaries; of lengths that the parts don't divide on the whole."""
-    rows, length = given[0].shape[:2]
-    if shares("sequence", length) == 1:
-        return run(given, rates, state, chunk, negative)
+    """By summaries, or by rows."""
 
     def again(given, state, rates):
         return run(given, rates, state, chunk, negative)
@@ -259,17 +255,14 @@ def _selective_across(run, given, rates, state, chunk, negative):
         # What becomes of 1, when nothing is written.
         return again((delta, B, C, jnp.zeros_like(x)), jnp.ones_like(begin), rates)[1], end
 
-    return by_summaries(FACTORS, again, summary, given, state, rates, (rows, length))
+    return by_summaries(FACTORS, again, summary, given, state, rates, given[0].shape[:2])
 
 
 def _constant_across(run, decay, C, x, state, valid, chunk):
-    """By summaries; of lengths that the parts don't divide on the whole.
+    """By summaries, or by rows.
 
     A part's product of decays is what becomes of 1 in a row of zeros, with the form's roundings.
     """
-    rows, length = x.shape[:2]
-    if shares("sequence", length) == 1:
-        return run(decay, C, x, state, valid, chunk)
 
     def again(given, state, weights):
         return run(*weights, given[0], state, given[1], chunk)
@@ -281,8 +274,7 @@ def _constant_across(run, decay, C, x, state, valid, chunk):
         product = again((jnp.zeros_like(x[:count]), valid), one, weights)[1]
         return product, again(given, begin, weights)[1]
 
-    sequences, weights = (x, valid), (decay, C)
-    return by_summaries(NUMBERS, again, summary, sequences, state, weights, (rows, length))
+    return by_summaries(NUMBERS, again, summary, (x, valid), state, (decay, C), x.shape[:2])
 
 
 SELECTIVE = Operation(
@@ -293,6 +285,7 @@ SELECTIVE = Operation(
         "associative": Form(partial(_selected, "associative")),
     },
     _selective_across,
+    by_rows=True,
 )
 """Of (delta, B, C and x; rates [N, D]; state; chunk; negative)."""
 CONSTANT = Operation(
@@ -310,5 +303,6 @@ CONSTANT = Operation(
         "associative": Form(partial(_constant, "associative")),
     },
     _constant_across,
+    by_rows=True,
 )
 """Of (decay, C, x, state, valid, chunk)."""

@@ -29,7 +29,7 @@ from jax import lax
 
 from seqmodels.arrays import Array, PyTree
 from seqmodels.ops import numbers
-from seqmodels.ops.by_parts import POSITIONS, ROWS, WHOLE, by_parts
+from seqmodels.ops.by_parts import POSITIONS, ROWS, WHOLE, by_parts, shares
 from seqmodels.ops.exchange import AXIS, of_last, only_first, passed, plus
 
 Run = Callable[[Any, Any, Any], tuple[Any, Any]]
@@ -69,7 +69,8 @@ def by_summaries(
 
     Args:
       sequences: [B, L, ...], or what ``specs`` say, as of
-        :func:`~seqmodels.ops.by_parts.by_parts`; L is divisible by the parts.
+        :func:`~seqmodels.ops.by_parts.by_parts`; of an L that the parts don't divide each device
+        runs all, of its rows.
       state: [B, ...], the one before the first position.
       weights: what is the same at all positions and in all rows.
       size: B and L.
@@ -80,8 +81,10 @@ def by_summaries(
         outputs, last = _run_part(maps, run, summary, *given)
         return outputs, of_last(last)
 
-    in_specs, out_specs = (specs, ROWS, WHOLE), (POSITIONS, ROWS)
-    return by_parts(of_part, size, in_specs, out_specs)(sequences, state, weights)
+    both = (specs, ROWS, WHOLE), (POSITIONS, ROWS)
+    if shares("sequence", size[1]) > 1:
+        return by_parts(of_part, size, *both)(sequences, state, weights)
+    return by_parts(run, size[:1], *both)(sequences, state, weights)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))

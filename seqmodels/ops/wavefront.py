@@ -35,12 +35,9 @@ def in_wavefront(
 ) -> tuple[Any, Any]:
     """``run(inputs, valid, states, weights)``, by devices that have a part of the positions each.
 
-    States are [B, ...], and weights are added up. Of lengths that the parts don't divide it is run
-    on the whole.
+    States are [B, ...]. Of lengths that the parts don't divide each device runs all, of its rows.
     """
     rows, length = inputs.shape[:2]
-    if shares("sequence", length) == 1:
-        return run(inputs, valid, states, weights)
 
     def of_part(inputs: Any, valid: Any, states: Any, weights: Any) -> tuple[Any, Any]:
         count = _micro_batches(len(inputs))
@@ -53,9 +50,10 @@ def in_wavefront(
         outputs, last = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), made)
         return outputs, of_last(last)
 
-    in_specs, out_specs = (POSITIONS, POSITIONS, ROWS, WHOLE), (POSITIONS, ROWS)
-    of_parts = by_parts(of_part, (rows, length), in_specs, out_specs)
-    return of_parts(inputs, valid, states, weights)
+    specs = (POSITIONS, POSITIONS, ROWS, WHOLE), (POSITIONS, ROWS)
+    if shares("sequence", length) > 1:
+        return by_parts(of_part, (rows, length), *specs)(inputs, valid, states, weights)
+    return by_parts(run, (rows,), *specs)(inputs, valid, states, weights)
 
 
 def _micro_batches(rows: int) -> int:

@@ -109,9 +109,7 @@ def _name(path: tuple) -> tuple[Hashable, ...]:
     return tuple(keys)
 
 
-def _partition(
-    about: About, shape: tuple[int, ...], mesh: Mesh, by_rows: bool
-) -> PartitionSpec:
+def _partition(about: About, shape: tuple[int, ...], mesh: Mesh, by_rows: bool) -> PartitionSpec:
     spec = partition(about.letters, shape, mesh.shape) if about.divisible else PartitionSpec()
     rows = mesh.shape["data"]
     if not by_rows or rows == 1:

@@ -1,5 +1,6 @@
 """Recurrences whose positions several devices share: what one device makes of them."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from seqmodels.ops.by_positions import by_positions
 from seqmodels.ops.linear import linear, linear_in_blocks
 from seqmodels.ops.running import previous, running_max, running_sum
+from seqmodels.scaling.collectives import traffic
 from seqmodels.training.sharding import make_mesh
 from tests.ops import test_by_positions
 from tests.ops.across import check, gathered
@@ -33,6 +35,20 @@ def test_devices_that_share_positions_make_what_one_does(name, mesh):
     given = CASES[name].arguments(L)
     text = check(function(name, None), given, make_mesh(8, *MESHES[mesh]), (ROWS, L), 1e-5)
     assert gathered(text, L) == gathered(text, 3 * L) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "shared"),
+    [("selective", ("A",)), ("constant", ("decay", "C")), ("slstm", ("weights",))],
+)
+def test_gradients_of_what_rows_share_are_added_up_once(name, shared):
+    """And not in each step of a loop, of which there are several; nor before they are sums."""
+    length = 3 * L * 2
+    given = CASES[name].arguments(length) | {"valid": None}
+    text = check(function(name, None), given, make_mesh(2), (ROWS, length), 1e-5)
+    size = sum(leaf.nbytes for key in shared for leaf in jax.tree.leaves(given[key]))
+    assert 0 < traffic(text).sent <= 2 * size
 
 
 def test_positions_know_of_those_before_them():

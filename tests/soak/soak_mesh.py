@@ -12,10 +12,17 @@ import pytest
 from seqmodels.arrays import Array
 from seqmodels.model import Model, build_model
 from seqmodels.model_metrics import model_metrics
+from seqmodels.scaling.collectives import traffic
 from seqmodels.tasks.base import Batch, TaskSpec, classification_metrics
 from seqmodels.training.fit import fit
 from seqmodels.training.interruption import RunInterruptedError
-from seqmodels.training.sharding import make_mesh, put_batch, traced_under, with_shardings
+from seqmodels.training.sharding import (
+    batch_shapes,
+    make_mesh,
+    put_batch,
+    traced_under,
+    with_shardings,
+)
 from tests.command_line import events, finish, start, tiny_config, train_command
 from tests.mixers.variants import CASES, WIDTH
 from tests.moments import at, terminate
@@ -133,6 +140,28 @@ def test_every_mixer_on_a_mesh_equals_one_device(name, mesh, on_one_device):
     (by_sgd, _), (one_by_sgd, _) = found["sgd"], expected["sgd"]
     assert distance(by_sgd, one_by_sgd) < 1e-5
     np.testing.assert_allclose(found["adamw"][1], expected["adamw"][1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_devices_that_share_rows_tell_one_another_each_gradient_once(name):
+    """And of Hyena's filters, which each device makes as a whole, theirs."""
+    of, task = model_of(name)
+    params = jax.eval_shape(lambda: of.init(jax.random.key(0)))
+    mesh = make_mesh(8)
+    batch = batch_shapes(task.batch("train", 0, ROWS, LENGTH), mesh)
+
+    def gradients(params: Any, batch: Batch) -> Any:
+        return jax.grad(lambda params: model_metrics(of, task, params, batch, None)["loss"][0])(
+            params
+        )
+
+    where = with_shardings(params, of.parameters, mesh)
+    compiled = jax.jit(traced_under(mesh, gradients)).lower(where, batch).compile()
+    size = sum(leaf.size for leaf in jax.tree.leaves(params))
+    size += 2 * LENGTH * WIDTH if CASES[name][0] == "hyena" else 0
+    sent = traffic(compiled.as_text())
+    assert sent.complete
+    assert sent.sent <= 2 * 4 * size
 
 
 SETTINGS: dict[str, Any] = {"steps": 12, "log_every": 1, "evaluate_every": 4, "length": 10}
