@@ -67,10 +67,7 @@ def cell(request: CellRequest) -> None:
     shared = read_mesh(request.mesh or "")
     mesh = target.mesh(shared) if target else None
     parts = mesh.shape["data"] if mesh else 1
-    section = model_section(
-        request.mixer, request.width, request.depth, request.dtype, request.length
-    )
-    of = language_model(section, request.length, request.batch_size * parts)
+    of = model_of(request, parts)
     cost = of.cost(request.length)
     tell(
         batch_size=of.rows,
@@ -127,6 +124,21 @@ def _compile(lower: Callable[[], Any]) -> tuple[Any, float, int, int]:
 def _in_words(forms: dict[str, list[str]]) -> str:
     """``attention: whole, blocked; recurrence: steps``."""
     return "; ".join(f"{operation}: {', '.join(taken)}" for operation, taken in forms.items())
+
+
+def model_of(request: CellRequest, parts: int = 1) -> LanguageModel:
+    """What a cell is about, with rows for so many parts of a mesh.
+
+    Filters are as long as what is decoded too, where anything is.
+    """
+    longest = request.length if request.target else _room(request.length, request.repeats)
+    section = model_section(request.mixer, request.width, request.depth, request.dtype, longest)
+    return language_model(section, request.length, request.batch_size * parts)
+
+
+def _room(length: int, repeats: int) -> int:
+    """Positions of the sequence whose state measurements of decoding go on from, and theirs."""
+    return length + TOKENS * (repeats + 1)
 
 
 def _compile_for(
@@ -228,9 +240,8 @@ def _decode_seconds(
 ) -> dict[str, float]:
     """Seconds a token, after the state has read the whole length."""
     extend = of.jit_extend(mesh)
-    room = of.length + TOKENS * (repeats + 1)
     start = jax.jit(of.model.start, static_argnums=(1, 2), out_shardings=replicated(mesh))
-    state = start(params, of.rows, room)
+    state = start(params, of.rows, _room(of.length, repeats))
     for begin in range(0, of.length, CHUNK):
         token, state = extend(params, tokens[:, begin : begin + CHUNK], state)
     times = []

@@ -14,9 +14,9 @@ from seqmodels.training.mesh import REST
 from seqmodels.training.parameter_files import named
 from seqmodels.training.sharding import devices_by_process, make_mesh, traced_under
 
-LEAST_ROWS = 4
-"""Rows of a batch that a CPU device gets at least, where their number is chosen: fewer were
-not measured, and a product of so few rows reads its weights for little work."""
+LEAST_FLOPS = 500_000_000
+"""Of a step on each of several CPU devices, where their number is chosen: of less they win less
+than it takes them to meet, some milliseconds (docs/performance.md)."""
 WORDS = {"E": "inner features", "F": "features of the MLP", "H": "heads"}
 """What letters of parameters are that devices share."""
 
@@ -24,10 +24,10 @@ WORDS = {"E": "inner features", "F": "features of the MLP", "H": "heads"}
 def run_mesh(experiment: Experiment, devices: int | None = None, before: int | None = None) -> Mesh:
     """The mesh of a config's ``mesh`` section: of so many devices, or of all that there are.
 
-    Equally many of each process: accelerators, or a CPU's cores, each a device with LEAST_ROWS rows
+    Equally many of each process: accelerators, or a CPU's cores, each a device with LEAST_FLOPS
     or more. One device would use all cores as well, but shares every single product
-    among them: with two a recurrence takes 0.5 to 0.9 of its time, attention 0.8 to 1 and
-    convolution 0.9 to 1.1 (docs/performance.md).
+    among them: with two a recurrence takes 0.5 to 0.9 of its time, attention 0.7 to 1 and
+    convolution 0.9 to 1.2 (docs/performance.md).
 
     Args:
       devices: how many; None for all accelerators, or as many cores as pay.
@@ -75,8 +75,11 @@ def _chosen(experiment: Experiment, available: int, before: int | None) -> int:
         return before
     rows = experiment.train.batch_size // experiment.train.accumulate
     each = settings.sequence * settings.model
-    counts = range(least, min(available, each * rows // LEAST_ROWS) + 1, least)
-    return max((count for count in counts if rows % (count // each) == 0), default=least)
+    counts = [n for n in range(least, available + 1, least) if rows % (n // each) == 0]
+    if len(counts) < 2:
+        return least
+    flops = 3 * rows * experiment.cost().flops  # the backward pass takes two forward ones
+    return max((n for n in counts if flops >= n * LEAST_FLOPS), default=least)
 
 
 def _require_rows(experiment: Experiment, devices: int, data: int) -> None:

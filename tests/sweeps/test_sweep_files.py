@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from unittest.mock import patch
 
+import jax
 import pytest
 
 from seqmodels.errors import UserError
@@ -231,13 +232,24 @@ def test_a_cell_that_is_something_else_is_one_line(tmp_path):
     assert read_cell(tmp_path, "rnn", 256)["forward_seconds"] is None
 
 
+REQUEST = cells.CellRequest(
+    mixer="rnn", length=512, width=8, depth=1, dtype="float32", batch_size=1, repeats=3,
+    memory_gib=1.0, seconds=5e-3, target=None, previous=None,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("mixer", ["hyena", "long_convolution"])
+def test_filters_are_as_long_as_what_is_decoded(mixer):
+    of = cells.model_of(REQUEST._replace(mixer=mixer))
+    room, params = cells._room(512, 3), jax.eval_shape(of.state).params
+    state = jax.eval_shape(lambda params: of.model.start(params, 1, room), params)
+    assert max(axis for leaf in jax.tree.leaves(state) for axis in leaf.shape) >= room
+
+
 def test_a_cell_ended_between_two_timings_says_what_it_knows():
     """The next one's time is that of the steps alone."""
     before = cell(status="too slow", reason="was slow", forward_seconds=None, batch_size=1)
-    request = cells.CellRequest(
-        mixer="rnn", length=512, width=8, depth=1, dtype="float32", batch_size=1, repeats=3,
-        memory_gib=1.0, seconds=5e-3, target=None, previous=before,
-    )  # fmt: skip
+    request = REQUEST._replace(previous=before)
     of = cells.language_model(cells.model_section("rnn", 8, 1, "float32"), 512, 1)
     with pytest.raises(cells.StoppedError, match=r"a step would take about 0\.002 s"):
         cells._require_time(request, of)

@@ -8,6 +8,7 @@ import jax
 import pytest
 
 from seqmodels.errors import ConfigError, UserError
+from seqmodels.training import devices as devices_module
 from seqmodels.training.devices import run_mesh
 from seqmodels.training.experiment import Experiment, build_experiment
 from seqmodels.training.mesh import MeshSettings, read_mesh
@@ -22,11 +23,22 @@ def experiment(mixer: str, batch_size: int, accumulate: int = 1) -> Experiment:
     return build_experiment(load_whole(f"{ROOT}/configs/digits.py:mixer={mixer}", overrides).config)
 
 
+@pytest.fixture
+def four_rows_pay(monkeypatch):
+    """A core for each four rows of an experiment."""
+
+    def pay(of: Experiment) -> Experiment:
+        monkeypatch.setattr(devices_module, "LEAST_FLOPS", 4 * 3 * of.cost().flops)
+        return of
+
+    return pay
+
+
 @pytest.mark.parametrize(
     ("mixer", "batch_size", "accumulate", "devices"),
     [
         ("gru", 64, 1, 8),
-        ("lstm", 16, 1, 4),  # four rows each, not two
+        ("lstm", 16, 1, 4),  # of four rows each, not two
         ("lstm", 64, 4, 4),
         ("rnn", 12, 1, 3),
         ("rnn", 7, 1, 1),
@@ -35,10 +47,32 @@ def experiment(mixer: str, batch_size: int, accumulate: int = 1) -> Experiment:
         ("transformer", 40, 2, 5),
     ],
 )
-def test_cores_share_the_batch(mixer, batch_size, accumulate, devices):
-    mesh = run_mesh(experiment(mixer, batch_size, accumulate))
+def test_cores_share_the_batch(mixer, batch_size, accumulate, devices, four_rows_pay):
+    mesh = run_mesh(four_rows_pay(experiment(mixer, batch_size, accumulate)))
     assert mesh.size == devices
     assert list(mesh.devices.flat) == jax.devices()[:devices]
+
+
+@pytest.mark.parametrize(
+    ("spec", "settings", "devices"),
+    [
+        ("digits.py:mixer=gru", {}, 4),
+        ("recall.py:mixer=global", {"task.vocabulary": 8192, "train.batch_size": 512}, 8),
+        (
+            "recall.py:mixer=transformer,length=1024",
+            {"model.width": 512, "model.depth": 4, "train.batch_size": 2},
+            2,
+        ),
+        ("recall.py:mixer=transformer", {"train.batch_size": 2}, 1),
+        ("recall.py:mixer=transformer,length=16", {"train.batch_size": 8}, 1),
+        ("recall.py:mixer=mamba2,length=512", {"train.batch_size": 2}, 1),
+    ],
+)
+def test_cores_that_pay(spec, settings, devices):
+    """On two cores each of these was the faster way, or as fast: docs/performance.md."""
+    overrides = [(key, str(value)) for key, value in settings.items()]
+    of = build_experiment(load_whole(f"{ROOT}/configs/{spec}", overrides).config)
+    assert run_mesh(of).size == devices
 
 
 def test_accelerators_are_all_used(monkeypatch):
@@ -65,8 +99,10 @@ def two_processes(monkeypatch):
     ("batch_size", "devices", "chosen"),
     [(24, None, [0, 1, 2, 5, 6, 7]), (20, None, [0, 1, 5, 6]), (4, None, [0, 5]), (24, 2, [0, 5])],
 )
-def test_processes_have_equally_many_devices(two_processes, batch_size, devices, chosen):
-    mesh = run_mesh(experiment("gru", batch_size), devices)
+def test_processes_have_equally_many_devices(
+    two_processes, four_rows_pay, batch_size, devices, chosen
+):
+    mesh = run_mesh(four_rows_pay(experiment("gru", batch_size)), devices)
     assert list(mesh.devices.flat) == [jax.devices()[number] for number in chosen]
 
 
@@ -115,7 +151,7 @@ GLOBAL, GRU = "recall.py:mixer=transformer", "recall.py:mixer=gru"
     ("mesh", "rows", "devices", "sizes"),
     [
         ("", 64, 8, (8, 1, 1)),
-        ("sequence=2,model=2", 64, None, (2, 2, 2)),
+        ("sequence=2,model=2", 64, 8, (2, 2, 2)),
         ("sequence=4", 64, 4, (1, 4, 1)),
         ("data=2,sequence=2", 64, None, (2, 2, 1)),
         ("model=4", 3, 4, (1, 1, 4)),
