@@ -1,6 +1,6 @@
 """Keeps what a sweep has finished: a line a run, in a file that is committed.
 
-python -m experiments.collect --sweep=sweeps/atlas --runs=experiments/atlas/runs.jsonl
+python -m experiments.collect --sweep=sweeps/atlas --runs=experiments/atlas/results.json
 
 While the sweep goes on, or after it; what the file has stays as it is. --back is the other way: a
 folder that lacks the file's runs gets their results, and the same sweep goes on from them there.

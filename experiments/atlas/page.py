@@ -59,7 +59,7 @@ def draw() -> None:
 
 def text(folder: Path) -> str:
     """The table of the runs and costs that a folder has."""
-    scored = cells(read_records(folder / "runs.jsonl"))
+    scored = cells(read_records(folder / "results.json"))
     scaling: Any = read_scaling(folder, lambda error: warn(str(error)))
     costs = {} if scaling is None else {(c["mixer"], c["length"]): c for c in scaling["cells"]}
     units = [f"{what} at {length:,}" for what in ("step, ms", "MiB") for length in LENGTHS]

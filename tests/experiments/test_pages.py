@@ -20,8 +20,8 @@ RECALL = "task=recall,mixer=gru,short=on"
 
 def collected(folder: Path, runs: dict) -> Path:
     """A file of runs that have finished."""
-    collect(finished_sweep(folder / "sweep", runs), folder / "runs.jsonl")
-    return folder / "runs.jsonl"
+    collect(finished_sweep(folder / "sweep", runs), folder / "results.json")
+    return folder / "results.json"
 
 
 def row(text: str, *begin: str) -> list[str]:
@@ -158,7 +158,7 @@ def test_mistakes_are_one_line(program, arguments, message):
 
 def test_a_sweep_is_collected_by_a_command(tmp_path):
     folder = finished_sweep(tmp_path / "sweep", {RECALL: [(0.01, 0, 0.9)]})
-    given = [f"--sweep={folder}", f"--runs={tmp_path / 'runs.jsonl'}"]
-    said = f"1 runs added, 1 in {tmp_path / 'runs.jsonl'}\n"
+    given = [f"--sweep={folder}", f"--runs={tmp_path / 'results.json'}"]
+    said = f"1 runs added, 1 in {tmp_path / 'results.json'}\n"
     assert call("experiments/collect.py", *given) == (0, said, "")
-    assert len(read_records(tmp_path / "runs.jsonl")) == 1
+    assert len(read_records(tmp_path / "results.json")) == 1
