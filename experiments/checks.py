@@ -1,0 +1,179 @@
+"""Check cells: small runs of an experiment that are made again, and what they may differ by."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypedDict
+
+from experiments.rules import GAP
+from seqmodels.errors import UserError
+from seqmodels.json_files import listed_lines, read_json, write_whole
+from seqmodels.scaling.files import read_scaling
+from seqmodels.scaling.results import value_of
+from seqmodels.sweeps.records import collect, read_records
+
+ROOT = Path(__file__).parents[1]
+SEEDS = (0, 1, 2)
+RATIO = 0.25
+"""By how much of itself a ratio of costs may lie outside."""
+
+
+class Check(Protocol):
+    """A cell that is run again."""
+
+    @property
+    def said(self) -> str:
+        """What it is, in a few words."""
+        ...
+
+    def run(self, folder: Path, file: Path, cores: Sequence[int]) -> None:
+        """Runs it in a new folder, on some cores, and writes its runs into a file, a line each."""
+        ...
+
+    def values(self, file: Path) -> list[float]:
+        """What its runs in a file say, one value each."""
+        ...
+
+    def allowed(self, committed: Sequence[float]) -> tuple[float, float]:
+        """From where to where values may lie, by the committed ones."""
+        ...
+
+
+class Training(NamedTuple):
+    """The test score of three seeds: from the lowest less 5 points to the highest and 5 more."""
+
+    spec: str
+    """A config with its arguments."""
+    overrides: tuple[str, ...] = ()
+    """Such as ``train.steps=300``."""
+
+    @property
+    def said(self) -> str:
+        return " ".join((self.spec.removeprefix("experiments/"), *self.overrides))
+
+    def run(self, folder: Path, file: Path, cores: Sequence[int]) -> None:
+        seeds = ",".join(map(str, SEEDS))
+        set_to = [f"--config.{override}" for override in self.overrides]
+        call(
+            cores,
+            "sweep.py",
+            f"--config={self.spec}",
+            f"--seeds={seeds}",
+            f"--workdir={folder}",
+            *set_to,
+        )
+        collect(folder, file)
+
+    def values(self, file: Path) -> list[float]:
+        return [record["test"] for record in read_records(file)]
+
+    def allowed(self, committed: Sequence[float]) -> tuple[float, float]:
+        return min(committed) - GAP, max(committed) + GAP
+
+
+class _Value(TypedDict):
+    """A line of what isn't trained."""
+
+    seed: int
+    value: float
+
+
+class Costs(NamedTuple):
+    """How often as long a training step of one mixer takes as that of another at a length, three
+    times; within 25%."""
+
+    dearer: str
+    cheaper: str
+    length: int
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> str:
+        return f"a step of {self.dearer} by one of {self.cheaper} at {self.length:,}"
+
+    def run(self, folder: Path, file: Path, cores: Sequence[int]) -> None:
+        lines = []
+        for seed in SEEDS:
+            own = folder / str(seed)
+            call(
+                cores,
+                "scaling.py",
+                "--config=configs/scaling.py",
+                f"--config.mixers={self.dearer},{self.cheaper}",
+                f"--config.lengths={self.length},",
+                f"--workdir={own}",
+                *(f"--config.{override}" for override in self.overrides),
+            )
+            ratio = step_ratio(read_scaling(own, _refuse), self.dearer, self.cheaper, self.length)
+            if ratio is None:
+                raise UserError(f"{self.said} was not measured: a cell ended by a limit")
+            lines.append(json.dumps(_Value(seed=seed, value=ratio)))
+        write_whole(file, listed_lines(lines))
+
+    def values(self, file: Path) -> list[float]:
+        return _values(file)
+
+    def allowed(self, committed: Sequence[float]) -> tuple[float, float]:
+        return min(committed) * (1 - RATIO), max(committed) * (1 + RATIO)
+
+
+class Measured(NamedTuple):
+    """The share of some statements that a measurement without training finds to be so, a seed each;
+    within 5 points."""
+
+    said: str
+    measure: Callable[[int], float]
+    """By the seed."""
+
+    def run(self, folder: Path, file: Path, cores: Sequence[int]) -> None:
+        values = [_Value(seed=seed, value=self.measure(seed)) for seed in SEEDS]
+        write_whole(file, listed_lines(map(json.dumps, values)))
+
+    def values(self, file: Path) -> list[float]:
+        return _values(file)
+
+    def allowed(self, committed: Sequence[float]) -> tuple[float, float]:
+        return min(committed) - GAP, max(committed) + GAP
+
+
+def step_ratio(scaling: Any, dearer: str, cheaper: str, length: int) -> float | None:
+    """How often as long a step of one takes as that of another; None where one isn't known."""
+    return ratio(scaling, "step_seconds", dearer, cheaper, length)
+
+
+def ratio(scaling: Any, quantity: str, dearer: str, cheaper: str, length: int) -> float | None:
+    """Of a cost of two mixers at a length, in a scaling table; None where one isn't known."""
+    if scaling is None:
+        return None
+    found = {(c["mixer"], c["length"]): value_of(c, quantity) for c in scaling["cells"]}
+    above, below = found.get((dearer, length)), found.get((cheaper, length))
+    return above / below if above and below else None
+
+
+def call(cores: Sequence[int], *arguments: str) -> None:
+    """Runs a script of the checkout on some cores; what it said last is shown where it fails.
+
+    Raises:
+      UserError: it fails.
+    """
+    made = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )
+    if made.returncode:
+        last = (made.stderr or made.stdout).strip().splitlines()[-1:]
+        raise UserError(f"{' '.join(arguments)}: {' '.join(last)}")
+
+
+def _values(file: Path) -> list[float]:
+    return [line["value"] for line in read_json(file, list[_Value]) or []]
+
+
+def _refuse(error: Exception) -> None:
+    raise error
