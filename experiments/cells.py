@@ -29,6 +29,11 @@ class Cell(NamedTuple):
         return [run["test"] for run in self.chosen]
 
     @property
+    def validations(self) -> list[float]:
+        """Its validation scores."""
+        return [run["validation"] for run in self.chosen]
+
+    @property
     def seeds(self) -> int:
         """How many runs the chosen setting has."""
         return len(self.chosen)
@@ -83,6 +88,12 @@ def cells(records: Iterable[Record]) -> dict[str, Cell]:
 def tests(found: Mapping[str, Cell], text: str) -> list[float]:
     """The test scores of a cell's chosen setting; none where it has no run."""
     return found[text].tests if text in found else []
+
+
+def best_of(found: Mapping[str, Cell], texts: Iterable[str]) -> Cell | None:
+    """Of some cells the one whose chosen setting validates best, where more is better."""
+    there = [found[text] for text in texts if text in found]
+    return max(there, key=lambda cell: statistics.fmean(cell.validations), default=None)
 
 
 def first_of(value: str) -> int:

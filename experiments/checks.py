@@ -6,13 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypedDict
+from typing import NamedTuple, Protocol, TypedDict
 
+from experiments.costs import ratio
 from experiments.rules import GAP
 from seqmodels.errors import UserError
 from seqmodels.json_files import listed_lines, read_json, write_whole
 from seqmodels.scaling.files import read_scaling
-from seqmodels.scaling.results import value_of
 from seqmodels.sweeps.records import collect, read_records
 
 ROOT = Path(__file__).parents[1]
@@ -107,10 +107,11 @@ class Costs(NamedTuple):
                 f"--workdir={own}",
                 *(f"--config.{override}" for override in self.overrides),
             )
-            ratio = step_ratio(read_scaling(own, _refuse), self.dearer, self.cheaper, self.length)
-            if ratio is None:
+            scaling = read_scaling(own, _refuse)
+            found = ratio(scaling, "step_seconds", self.dearer, self.cheaper, self.length)
+            if found is None:
                 raise UserError(f"{self.said} was not measured: a cell ended by a limit")
-            lines.append(json.dumps(_Value(seed=seed, value=ratio)))
+            lines.append(json.dumps(_Value(seed=seed, value=found)))
         write_whole(file, listed_lines(lines))
 
     def values(self, file: Path) -> list[float]:
@@ -137,20 +138,6 @@ class Measured(NamedTuple):
 
     def allowed(self, committed: Sequence[float]) -> tuple[float, float]:
         return min(committed) - GAP, max(committed) + GAP
-
-
-def step_ratio(scaling: Any, dearer: str, cheaper: str, length: int) -> float | None:
-    """How often as long a step of one takes as that of another; None where one isn't known."""
-    return ratio(scaling, "step_seconds", dearer, cheaper, length)
-
-
-def ratio(scaling: Any, quantity: str, dearer: str, cheaper: str, length: int) -> float | None:
-    """Of a cost of two mixers at a length, in a scaling table; None where one isn't known."""
-    if scaling is None:
-        return None
-    found = {(c["mixer"], c["length"]): value_of(c, quantity) for c in scaling["cells"]}
-    above, below = found.get((dearer, length)), found.get((cheaper, length))
-    return above / below if above and below else None
 
 
 def call(cores: Sequence[int], *arguments: str) -> None:

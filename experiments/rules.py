@@ -191,8 +191,11 @@ def ordering(
     return lines
 
 
-def above(what: str, published: str, high: Scores, low: Scores, seeds: int = SEEDS) -> Line:
-    """Lands where the mean of one is above that of the other."""
+def above(
+    what: str, published: str, high: Scores, low: Scores, seeds: int = SEEDS, by: float = 0.0
+) -> Line:
+    """Lands where the mean of one is above that of the other, by more than so much; -2 points is no
+    worse."""
     if min(len(high), len(low)) < seeds:
         return Line(what, published, (), NO_RUN, None)
     mean = statistics.fmean(high) - statistics.fmean(low)
@@ -200,7 +203,7 @@ def above(what: str, published: str, high: Scores, low: Scores, seeds: int = SEE
     if min(len(high), len(low)) > 1:
         _, half = difference(high, low)
         shown += f": {_signed(mean, half)}"
-    return Line(what, published, high, shown, mean > 0)
+    return Line(what, published, high, shown, mean > by)
 
 
 def difference(first: Scores, second: Scores) -> tuple[float, float]:
