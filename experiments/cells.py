@@ -11,7 +11,6 @@ from seqmodels.sweeps.groups import argument_text
 from seqmodels.sweeps.records import Record
 from seqmodels.sweeps.summary import REPEATED, best_setting
 
-
 RATE = "optimizer.learning_rate"
 
 

@@ -16,9 +16,7 @@ def cost(scaling: Scaling, quantity: str, mixer: str, length: int) -> float | No
     return next(known, None)
 
 
-def ratio(
-    scaling: Scaling, quantity: str, dearer: str, cheaper: str, length: int
-) -> float | None:
+def ratio(scaling: Scaling, quantity: str, dearer: str, cheaper: str, length: int) -> float | None:
     """How often as much one mixer takes as another at a length."""
     return _over(*(cost(scaling, quantity, mixer, length) for mixer in (dearer, cheaper)))
 

@@ -79,7 +79,9 @@ def by_distance(
 ) -> list[Figure]:
     """Scores by how far back what is asked lies, at one length, by name."""
     found = {
-        label: {first_of(value): scores for value, scores in cell.slices(length, "distance").items()}
+        label: {
+            first_of(value): scores for value, scores in cell.slices(length, "distance").items()
+        }
         for label, cell in cells.items()
         if cell is not None
     }

@@ -41,8 +41,12 @@ def found(folder: Path = HERE) -> Found:
         )
     )
     said = f"from {SHORT:,} to {LONG:,} positions"
-    parts.append(at_most(f"steps that wait for one another are counted, {said}", deep, 1.0, " times"))
-    for value, how in zip(grown, ("all scores held at once", "scores a block at a time"), strict=True):
+    parts.append(
+        at_most(f"steps that wait for one another are counted, {said}", deep, 1.0, " times")
+    )
+    for value, how in zip(
+        grown, ("all scores held at once", "scores a block at a time"), strict=True
+    ):
         parts.append(at_least(f"temporaries are, {how}, {said}", value, HUNGRY, " times"))
     title = "One layer: accuracy by the needle's distance"
     figures = by_distance("distance", title, cells, LENGTH)

@@ -24,7 +24,9 @@ def found(folder: Path = HERE) -> Found:
         _crosses(scaling, "linear_attention", "2,048 to 4,096", (2048, 4096)),
         _dearer(scaling, "gru", "mingru", 512, "minGRU 175 times as fast, on a GPU"),
         _dearer(scaling, "gru", "mingru", 4096, "1,324 times, on a GPU"),
-        _dearer(scaling, "transformer", "local", 4096, "local attention 5.3 times as fast, on TPUs"),
+        _dearer(
+            scaling, "transformer", "local", 4096, "local attention 5.3 times as fast, on TPUs"
+        ),
     ]
     figures = costs("time", "A training step against the length", scaling, "step_seconds")
     figures += costs("memory", "Its temporaries", scaling, "temporary_bytes")

@@ -9,7 +9,6 @@ begins and ends.
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp

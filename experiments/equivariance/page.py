@@ -8,7 +8,7 @@ from benchmarks.scaling_tables import table
 from experiments.checks import Measured
 from experiments.pages import Found, claim, draw_page
 from experiments.rules import SEEDS, Part, at_least, at_most
-from seqmodels.json_files import read_json_lines, UnreadableError
+from seqmodels.json_files import UnreadableError, read_json_lines
 from seqmodels.report.heat_map import Cell, HeatMap
 
 HERE = Path(__file__).parent
@@ -85,9 +85,7 @@ def _as_said(seed: int) -> float:
     """The share of what the claim says that a seed finds to be so."""
     from experiments.equivariance.measure import error  # which needs what stands here
 
-    found = [
-        (error(*place, seed) <= KEPT) == kept for place, (_, kept) in EXPECTED.items()
-    ]
+    found = [(error(*place, seed) <= KEPT) == kept for place, (_, kept) in EXPECTED.items()]
     return sum(found) / len(found)
 
 

@@ -3,7 +3,7 @@
 python sweep.py --config=experiments/listops/config.py --workdir=sweeps/listops
 --match=parameters --target=200000 --workers=2
 
-48,000 expressions, half of the benchmark's number, of an eighth of its length.
+32,000 expressions, a third of the benchmark's number, of an eighth of its length.
 """
 
 from typing import Any
@@ -41,6 +41,6 @@ def get_config(arg: str = "") -> ConfigDict:
         "pooling": "mean",
         "dropout": 0.1,
     }
-    config.optimizer = {"learning_rate": 1e-3, "warmup_steps": 150, "weight_decay": 0.05}
-    config.train = {"steps": 1500, "batch_size": 32, "length": 256, "evaluate_every": 250}
+    config.optimizer = {"learning_rate": 1e-3, "warmup_steps": 100, "weight_decay": 0.05}
+    config.train = {"steps": 1000, "batch_size": 32, "length": 256, "evaluate_every": 250}
     return config.lock()

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from benchmarks.scaling_tables import by_length
 from experiments.checks import Costs
 from experiments.costs import growth, ratio
 from experiments.figures import costs
 from experiments.pages import Found, claim, costs_of, draw_page
 from experiments.rules import at_least
-from benchmarks.scaling_tables import by_length
 
 HERE = Path(__file__).parent
 TITLE = "An RNN is not parallel over the sequence"
@@ -32,7 +32,9 @@ def found(folder: Path = HERE) -> Found:
         for mixer in PARALLEL
     ]
     deeper = growth(scaling, "sequential_depth", "rnn", SHORT, LONG)
-    parts.append(at_least(f"they grow with the length, {SHORT:,} to {LONG:,}", deeper, 7.9, " times"))
+    parts.append(
+        at_least(f"they grow with the length, {SHORT:,} to {LONG:,}", deeper, 7.9, " times")
+    )
     parts += [
         at_least(
             f"a step's time counts on this machine {said}, against {mixer}",

@@ -1,4 +1,4 @@
-"""Adding over 600 positions and copying over 1,000, by the paper's TCN and by a GRU (Bai et al. 2018).
+"""Adding over 600 positions and copying over 1,000, by the TCN of Bai et al. 2018 and by a GRU.
 
 python sweep.py --config=experiments/tcn/config.py:task=adding --workdir=sweeps/tcn-adding
 --workers=2

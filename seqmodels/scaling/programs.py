@@ -23,7 +23,6 @@ from seqmodels.training.sharding import (
 )
 from seqmodels.training.step import initial_state, jit_train_step, make_train_step
 
-
 FORMS = {"plain": ("global", "whole"), "newton": ("rnn", "newton")}
 """By what a table calls them, presets in a form of their own: global attention with all scores at
 once in memory, and a recurrent network by Newton's method (up to 32 states: width=32)."""

@@ -74,9 +74,7 @@ def run_sweep(
         require_sweep_folder(folder)
         stored = read_sweep(folder)
         widths = first_widths(stored)
-    plan = make_plan(
-        spec, overrides, match, options.search, options.trials, widths, options.seeds
-    )
+    plan = make_plan(spec, overrides, match, options.search, options.trials, widths, options.seeds)
     if has_bare_names(stored):
         groups = [group._replace(bare_names=True) for group in plan.groups]
         plan = plan._replace(groups=groups, runs=[bare(run) for run in plan.runs])
