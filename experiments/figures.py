@@ -18,7 +18,7 @@ from seqmodels.scaling.results import QUANTITIES, range_of, value_of
 SHARE = (0, 1)
 """What an accuracy can be."""
 KINDS: dict[str, Any] = {"seconds": "seconds", "bytes": "bytes", "flops": "flops"}
-Points = Mapping[float, Sequence[float]]
+Points = Mapping[Any, Sequence[float]]
 """By place along x the score of each seed."""
 
 

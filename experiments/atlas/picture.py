@@ -28,6 +28,7 @@ KEPT = 0.9
 """The accuracy that an effective length keeps."""
 MEASURED = 2048
 """Positions at which costs are compared."""
+ROUNDING = 1e-9
 GROWS = ("global", "hyena")
 """Those of the sixteen whose state grows with what they have read."""
 Scores = dict[tuple[str, str], Cell]
@@ -159,7 +160,7 @@ def _by_chance(cell: Cell) -> bool:
     if chance is None or not cell.chosen[0]["higher_is_better"]:
         return False
     mean, half = difference(cell.tests, [chance, chance])
-    return mean <= half
+    return mean <= half + ROUNDING
 
 
 def _shown(cell: Cell | None) -> str:

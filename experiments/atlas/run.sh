@@ -21,13 +21,12 @@ asked() { # the same, and those that count are asked at greater lengths
 
 case $size in
 laptop)
-    piece atlas configs/atlas.py
+    piece atlas-sixteen experiments/atlas/sixteen.py
     piece atlas-text experiments/atlas/text.py
     asked atlas-longer experiments/atlas/longer.py # at the rates that the two before have found
     asked atlas-longer_text experiments/atlas/longer_text.py
     ;;
 full)
-    piece atlas configs/atlas.py
     asked atlas-full experiments/atlas/full.py
     asked atlas-full_text experiments/atlas/full_text.py
     ;;

@@ -32,7 +32,7 @@ def found(folder: Path = HERE) -> Found:
     parts = []
     for mixer in ("stack_2", "stack_4", "stack_8"):
         sees = f"kernels of {KERNEL} are stacked {len(DILATIONS[mixer])} deep"
-        beyond = _scores(cells.get(mixer), field(mixer), 2 * LAST)
+        beyond = _scores(cells.get(mixer), field(mixer) - 1, 2 * LAST)  # where the mark is not seen
         parts.append(stays_below(f"{sees} and the needle lies beyond their field", beyond, LOST))
     within = _scores(cells.get("stack_8"), 1, field("stack_8") - 1)
     parts.append(reaches("8 are stacked and it lies within, where it is found", within, FOUND))

@@ -40,7 +40,7 @@ def get_config(arg: str = "") -> ConfigDict:
         "width": 48,
         "depth": 4,
         "pattern": pattern,
-        "mixers": {name: {"kind": kinds[name], "heads": 1} for name in dict.fromkeys(pattern)},
+        "mixers": {name: {"kind": kinds[name], "heads": 2} for name in dict.fromkeys(pattern)},
         "short_convolution": 4,
     }
     config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 80}

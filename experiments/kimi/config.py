@@ -41,9 +41,9 @@ def get_config(arg: str = "") -> ConfigDict:
         "mixers": {name: {"kind": name, "heads": 2}},
         "short_convolution": 4,
     }
-    config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 80}
+    config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 60}
     config.train = {
-        "steps": 800,
+        "steps": 600,
         "batch_size": 32,
         "length": 66 if arguments.task == "stacks" else 64,
         "evaluate_every": 200,

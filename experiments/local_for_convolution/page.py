@@ -31,8 +31,9 @@ def found(folder: Path = HERE) -> Found:
             texts = [f"layout={layout},mixer={kind},extent={extent}" for kind in KINDS]
             for kind, text in zip(KINDS, texts, strict=True):
                 rows[layout, str(extent), kind] = runs.get(text)
-            own = [tests(runs, text) for text in reversed(texts)]
-            parts.append(matches(f"accuracy counts, on a {layout} with kernels of {extent}", *own))
+            convolution, attention = (tests(runs, text) for text in texts)
+            when = f"accuracy counts, on a {layout} with kernels of {extent}"
+            parts.append(matches(when, attention, convolution))
         wide = [runs.get(f"layout={layout},mixer={kind},extent={EXTENTS[-1]}") for kind in KINDS]
         for name, of in (("parameters", _parameters), ("a step's time", _step)):
             when = f"{name} count, on a {layout} with kernels of {EXTENTS[-1]}"

@@ -12,9 +12,9 @@ from experiments.rules import at_least
 HERE = Path(__file__).parent
 TITLE = "An RNN is not parallel over the sequence"
 SHORT, LONG = 1024, 8192
-PARALLEL = ("global", "conv", "lru", "newton")
-DEEP = 10.0
-"""As often as many steps must follow one another."""
+PARALLEL = ("global", "conv", "lru")
+DEEP, HALF = 10.0, 0.5
+"""As often as many steps must follow one another; what Newton's method must leave of them."""
 CHECK = Costs("rnn", "conv", 4096, ("width=32",))
 
 
@@ -35,6 +35,8 @@ def found(folder: Path = HERE) -> Found:
     parts.append(
         at_least(f"they grow with the length, {SHORT:,} to {LONG:,}", deeper, 7.9, " times")
     )
+    left = ratio(scaling, "sequential_depth", "newton", "rnn", LONG)
+    parts.append(at_least("Newton's method computes it: what is left of them", left, HALF))
     parts += [
         at_least(
             f"a step's time counts on this machine {said}, against {mixer}",
@@ -42,7 +44,7 @@ def found(folder: Path = HERE) -> Found:
             1.0,
             " times",
         )
-        for mixer in PARALLEL
+        for mixer in (*PARALLEL, "newton")
     ]
     figures = costs("depth", "Steps that must follow one another", scaling, "sequential_depth")
     figures += costs("time", "A training step", scaling, "step_seconds")

@@ -1,12 +1,11 @@
 """make check-results: what is run again is held against what is committed."""
 
 import json
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from experiments import check
+from experiments import again
 from experiments.checks import Costs, Training, call
 from seqmodels.errors import UserError
 from seqmodels.json_files import listed_lines
@@ -34,16 +33,15 @@ class Said(NamedTuple):
 
 def test_all_are_run_and_what_is_outside_is_one_line(tmp_path, capsys):
     found = {"good": Said((0.5, 0.6)), "bad": Said((0.5, 0.9))}
-    for name in found:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "check.json").write_text("[0.4, 0.7]")
+    committed = dict.fromkeys(found, tmp_path / "check.json")
+    committed["good"].write_text("[0.4, 0.7]")
     files = {name: tmp_path / f"{name}.json" for name in found}
-    check.run_all(found, files)
+    again.run_all(found, files)
     with pytest.raises(UserError, match=r"^bad has 0.9, allowed 0.4 to 0.7$"):
-        check.report(found, tmp_path, files)
+        again.report(found, committed, files)
     lines = capsys.readouterr().out
     assert "0.500, 0.600" in lines
-    check.report({"good": found["good"]}, tmp_path, files)
+    again.report({"good": found["good"]}, committed, files)
 
 
 def test_a_check_reads_what_it_writes(tmp_path):
@@ -60,11 +58,11 @@ def test_a_script_that_fails_is_one_line():
         call([0], "sweep.py", "--nothing")
 
 
-def test_an_experiment_without_check_runs_is_said(monkeypatch):
-    monkeypatch.setattr(check, "ROOT", Path("/nowhere"))
-    monkeypatch.setattr(type(check.KEEP), "value", False)
-    with pytest.raises(UserError, match=r"^lru_copy: no check.json; python -m experiments.check"):
-        check.main(["lru_copy"])
+def test_an_experiment_without_check_runs_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(again, "checks", lambda names: dict.fromkeys(names))
+    code, _, errors = call_program("experiments/check.py", "nowhere")
+    said = "nowhere: no check.json; python -m experiments.check --keep makes it"
+    assert (code, errors) == (2, f"experiments/check.py: {said}\n")
 
 
 def test_a_name_that_is_none_is_one_line():

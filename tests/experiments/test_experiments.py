@@ -4,21 +4,24 @@ import json
 import re
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from experiments import documents, pages
+from experiments import ask, documents, pages
 from experiments.checks import Costs, Measured, Training
 from experiments.draw import PAGES
 from experiments.rules import NO_RUN
 from seqmodels.config import load_sweep
+from seqmodels.errors import UserError
 from seqmodels.json_files import listed_lines
 from seqmodels.scaling.files import EMPTY
 from seqmodels.sweeps.groups import argument_text, make_run
 from seqmodels.sweeps.points import split
-from seqmodels.sweeps.records import Record
+from seqmodels.sweeps.records import Record, collect
 from seqmodels.training.resolving import load_whole
-from tests.sweeps.finished import COST, RATE
+from tests.sweeps.finished import COST, RATE, finished_sweep
 
 ROOT = Path(__file__).parents[2]
 ALL = (*documents.CLAIMS, *documents.NUMBERS, *documents.ORDERINGS)
@@ -84,7 +87,7 @@ def test_every_cell_of_a_sweep_resolves(file):
 def test_a_page_says_where_there_is_no_run(name, tmp_path):
     found = page(name).found(tmp_path)
     assert found.verdict == NO_RUN
-    assert found.figures == []
+    assert not found.figures
     assert set(re.findall(r"\| ([^|]*) \|\n", found.table + "\n")[2:]) <= {"–"}
 
 
@@ -225,3 +228,41 @@ def test_a_symmetry_that_breaks_is_no_claim(tmp_path):
     lines[0]["error"] = 1e-3  # attention, permutation
     (tmp_path / "results.json").write_text("\n".join(map(json.dumps, lines)))
     assert module.found(tmp_path).verdict.startswith("*holds when* it has rotary ones")
+
+
+def test_attention_is_held_against_the_places_of_what_is_written():
+    """A source of three read from its end; the end token, the fourth, repeats none."""
+    from experiments.attention_in_rnn.alignment import aligned
+
+    true = np.array([[0.1, 0.1, 0.8], [0.2, 0.6, 0.2], [0.9, 0.1, 0.0], [1.0, 0.0, 0.0]])
+    assert aligned(true[None]) == (1.0, pytest.approx((0.8 + 0.6 + 0.9) / 3, abs=1e-6))
+    assert aligned(true[None, :, ::-1])[0] == pytest.approx(1 / 3)
+
+
+def test_runs_that_count_are_asked_where_their_models_can_serve(tmp_path, monkeypatch, capsys):
+    """Those of the chosen rate, at lengths that they have not been asked."""
+    cells = {"mixer=gru": [(0.1, 0, 0.9), (0.1, 1, 0.8), (0.01, 0, 0.5)], "mixer=lru": [(1, 0, 1)]}
+    folder = finished_sweep(tmp_path / "sweep", cells)
+    collect(folder, tmp_path / "results.json")
+    for trial in (folder / "trials").iterdir():
+        if "lru" not in trial.name:  # put back from a file, it has none
+            (trial / "checkpoints").mkdir()
+    asked = []
+
+    def load(trial):
+        facts = SimpleNamespace(longest=100 if "seed=1" in trial.name else None)
+        return SimpleNamespace(model=SimpleNamespace(facts=facts))
+
+    def lengths_run(trial, checkpoint, splits, lengths, examples):
+        asked.append((trial.partition("rate=")[2].partition("-")[0], splits, lengths, examples))
+        if "seed=0" in trial:
+            raise UserError("it can't")
+
+    monkeypatch.setattr(ask, "load", load)
+    monkeypatch.setattr(ask, "lengths_run", lengths_run)
+    assert ask.ask(folder, tmp_path / "results.json", "64,128", 9) == 1
+    assert asked == [
+        ("0.1,seed=0", ("test",), "64,128", 9),
+        ("0.1,seed=1", ("test",), "64", 9),
+    ]
+    assert "seed=0" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import document
 from experiments.atlas import page as atlas
-from experiments.atlas import picture
+from experiments.atlas import picture, sixteen, text
 from experiments.atlas.points import longer
 from experiments.cells import cells, in_per_cent
 from experiments.linear_claims import page as claims
@@ -70,8 +70,9 @@ def test_the_atlas_has_the_mixers_and_tasks_of_its_config():
     names = ("task", "mixer", "short")
     asked = {",".join(f"{name}={point[name]}" for name in names) for point in config.sweep()}
     told = {where.format(mixer) for where in atlas.TASKS.values() for mixer in atlas.EQUATIONS}
-    told |= {picture.where(t, m) for t in ("needle", "digits") for m in config.FAMILIES}
     assert told == asked
+    asked = {(point["task"], point["mixer"]) for of in (sixteen, text) for point in of.sweep()}
+    assert asked == {(task, mixer) for task in picture.QUESTIONS for mixer in config.FAMILIES}
 
 
 def test_greater_lengths_are_trained_at_the_rate_that_was_found(tmp_path):

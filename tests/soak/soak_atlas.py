@@ -19,7 +19,7 @@ def test_all_meet_the_size_that_is_asked_for():
     plan = make_plan(spec, [], Match("parameters", TARGET), None, None)
     assert plan.search == "stages"
     by_cell = {json.dumps(group.arguments): group for group in plan.groups}
-    assert len(by_cell) == 26 * 4 + 16 * 2
+    assert len(by_cell) == 26 * 4
     for name, group in by_cell.items():
         for setting in (*group.settings, *group.below, *group.above):
             assert abs(setting.size["parameters"] / TARGET - 1) <= TOLERANCE, name
