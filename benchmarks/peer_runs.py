@@ -107,21 +107,20 @@ def run(case: Case, code: Path, python: Path, minutes: float) -> Run:
         process = subprocess.Popen(command, cwd=folder, env=environment, **streams)
     except OSError as error:
         raise UserError(f"--code={code}: {folder} or {python}: {error.strerror}") from None
-    assert process.stdout is not None
     limit = threading.Timer(60 * minutes, process.terminate)
     limit.start()
-    for line in process.stdout:
-        said = line.strip() or said
-        if found := re.search(case.score, line):
-            score = float(found.group(1))
-            curve.append(Point(seconds=round(time.monotonic() - begun, 1), score=score))
-            print(f"{curve[-1]['seconds']:,.0f} s: {score:g}", flush=True)
-            reached = score >= ours.score if case.higher_is_better else score <= ours.score
-        if reached:
-            process.terminate()
-            break
+    with process:
+        for line in process.stdout or ():
+            said = line.strip() or said
+            if found := re.search(case.score, line):
+                score = float(found.group(1))
+                curve.append(Point(seconds=round(time.monotonic() - begun, 1), score=score))
+                print(f"{curve[-1]['seconds']:,.0f} s: {score:g}", flush=True)
+                reached = score >= ours.score if case.higher_is_better else score <= ours.score
+            if reached:
+                process.terminate()
+                break
     limit.cancel()
-    process.wait()
     if not curve:
         raise UserError(f"{' '.join(case.script)} ended without a score: {said}")
     return Run(

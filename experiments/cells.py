@@ -39,12 +39,17 @@ class Cell(NamedTuple):
 
     def metric(self, name: str) -> list[float]:
         """Another metric of the chosen setting on test, such as the loss, a seed each."""
-        return [run["metrics"][name] for run in self.chosen if name in run.get("metrics", {})]
+        found = (run.get("metrics", {}) for run in self.chosen)
+        return [metrics[name] for metrics in found if name in metrics]
 
     def at(self, *lengths: int) -> list[float]:
         """The mean score at some lengths, of each seed of the chosen setting that was asked all."""
-        asked = [[run.get("by_length", {}).get(str(n)) for n in lengths] for run in self.chosen]
-        return [statistics.fmean(e["score"] for e in of) for of in asked if all(of)]
+        found = []
+        for run in self.chosen:
+            asked = run.get("by_length", {})
+            if all(str(length) in asked for length in lengths):
+                found.append(statistics.fmean(asked[str(length)]["score"] for length in lengths))
+        return found
 
     @property
     def lengths(self) -> list[int]:

@@ -9,7 +9,7 @@ from configs.atlas import FAMILIES
 from experiments.atlas.points import ACCURACIES, EIGHT, LENGTHS, LONGER, TRAINED
 from experiments.cells import Cell
 from experiments.costs import Scaling, cost
-from experiments.figures import by_length, scores_map
+from experiments.figures import KINDS, by_length, scores_map
 from experiments.pages import DASH, Drawn, costs_of, runs_of
 from experiments.rules import NO_RUN, SEEDS, difference, percent
 from seqmodels.report.figure import Axis, Figure, Mark, Series, pareto
@@ -48,16 +48,12 @@ class Atlas(NamedTuple):
 def read(folder: Path) -> Atlas:
     """The cells of a folder's runs, and its costs."""
     runs = runs_of(folder)
-    cells = [
-        {
-            (m, t): runs[text]
-            for m in FAMILIES
-            for t in QUESTIONS
-            if (text := where(t, m, at)) in runs
-        }
-        for at in (None, LONGER)
-    ]
-    return Atlas(*cells, costs_of(folder))
+    return Atlas(_cells(runs, None), _cells(runs, LONGER), costs_of(folder))
+
+
+def _cells(runs: dict[str, Cell], length: int | None) -> Scores:
+    texts = {(m, t): where(t, m, length) for m in FAMILIES for t in QUESTIONS}
+    return {place: runs[text] for place, text in texts.items() if text in runs}
 
 
 def where(task: str, mixer: str, length: int | None = None) -> str:
@@ -196,11 +192,11 @@ def _ends(cells: Scores) -> tuple[float, float]:
 def _against_costs(atlas: Atlas) -> list[Figure]:
     """The mean of all questions, from chance to right, against each cost, with its front."""
     drawn = []
-    for quantity, said, kind in (
-        ("state_bytes", "state at 64 positions", "bytes"),
-        ("step_seconds", f"a training step at {MEASURED:,}", "seconds"),
-        ("temporary_bytes", f"its temporaries at {MEASURED:,}", "bytes"),
-        ("decode_seconds", "a token", "seconds"),
+    for quantity, said in (
+        ("state_bytes", "state at 64 positions"),
+        ("step_seconds", f"a training step at {MEASURED:,}"),
+        ("temporary_bytes", f"its temporaries at {MEASURED:,}"),
+        ("decode_seconds", "a token"),
     ):
         points = {}
         for mixer in FAMILIES:
@@ -217,6 +213,7 @@ def _against_costs(atlas: Atlas) -> list[Figure]:
             series = [Series(m, styles[m], [mark], "points", end=m) for m, mark in points.items()]
             front = pareto(list(points.values()), higher_is_better=True)
             series.append(Series("front", GREY, front, "front"))
+            kind = KINDS[quantity.rpartition("_")[2]]
             axes = Axis(said, kind, log=True), Axis("mean of the questions, from chance to right")
             name = quantity.partition("_")[0]
             title = f"Score against {said}"

@@ -54,8 +54,8 @@ def test_a_check_reads_what_it_writes(tmp_path):
 
 
 def test_a_script_that_fails_is_one_line():
-    with pytest.raises(UserError, match=r"sweep.py --nothing: .*nothing"):
-        call([0], "sweep.py", "--nothing")
+    with pytest.raises(UserError, match=r"^-c .*: it is wrong$"):
+        call([0], "-c", "import sys; print('first'); sys.exit('it is wrong')")
 
 
 def test_an_experiment_without_check_runs_is_said(tmp_path, monkeypatch):
