@@ -146,13 +146,14 @@ def call(cores: Sequence[int], *arguments: str) -> None:
     Raises:
       UserError: it fails.
     """
-    made = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, cores),
-    )
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)  # this thread's, which the process inherits
+    try:
+        made = subprocess.run(
+            [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True
+        )
+    finally:
+        os.sched_setaffinity(0, own)
     if made.returncode:
         last = (made.stderr or made.stdout).strip().splitlines()[-1:]
         raise UserError(f"{' '.join(arguments)}: {' '.join(last)}")

@@ -15,6 +15,7 @@ from experiments.draw import PAGES
 from experiments.rules import NO_RUN
 from seqmodels.config import load_sweep
 from seqmodels.errors import UserError
+from seqmodels.evaluation.lengths import read_lengths
 from seqmodels.json_files import listed_lines
 from seqmodels.scaling.files import EMPTY
 from seqmodels.sweeps.groups import argument_text, make_run
@@ -113,6 +114,21 @@ def test_pages_of_docs_are_drawn_of_what_is_committed(monkeypatch):
     documents.draw_documents()
     for file, text in written.items():
         assert text in Path(file).read_text()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_runs_are_asked_at_the_lengths_that_a_page_shows(name):
+    """By the command in its README."""
+    said = re.search(r"--lengths=(\S+)", (ROOT / "experiments" / name / "README.md").read_text())
+    asked = read_lengths(said.group(1)) if said is not None else ()
+    module = page(name)
+    shown = {
+        *getattr(module, "LENGTHS", ()),
+        *([module.LENGTH] if hasattr(module, "LENGTH") else []),
+    }
+    if name == "cost_crossovers":  # whose lengths are those of a scaling table
+        shown = set()
+    assert shown <= set(asked)
 
 
 def test_figures_are_small():

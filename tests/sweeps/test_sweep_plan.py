@@ -17,6 +17,7 @@ from seqmodels.sweeps.plan_file import first_widths, store_plan
 from seqmodels.sweeps.summary import summary_rows
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.resolving import load_whole
+from tests.command_line import call
 from tests.sweeps.bench import RESULTS
 from tests.sweeps.small_sweep import SmallSweep
 
@@ -226,3 +227,9 @@ def test_seeds_repeat_one_run_of_a_config_without_a_sweep():
         {"seed": seed, "train.steps": 700} for seed in (0, 5)
     ]
     assert {run.arguments["mixer"] for run in plan.runs} == {"gru"}
+
+
+def test_seeds_that_are_no_numbers_are_one_line():
+    code, _, errors = call("sweep.py", "--config=configs/copy.py", "--seeds=0,a", "--dry-run")
+    said = "--seeds=0,a are not whole numbers from 0 on: 0,1,2"
+    assert (code, errors.splitlines()[-1].partition(": ")[2]) == (2, said)
