@@ -29,26 +29,29 @@ def checks(names: Sequence[str]) -> dict[str, Check]:
 def run_all(found: Mapping[str, Check], files: Mapping[str, Path]) -> None:
     """Runs check cells into files: costs alone, then trainings two at a time."""
     alone = [name for name in found if isinstance(found[name], Costs)]
-    cores = sorted(os.sched_getaffinity(0))
-    halves = [cores[::2], cores[1::2]] if len(cores) > 1 else [cores]
-    free = list(halves)
+    halves = _halves()
+
+    def pin() -> None:
+        """Keeps a thread, and the processes that it starts, on its half of the cores."""
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, halves.pop())
+
     with tempfile.TemporaryDirectory() as folder:
 
-        def one(name: str, taken: list[int]) -> None:
+        def run(name: str) -> None:
             print(f"{name} ...", flush=True)
-            found[name].run(Path(folder) / name, files[name], taken)
-
-        def shared(name: str) -> None:
-            taken = free.pop()  # as many threads as there are halves: one is free
-            try:
-                one(name, taken)
-            finally:
-                free.append(taken)
+            found[name].run(Path(folder) / name, files[name])
 
         for name in alone:
-            one(name, cores)
-        with ThreadPoolExecutor(len(halves)) as threads:
-            list(threads.map(shared, [name for name in found if name not in alone]))
+            run(name)
+        with ThreadPoolExecutor(len(halves), initializer=pin) as threads:
+            list(threads.map(run, [name for name in found if name not in alone]))
+
+
+def _halves() -> list[list[int]]:
+    """The cores that this process may use, in two parts; of one core, one."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0, 1]
+    return [cores[::2], cores[1::2]] if len(cores) > 1 else [cores]
 
 
 def report(

@@ -1,7 +1,6 @@
 """Check cells: small runs of an experiment that are made again, and what they may differ by."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -29,8 +28,8 @@ class Check(Protocol):
         """What it is, in a few words."""
         ...
 
-    def run(self, folder: Path, file: Path, cores: Sequence[int]) -> None:
-        """Runs it in a new folder, on some cores, and writes its runs into a file, a line each."""
+    def run(self, folder: Path, file: Path) -> None:
+        """Runs it in a new folder, and writes its runs into a file, a line each."""
         ...
 
     def values(self, file: Path) -> list[float]:
@@ -54,11 +53,10 @@ class Training(NamedTuple):
     def said(self) -> str:
         return " ".join((self.spec.removeprefix("experiments/"), *self.overrides))
 
-    def run(self, folder: Path, file: Path, cores: Sequence[int]) -> None:
+    def run(self, folder: Path, file: Path) -> None:
         seeds = ",".join(map(str, SEEDS))
         set_to = [f"--config.{override}" for override in self.overrides]
         call(
-            cores,
             "sweep.py",
             f"--config={self.spec}",
             f"--seeds={seeds}",
@@ -94,16 +92,15 @@ class Costs(NamedTuple):
     def said(self) -> str:
         return f"a step of {self.dearer} by one of {self.cheaper} at {self.length:,}"
 
-    def run(self, folder: Path, file: Path, cores: Sequence[int]) -> None:
+    def run(self, folder: Path, file: Path) -> None:
         lines = []
         for seed in SEEDS:
             own = folder / str(seed)
             call(
-                cores,
                 "scaling.py",
                 "--config=configs/scaling.py",
                 f"--config.mixers={self.dearer},{self.cheaper}",
-                f"--config.lengths={self.length},",
+                f"--config.lengths={self.length}",
                 f"--workdir={own}",
                 *(f"--config.{override}" for override in self.overrides),
             )
@@ -129,7 +126,7 @@ class Measured(NamedTuple):
     measure: Callable[[int], float]
     """By the seed."""
 
-    def run(self, folder: Path, file: Path, cores: Sequence[int]) -> None:
+    def run(self, folder: Path, file: Path) -> None:
         values = [_Value(seed=seed, value=self.measure(seed)) for seed in SEEDS]
         write_whole(file, listed_lines(map(json.dumps, values)))
 
@@ -140,20 +137,13 @@ class Measured(NamedTuple):
         return min(committed) - GAP, max(committed) + GAP
 
 
-def call(cores: Sequence[int], *arguments: str) -> None:
-    """Runs a script of the checkout on some cores; what it said last is shown where it fails.
+def call(*arguments: str) -> None:
+    """Runs a script of the checkout; what it said last is shown where it fails.
 
     Raises:
       UserError: it fails.
     """
-    own = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)  # this thread's, which the process inherits
-    try:
-        made = subprocess.run(
-            [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True
-        )
-    finally:
-        os.sched_setaffinity(0, own)
+    made = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True)
     if made.returncode:
         last = (made.stderr or made.stdout).strip().splitlines()[-1:]
         raise UserError(f"{' '.join(arguments)}: {' '.join(last)}")

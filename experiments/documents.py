@@ -40,11 +40,11 @@ ORDERINGS = (
 
 def draw_documents() -> None:
     """Writes docs/claims.md and docs/reproductions.md; their figures lie in the folders."""
-    _draw("docs/claims.md", "claims", CLAIMS)
-    _draw("docs/reproductions.md", "reproductions", (*NUMBERS, *ORDERINGS))
+    _draw("docs/claims.md", "claims", CLAIMS, further=False)
+    _draw("docs/reproductions.md", "reproductions", (*NUMBERS, *ORDERINGS), further=True)
 
 
-def _draw(document: str, name: str, folders: Sequence[str]) -> None:
+def _draw(document: str, name: str, folders: Sequence[str], further: bool) -> None:
     file = ROOT / document
     modules: list[Any] = [import_module(f"experiments.{folder}.page") for folder in folders]
     found: list[Found] = [module.found() for module in modules]
@@ -53,5 +53,5 @@ def _draw(document: str, name: str, folders: Sequence[str]) -> None:
     for number, (module, own) in enumerate(zip(modules, found, strict=True), 1):
         place = os.path.relpath(module.HERE, file.parent)
         lines.append([str(number), f"[{module.TITLE}]({place}/README.md)", own.verdict])
-        parts.append(section(number, module.TITLE, module.HERE, own, file))
+        parts.append(section(number, module.TITLE, module.HERE, own, file, further))
     replace_table(str(file), name, "\n\n".join([table(lines), *parts]))

@@ -1,6 +1,7 @@
 """What an experiment's page shows, drawn between the comments of its README and of docs/."""
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -63,12 +64,24 @@ def page_text(folder: Path, found: Found) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def section(number: int, title: str, folder: Path, found: Found, document: Path) -> str:
-    """What a page of docs/ has of an experiment: drawn before, its figures are shown from there."""
+def section(
+    number: int, title: str, folder: Path, found: Found, document: Path, further: bool
+) -> str:
+    """What a page of docs/ has of an experiment; its figures, drawn before, lie in its folder.
+
+    ``further`` is whether that shows what follows the verdict's table, such as the rate sweep.
+    """
     place = os.path.relpath(folder, document.parent)
     shown = [f"![{figure.title}]({place}/{figure.name}.png)" for figure in found.figures]
-    head = f"## {number}. {title}\n\n{_sentence(found.verdict)} [How]({place}/README.md)"
-    return "\n\n".join([head, found.table, *shown])
+    head = f"## {number}. {title}\n\n{_sentence(found.verdict)} [How]({place}/README.md):"
+    parts = [head, commands_of(folder), found.table, *shown, found.further if further else ""]
+    return "\n\n".join(filter(None, parts))
+
+
+def commands_of(folder: Path) -> str:
+    """The commands in a folder's README, as they stand there."""
+    found = re.search(r"```sh\n.*?```", (folder / "README.md").read_text("utf-8"), re.DOTALL)
+    return "" if found is None else found.group()
 
 
 def _sentence(said: str) -> str:

@@ -18,6 +18,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "stacks": {"stacks": 8, "symbols": 16},
 }
 MIXERS = ("kda", "gated_deltanet", "mamba2")
+_SETTINGS: dict[str, dict[str, Any]] = {"mamba2": {"state_size": 64}}
 _RATES = (1e-3, 3e-3, 1e-2)
 
 
@@ -38,7 +39,7 @@ def get_config(arg: str = "") -> ConfigDict:
         "width": 64,
         "depth": 2,
         "pattern": (name,),
-        "mixers": {name: {"kind": name, "heads": 2}},
+        "mixers": {name: {"kind": name, "heads": 2, **_SETTINGS.get(name, {})}},
         "short_convolution": 4,
     }
     config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 60}

@@ -15,7 +15,7 @@ from seqmodels import product, read_arguments, staged
 MIXERS: dict[str, dict[str, Any]] = {
     "global": {"kind": "attention", "heads": 1, "positions": "none"},
     "hyena": {"kind": "hyena", "max_length": 64},
-    "mamba2": {"kind": "mamba2", "heads": 4},
+    "mamba2": {"kind": "mamba2", "heads": 4, "state_size": 64},
     "gated_deltanet": {"kind": "gated_deltanet", "heads": 4},  # one takes 4 s a step
 }
 _RATES = (4.6e-4, 2.2e-3, 1e-2)  # three of Zoology's four, logspace(-4, -2, 4)

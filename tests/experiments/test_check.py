@@ -20,8 +20,7 @@ class Said(NamedTuple):
     now: tuple[float, ...]
     said: str = "a cell"
 
-    def run(self, folder, file, cores):
-        assert cores
+    def run(self, folder, file):
         file.write_text(json.dumps(self.now))
 
     def values(self, file):
@@ -55,7 +54,7 @@ def test_a_check_reads_what_it_writes(tmp_path):
 
 def test_a_script_that_fails_is_one_line():
     with pytest.raises(UserError, match=r"^-c .*: it is wrong$"):
-        call([0], "-c", "import sys; print('first'); sys.exit('it is wrong')")
+        call("-c", "import sys; print('first'); sys.exit('it is wrong')")
 
 
 def test_an_experiment_without_check_runs_is_said(tmp_path, monkeypatch):
