@@ -16,7 +16,10 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 # Runs of a sweep that go on at once, each on a core of its own.
 SWEEP_WORKERS ?= 2
 
-.PHONY: help setup train compare test test-fast soak mutants bench bench-check docs lint format lock clean
+# SIZE=full: all mixers, and lengths to 1,024, for a GPU.
+SIZE ?= laptop
+
+.PHONY: help setup train compare experiments check-results atlas test test-fast soak mutants bench bench-check docs lint format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +34,15 @@ compare: setup ## Sweep eight architectures over digits and recall, into report/
 	$(BIN)/python sweep.py --config=configs/compare.py --workdir=sweeps/compare \
 		--match=parameters --target=34800 --workers=$(SWEEP_WORKERS) $(ARGS)
 	$(BIN)/python report.py sweeps/compare --out=report
+
+experiments: setup ## Draw the pages of experiments from committed results, without training
+	$(BIN)/python -m experiments.draw $(ARGS)
+
+check-results: setup ## Run the check cell of each experiment again (half an hour)
+	$(BIN)/python -m experiments.check $(ARGS)
+
+atlas: setup ## Make the atlas from nothing, in hours; the same command goes on (SIZE=full for a GPU)
+	sh experiments/atlas/run.sh $(SIZE) $(SWEEP_WORKERS) $(BIN)/python
 
 test: setup ## Run all tests and doctests
 	$(PYTEST) $(ARGS)

@@ -16,7 +16,8 @@ def get_config(arg: str = "") -> ConfigDict:
     """No arguments; every key can be set on the command line."""
     read_arguments(arg)
     config = ConfigDict()
-    # Presets (seqmodels/presets.py), and plain: global attention with all scores at once.
+    # Presets (seqmodels/presets.py); plain is global attention with all scores at once, newton an
+    # rnn by Newton's method, up to width=32.
     config.mixers = ("rnn", "lstm", "gru", "conv", "local", "global", "transformer")
     config.lengths = (256, 512, 1024, 2048, 4096, 8192, 16_384)
     config.width = 64

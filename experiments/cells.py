@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from scipy.special import stdtrit
@@ -10,6 +10,8 @@ from scipy.special import stdtrit
 from seqmodels.sweeps.groups import argument_text
 from seqmodels.sweeps.records import Record
 from seqmodels.sweeps.summary import REPEATED, best_setting
+
+RATE = "optimizer.learning_rate"
 
 
 class Cell(NamedTuple):
@@ -26,6 +28,53 @@ class Cell(NamedTuple):
         return [run["test"] for run in self.chosen]
 
     @property
+    def validations(self) -> list[float]:
+        """Its validation scores."""
+        return [run["validation"] for run in self.chosen]
+
+    @property
+    def seeds(self) -> int:
+        """How many runs the chosen setting has."""
+        return len(self.chosen)
+
+    def metric(self, name: str) -> list[float]:
+        """Another metric of the chosen setting on test, such as the loss, a seed each."""
+        found = (run.get("metrics", {}) for run in self.chosen)
+        return [metrics[name] for metrics in found if name in metrics]
+
+    def at(self, *lengths: int) -> list[float]:
+        """The mean score at some lengths, of each seed of the chosen setting that was asked all."""
+        found = []
+        for run in self.chosen:
+            asked = run.get("by_length", {})
+            if all(str(length) in asked for length in lengths):
+                found.append(statistics.fmean(asked[str(length)]["score"] for length in lengths))
+        return found
+
+    @property
+    def lengths(self) -> list[int]:
+        """Those that every seed of the chosen setting was asked."""
+        asked = [run.get("by_length", {}).keys() for run in self.chosen]
+        return sorted(int(length) for length in set.intersection(*map(set, asked)))
+
+    def slices(self, length: int, field: str) -> dict[str, list[float]]:
+        """By the values of a field, as they stand, the score of each seed at a length."""
+        found: dict[str, list[float]] = {}
+        for run in self.chosen:
+            asked = run.get("by_length", {}).get(str(length), {})
+            for value, score in asked.get("slices", {}).get(field, {}).items():
+                found.setdefault(value, []).append(score)
+        return dict(sorted(found.items(), key=lambda item: first_of(item[0])))
+
+    def rates(self, key: str = RATE) -> dict[float, list[float]]:
+        """By the values of the key that was tuned, what its seeds validated, ascending."""
+        found: dict[float, list[float]] = {}
+        for run in self.runs:
+            if key in run["overrides"]:
+                found.setdefault(run["overrides"][key], []).append(run["validation"])
+        return dict(sorted(found.items()))
+
+    @property
     def best(self) -> float:
         """The best test score of any run."""
         choose = max if self.runs[0]["higher_is_better"] else min
@@ -38,6 +87,26 @@ def cells(records: Iterable[Record]) -> dict[str, Cell]:
     for record in records:
         groups.setdefault(argument_text(record["arguments"]), []).append(record)
     return {text: Cell(runs, _chosen(runs)) for text, runs in groups.items()}
+
+
+def tests(found: Mapping[str, Cell], text: str) -> list[float]:
+    """The test scores of a cell's chosen setting; none where it has no run."""
+    return found[text].tests if text in found else []
+
+
+def best_of(found: Mapping[str, Cell], texts: Iterable[str]) -> Cell | None:
+    """Of some cells the one whose chosen setting validates best, where more is better."""
+    there = [found[text] for text in texts if text in found]
+    return max(there, key=lambda cell: statistics.fmean(cell.validations), default=None)
+
+
+def first_of(value: str) -> int:
+    """Of a slice such as ``4-7`` the number that it begins with.
+
+    >>> first_of("4-7"), first_of("12")
+    (4, 12)
+    """
+    return int(value.partition("-")[0])
 
 
 def _chosen(runs: list[Record]) -> list[Record]:

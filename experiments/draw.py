@@ -1,7 +1,8 @@
 """Draws the pages of experiments anew from what is committed: python -m experiments.draw atlas
 
-Without names those of all. Nothing is trained. An experiment has a page.py, whose draw() writes
-its tables between the comments that name them.
+Without names those of all, and the pages of docs/ that gather them. Nothing is trained. An
+experiment has a page.py, whose draw() writes its tables between the comments that name them, and
+its figures.
 """
 
 from importlib import import_module
@@ -20,6 +21,10 @@ def main(names: list[str]) -> None:
             raise UserError(f"{name!r} is no experiment that has a page; {nearest(name, PAGES)}")
         import_module(f"experiments.{name}.page").draw()
         print(f"{name} is drawn")
+    from experiments.documents import draw_documents
+
+    draw_documents()
+    print("docs/claims.md and docs/reproductions.md are drawn")
 
 
 if __name__ == "__main__":

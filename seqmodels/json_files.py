@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from pathlib import Path
 from types import GenericAlias
@@ -44,20 +44,36 @@ def read_json[T](file: Path, schema: type[T] | GenericAlias) -> T | None:
 
 
 def read_json_lines[T](
-    file: Path, schema: type[T] | GenericAlias
+    file: Path, schema: type[T] | GenericAlias, listed: bool = False
 ) -> Iterator[tuple[str, T | UnreadableError]]:
     """Each line of a file, with its content or what is wrong with it; none where there is no file.
 
-    A last line without its newline that holds none was cut short, and is left out.
+    A last line without its newline that holds none was cut short, and is left out. With ``listed``
+    the lines may also be the entries of one list (:func:`listed_lines`): what makes them that
+    is no part of them.
     """
     *lines, last = (_read(file) or b"").split(b"\n")
     for number, line in enumerate([*lines, last] if last else lines, 1):
+        if listed:
+            line = line.removesuffix(b",")
+            if line in (b"[", b"]", b"[]"):
+                continue
         text = line.decode(errors="replace")
         try:
             yield text, parse_json(line, schema, f"{file}, line {number},")
         except UnreadableError as error:
             if number <= len(lines):
                 yield text, error
+
+
+def listed_lines(lines: Iterable[str]) -> str:
+    """Lines of JSON as one list with an entry a line: what git compares is a line.
+
+    >>> listed_lines(["1", "2"]), listed_lines([])
+    ('[\\n1,\\n2\\n]\\n', '[]\\n')
+    """
+    entries = ",\n".join(lines)
+    return f"[\n{entries}\n]\n" if entries else "[]\n"
 
 
 def parse_json[T](text: bytes | str, schema: type[T] | GenericAlias, name: str) -> T:

@@ -1,18 +1,26 @@
-"""The table of docs/mixers.md: what each kind of mixer keeps, takes, and gets right."""
+"""The atlas: docs/atlas.md, and the table of docs/mixers.md of what each kind keeps and takes."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from benchmarks.document import replace_table
 from benchmarks.scaling_tables import table
+from experiments.atlas import picture
 from experiments.cells import Cell, cells, in_per_cent
+from experiments.checks import Training
+from experiments.figures import save
 from seqmodels.output import warn
 from seqmodels.scaling.files import DONE, read_scaling
 from seqmodels.scaling.results import value_of
 from seqmodels.sweeps.records import read_records
 
 HERE = Path(__file__).parent
-DOCUMENT = HERE.parents[1] / "docs/mixers.md"
+DOCUMENT, ATLAS = (HERE.parents[1] / f"docs/{name}.md" for name in ("mixers", "atlas"))
+CHECK = Training(
+    "configs/atlas.py:task=recall,mixer=gru,short=on",
+    ("train.steps=400", "optimizer.learning_rate=0.01", "train.evaluate_every=200"),
+)
 LENGTHS = (2048, 16_384)
 EQUATIONS = {
     "mingru": "`h_t = (1 - z_t) h_{t-1} + z_t v_t`",
@@ -53,13 +61,27 @@ TASKS = {
 
 
 def draw() -> None:
-    """Writes the table, of the runs and costs that are committed; what is missing is a dash."""
+    """Writes both, of the runs and costs that are committed; what is missing is a dash."""
     replace_table(str(DOCUMENT), "atlas", text(HERE))
+    replace_table(str(ATLAS), "atlas", whole(HERE))
+
+
+def whole(folder: Path) -> str:
+    """What docs/atlas.md has: findings, figures and tables."""
+    atlas = picture.read(folder)
+    place = os.path.relpath(HERE, ATLAS.parent)
+    shown = []
+    for figure in picture.figures(atlas):
+        save(figure, folder)
+        shown.append(f"![{figure.title}]({place}/{figure.name}.png)")
+    head = "## What was found\n\n" + picture.findings(atlas)
+    numbers = "## The numbers\n\n" + picture.tables(atlas)
+    return "\n\n".join([head, "## The pictures", *shown, numbers])
 
 
 def text(folder: Path) -> str:
     """The table of the runs and costs that a folder has."""
-    scored = cells(read_records(folder / "runs.jsonl"))
+    scored = cells(read_records(folder / "results.json"))
     scaling: Any = read_scaling(folder, lambda error: warn(str(error)))
     costs = {} if scaling is None else {(c["mixer"], c["length"]): c for c in scaling["cells"]}
     units = [f"{what} at {length:,}" for what in ("step, ms", "MiB") for length in LENGTHS]

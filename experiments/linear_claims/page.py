@@ -36,7 +36,7 @@ SHOWN = ("modular", ("mamba_signed", "deltanet_signed", "slstm", "mlstm"))
 
 def draw() -> None:
     """Writes the table, of the runs that are committed."""
-    replace_table(str(HERE / "README.md"), "verdicts", text(HERE / "runs.jsonl"))
+    replace_table(str(HERE / "README.md"), "verdicts", text(HERE / "results.json"))
 
 
 def text(file: Path) -> str:

@@ -4,7 +4,8 @@ seqmodels sweep --config=recall --workdir=sweeps/recall --workers=2
 
 Every point of the config's sweep() is trained in a folder of its own. The same command again goes
 on where it stopped; on another machine that reaches the folder it adds workers. --dry-run lists the
-runs. Any key of the config can be set for all of them: --config.train.steps=500.
+runs. Any key of the config can be set for all of them: --config.train.steps=500. Arguments name a
+part of the points, as --config=recall:mixer=gru does; --seeds=0,1,2 repeats one run, of any config.
 """
 
 from absl import flags
@@ -23,6 +24,7 @@ SEARCH = flags.DEFINE_enum(
     "how settings are chosen; by default as sweep() says: stages, or else grid",
 )
 STAGES = flags.DEFINE_boolean("stages", False, "as --search=stages: seeds for the best setting")
+SEEDS = flags.DEFINE_list("seeds", [], "repeat the config's one run with these, without sweep()")
 TRIALS = flags.DEFINE_integer("trials", None, "random, tpe: how many settings of each group", 1)
 PRUNE = flags.DEFINE_boolean("prune", False, "stop runs that validate below their group's median")
 MATCH = flags.DEFINE_string(
@@ -62,5 +64,12 @@ def main() -> None:
         dry_run=DRY_RUN.value,
         slurm=SLURM.value,
         log=tuple(LOG.value),
+        seeds=tuple(map(_seed, SEEDS.value)),
     )
     run_sweep(spec, overrides, workdir, None, options)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise UserError(f"--seeds={','.join(SEEDS.value)} are not whole numbers from 0 on: 0,1,2")
+    return int(text)

@@ -23,6 +23,10 @@ from seqmodels.training.sharding import (
 )
 from seqmodels.training.step import initial_state, jit_train_step, make_train_step
 
+FORMS = {"plain": ("global", "whole"), "newton": ("rnn", "newton")}
+"""By what a table calls them, presets in a form of their own: global attention with all scores at
+once in memory, and a recurrent network by Newton's method (up to 32 states: width=32)."""
+
 
 class RandomBytes:
     """The text task on endless random bytes instead of files."""
@@ -112,10 +116,11 @@ def model_section(
 ) -> dict[str, Any]:
     """The ``model`` section of a preset, causal, with a score at each position.
 
-    ``plain`` is ``global`` with all scores at once in memory.
+    One of :data:`FORMS` is a preset that is computed in another way.
     """
+    name, form = FORMS.get(mixer, (mixer, None))
     section = preset(
-        "global" if mixer == "plain" else mixer,
+        name,
         parameters=1,
         depth=depth,
         causal=True,
@@ -124,6 +129,6 @@ def model_section(
         width=width,
         dtype=dtype,
     )
-    if mixer == "plain":
-        section["mixers"] = {"global": section["mixers"]["global"] | {"form": "whole"}}
+    if form is not None:
+        section["mixers"] = {name: own | {"form": form} for name, own in section["mixers"].items()}
     return section

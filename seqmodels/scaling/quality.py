@@ -8,7 +8,7 @@ from typing import Any
 from seqmodels.errors import ConfigError, UserError, nearest
 from seqmodels.json_files import UnreadableError
 from seqmodels.scaling.child import read_request, run_child, tell
-from seqmodels.scaling.programs import model_section
+from seqmodels.scaling.programs import FORMS, model_section
 from seqmodels.scaling.settings import Settings
 from seqmodels.tasks import TASKS
 from seqmodels.tasks.chance import WORDS
@@ -64,7 +64,7 @@ def measure_quality(
     entries = []
     for task in tasks:
         for (mixer, length), cell in cells.items():
-            if length > budget.longest or mixer == "plain":  # which is global, computed otherwise
+            if length > budget.longest or mixer in FORMS:  # which are presets, computed otherwise
                 continue
             run = folder / "quality" / f"{task}-{mixer}-{length}"
             config = _config(settings, task, mixer, length)

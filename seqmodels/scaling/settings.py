@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from seqmodels.config import Section, construct
 from seqmodels.errors import ConfigError, nearest, require, require_least
 from seqmodels.presets import PRESETS
-from seqmodels.scaling.programs import language_model, model_section
+from seqmodels.scaling.programs import FORMS, language_model, model_section
 
 
 def _require_positive(settings: Any) -> None:
@@ -49,7 +49,7 @@ class Settings:
     """The keys of a scaling config."""
 
     mixers: tuple[str, ...]
-    """Presets, or ``plain`` (:func:`~seqmodels.scaling.programs.model_section`)."""
+    """Presets, or names of :data:`~seqmodels.scaling.programs.FORMS`."""
     lengths: tuple[int, ...]
     width: int
     depth: int
@@ -79,7 +79,7 @@ class Settings:
             f"tokens={self.tokens} is no multiple of the length {odd[:1]}; take one of all "
             "lengths, such as the longest, or 0 to keep batch_size",
         )
-        names = (*PRESETS, "plain")
+        names = (*PRESETS, *FORMS)
         for mixer in self.mixers:
             require(mixer in names, f"mixers: {mixer!r} can't be scaled; {nearest(mixer, names)}")
             try:

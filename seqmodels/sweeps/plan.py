@@ -3,7 +3,7 @@
 import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -16,7 +16,7 @@ from seqmodels.config import (
     read_values,
     to_dict,
 )
-from seqmodels.errors import ConfigError, UserError
+from seqmodels.errors import ConfigError, UserError, nearest
 from seqmodels.sweeps.groups import Group, Overrides, Run, Setting, argument_text, override_texts
 from seqmodels.sweeps.matching import (
     WIDTH,
@@ -61,11 +61,13 @@ def make_plan(
     search: str | None,
     trials: int | None,
     widths: Mapping[str, int] | None = None,
+    seeds: Sequence[int] = (),
 ) -> Plan:
     """Reads ``sweep()`` and builds what its points describe: a mistake shows before any run.
 
     Args:
-      spec: the config file, with arguments that all points share.
+      spec: the config file, with arguments that all points share; of those that points set
+        themselves, such as one task of several, the points that have them are taken.
       common: overrides that all points share, which win over a point's own.
       match: the size that each setting's model is brought to, by ``model.width``, and its state,
         by a setting of its mixers' own; or the seconds
@@ -75,9 +77,10 @@ def make_plan(
         leaves it to ``sweep()``: stages where it says so, else the grid.
       trials: of a search, how many settings of each group are tried.
       widths: those of groups, by the text of their arguments, that were matched otherwise.
+      seeds: what is repeated in place of ``sweep()``: the one run of the spec with each of them.
 
     Raises:
-      ConfigError: a point that can't be run, in one line.
+      ConfigError: a point that can't be run, or arguments that none has, in one line.
       UserError: flags that don't fit together.
     """
     file, _, argument = spec.partition(":")
@@ -85,7 +88,7 @@ def make_plan(
     sized = match
     if match is not None and match.by == "seconds":
         common, sized = [*common, (SECONDS, repr(float(match.target)))], None
-    found = load_sweep(file)
+    found = [{"seed": seed} for seed in seeds] if seeds else load_sweep(file)
     if search is None:
         search = "stages" if isinstance(found, Staged) else "grid"
     if (trials is None) != (search in ("grid", "stages")):
@@ -93,16 +96,13 @@ def make_plan(
             f"search={search} takes trials=N, the settings to try of each group; "
             "search=grid and search=stages, which try all, take none"
         )
-    points = require_points(found, file)
+    points = _with_arguments(require_points(found, file), shared, spec)
     by_arguments: dict[str, list[Point]] = {}
     for point in points:
         by_arguments.setdefault(argument_text(split(point)[0]), []).append(point)
     groups, scores, models, unmatched = [], set(), [], []
     for own in by_arguments.values():
-        own_arguments, _ = split(own[0])
-        if twice := shared.keys() & own_arguments.keys():
-            raise ConfigError(f"config={file}:{argument}: sweep() sets {min(twice)!r} itself")
-        arguments = shared | own_arguments
+        arguments = shared | split(own[0])[0]
         width = (widths or {}).get(argument_text(arguments))
         builder = _Builder(file, arguments, dict(common), sized, width)
         group = builder.group(own)
@@ -116,7 +116,10 @@ def make_plan(
         raise ConfigError(f"{unmatched[0]}{advice}")
     if len(scores) > 1:
         shown = ", ".join(sorted(score for score, _ in scores))
-        raise ConfigError(f"{file}: sweep() mixes tasks that are judged by {shown}; take one")
+        raise ConfigError(
+            f"{file}: sweep() mixes tasks that are judged by {shown}; take those of one, as "
+            f"config={file}:task=NAME does where NAME is an argument of its points"
+        )
     score, higher_is_better = scores.pop()
     if trials is None:
         values = ((g, *item) for g in groups for s in g.settings for item in s.values.items())
@@ -128,6 +131,23 @@ def make_plan(
                 )
     plan = Plan(spec, groups, [], score, higher_is_better, match, search, trials, dict(common))
     return plan._replace(runs=_known_runs(plan))
+
+
+def _with_arguments(points: list[Point], shared: Mapping[str, str], spec: str) -> list[Point]:
+    """The points that have what is shared, of what they set themselves.
+
+    Raises:
+      ConfigError: there is none.
+    """
+    for name, value in shared.items():
+        has = [split(point)[0].get(name) for point in points]
+        if has.count(None) == len(has):
+            continue
+        points = [point for point, own in zip(points, has, strict=True) if str(own) == value]
+        if not points:
+            known = nearest(value, dict.fromkeys(str(own) for own in has if own is not None))
+            raise ConfigError(f"config={spec}: no point of sweep() has {name}={value}; {known}")
+    return points
 
 
 def _known_runs(plan: Plan) -> list[Run]:

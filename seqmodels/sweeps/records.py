@@ -1,10 +1,12 @@
-"""What is kept of a sweep's finished runs: a line of ``runs.jsonl`` each, made to be committed.
+"""What is kept of a sweep's finished runs: a line of ``results.json`` each, made to be committed.
 
+The file is a list with a run a line; lines alone, as earlier versions wrote them, are read too.
 A line has what makes the run again (config file, arguments and overrides, with digests of the
 config that they resolve to and of the data), how it scored, and what it cost on which machine.
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -12,7 +14,13 @@ from ml_collections import ConfigDict
 
 from seqmodels.config import to_dict
 from seqmodels.errors import UserError
-from seqmodels.json_files import UnreadableError, read_json_lines, write_json, write_whole
+from seqmodels.json_files import (
+    UnreadableError,
+    listed_lines,
+    read_json_lines,
+    write_json,
+    write_whole,
+)
 from seqmodels.locks import HeldError, held
 from seqmodels.output import warn
 from seqmodels.sweeps.files import known_runs, read_sweep
@@ -20,7 +28,16 @@ from seqmodels.sweeps.groups import Run, argument_text, override_texts, text_dig
 from seqmodels.sweeps.trials import Count, Name, Trial
 from seqmodels.training.environment import starts
 from seqmodels.training.resolving import load_whole, resolved, without_defaults
-from seqmodels.training.run_files import CostFile, Seconds, read_run_file
+from seqmodels.training.run_files import CostFile, Digits, Seconds, read_run_file
+
+
+class LengthRecord(TypedDict):
+    """What a run scores on test at a length that it was asked."""
+
+    score: float
+    examples: Count
+    slices: NotRequired[dict[str, dict[str, float]]]
+    """By field of the task and its values, such as the distance of what is asked."""
 
 
 class Record(TypedDict):
@@ -41,6 +58,10 @@ class Record(TypedDict):
     validation: float
     test: float
     """Of the checkpoint that validated best."""
+    metrics: NotRequired[dict[str, float]]
+    """Its other metrics on test, such as the loss; absent in lines of earlier versions."""
+    by_length: NotRequired[dict[Digits, LengthRecord]]
+    """Its scores by length, of those that ``seqmodels evaluate --lengths`` has asked."""
     chance: NotRequired[float]
     shown_chance: NotRequired[float]
     parameters: Count
@@ -75,7 +96,8 @@ def read_records(file: Path) -> list[Record]:
 def collect(folder: Path, file: Path) -> Collected:
     """Adds a line for each run that a sweep's folder has finished and the file lacks.
 
-    Lines are in the order of the runs' names, and none is ever changed; the file is replaced whole.
+    Lines are in the order of the runs' names, and none is ever changed, but that it gains scores at
+    lengths that were asked since; the file is replaced whole.
     The sweep may go on meanwhile. What can't be read is said in a line, and left out.
 
     Raises:
@@ -91,7 +113,7 @@ def collect(folder: Path, file: Path) -> Collected:
         file.parent.mkdir(parents=True, exist_ok=True)
         with held(lock):
             lines = {record["name"]: (text, record) for text, record in _lines(file)}
-            before = len(lines)
+            before, stood = len(lines), listed_lines(text for text, _ in lines.values())
             for run in known_runs(folder):
                 try:
                     record = _record(Trial(folder, run.name), run, config, sweep["score"])
@@ -108,8 +130,13 @@ def collect(folder: Path, file: Path) -> Collected:
                         f"({known['resolved']}, now {record['resolved']}), since {config} has "
                         "changed; name another file, or delete its lines"
                     )
-            if len(lines) > before:
-                write_whole(file, "".join(f"{lines[name][0]}\n" for name in sorted(lines)))
+                asked = known.get("by_length", {}) | record.get("by_length", {})
+                if asked != known.get("by_length", {}):
+                    known["by_length"] = asked
+                    lines[run.name] = (json.dumps(known), known)
+            text = listed_lines(lines[name][0] for name in sorted(lines))
+            if text != stood:
+                write_whole(file, text)
     except HeldError as error:
         raise UserError(f"runs={file} is being written by {error}; try again") from None
     except OSError as error:
@@ -127,7 +154,7 @@ def put_back(file: Path, folder: Path) -> int:
     """
     records = [record for record in read_records(file) if not _of(folder, record).exists()]
     if not file.exists():
-        raise UserError(f"runs={file} is not there; name a file of lines of JSON")
+        raise UserError(f"runs={file} is not there; name a file of runs, such as results.json")
     for record in records:
         arguments = argument_text(record["arguments"])
         spec = f"{record['config']}:{arguments}" if arguments else record["config"]
@@ -141,6 +168,7 @@ def put_back(file: Path, folder: Path) -> int:
     for record in records:
         score = record["score"]
         scores = {split: {score: record[split]} for split in ("validation", "test")}
+        scores["test"] |= record.get("metrics", {})
         same = {"steps", "best_step", "chance", "shown_chance", "parameters", "seconds", "cost"}
         _of(folder, record).parent.mkdir(parents=True, exist_ok=True)
         write_json(_of(folder, record), scores | {k: v for k, v in record.items() if k in same})
@@ -162,11 +190,29 @@ def _digest(whole: ConfigDict) -> str:
 
 def _lines(file: Path) -> list[tuple[str, Record]]:
     found = []
-    for text, record in read_json_lines(file, Record):
+    for text, record in read_json_lines(file, Record, listed=True):
         if isinstance(record, UnreadableError):
             raise record
         found.append((text, record))
     return found
+
+
+def _by_length(folder: Path, step: int, score: str) -> dict[str, Any]:
+    """The scores by length of a run's best checkpoint on test, where any were asked."""
+    stored = read_run_file(folder, "lengths.json") or {}
+    asked = stored.get(str(step), {}).get("test", {})
+    if not asked:
+        return {}
+    return {"by_length": {length: _at_length(asked[length], score) for length in asked}}
+
+
+def _at_length(found: dict[str, Any], score: str) -> LengthRecord:
+    made = found["metrics"][score]
+    slices = {
+        field: {value: part["mean"] for value, part in parts.items()}
+        for field, parts in found["slices"].items()
+    }
+    return LengthRecord(score=made["mean"], examples=made["examples"], slices=slices)
 
 
 def _record(trial: Trial, run: Run, config: str, score: str) -> Record | None:
@@ -196,6 +242,12 @@ def _record(trial: Trial, run: Run, config: str, score: str) -> Record | None:
         higher_is_better=facts["higher_is_better"],
         validation=results["validation"][score],
         test=results["test"][score],
+        metrics={
+            name: value
+            for name, value in results["test"].items()
+            if name != score and math.isfinite(value)
+        },
+        **_by_length(trial.folder, results["best_step"], score),
         **levels,
         parameters=results["parameters"],
         steps=results["steps"],

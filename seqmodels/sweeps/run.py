@@ -45,6 +45,8 @@ class SweepOptions(NamedTuple):
     dry_run: bool = False
     slurm: str | None = None
     log: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    """Repeats the run of the config with each, in place of its ``sweep()``."""
 
 
 def run_sweep(
@@ -72,7 +74,7 @@ def run_sweep(
         require_sweep_folder(folder)
         stored = read_sweep(folder)
         widths = first_widths(stored)
-    plan = make_plan(spec, overrides, match, options.search, options.trials, widths)
+    plan = make_plan(spec, overrides, match, options.search, options.trials, widths, options.seeds)
     if has_bare_names(stored):
         groups = [group._replace(bare_names=True) for group in plan.groups]
         plan = plan._replace(groups=groups, runs=[bare(run) for run in plan.runs])

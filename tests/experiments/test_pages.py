@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks import document
 from experiments.atlas import page as atlas
+from experiments.atlas import picture, sixteen, text
+from experiments.atlas.points import longer
 from experiments.cells import cells, in_per_cent
 from experiments.linear_claims import page as claims
 from seqmodels.scaling.files import EMPTY
@@ -20,8 +22,8 @@ RECALL = "task=recall,mixer=gru,short=on"
 
 def collected(folder: Path, runs: dict) -> Path:
     """A file of runs that have finished."""
-    collect(finished_sweep(folder / "sweep", runs), folder / "runs.jsonl")
-    return folder / "runs.jsonl"
+    collect(finished_sweep(folder / "sweep", runs), folder / "results.json")
+    return folder / "results.json"
 
 
 def row(text: str, *begin: str) -> list[str]:
@@ -69,6 +71,35 @@ def test_the_atlas_has_the_mixers_and_tasks_of_its_config():
     asked = {",".join(f"{name}={point[name]}" for name in names) for point in config.sweep()}
     told = {where.format(mixer) for where in atlas.TASKS.values() for mixer in atlas.EQUATIONS}
     assert told == asked
+    asked = {(point["task"], point["mixer"]) for of in (sixteen, text) for point in of.sweep()}
+    assert asked == {(task, mixer) for task in picture.QUESTIONS for mixer in config.FAMILIES}
+
+
+def test_greater_lengths_are_trained_at_the_rate_that_was_found(tmp_path):
+    cell = "task=recall,mixer=gru,short=on"
+    file = collected(tmp_path, {cell: [(0.01, 0, 0.9), (0.003, 0, 0.95)]})
+    points = longer(("recall", "parity"), file)
+    assert [(p["optimizer.learning_rate"], p["seed"]) for p in points] == [
+        (0.003, seed) for seed in range(3)
+    ]
+    assert {(p["task"], p["mixer"], p["length"]) for p in points} == {("recall", "gru", 256)}
+
+
+def test_the_atlas_says_what_was_found(tmp_path):
+    """Of three seeds: who is told apart from the best, who has a constant state, who guesses."""
+    scores = {"global": 1.1, "lru": 0.9, "gru": 0.2}
+    runs = {
+        f"task=recall,mixer={mixer},short=on": [(0.01, seed, of) for seed in range(3)]
+        for mixer, of in scores.items()
+    }
+    collected(tmp_path, runs)
+    text = picture.findings(picture.read(tmp_path))
+    assert text == (
+        "- **recall**: global is best with 100.0 ± 0.0 (3); all others score less. Of those whose "
+        "state doesn't grow lru, 80.0 ± 0.0 (3). No better than chance: gru "
+        "(`task=recall,mixer=*,short=on`)."
+    )
+    assert picture.findings(picture.read(tmp_path / "nothing")) == "No run yet."
 
 
 @pytest.mark.parametrize(
@@ -130,6 +161,7 @@ def test_what_is_drawn_stands_between_its_comments(tmp_path, monkeypatch):
     written = []
     for module, name in ((atlas, "atlas"), (claims, "verdicts")):
         monkeypatch.setattr(module, "replace_table", lambda *given: written.append(given))
+        monkeypatch.setattr(module, "save", lambda *_: "", raising=False)
         module.draw()
         place, table, text = written.pop()
         copy = tmp_path / f"{name}.md"
@@ -158,7 +190,7 @@ def test_mistakes_are_one_line(program, arguments, message):
 
 def test_a_sweep_is_collected_by_a_command(tmp_path):
     folder = finished_sweep(tmp_path / "sweep", {RECALL: [(0.01, 0, 0.9)]})
-    given = [f"--sweep={folder}", f"--runs={tmp_path / 'runs.jsonl'}"]
-    said = f"1 runs added, 1 in {tmp_path / 'runs.jsonl'}\n"
+    given = [f"--sweep={folder}", f"--runs={tmp_path / 'results.json'}"]
+    said = f"1 runs added, 1 in {tmp_path / 'results.json'}\n"
     assert call("experiments/collect.py", *given) == (0, said, "")
-    assert len(read_records(tmp_path / "runs.jsonl")) == 1
+    assert len(read_records(tmp_path / "results.json")) == 1

@@ -18,6 +18,7 @@ from seqmodels.errors import ConfigError, UserError
 from seqmodels.scaling import child, quality
 from seqmodels.scaling import run as scaling
 from seqmodels.scaling.child import Ending, run_child
+from seqmodels.scaling.programs import language_model, model_section
 from seqmodels.scaling.results import QUANTITIES, summarise
 from seqmodels.scaling.run import scale
 from seqmodels.scaling.settings import read_settings
@@ -417,3 +418,18 @@ def test_a_missing_extra_is_named_in_one_line(tmp_path, monkeypatch):
     message = "target=tpu:v5e:4x4: compiling for v5e needs libtpu; pip install -e '.[tpu]'"
     assert (caught.value.exit_code, str(caught.value)) == (2, message)
     assert not (tmp_path / "a").exists()
+
+
+def test_a_recurrent_network_by_newtons_method_is_a_row_of_its_own():
+    """Whose depth hardly grows with the length; wider than its Jacobians go, it is refused."""
+    depths = {
+        mixer: [
+            language_model(model_section(mixer, 32, 1, "float32", n), n, 1).cost(n).sequential_depth
+            for n in (1024, 8192)
+        ]
+        for mixer in ("rnn", "newton")
+    }
+    assert depths["rnn"][1] > 7.9 * depths["rnn"][0]
+    assert depths["newton"][1] < 1.5 * depths["newton"][0]
+    with pytest.raises(ConfigError, match=r"newton of width=64 .*form='newton' has Jacobians"):
+        read_settings(config(mixers="newton", lengths="512", width=64))

@@ -26,4 +26,5 @@ def test_the_site_is_built(tmp_path):
         loaded = [line for line in file.read_text().splitlines() if "<script src=" in line]
         assert not [line for line in loaded if "http" in line], "something is fetched"
     assert (tmp_path / "searchindex.js").stat().st_size > 10_000
-    assert len(list((tmp_path / "_images").iterdir())) == len(list(ROOT.glob("docs/images/*")))
+    pictures = [*ROOT.glob("docs/images/*"), *ROOT.glob("experiments/*/*.png")]
+    assert len(list((tmp_path / "_images").iterdir())) == len(pictures)

@@ -24,10 +24,11 @@ def sweep(tmp_path) -> Path:
 
 
 def test_a_line_says_what_it_was_how_it_went_and_what_it_cost(sweep, tmp_path):
-    assert collect(sweep, tmp_path / "new/runs.jsonl") == {"added": 1, "runs": 1}
-    (line,) = (tmp_path / "new/runs.jsonl").read_text().splitlines()
-    record = json.loads(line)
-    assert [record] == read_records(tmp_path / "new/runs.jsonl")
+    assert collect(sweep, tmp_path / "new/results.json") == {"added": 1, "runs": 1}
+    text = (tmp_path / "new/results.json").read_text()
+    (record,) = json.loads(text)
+    assert text == f"[\n{json.dumps(record)}\n]\n"
+    assert [record] == read_records(tmp_path / "new/results.json")
     assert record["config"] == "configs/copy.py"
     assert record["arguments"] == {"mixer": "gru"}
     assert record["overrides"] == {RATE: 0.01, "seed": 0}
@@ -42,7 +43,7 @@ def test_a_line_says_what_it_was_how_it_went_and_what_it_cost(sweep, tmp_path):
 
 def test_what_is_there_stays_and_what_is_new_is_put_in_its_place(sweep, tmp_path):
     """Also where the sweep has gone on, and where it was collected twice."""
-    file = tmp_path / "runs.jsonl"
+    file = tmp_path / "results.json"
     collect(sweep, file)
     text = file.read_text().replace('"seconds": 2.0', '"seconds":  2.0')  # another's spelling
     file.write_text(text)
@@ -54,15 +55,48 @@ def test_what_is_there_stays_and_what_is_new_is_put_in_its_place(sweep, tmp_path
     assert collect(other, file) == {"added": 2, "runs": 3}
     mixers = [record["arguments"]["mixer"] for record in read_records(file)]
     assert mixers == ["abc", "gru", "rnn"]
-    assert text in file.read_text()
+    assert text.splitlines()[1] in file.read_text()
+
+
+def test_lines_of_earlier_versions_are_read_and_become_a_list(sweep, tmp_path):
+    """Each as it stands."""
+    file = tmp_path / "results.json"
+    collect(sweep, file)
+    (line,) = file.read_text().splitlines()[1:-1]
+    file.write_text(f"{line}\n")
+    (record,) = read_records(file)
+    other = finished_sweep(tmp_path / "other", {"mixer=abc": [(0.01, 0, 0.5)]})
+    collect(other, file)
+    assert file.read_text().splitlines()[2] == line
+    assert read_records(file) == json.loads(file.read_text())
+    assert record in read_records(file)
+    file.write_text("[]\n")
+    assert read_records(file) == []
+
+
+def test_a_line_gains_the_scores_by_length_that_were_asked_since(sweep, tmp_path):
+    file = tmp_path / "results.json"
+    collect(sweep, file)
+    before = read_records(file)
+    (trial,) = (found.parent for found in sweep.glob("trials/*/results.json"))
+    score = {"mean": 0.5, "low": 0.4, "high": 0.6, "examples": 9}
+    asked = {"metrics": {"accuracy": score}, "slices": {"distance": {"1": score}}}
+    for lengths in (("64",), ("64", "128")):
+        stored = {"10": {"test": dict.fromkeys(lengths, asked), "validation": {"32": asked}}}
+        (trial / "lengths.json").write_text(json.dumps(stored))
+        assert collect(sweep, file) == {"added": 0, "runs": 1}
+        (record,) = read_records(file)
+        found = {"score": 0.5, "examples": 9, "slices": {"distance": {"1": 0.5}}}
+        assert record.pop("by_length") == dict.fromkeys(lengths, found)
+        assert [record] == before
 
 
 def test_other_data_and_another_config_have_other_digests(tmp_path):
     lines = []
     for number, changed in enumerate(({}, {"data": "y"}, {"steps": 99})):
         folder = finished_sweep(tmp_path / str(number), {"mixer=gru": [(0.01, 0, 0.9)]}, **changed)
-        collect(folder, tmp_path / f"{number}.jsonl")
-        lines += read_records(tmp_path / f"{number}.jsonl")
+        collect(folder, tmp_path / f"{number}.json")
+        lines += read_records(tmp_path / f"{number}.json")
     first, data, config = lines
     assert (first["data"] == data["data"], first["resolved"] == data["resolved"]) == (False, True)
     assert (first["data"] == config["data"], first["resolved"] == config["resolved"]) == (
@@ -72,7 +106,7 @@ def test_other_data_and_another_config_have_other_digests(tmp_path):
 
 
 def test_a_run_of_another_config_is_refused(sweep, tmp_path):
-    file = tmp_path / "runs.jsonl"
+    file = tmp_path / "results.json"
     collect(sweep, file)
     before = file.read_text()
     other = finished_sweep(tmp_path / "other", {"mixer=gru": [(0.01, 0, 0.9)]}, steps=99)
@@ -84,34 +118,34 @@ def test_a_run_of_another_config_is_refused(sweep, tmp_path):
 def test_a_run_that_can_not_be_read_is_left_out(sweep, tmp_path, capsys):
     (trial,) = (file.parent for file in sweep.glob("trials/*/results.json"))
     (trial / "facts.json").unlink()
-    assert collect(sweep, tmp_path / "runs.jsonl") == {"added": 0, "runs": 0}
+    assert collect(sweep, tmp_path / "results.json") == {"added": 0, "runs": 0}
     said = capsys.readouterr().err
     assert "lacks its config, facts or cost: an earlier version made it" in said
-    assert not (tmp_path / "runs.jsonl").exists()
+    assert not (tmp_path / "results.json").exists()
     shutil.copy(trial / "config.json", trial / "results.json")
-    assert collect(sweep, tmp_path / "runs.jsonl") == {"added": 0, "runs": 0}
+    assert collect(sweep, tmp_path / "results.json") == {"added": 0, "runs": 0}
     assert "results.json holds something else" in capsys.readouterr().err
 
 
 def test_what_can_not_be_collected_is_refused(sweep, tmp_path):
     with pytest.raises(UserError, match=r"holds no sweep.json; name the folder of a sweep"):
-        collect(tmp_path, tmp_path / "runs.jsonl")
-    (tmp_path / "cut.jsonl").write_text('{"name": "x"}\n')
-    with pytest.raises(UnreadableError, match="line 1, holds something else"):
-        collect(sweep, tmp_path / "cut.jsonl")
+        collect(tmp_path, tmp_path / "results.json")
+    (tmp_path / "cut.json").write_text('[\n{"name": "x"}\n]\n')
+    with pytest.raises(UnreadableError, match="line 2, holds something else"):
+        collect(sweep, tmp_path / "cut.json")
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="can't be written"):
-        collect(sweep, tmp_path / "file/runs.jsonl")
+        collect(sweep, tmp_path / "file/results.json")
     with (
-        held(tmp_path / ".runs.jsonl.lock"),
+        held(tmp_path / ".results.json.lock"),
         pytest.raises(UserError, match="is being written by process"),
     ):
-        collect(sweep, tmp_path / "runs.jsonl")
+        collect(sweep, tmp_path / "results.json")
 
 
 def test_a_folder_that_lost_its_runs_gets_them_back(sweep, tmp_path):
     """But not those of a config that has changed."""
-    file, folder = tmp_path / "runs.jsonl", tmp_path / "new"
+    file, folder = tmp_path / "results.json", tmp_path / "new"
     collect(sweep, file)
     with pytest.raises(UserError, match=r"of another config \(\w+, now \w+\), since configs/copy"):
         put_back(file, folder)
@@ -128,8 +162,8 @@ def test_a_folder_that_lost_its_runs_gets_them_back(sweep, tmp_path):
     results, state = trial.outcome("accuracy")
     assert state == "finished"
     assert (results["validation"]["accuracy"], results["cost"]) == (0.9, record["cost"])
-    with pytest.raises(UserError, match=r"runs=.*none.jsonl is not there"):
-        put_back(tmp_path / "none.jsonl", folder)
+    with pytest.raises(UserError, match=r"runs=.*none.json is not there"):
+        put_back(tmp_path / "none.json", folder)
 
 
 def test_what_a_config_says_is_the_same_with_more_keys():

@@ -17,6 +17,7 @@ from seqmodels.sweeps.plan_file import first_widths, store_plan
 from seqmodels.sweeps.summary import summary_rows
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.resolving import load_whole
+from tests.command_line import call
 from tests.sweeps.bench import RESULTS
 from tests.sweeps.small_sweep import SmallSweep
 
@@ -203,3 +204,32 @@ def test_a_match_allows_no_width_of_a_point(tmp_path):
     points = "chain([{'model.depth': 1}], [{'model.width': 8}])"
     with pytest.raises(ConfigError, match=r"match=SIZE chooses model\.width; don't set it"):
         plan_of(tmp_path, points, Match("parameters", 30e3))
+
+
+def test_arguments_name_a_part_of_the_points(tmp_path):
+    """Whose runs have the names that they have in the whole."""
+    points = "product({'mixer': ('gru', 'lstm')}, {'seed': (0, 1)})"
+    sweep = SmallSweep(tmp_path, points)
+    whole, part = (
+        make_plan(f"{sweep.config}{of}", [], None, None, None) for of in ("", ":mixer=lstm")
+    )
+    assert [run.arguments for run in part.runs] == [{"mixer": "lstm"}] * 2
+    assert {run.name for run in part.runs} < {run.name for run in whole.runs}
+    said = r"no point of sweep\(\) has mixer=lstn; did you mean 'lstm'\? \(known: gru, lstm\)"
+    with pytest.raises(ConfigError, match=said):
+        make_plan(f"{sweep.config}:mixer=lstn", [], None, None, None)
+
+
+def test_seeds_repeat_one_run_of_a_config_without_a_sweep():
+    given = ("configs/copy.py:mixer=gru", [("train.steps", "700")], None, None, None)
+    plan = make_plan(*given, seeds=(0, 5))
+    assert [run.overrides for run in plan.runs] == [
+        {"seed": seed, "train.steps": 700} for seed in (0, 5)
+    ]
+    assert {run.arguments["mixer"] for run in plan.runs} == {"gru"}
+
+
+def test_seeds_that_are_no_numbers_are_one_line():
+    code, _, errors = call("sweep.py", "--config=configs/copy.py", "--seeds=0,a", "--dry-run")
+    said = "--seeds=0,a are not whole numbers from 0 on: 0,1,2"
+    assert (code, errors.splitlines()[-1].partition(": ")[2]) == (2, said)

@@ -131,8 +131,8 @@ def test_what_it_leaves_makes_a_line_of_a_sweeps_runs(undisturbed, tmp_path):
     (trial,) = (folder / "trials").iterdir()
     shutil.rmtree(trial)
     trial.symlink_to(undisturbed)
-    assert collect(folder, tmp_path / "runs.jsonl") == {"added": 1, "runs": 1}
-    (record,) = read_records(tmp_path / "runs.jsonl")
+    assert collect(folder, tmp_path / "results.json") == {"added": 1, "runs": 1}
+    (record,) = read_records(tmp_path / "results.json")
     results, facts, environment = (
         read_json(undisturbed / f"{name}.json") for name in ("results", "facts", "environment")
     )

@@ -1,0 +1,48 @@
+"""Selective copying of 16 tokens among 256 positions (Gu and Dao 2023, Feng et al. 2024).
+
+python sweep.py --config=experiments/selective_copying/config.py
+--workdir=sweeps/selective_copying --workers=2
+
+Width 64, vocabulary 16: Mamba and LRU of two layers, minGRU of three. LRU's decays don't see the
+input, as S4's don't.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from seqmodels import product, read_arguments, staged
+
+_DEPTHS = {"mingru": 3, "mamba": 2, "lru": 2}
+_RATES = (1e-3, 3e-3, 1e-2)
+
+
+def sweep() -> list[dict[str, Any]]:
+    """Every mixer."""
+    tuned = {"optimizer.learning_rate": _RATES, "seed": (0, 1, 2)}
+    return staged(product({"mixer": tuple(_DEPTHS)}, tuned))
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """Arguments: mixer=mingru|mamba|lru."""
+    name = read_arguments(arg, mixer=tuple(_DEPTHS)).mixer
+    config = ConfigDict()
+    config.seed = 0
+    config.task = {"kind": "selective_copy", "evaluation_examples": 500}
+    config.model = {
+        "width": 64,
+        "depth": _DEPTHS[name],
+        "pattern": (name,),
+        "mixers": {name: {"kind": name}},
+        "short_convolution": 4,
+    }
+    config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 100, "weight_decay": 0.0}
+    config.train = {
+        "steps": 1500,
+        "batch_size": 32,
+        "length": 256,
+        "evaluate_every": 250,
+        "stop_at": 0.998,
+        "decode_step": False,
+    }
+    return config.lock()
