@@ -6,12 +6,12 @@ from typing import Any
 
 from benchmarks.document import replace_table
 from benchmarks.scaling_tables import table
-from experiments.atlas import picture
+from experiments.atlas import growth, picture
 from experiments.cells import Cell, cells, in_per_cent
 from experiments.checks import Training
 from experiments.figures import save
-from seqmodels.output import warn
-from seqmodels.scaling.files import DONE, read_scaling
+from experiments.pages import costs_of
+from seqmodels.scaling.files import DONE
 from seqmodels.scaling.results import value_of
 from seqmodels.sweeps.records import read_records
 
@@ -63,6 +63,7 @@ TASKS = {
 def draw() -> None:
     """Writes both, of the runs and costs that are committed; what is missing is a dash."""
     replace_table(str(DOCUMENT), "atlas", text(HERE))
+    replace_table(str(DOCUMENT), "growth", growth.text(costs_of(HERE)))
     replace_table(str(ATLAS), "atlas", whole(HERE))
 
 
@@ -82,7 +83,7 @@ def whole(folder: Path) -> str:
 def text(folder: Path) -> str:
     """The table of the runs and costs that a folder has."""
     scored = cells(read_records(folder / "results.json"))
-    scaling: Any = read_scaling(folder, lambda error: warn(str(error)))
+    scaling: Any = costs_of(folder)
     costs = {} if scaling is None else {(c["mixer"], c["length"]): c for c in scaling["cells"]}
     units = [f"{what} at {length:,}" for what in ("step, ms", "MiB") for length in LENGTHS]
     lines = [["mixer", "equation", "state, KiB", "depth", *units, *TASKS]]
