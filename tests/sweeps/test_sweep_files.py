@@ -8,7 +8,7 @@ from unittest.mock import patch
 import jax
 import pytest
 
-from seqmodels.errors import UserError
+from seqmodels.errors import ConfigError, UserError
 from seqmodels.json_files import UnreadableError
 from seqmodels.scaling import cell as cells
 from seqmodels.scaling import run as scaling
@@ -242,8 +242,13 @@ REQUEST = cells.CellRequest(
 def test_filters_are_as_long_as_what_is_decoded(mixer):
     of = cells.model_of(REQUEST._replace(mixer=mixer))
     room, params = cells._room(512, 3), jax.eval_shape(of.state).params
-    state = jax.eval_shape(lambda params: of.model.start(params, 1, room), params)
-    assert max(axis for leaf in jax.tree.leaves(state) for axis in leaf.shape) >= room
+
+    def start(length):
+        return jax.eval_shape(lambda params: of.model.start(params, 1, length), params)
+
+    start(room)
+    with pytest.raises(ConfigError, match=f"max_length={room} is below the length {room + 1} "):
+        start(room + 1)
 
 
 def test_a_cell_ended_between_two_timings_says_what_it_knows():
