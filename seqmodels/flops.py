@@ -137,7 +137,7 @@ def _parts(params: dict[str, Any], count: Callable[[], tuple[int, list[Known]]])
     except UncountableError:
         total = 0
         for place in itertools.product(*map(range, sizes.values())):
-            before = PLACE.set(PLACE.get() | dict(zip(sizes, place, strict=True)))
+            before = PLACE.set({**PLACE.get(), **dict(zip(sizes, place, strict=True))})
             try:
                 total += count()[0]
             finally:
