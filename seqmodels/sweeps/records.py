@@ -61,7 +61,7 @@ class Record(TypedDict):
     metrics: NotRequired[dict[str, float]]
     """Its other metrics on test, such as the loss; absent in lines of earlier versions."""
     by_length: NotRequired[dict[Digits, LengthRecord]]
-    """Its scores by length, of those that ``seqmodels evaluate --lengths`` has asked."""
+    """Its scores by length, of those that an evaluation has asked."""
     chance: NotRequired[float]
     shown_chance: NotRequired[float]
     parameters: Count
