@@ -8,18 +8,16 @@ across.json has is not compiled again.
 """
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 from absl import flags
 from document import replace_table
+from each import each, in_a_process
 from scaling_tables import table
 
-from seqmodels import cli, presets
-from seqmodels.errors import UserError, nearest
+from seqmodels import cli
 from seqmodels.flops import count_flops
 from seqmodels.scaling.collectives import traffic
 from seqmodels.scaling.programs import LanguageModel, language_model, model_section
@@ -98,40 +96,28 @@ def cell(mixer: str, length: int) -> dict[str, Any]:
 
 def strong(rows: list[dict[str, Any]]) -> str:
     """Eight sequences on one device and on eight, as Markdown."""
-    by = ("data", "sequence", "all")
-    lines = [
-        [
-            *("mixer", "one device, MiB"),
-            *(f"{axes} of it" for axes in ("data 8,", "sequence 8,", "2 × 2 × 2,")),
-            *(f"{what}, {axes}" for what in ("FLOPs", "MiB sent") for axes in by),
-        ]
-    ]
-    for row in rows:
-        one = row["steps"]["one"]
-        steps = [row["steps"][name] for name in by]
-        shown = [f"{step['temporary_bytes'] / one['temporary_bytes']:.2f}" for step in steps]
-        shown += [f"{step['flops'] / one['flops']:.2f}" for step in steps]
-        shown += [_sent(step) for step in steps]
-        lines.append([row["mixer"], f"{one['temporary_bytes'] / 2**20:,.0f}", *shown])
-    return table(lines)
+    by = {"data": "data 8", "sequence": "sequence 8", "all": "2 × 2 × 2"}
+    return _beside(rows, "one", by, devices=1)
 
 
 def weak(rows: list[dict[str, Any]]) -> str:
     """One device's share, and eight times as much on eight, as Markdown."""
-    by = ("more rows", "more positions")
-    lines = [
-        [
-            *("mixer", "one device, MiB"),
-            *(f"{what}, {more}" for what in ("temporaries", "FLOPs", "MiB sent") for more in by),
-        ]
-    ]
+    by = {"more rows": "more rows", "more positions": "more positions"}
+    return _beside(rows, "small", by, devices=DEVICES)
+
+
+def _beside(rows: list[dict[str, Any]], alone: str, by: dict[str, str], devices: int) -> str:
+    """What one device has, and of it what each of several has; of its FLOPs those of all over
+    ``devices``; and the MiB that each sends."""
+    head = ["mixer", "one device, MiB"]
+    head += [f"{what}, {said}" for what in ("of it", "FLOPs", "MiB sent") for said in by.values()]
+    lines = [head]
     for row in rows:
-        small = row["steps"]["small"]
-        steps = [row["steps"][name] for name in by]
-        shown = [f"{step['temporary_bytes'] / small['temporary_bytes']:.2f}" for step in steps]
-        shown += [f"{step['flops'] / DEVICES / small['flops']:.2f}" for step in steps]
+        one, steps = row["steps"][alone], [row["steps"][name] for name in by]
+        shown = [f"{step['temporary_bytes'] / one['temporary_bytes']:.2f}" for step in steps]
+        shown += [f"{step['flops'] / devices / one['flops']:.2f}" for step in steps]
         shown += [_sent(step) for step in steps]
-        lines.append([row["mixer"], f"{small['temporary_bytes'] / 2**20:,.0f}", *shown])
+        lines.append([row["mixer"], f"{one['temporary_bytes'] / 2**20:,.0f}", *shown])
     return table(lines)
 
 
@@ -147,26 +133,13 @@ def main() -> None:
         start_jax()
         print(json.dumps(cell(CELL.value, LENGTH.value)))
         return
-    for mixer in MIXERS.value:
-        if mixer not in presets.PRESETS:
-            known = nearest(mixer, presets.PRESETS)
-            raise UserError(f"--mixers: {mixer!r} is not a preset; {known}")
     file = Path(OUT.value) / "across.json" if OUT.value else None
-    rows = json.loads(file.read_text()) if file and file.exists() else []
-    for mixer in MIXERS.value:
-        if any((row["mixer"], row["length"]) == (mixer, LENGTH.value) for row in rows):
-            continue
-        command = [sys.executable, __file__, f"--cell={mixer}", f"--length={LENGTH.value}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["killed"])[-1]
-            print(f"{mixer}: failed with {done.returncode}: {reason}", flush=True)
-            continue
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
-        print(strong(rows[-1:]).splitlines()[-1], flush=True)
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(rows, indent=1) + "\n")
+    length = LENGTH.value
+
+    def make(mixer: str) -> dict[str, Any] | None:
+        return in_a_process(__file__, mixer, length)
+
+    rows = each(MIXERS.value, length, file, make, strong)
     if DOCUMENT.value:
         replace_table(DOCUMENT.value, "strong", strong(rows))
         replace_table(DOCUMENT.value, "weak", weak(rows))

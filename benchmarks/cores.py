@@ -8,7 +8,6 @@ core (its affinity, as taskset sets it). Ratios are those of the medians. What c
 measured again.
 """
 
-import json
 import os
 import statistics
 import subprocess
@@ -20,18 +19,18 @@ from typing import Any
 import jax
 from absl import flags
 from document import replace_table
+from each import each
 from scaling_tables import table
 
 from seqmodels import cli, presets
-from seqmodels.errors import UserError, nearest
+from seqmodels.errors import UserError
 from seqmodels.training.devices import run_mesh
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.programs import Programs, new_state, step_batch
 from seqmodels.training.resolving import read_config
 from seqmodels.training.startup import cores, start_jax
 
-ALL = tuple(presets.PRESETS)
-MIXERS = flags.DEFINE_list("mixers", list(ALL), "presets to measure")
+MIXERS = flags.DEFINE_list("mixers", list(presets.PRESETS), "presets to measure")
 LENGTH = flags.DEFINE_integer("length", 1024, "positions", 8)
 ROWS = flags.DEFINE_integer("rows", 8, "sequences", 1)
 ROUNDS = flags.DEFINE_integer("rounds", 5, "measurements of each", 1)
@@ -84,7 +83,8 @@ def measured(mixer: str) -> dict[str, Any]:
         _stdin(process).close()
         process.wait()
     seconds = {name: statistics.median(of) for name, of in times.items()}
-    return {"mixer": mixer, "devices": devices["cores"], "cores": len(every), "seconds": seconds}
+    about = {"mixer": mixer, "length": LENGTH.value, "rows": ROWS.value}
+    return about | {"devices": devices["cores"], "cores": len(every), "seconds": seconds}
 
 
 def _stdin(process: subprocess.Popen) -> Any:
@@ -119,19 +119,8 @@ def main() -> None:
         start_jax()
         answer(CELL.value)
         return
-    for mixer in MIXERS.value:
-        if mixer not in ALL:
-            raise UserError(f"--mixers: {mixer!r} is not a preset; {nearest(mixer, ALL)}")
     file = Path(OUT.value) / "cores.json" if OUT.value else None
-    rows = json.loads(file.read_text()) if file and file.exists() else []
-    for mixer in MIXERS.value:
-        if any(row["mixer"] == mixer for row in rows):
-            continue
-        rows.append(measured(mixer))
-        print(text(rows[-1:]).splitlines()[2], flush=True)
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(rows, indent=1) + "\n")
+    rows = each(MIXERS.value, LENGTH.value, file, measured, text)
     if DOCUMENT.value:
         replace_table(DOCUMENT.value, "cores", text(rows))
 

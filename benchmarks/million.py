@@ -10,8 +10,6 @@ steps, and the seconds of the second. What million.json holds is not measured ag
 
 import json
 import resource
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,10 +17,10 @@ from typing import Any
 import jax
 from absl import flags
 from document import replace_table
+from each import each, in_a_process
 from scaling_tables import table
 
-from seqmodels import cli, presets
-from seqmodels.errors import UserError, nearest
+from seqmodels import cli
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.programs import Programs, new_state, step_batch
 from seqmodels.training.resolving import read_config
@@ -88,26 +86,13 @@ def main() -> None:
         start_jax()
         print(json.dumps(cell(CELL.value, LENGTH.value)))
         return
-    for mixer in MIXERS.value:
-        if mixer not in presets.PRESETS:
-            known = nearest(mixer, presets.PRESETS)
-            raise UserError(f"--mixers: {mixer!r} is not a preset; {known}")
     file = Path(OUT.value) / "million.json" if OUT.value else None
-    rows = json.loads(file.read_text()) if file and file.exists() else []
-    for mixer in MIXERS.value:
-        if any((row["mixer"], row["length"]) == (mixer, LENGTH.value) for row in rows):
-            continue
-        command = [sys.executable, __file__, f"--cell={mixer}", f"--length={LENGTH.value}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["killed"])[-1]
-            print(f"{mixer}: failed with {done.returncode}: {reason}", flush=True)
-            continue
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
-        print(text(rows[-1:]).splitlines()[-1], flush=True)
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(rows, indent=1) + "\n")
+    length = LENGTH.value
+
+    def make(mixer: str) -> dict[str, Any] | None:
+        return in_a_process(__file__, mixer, length)
+
+    rows = each(MIXERS.value, length, file, make, text)
     if DOCUMENT.value:
         replace_table(DOCUMENT.value, "million", text(rows))
 

@@ -89,7 +89,7 @@ def cells(records: Iterable[Record]) -> dict[str, Cell]:
     return {text: Cell(runs, _chosen(runs)) for text, runs in groups.items()}
 
 
-def tests(found: Mapping[str, Cell], text: str) -> list[float]:
+def scores_of(found: Mapping[str, Cell], text: str) -> list[float]:
     """The test scores of a cell's chosen setting; none where it has no run."""
     return found[text].tests if text in found else []
 
@@ -134,11 +134,14 @@ def margin(values: Sequence[float]) -> float | None:
     return float(stdtrit(n - 1, 0.975)) * statistics.stdev(values) / n**0.5
 
 
-def in_per_cent(cell: Cell | None) -> str:
-    """The mean test score of the chosen setting, its interval and how many seeds: ``98 ± 1 (3)``;
-    a dash where there is none."""
-    if cell is None:
+def percent(scores: Sequence[float]) -> str:
+    """The mean, its interval and how many seeds, in per cent.
+
+    >>> percent([0.9, 1.0, 0.95]), percent([0.5]), percent([])
+    ('95.0 ± 12.4 (3)', '50.0 (1)', '–')
+    """
+    if not scores:
         return "–"
-    half = margin(cell.tests)
+    half = margin(scores)
     shown = "" if half is None else f" ± {100 * half:.1f}"
-    return f"{100 * statistics.fmean(cell.tests):.1f}{shown} ({len(cell.tests)})"
+    return f"{100 * statistics.fmean(scores):.1f}{shown} ({len(scores)})"

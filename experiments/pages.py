@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from benchmarks.document import replace_table
 from benchmarks.scaling_tables import table
-from experiments.cells import Cell, cells
+from experiments.cells import Cell, cells, percent
 from experiments.figures import save
-from experiments.rules import Line, Part, landing, percent, verdict
+from experiments.rules import Line, Part, landing, verdict
 from seqmodels.output import warn
 from seqmodels.report.figure import Figure
 from seqmodels.report.heat_map import HeatMap

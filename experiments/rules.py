@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from scipy.special import stdtrit
 
-from experiments.cells import margin
+from experiments.cells import percent
 
 SEEDS = 3
 """Runs that a verdict takes."""
@@ -220,19 +220,6 @@ def difference(first: Scores, second: Scores) -> tuple[float, float]:
     shares = (part**2 / (len(of) - 1) for part, of in zip(parts, (first, second), strict=True))
     freedom = sum(parts) ** 2 / sum(shares)
     return mean, float(stdtrit(freedom, 0.975)) * sum(parts) ** 0.5
-
-
-def percent(scores: Scores) -> str:
-    """The mean, its interval and how many seeds, in per cent.
-
-    >>> percent([0.9, 1.0, 0.95]), percent([0.5]), percent([])
-    ('95.0 ± 12.4 (3)', '50.0 (1)', '–')
-    """
-    if not scores:
-        return "–"
-    half = margin(scores)
-    shown = "" if half is None else f" ± {100 * half:.1f}"
-    return f"{100 * statistics.fmean(scores):.1f}{shown} ({len(scores)})"
 
 
 def _each(scores: Scores) -> str:

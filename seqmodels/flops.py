@@ -15,7 +15,7 @@ from jax.extend.core import Literal
 KNOWN_SIZE = 2**16
 """Arrays of whole numbers up to this size can be computed, so that loops' lengths are known."""
 
-PLACE: ContextVar[Mapping[str, int]] = ContextVar("PLACE", default=MappingProxyType({}))
+_PLACE: ContextVar[Mapping[str, int]] = ContextVar("place", default=MappingProxyType({}))
 """Along a mesh's axes the device for which a part is counted; empty where all count as much."""
 
 Known = Callable[[], Any] | None
@@ -108,7 +108,7 @@ def _equation(equation: Any, inputs: list[Known]) -> tuple[int, list[Known]]:
     if name == "shard_map":
         return _parts(params, partial(_walk, *inner[0], [None] * len(inputs))), unknown
     if name == "axis_index":
-        place = PLACE.get().get(params["axis_name"])
+        place = _PLACE.get().get(params["axis_name"])
         return 0, unknown if place is None else [lambda: np.int32(place)]
     if len(inner) == 1 and len(inner[0][0].invars) == len(inputs):
         flops, outputs = _walk(*inner[0], inputs)
@@ -137,11 +137,11 @@ def _parts(params: dict[str, Any], count: Callable[[], tuple[int, list[Known]]])
     except UncountableError:
         total = 0
         for place in itertools.product(*map(range, sizes.values())):
-            before = PLACE.set({**PLACE.get(), **dict(zip(sizes, place, strict=True))})
+            before = _PLACE.set({**_PLACE.get(), **dict(zip(sizes, place, strict=True))})
             try:
                 total += count()[0]
             finally:
-                PLACE.reset(before)
+                _PLACE.reset(before)
         return total
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.document import replace_table
 from benchmarks.scaling_tables import table
 from experiments.atlas import growth, picture
-from experiments.cells import Cell, cells, in_per_cent
+from experiments.cells import Cell, cells, percent, scores_of
 from experiments.checks import Training
 from experiments.figures import save
 from experiments.pages import costs_of
@@ -88,8 +88,8 @@ def text(folder: Path) -> str:
     units = [f"{what} at {length:,}" for what in ("step, ms", "MiB") for length in LENGTHS]
     lines = [["mixer", "equation", "state, KiB", "depth", *units, *TASKS]]
     for mixer, equation in EQUATIONS.items():
-        tests = [in_per_cent(scored.get(where.format(mixer))) for where in TASKS.values()]
-        lines.append([mixer, equation, *_costs(costs, mixer), *tests])
+        found = [percent(scores_of(scored, where.format(mixer))) for where in TASKS.values()]
+        lines.append([mixer, equation, *_costs(costs, mixer), *found])
     return f"{_heading(scored, scaling)}\n\n{table(lines)}"
 
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 from benchmarks.scaling_tables import table
 from configs.atlas import FAMILIES
 from experiments.atlas.points import ACCURACIES, EIGHT, LENGTHS, LONGER, TRAINED
-from experiments.cells import Cell
+from experiments.cells import Cell, percent
 from experiments.costs import Scaling, cost
 from experiments.figures import KINDS, by_length, scores_map
 from experiments.pages import DASH, Drawn, costs_of, runs_of
-from experiments.rules import NO_RUN, SEEDS, difference, percent
+from experiments.rules import NO_RUN, SEEDS, difference
 from seqmodels.report.figure import Axis, Figure, Mark, Series, pareto
 from seqmodels.report.styles import GREY, Styles
 

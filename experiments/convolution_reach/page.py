@@ -3,7 +3,7 @@
 import statistics
 from pathlib import Path
 
-from experiments.cells import Cell, first_of, tests
+from experiments.cells import Cell, first_of, scores_of
 from experiments.checks import Training
 from experiments.convolution_reach.config import DILATIONS, KERNEL
 from experiments.figures import by_distance
@@ -36,7 +36,7 @@ def found(folder: Path = HERE) -> Found:
         parts.append(stays_below(f"{sees} and the needle lies beyond their field", beyond, LOST))
     within = _scores(cells.get("stack_8"), 1, field("stack_8") - 1)
     parts.append(reaches("8 are stacked and it lies within, where it is found", within, FOUND))
-    deeper, shallower = (tests(cells, mixer) for mixer in ("stack_8", "stack_2"))
+    deeper, shallower = (scores_of(cells, mixer) for mixer in ("stack_8", "stack_2"))
     parts.append(beats("depth is what sees farther: 8 blocks against 2", deeper, shallower))
     for mixer, said in (("dilated", "dilations double"), ("long_convolution", "filters are long")):
         far = _scores(cells.get(mixer), LAST, 2 * LAST)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks.scaling_tables import table
-from experiments.cells import tests
+from experiments.cells import scores_of
 from experiments.checks import Training
 from experiments.figures import curves
 from experiments.hybrids.config import PATTERNS
@@ -23,7 +23,7 @@ def found(folder: Path = HERE) -> Found:
     """Recall by ratio, in order; state, step and decoded position beside it."""
     runs = runs_of(folder)
     cells = {ratio: runs.get(f"ratio={ratio}") for ratio in PATTERNS}
-    ours = {ratio: tests(runs, f"ratio={ratio}") for ratio in PATTERNS}
+    ours = {ratio: scores_of(runs, f"ratio={ratio}") for ratio in PATTERNS}
     lines = [
         above(f"{ratio} above 1:0", SAID, ours[ratio], ours["1:0"]) for ratio in ("3:1", "1:1")
     ]

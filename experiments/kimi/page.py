@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.cells import tests
+from experiments.cells import scores_of
 from experiments.checks import Training
 from experiments.figures import scores_map
 from experiments.kimi.config import MIXERS, TASKS
@@ -23,7 +23,7 @@ def found(folder: Path = HERE) -> Found:
     runs = runs_of(folder)
     lines, rows = [], {}
     for task in TASKS:
-        ours = {mixer: tests(runs, f"task={task},mixer={mixer}") for mixer in MIXERS}
+        ours = {mixer: scores_of(runs, f"task={task},mixer={mixer}") for mixer in MIXERS}
         kda, gated, mamba2 = ours.values()
         said = f"{task}: kda no worse than gated_deltanet"
         lines.append(above(said, SAID, kda, gated, by=-NEAR))

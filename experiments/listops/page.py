@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.cells import tests
+from experiments.cells import scores_of
 from experiments.checks import Training
 from experiments.pages import Found, draw_page, reproduction, runs_of, scores_table
 from experiments.rules import ordering
@@ -19,7 +19,7 @@ CHECK = Training(
 def found(folder: Path = HERE) -> Found:
     """Test accuracy, in the published order."""
     runs = runs_of(folder)
-    ours = {mixer: tests(runs, f"mixer={mixer}") for mixer in PUBLISHED}
+    ours = {mixer: scores_of(runs, f"mixer={mixer}") for mixer in PUBLISHED}
     rows = {(mixer,): runs.get(f"mixer={mixer}") for mixer in PUBLISHED}
     return reproduction(ordering(PUBLISHED, ours), (), scores_table(("mixer",), rows))
 

@@ -3,7 +3,7 @@
 import statistics
 from pathlib import Path
 
-from experiments.cells import Cell, tests
+from experiments.cells import Cell, scores_of
 from experiments.checks import Training
 from experiments.figures import curves
 from experiments.local_for_convolution.config import EXTENTS, KINDS
@@ -31,7 +31,7 @@ def found(folder: Path = HERE) -> Found:
             texts = [f"layout={layout},mixer={kind},extent={extent}" for kind in KINDS]
             for kind, text in zip(KINDS, texts, strict=True):
                 rows[layout, str(extent), kind] = runs.get(text)
-            convolution, attention = (tests(runs, text) for text in texts)
+            convolution, attention = (scores_of(runs, text) for text in texts)
             when = f"accuracy counts, on a {layout} with kernels of {extent}"
             parts.append(matches(when, attention, convolution))
         wide = [runs.get(f"layout={layout},mixer={kind},extent={EXTENTS[-1]}") for kind in KINDS]
@@ -41,7 +41,7 @@ def found(folder: Path = HERE) -> Found:
     figures = []
     for layout in LAYOUTS:
         lines = {
-            kind: {e: tests(runs, f"layout={layout},mixer={kind},extent={e}") for e in EXTENTS}
+            kind: {e: scores_of(runs, f"layout={layout},mixer={kind},extent={e}") for e in EXTENTS}
             for kind in KINDS
         }
         title, axis = f"Digits as a {layout}: accuracy by extent", Axis("extent", "count")

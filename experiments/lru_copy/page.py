@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.cells import tests
+from experiments.cells import scores_of
 from experiments.checks import Training
 from experiments.pages import Found, draw_page, reproduction, runs_of, scores_table
 from experiments.rules import accuracy
@@ -19,7 +19,7 @@ CHECK = Training(
 def found(folder: Path = HERE) -> Found:
     """Test accuracy of each seed."""
     runs = runs_of(folder)
-    lines = [accuracy("copy, accuracy", PUBLISHED, tests(runs, ""))]
+    lines = [accuracy("copy, accuracy", PUBLISHED, scores_of(runs, ""))]
     return reproduction(lines, (), scores_table(("mixer",), {("lru",): runs.get("")}))
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.cells import best_of, tests
+from experiments.cells import best_of, scores_of
 from experiments.checks import Training
 from experiments.figures import scores_map
 from experiments.pages import Found, claim, draw_page, runs_of, scores_table
@@ -31,7 +31,7 @@ def found(folder: Path = HERE) -> Found:
     for task, when in QUESTIONS.items():
         recurrent = best_of(cells, (f"task={task},mixer={mixer}" for mixer in RECURRENT))
         scores = recurrent.tests if recurrent is not None else []
-        parts.append(matches(when, scores, tests(cells, f"task={task},mixer=global")))
+        parts.append(matches(when, scores, scores_of(cells, f"task={task},mixer=global")))
     by_place = {(m, t): cells.get(f"task={t},mixer={m}") for m in MIXERS for t in QUESTIONS}
     figures = scores_map("scores", "Test accuracy at 64, %", MIXERS, list(QUESTIONS), by_place)
     rows = {(t, m): by_place[m, t] for t in QUESTIONS for m in MIXERS}

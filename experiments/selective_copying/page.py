@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.cells import tests
+from experiments.cells import scores_of
 from experiments.checks import Training
 from experiments.pages import Found, draw_page, reproduction, runs_of, scores_table
 from experiments.rules import accuracy, ordering
@@ -22,7 +22,7 @@ CHECK = Training(
 def found(folder: Path = HERE) -> Found:
     """Test accuracy, and that those that choose are above what doesn't."""
     runs = runs_of(folder)
-    ours = {mixer: tests(runs, f"mixer={mixer}") for mixer in (*PUBLISHED, "lru")}
+    ours = {mixer: scores_of(runs, f"mixer={mixer}") for mixer in (*PUBLISHED, "lru")}
     lines = [
         accuracy(f"accuracy, {mixer}", score, ours[mixer], spread)
         for mixer, (score, spread) in PUBLISHED.items()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.cells import tests
+from experiments.cells import scores_of
 from experiments.checks import Training
 from experiments.figures import by_length
 from experiments.pages import Found, draw_page, reproduction, runs_of, scores_table
@@ -31,7 +31,7 @@ def found(folder: Path = HERE) -> Found:
                 label: f"task={task},limit={limit},cross={cross}"
                 for label, cross in DECODERS.items()
             }
-            ours = {label: tests(runs, text) for label, text in texts.items()}
+            ours = {label: scores_of(runs, text) for label, text in texts.items()}
             for line in ordering(published, ours):
                 lines.append(line._replace(what=f"{task} to {limit}: {line.what}"))
             rows |= {(task, str(limit), label): runs.get(t) for label, t in texts.items()}

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.cells import tests
+from experiments.cells import scores_of
 from experiments.checks import Training
 from experiments.pages import Found, draw_page, reproduction, runs_of, scores_table
 from experiments.rules import loss
@@ -25,7 +25,9 @@ def found(folder: Path = HERE) -> Found:
     """Losses of one seed."""
     runs = runs_of(folder)
     lines = [
-        loss(f"adding, {mixer}", said, tests(runs, f"task=adding,mixer={mixer}"), 1 / 6, seeds=1)
+        loss(
+            f"adding, {mixer}", said, scores_of(runs, f"task=adding,mixer={mixer}"), 1 / 6, seeds=1
+        )
         for mixer, said in ADDING.items()
     ]
     copied = runs.get("task=copy,mixer=tcn")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.cells import tests
+from experiments.cells import scores_of
 from experiments.checks import Training
 from experiments.figures import scores_map
 from experiments.pages import Found, claim, draw_page, runs_of, scores_table
@@ -29,8 +29,8 @@ def found(folder: Path = HERE) -> Found:
     parts = [
         beats(
             f"{said}, on {task}",
-            tests(runs, f"task={task},without=nothing"),
-            tests(runs, f"task={task},without={name}"),
+            scores_of(runs, f"task={task},without=nothing"),
+            scores_of(runs, f"task={task},without={name}"),
         )
         for task in TASKS
         for name, said in NAMES.items()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.cells import tests
+from experiments.cells import scores_of
 from experiments.checks import Training
 from experiments.pages import Found, draw_page, reproduction, runs_of, scores_table
 from experiments.rules import ordering
@@ -27,7 +27,7 @@ CHECK = Training(
 def found(folder: Path = HERE) -> Found:
     """The pairs that are published, in order."""
     runs = runs_of(folder)
-    ours = {mixer: tests(runs, f"mixer={mixer}") for mixer in MIXERS}
+    ours = {mixer: scores_of(runs, f"mixer={mixer}") for mixer in MIXERS}
     rows = {(mixer,): runs.get(f"mixer={mixer}") for mixer in MIXERS}
     return reproduction(ordering(PUBLISHED, ours), (), scores_table(("mixer",), rows))
 

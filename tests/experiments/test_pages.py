@@ -10,7 +10,7 @@ from benchmarks import document
 from experiments.atlas import growth, picture, sixteen, text
 from experiments.atlas import page as atlas
 from experiments.atlas.points import longer
-from experiments.cells import cells, in_per_cent
+from experiments.cells import cells, percent
 from experiments.linear_claims import page as claims
 from seqmodels.scaling.files import EMPTY
 from seqmodels.sweeps.records import collect, read_records
@@ -37,8 +37,8 @@ def test_a_cell_has_the_rate_that_validates_best_over_its_seeds(tmp_path):
     assert sorted(cell.tests) == pytest.approx([0.8, 0.82])
     assert cell.best == pytest.approx(0.85)
     half = 12.7062 * statistics.stdev([0.8, 0.82]) / 2**0.5
-    assert in_per_cent(cell) == f"81.0 ± {100 * half:.1f} (2)"
-    assert in_per_cent(None) == "–"
+    assert percent(cell.tests) == f"81.0 ± {100 * half:.1f} (2)"
+    assert percent(()) == "–"
 
 
 def test_costs_grow_as_the_cells_say():
