@@ -7,7 +7,10 @@ from typing import Any
 
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.wait import WebDriverWait
 
+PATIENCE = 120
+"""Seconds in which a page that a busy machine loads is there."""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--headless",
@@ -53,6 +56,10 @@ class Browser:
         self.messages()
         self.requests()
         self.driver.get(page.as_uri())
+        # On busy cores it comes back while the blank page is still the one that scripts run in.
+        there = "return location.href === arguments[0] && document.readyState === 'complete'"
+        wait = WebDriverWait(self.driver, PATIENCE)
+        wait.until(lambda driver: driver.execute_script(there, page.as_uri()))
 
     def run(self, script: str, *arguments: Any) -> Any:
         """What a script returns."""
