@@ -10,6 +10,14 @@ from typing import Any
 from seqmodels import presets
 from seqmodels.errors import UserError, nearest
 
+LINEAR = (
+    *("mingru", "minlstm", "lru", "rglru", "s4d", "s5", "mamba"),
+    *("linear_attention", "retention", "gla", "mamba2", "mamba3", "mlstm", "slstm"),
+    *("deltanet", "gated_deltanet", "kda", "deltaproduct", "rwkv7"),
+    *("hyena", "long_convolution", "gru", "lstm"),
+)
+"""Presets whose time is linear in the length, or nearly so."""
+
 Row = dict[str, Any]
 """With the ``mixer`` and the ``length`` that it is about."""
 

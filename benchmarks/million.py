@@ -17,7 +17,7 @@ from typing import Any
 import jax
 from absl import flags
 from document import replace_table
-from each import each, in_a_process
+from each import LINEAR, each, in_a_process
 from scaling_tables import table
 
 from seqmodels import cli
@@ -27,12 +27,6 @@ from seqmodels.training.resolving import read_config
 from seqmodels.training.sharding import make_mesh
 from seqmodels.training.startup import start_jax
 
-LINEAR = (
-    *("mingru", "minlstm", "lru", "rglru", "s4d", "s5", "mamba"),
-    *("linear_attention", "retention", "gla", "mamba2", "mamba3", "mlstm", "slstm"),
-    *("deltanet", "gated_deltanet", "kda", "deltaproduct", "rwkv7"),
-    *("hyena", "long_convolution", "gru", "lstm"),
-)
 MIXERS = flags.DEFINE_list("mixers", list(LINEAR), "presets to measure")
 LENGTH = flags.DEFINE_integer("length", 2**20, "positions", 8)
 OUT = flags.DEFINE_string("out", None, "folder for million.json")

@@ -1,6 +1,7 @@
 """Stacks of blocks: what every model is made of."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
@@ -12,6 +13,7 @@ from seqmodels.arrays import AnyArray, Array, Bool, Float, Int, Key
 from seqmodels.block import Block, BlockState
 from seqmodels.errors import ConfigError, require, require_with, under
 from seqmodels.layers import Norm
+from seqmodels.long_blocks import goes_by_parts, in_parts
 from seqmodels.mixers import Context, CrossAttention, Mixer, ShortConvolution, construct_mixer
 from seqmodels.observing import is_observed, observe, within
 from seqmodels.remat import Remat
@@ -186,17 +188,19 @@ class Stack(nnx.Module):
     def _call(
         self,
         index: int,
-        block: Callable[..., Any],
+        block: Block,
         x: Float[Array, "B *L D"],
         state: BlockState,
         context: Context,
         looped: bool = False,
     ) -> tuple[Float[Array, "B *M D"], BlockState, Context]:
         """A block, of which the backward pass keeps what ``remat`` says."""
-        run = block
+        run: Any = block
         if self.remat is not None and context.key is not None and not is_observed():
             with under("model"):
                 run = self.remat.of(lambda *given: block(*given), looped=looped)
+                if goes_by_parts(block, x, state, context):
+                    run = partial(in_parts, block, self.remat)
         where = f"{self.prefix}.mixers.{self.names[index]}"  # of a form that can't serve
         with under(where), within(f"blocks.{index}"):
             x, state, context = run(x, state, context)

@@ -8,6 +8,7 @@ starts finds the machine as a user's would.
 """
 
 import gc
+import os
 import signal
 from collections import Counter
 from pathlib import Path
@@ -16,6 +17,7 @@ import jax
 import numpy as np
 import PIL.Image
 import pytest
+from jaxtyping import config as type_checks
 from jaxtyping import install_import_hook
 
 from tests.compiled import keep_programs
@@ -30,10 +32,22 @@ install_import_hook("seqmodels", "beartype.beartype")
 keep_programs()
 
 
+CHECKED: set[str] = set()
+"""Functions and groups of tests that this worker has begun."""
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Compiles as users' programs are what a test marked ``optimised`` needs fast or exact."""
+    """Compiles as users' programs are what a test marked ``optimised`` needs fast or exact.
+
+    Types are checked by every test of make test-fast; of the slow ones by the first of each
+    function and group, and where SOAK is set by all: checks are a third of what builds models.
+    """
     quickly = item.get_closest_marker("optimised") is None
     jax.config.update("jax_disable_most_optimizations", quickly)
+    new = {item.nodeid.partition("[")[0], group_of(item.nodeid)} - CHECKED
+    CHECKED.update(new)
+    slow = item.get_closest_marker("slow") is not None and "SOAK" not in os.environ
+    type_checks.update("jaxtyping_disable", slow and not new)
 
 
 @pytest.hookimpl(tryfirst=True)  # what shuffles the tests comes after it

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.document import replace_table
 from benchmarks.scaling_tables import table
-from experiments.atlas import growth, picture
+from experiments.atlas import picture
 from experiments.cells import Cell, cells, percent, scores_of
 from experiments.checks import Training
 from experiments.figures import save
@@ -63,7 +63,6 @@ TASKS = {
 def draw() -> None:
     """Writes both, of the runs and costs that are committed; what is missing is a dash."""
     replace_table(str(DOCUMENT), "atlas", text(HERE))
-    replace_table(str(DOCUMENT), "growth", growth.text(costs_of(HERE)))
     replace_table(str(ATLAS), "atlas", whole(HERE))
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import document
-from experiments.atlas import growth, picture, sixteen, text
 from experiments.atlas import page as atlas
+from experiments.atlas import picture, sixteen, text
 from experiments.atlas.points import longer
 from experiments.cells import cells, percent
 from experiments.linear_claims import page as claims
@@ -39,21 +39,6 @@ def test_a_cell_has_the_rate_that_validates_best_over_its_seeds(tmp_path):
     half = 12.7062 * statistics.stdev([0.8, 0.82]) / 2**0.5
     assert percent(cell.tests) == f"81.0 ± {100 * half:.1f} (2)"
     assert percent(()) == "–"
-
-
-def test_costs_grow_as_the_cells_say():
-    def measured(length, **changes):
-        whole = {"mixer": "hyena", "length": length, "status": "measured", "state_bytes": length}
-        return EMPTY | whole | {"temporary_bytes": 100 * length} | changes
-
-    cells = [measured(2048), measured(8192, temporary_bytes=700_000), measured(4096)]
-    cells += [measured(16_384, status="too slow"), measured(2048, mixer="gru")]
-    fit = {"mixer": "hyena", "quantity": "step_seconds", "exponent": 1.04, "low": 1.0, "high": 1.1}
-    other = fit | {"quantity": "temporary_bytes", "exponent": 9.0}
-    text = growth.text({"cells": cells, "fits": [fit, other]})
-    assert row(text, "hyena")[1:] == ["2,048 to 8,192", "1.04 (1.00 to 1.10)", "2.00", "2 to 8"]
-    assert "gru" not in text, "one length tells no growth"
-    assert growth.text(None) == "Not measured yet."
 
 
 def test_the_atlas_is_a_table_of_what_there_is(tmp_path):
