@@ -188,7 +188,7 @@ class Stack(nnx.Module):
     def _call(
         self,
         index: int,
-        block: Block,
+        block: Callable[..., Any],
         x: Float[Array, "B *L D"],
         state: BlockState,
         context: Context,
@@ -199,7 +199,8 @@ class Stack(nnx.Module):
         if self.remat is not None and context.key is not None and not is_observed():
             with under("model"):
                 run = self.remat.of(lambda *given: block(*given), looped=looped)
-                if goes_by_parts(block, x, state, context):
+                # What stands for a block and notes its calls is to see whole ones.
+                if isinstance(block, Block) and goes_by_parts(block, x, state, context):
                     run = partial(in_parts, block, self.remat)
         where = f"{self.prefix}.mixers.{self.names[index]}"  # of a form that can't serve
         with under(where), within(f"blocks.{index}"):

@@ -23,6 +23,19 @@ from pathlib import Path
 import jax
 
 
+def compile_in_one_piece() -> None:
+    """Makes XLA compile each program as one module, not 32: both cores have other tests to run.
+
+    It reads its flags once, and processes that a test starts are not to have them.
+    """
+    own = os.environ.get("XLA_FLAGS")
+    os.environ["XLA_FLAGS"] = f"{own or ''} --xla_cpu_parallel_codegen_split_count=1"
+    jax.block_until_ready(jax.numpy.zeros(()))
+    os.environ.pop("XLA_FLAGS")
+    if own is not None:
+        os.environ["XLA_FLAGS"] = own
+
+
 def keep_programs() -> Path | None:
     """Makes JAX look into the folder and fill it; returns it, or None where there is none."""
     from seqmodels.training import program_cache  # once types are checked in all of seqmodels

@@ -20,7 +20,7 @@ import pytest
 from jaxtyping import config as type_checks
 from jaxtyping import install_import_hook
 
-from tests.compiled import keep_programs
+from tests.compiled import compile_in_one_piece, keep_programs
 from tests.workers import group_of, pytest_xdist_make_scheduler  # noqa: F401
 
 # A shell that starts the suite in the background has it ignore Ctrl-C.
@@ -29,6 +29,7 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
 install_import_hook("seqmodels", "beartype.beartype")
+compile_in_one_piece()
 keep_programs()
 
 
