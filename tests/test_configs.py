@@ -206,7 +206,7 @@ ON_ONE_OPERATION = (
     *("mingru", "retention", "slstm"),
     *("minlstm", "lru", "rglru", "griffin", "s4d", "s5", "hyena", "tcn"),
     *("linear_attention", "gla", "mamba2", "mamba3", "mlstm"),
-    *("deltanet", "kda", "deltaproduct", "rwkv7"),
+    *("deltanet", "gated_deltanet", "kda", "deltaproduct", "rwkv7", "neighbourhood"),
 )
 SOME_PRESETS = [preset for preset in PRESETS if SOAK or preset not in ON_ONE_OPERATION]
 
@@ -235,11 +235,8 @@ def test_every_other_set_builds(spec):
 
 
 # The seeds of each config that has a sweep.
-SWEEPS = {
-    "configs/compare.py": [0, 1, 2],
-    "configs/digits.py": [0, 1, 2],
-}
-IN_SOAK = {"configs/atlas.py", "configs/hybrid.py", "configs/recall.py"}
+SWEEPS = {"configs/digits.py": [0, 1, 2]}
+IN_SOAK = {"configs/atlas.py", "configs/compare.py", "configs/hybrid.py", "configs/recall.py"}
 """In soak/soak_atlas.py: many points, or deep ones."""
 
 

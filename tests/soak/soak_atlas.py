@@ -44,8 +44,9 @@ def test_every_run_of_an_experiment_builds(file):
     assert all(make_plan(f"{file}{part}", [], None, None, None).runs for part in parts)
 
 
-def test_every_point_of_recall_builds():
-    check_sweep("configs/recall.py", [0, 1, 2])
+@pytest.mark.parametrize("file", ["configs/recall.py", "configs/compare.py"])
+def test_every_point_of_a_large_sweep_builds(file):
+    check_sweep(file, [0, 1, 2])
 
 
 def test_every_ratio_of_the_hybrids_builds():
