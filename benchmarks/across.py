@@ -8,6 +8,7 @@ across.json has is not compiled again.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,12 +135,8 @@ def main() -> None:
         print(json.dumps(cell(CELL.value, LENGTH.value)))
         return
     file = Path(OUT.value) / "across.json" if OUT.value else None
-    length = LENGTH.value
-
-    def make(mixer: str) -> dict[str, Any] | None:
-        return in_a_process(__file__, mixer, length)
-
-    rows = each(MIXERS.value, length, file, make, strong)
+    make = partial(in_a_process, __file__, length=LENGTH.value)
+    rows = each(MIXERS.value, LENGTH.value, file, make, strong)
     if DOCUMENT.value:
         replace_table(DOCUMENT.value, "strong", strong(rows))
         replace_table(DOCUMENT.value, "weak", weak(rows))

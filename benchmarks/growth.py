@@ -10,6 +10,7 @@ is taken. What growth.json has is not measured again.
 
 import json
 import time
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -131,10 +132,7 @@ def main() -> None:
         print(json.dumps(cell(CELL.value, LENGTH.value)))
         return
     file = Path(OUT.value) / "growth.json" if OUT.value else None
-
-    def make(mixer: str) -> dict[str, Any] | None:
-        return in_a_process(__file__, mixer, LENGTH.value)
-
+    make = partial(in_a_process, __file__, length=LENGTH.value)
     rows = each(MIXERS.value, LENGTH.value, file, make, text)
     if DOCUMENT.value:
         replace_table(DOCUMENT.value, "growth", text(rows))

@@ -11,6 +11,7 @@ steps, and the seconds of the second. What million.json holds is not measured ag
 import json
 import resource
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +82,8 @@ def main() -> None:
         print(json.dumps(cell(CELL.value, LENGTH.value)))
         return
     file = Path(OUT.value) / "million.json" if OUT.value else None
-    length = LENGTH.value
-
-    def make(mixer: str) -> dict[str, Any] | None:
-        return in_a_process(__file__, mixer, length)
-
-    rows = each(MIXERS.value, length, file, make, text)
+    make = partial(in_a_process, __file__, length=LENGTH.value)
+    rows = each(MIXERS.value, LENGTH.value, file, make, text)
     if DOCUMENT.value:
         replace_table(DOCUMENT.value, "million", text(rows))
 
