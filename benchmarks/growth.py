@@ -103,6 +103,11 @@ def cell(mixer: str, longest: int) -> dict[str, Any]:
     return {"mixer": mixer, "length": longest} | about
 
 
+def kib(size: int) -> str:
+    """Bytes in KiB, of three digits where it has no more before the point."""
+    return f"{size / 1024:,.0f}" if size >= 2**20 else f"{size / 1024:.3g}"
+
+
 def text(rows: list[dict[str, Any]]) -> str:
     """The rows as Markdown: exponents, the temporaries' greatest growth by a doubling, states."""
     lines = [["mixer", "L", "step, ms", "exponent", "temporaries by a doubling", "state, KiB"]]
@@ -111,7 +116,7 @@ def text(rows: list[dict[str, Any]]) -> str:
         law = fit_power_law(seconds, SHORTEST)
         assert law is not None, "there are three lengths at least"
         doubled = max(after / before for before, after in pairwise(row["temporary_bytes"].values()))
-        first, *_, last = (f"{size / 1024:,.3g}" for size in row["state_bytes"].values())
+        first, *_, last = (kib(size) for size in row["state_bytes"].values())
         lines.append(
             [
                 row["mixer"],
