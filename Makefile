@@ -51,8 +51,7 @@ test-fast: setup ## Run the tests that take a few seconds at most
 	$(PYTEST) -m "not slow" $(ARGS)
 
 soak: setup ## Run the checks that take long (an hour)
-	SOAK=1 $(BIN)/python -m pytest tests/soak/soak_*.py tests/mixers tests/test_configs.py \
-		tests/test_repeat.py tests/test_long_blocks.py tests/old_folders -v --durations=0 --durations-min=1 $(ARGS)
+	SOAK=1 $(BIN)/python -m pytest tests tests/soak/soak_*.py -v --durations=0 --durations-min=1 $(ARGS)
 
 mutants: setup ## Plant faults, one at a time, and see that the tests catch each (an hour)
 	$(BIN)/python tests/mutants/run.py --jobs=$(WORKERS) $(ARGS)

@@ -8,7 +8,6 @@ starts finds the machine as a user's would.
 """
 
 import gc
-import os
 import signal
 from collections import Counter
 from pathlib import Path
@@ -21,6 +20,7 @@ from jaxtyping import config as type_checks
 from jaxtyping import install_import_hook
 
 from tests.compiled import compile_in_one_piece, keep_programs
+from tests.soaking import SOAK
 from tests.workers import group_of, pytest_xdist_make_scheduler  # noqa: F401
 
 # A shell that starts the suite in the background has it ignore Ctrl-C.
@@ -47,13 +47,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     jax.config.update("jax_disable_most_optimizations", quickly)
     new = {item.nodeid.partition("[")[0], group_of(item.nodeid)} - CHECKED
     CHECKED.update(new)
-    slow = item.get_closest_marker("slow") is not None and "SOAK" not in os.environ
+    slow = item.get_closest_marker("slow") is not None and not SOAK
     type_checks.update("jaxtyping_disable", slow and not new)
 
 
 @pytest.hookimpl(tryfirst=True)  # what shuffles the tests comes after it
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files and variants with the most slow tests first, so that the workers end together."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves to make soak what is marked so, and puts the files and variants with the most slow
+    tests first, so that the workers end together."""
+    if not SOAK:
+        left = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
     groups = {item: group_of(item.nodeid) for item in items}
     slow = Counter(groups[item] for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: (-slow[groups[item]], groups[item]))

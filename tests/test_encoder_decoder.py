@@ -20,6 +20,7 @@ from seqmodels.training.experiment import build_experiment
 from seqmodels.training.sharding import make_mesh, put_batch, replicated
 from seqmodels.training.step import initial_state, jit_train_step
 from tests.drawn_parameters import draw_parameters
+from tests.soaking import soak_only
 
 SPEC = TaskSpec("sequence-to-sequence", "tokens", 5, 6, False, "exact_match", True, end=5)
 FROM_ONE = TaskSpec("one-to-many", "tokens", 4, 6, True, "bits_per_pixel", False)
@@ -57,6 +58,12 @@ WAYS = {
     "scaled-dot-and-summary": {"cross": "scaled_dot", "cross_heads": 2, "pooling": "mean"},
     "dot": {"cross": "dot", "cross_heads": 2, "positions": "sinusoidal"},
 }
+
+IN_SOAK = ("additive", "scaled-dot-and-summary")
+"""Whose scores tests of operations and models have; each mixer reads and writes in the others."""
+some_ways = pytest.mark.parametrize(
+    "way", [soak_only(way) if way in IN_SOAK else way for way in WAYS]
+)
 
 
 def build(spec=SPEC, **changes):
@@ -164,13 +171,13 @@ def test_every_dropout_has_a_key_of_its_own(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
+@some_ways
 def test_writing_token_by_token_equals_one_call(way):
     check_writing(*writing(way))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
+@some_ways
 def test_what_is_written_depends_on_the_source_and_not_on_its_padding(way):
     check_reading(*writing(way)[:2])
 
@@ -322,7 +329,7 @@ def check_learning(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["reverse", "digits_from_class"])
+@pytest.mark.parametrize("name", [soak_only("reverse"), "digits_from_class"])
 def test_learns(name):
     """From a source, and from one input; soak/soak_encoder_decoder.py has all of them."""
     check_learning(name)

@@ -11,7 +11,7 @@ from seqmodels.model import build_model
 from seqmodels.tasks.base import Batch, TaskSpec
 from seqmodels.training.sharding import make_mesh, traced_under
 from tests.drawn_parameters import draw_parameters
-from tests.mixers.variants import SOAK
+from tests.soaking import SOAK
 
 SPEC = TaskSpec("many-to-many", "tokens", 7, 5, True, "accuracy", True)
 B, PART, L, D = 2, 16, 40, 8
@@ -30,7 +30,7 @@ SETTINGS = {
 ALL_THAT_IS_READ = {"long_convolution", "hyena", "global"}
 """Are their states: they make a block of all positions at once."""
 GROWN = sorted(SETTINGS.keys() - ALL_THAT_IS_READ - {"bidirectional", "temporal_block"})
-SOME = ("attention", "gru")
+SOME = ("attention",)
 
 
 def model(name: str, **settings):

@@ -13,6 +13,7 @@ from seqmodels.model import build_model
 from seqmodels.presets import PRESETS, preset
 from seqmodels.tasks.base import Batch, TaskSpec
 from tests.drawn_parameters import draw_parameters
+from tests.soaking import SOAK
 
 VOCABULARY = 11
 MANY_TO_MANY = TaskSpec("many-to-many", "tokens", VOCABULARY, 5, True, "loss", False)
@@ -321,7 +322,7 @@ def test_past_its_room_a_cache_ends_and_a_recurrence_does_not():
     assert np.isfinite(extend(params, inputs, state)[0]).all()
 
 
-OF_EACH_KIND = ("hybrid", "sinusoidal", "neighbourhood", "tcn")
+OF_EACH_KIND = ("hybrid", "tcn", *("sinusoidal", "neighbourhood") * SOAK)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.resolving import load_whole
+from tests.soaking import SOAK
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -51,7 +52,7 @@ def test_train_commands_name_configs_that_build():
 def test_every_row_of_the_architectures_builds():
     rows = re.findall(r"`(configs/\S+\.py[^`]*)`", (ROOT / "docs/architectures.md").read_text())
     assert len(rows) > 40
-    for row in rows:
+    for row in rows if SOAK else rows[::3]:
         spec, *flags = shlex.split(row)
         assert all(flag.startswith("--config.") for flag in flags)
         overrides = [tuple(flag.removeprefix("--config.").split("=", 1)) for flag in flags]

@@ -14,7 +14,7 @@ from seqmodels.observing import observed
 from seqmodels.remat import NAMES
 from seqmodels.tasks.base import Batch, TaskSpec
 from tests.drawn_parameters import draw_parameters
-from tests.mixers.variants import SOAK
+from tests.soaking import SOAK
 
 SPEC = TaskSpec("many-to-many", "tokens", 7, 5, True, "accuracy", True)
 MIXERS = {"gru": {"kind": "gru"}, "global": {"kind": "attention", "heads": 2}}

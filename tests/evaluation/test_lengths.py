@@ -25,6 +25,7 @@ from seqmodels.tasks.chance import levels
 from seqmodels.tasks.generated.recall import Recall
 from tests.command_line import read_json
 from tests.run_folders import loaded
+from tests.soaking import soak_only
 
 COMPILED: list[str] = []
 jax.monitoring.register_event_duration_secs_listener(
@@ -110,7 +111,7 @@ def test_a_length_scores_what_evaluation_says(run):
     ("file", "mixer", "lengths"),
     [
         ("languages", "lstm", (1, 9, 40)),  # one question
-        ("recall", "local", (20, 33)),  # some positions
+        soak_only("recall", "local", (20, 33)),  # some positions
         ("text", "conv", (7, 30)),  # every position
     ],
 )

@@ -224,7 +224,7 @@ def check_beams(length_penalty: float, fewer: tuple[int, ...]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("length_penalty", "fewer"), [(0.0, (2,)), (1.0, (1,))])
+@pytest.mark.parametrize(("length_penalty", "fewer"), [(1.0, (2,))])
 def test_beam_search_finds_the_best_of_all_sequences(length_penalty, fewer):
     check_beams(length_penalty, fewer)
 

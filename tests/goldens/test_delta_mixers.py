@@ -11,6 +11,7 @@ from flax import nnx
 from seqmodels.mixers import RWKV7, DeltaNet, DeltaProduct, GatedDeltaNet, KimiDeltaAttention, Short
 from tests.goldens.stored import Recorded
 from tests.goldens.theirs import linear, projections, readout, scale, short
+from tests.soaking import soak_only
 
 D, H = 8, 2
 SHORT = Short(4)
@@ -78,7 +79,7 @@ def test_kda():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["rwkv7", "rwkv7_numpy"])
+@pytest.mark.parametrize("name", [soak_only("rwkv7"), "rwkv7_numpy"])
 def test_rwkv7(name):
     case, heads = Recorded("modules", name), (H, D // H)
 

@@ -13,7 +13,8 @@ from flax import nnx
 
 from seqmodels.errors import ConfigError
 from seqmodels.mixers import MIXERS, Short, construct_mixer
-from tests.mixers.variants import SOAK, WIDTH
+from tests.mixers.variants import WIDTH
+from tests.soaking import SOAK
 
 VALUES = (0, -1, 3, 1.5, "a", 2**24 - 1, 1e9, 1e30) if SOAK else (-1, 1.5, "a", 2**24 - 1)
 """What counts of features and positions may be lies below 2**24 in every config."""

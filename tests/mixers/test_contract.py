@@ -20,7 +20,6 @@ from tests.mixers.variants import (
     CASES,
     LENGTH,
     OF_KINDS,
-    SOAK,
     VARIANTS,
     WIDTH,
     all_variants,
@@ -32,6 +31,7 @@ from tests.mixers.variants import (
     normal,
     parameters,
 )
+from tests.soaking import SOAK
 
 ROWS = 8  # of every whole call: one a simulated device
 BY_FOURIER = {"long_convolution", "hyena"}

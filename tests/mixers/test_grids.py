@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.mixers.variants import SOAK, WIDTH, Variants, noisy_weights, normal, pure
+from tests.mixers.variants import WIDTH, Variants, noisy_weights, normal, pure
+from tests.soaking import SOAK
 
 CASES: Variants = {
     "convolution-plane": ("convolution", {"kernel": (3, 5), "causal": False}),

@@ -5,7 +5,6 @@ shares its code with no other, and none of the variants whose settings others ha
 """
 
 import functools
-import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ import pytest
 from flax import nnx
 
 from seqmodels.mixers import MIXERS, Context, Short
+from tests.soaking import SOAK
 
 WIDTH = 8
 LENGTH = 130  # past a block of 128, and far past every window and kernel below
@@ -166,6 +166,12 @@ IN_SOAK = {
     "attention-global-both-sides",
     "neighbourhood-attention-short",
     "slstm-short",
+    "attention-grouped",
+    "attention-forgetting",
+    "attention-alibi",
+    "convolution-separable",
+    "hyena-short",
+    "bidirectional-short",
 }
 """Variants each of whose settings others have, if by another value."""
 SLOW_KINDS = (
@@ -252,7 +258,6 @@ def normal(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-SOAK = "SOAK" in os.environ
 ASKED = [name for name in CASES if SOAK or name not in IN_SOAK]
 CAUSAL = [name for name, (kind, settings) in CASES.items() if make(kind, settings).has_state]
 FIRST = list({kind: name for name, (kind, _) in reversed(CASES.items())}.values())

@@ -13,6 +13,7 @@ from seqmodels.training.sharding import make_mesh
 from tests.ops import test_by_positions
 from tests.ops.across import check, gathered
 from tests.ops.recurrences_across import CASES, ROWS, function
+from tests.soaking import soak_only
 
 L = 24  # of 12 positions, or 6, a part
 MESHES = {"2 by 2 by 2": (2, 2), "2 by 4": (4, 1)}
@@ -40,7 +41,7 @@ def test_devices_that_share_positions_make_what_one_does(name, mesh):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shared"),
-    [("selective", ("A",)), ("constant", ("decay", "C")), ("slstm", ("weights",))],
+    [("selective", ("A",)), soak_only("constant", ("decay", "C")), ("slstm", ("weights",))],
 )
 def test_gradients_of_what_rows_share_are_added_up_once(name, shared):
     """And not in each step of a loop, of which there are several; nor before they are sums."""

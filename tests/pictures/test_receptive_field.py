@@ -11,6 +11,7 @@ import pytest
 from seqmodels.model import Model, build_model
 from seqmodels.pictures.receptive_field import extent, receptive_field
 from seqmodels.tasks.base import Batch, TaskSpec
+from tests.soaking import soak_only
 
 WIDTH, LENGTH = 8, 67
 SPEC = TaskSpec("many-to-one", "features", 1, 2, False, "accuracy", True)
@@ -44,13 +45,13 @@ CENTRED = {"kind": "convolution", "kernel": 3, "causal": False}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("depth", [soak_only(1), 3])
 def test_convolutions_of_three_see_two_more_inputs_a_block(depth):
     assert seen(depth, CENTRED, blocks=8) == 2 * depth + 1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("depth", [1, 5])
+@pytest.mark.parametrize("depth", [soak_only(1), 5])
 def test_doubling_dilations_double_what_is_seen(depth):
     blocks = [
         {"kind": "convolution", "kernel": 2, "dilation": 2**level, "causal": True}
@@ -62,7 +63,7 @@ def test_doubling_dilations_double_what_is_seen(depth):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("depth", "window"), [(3, 1), (3, 4)])
+@pytest.mark.parametrize(("depth", "window"), [soak_only(3, 1), (3, 4)])
 def test_local_attention_sees_its_window_a_block(depth, window):
     both = {"kind": "attention", "heads": 2, "window": window, "causal": False}
     assert seen(depth, both, blocks=3) == 2 * depth * window + 1

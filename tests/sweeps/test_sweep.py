@@ -22,9 +22,8 @@ from seqmodels.sweeps.slurm import SlurmJobs, require_slurm
 from seqmodels.sweeps.summary import summary_rows
 from seqmodels.sweeps.trials import Trial
 from seqmodels.sweeps.worker import Worker
-from tests.command_line import TINY, finish, read_json, start
+from tests.command_line import finish, read_json
 from tests.sweeps.small_sweep import (
-    CONFIG,
     ROOT,
     SmallSweep,
     WorkerHere,
@@ -312,63 +311,14 @@ def test_ctrl_c_stops_all_and_the_same_command_goes_on(tmp_path):
     assert all(re.search(r"interrupted\nfrom step 3", text) for text in went_on)
 
 
-# As train.py, but it stays at each save until the file hold beside it is gone.
-HELD_TRAIN = f"""
-import sys, time
-from pathlib import Path
-
-sys.path.insert(0, {str(ROOT)!r})
-from seqmodels import cli
-from seqmodels.commands import train
-from seqmodels.training.checkpoint import Checkpoints
-
-save, hold = Checkpoints.save, Path(__file__).with_name("hold")
-
-def save_and_stay(self, *arguments):
-    save(self, *arguments)
-    self.wait()
-    deadline = time.monotonic() + 300
-    while hold.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-Checkpoints.save = save_and_stay
-cli.run(train.main)
-"""
-
-
 @pytest.mark.slow
 def test_a_worker_killed_twice_loses_no_trial(tmp_path):
-    """Two runs of train.py by sweep.py with two workers; tests/soak has more of them."""
-    config, hold = tmp_path / "small.py", tmp_path / "hold"
-    config.write_text(CONFIG.replace("SWEEP", f"product({{'{RATE}': (0.001, 0.01)}})"))
-    (tmp_path / "train.py").write_text(HELD_TRAIN)
-    hold.touch()
-    folder = tmp_path / "sweep"
-    flags = [f"--config={config}", f"--workdir={folder}", "--workers=2"]
-    flags += ["--heartbeat=1", "--storage=postgresql://me:sesame@host/x"]  # of versions before
-    quick = {
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    program = (
-        f"import os, sys; os.environ |= {quick}; from pathlib import Path;"
-        "import seqmodels.sweeps.run as s; from seqmodels.__main__ import main; run = s.run_sweep;"
-        "s.run_sweep = lambda spec, overrides, folder, train, options: "
-        f"run(spec, overrides, folder, Path({str(tmp_path / 'train.py')!r}), options);"
-        f"sys.argv = {['sweep.py', *flags, *TINY, '--config.train.steps=40']}; main('sweep')"
-    )
-    process = start(["-c", program], tmp_path / "cache")
-    kill_a_worker_twice(lives(process), folder, '"step": 20, "split": "validation"')
-    hold.unlink()
-    output, errors = process.communicate(timeout=600)
-    assert (process.returncode, errors) == (0, ""), output
-    assert_none_lost_and_none_twice(folder, 2)
-    assert "--storage is not needed: the workdir deals out the runs" in output
-    assert "sesame" not in output
-    assert "2 of 2 runs finished, 0 failed" in output
-    continued = [text for text in outputs(folder) if "continuing from step 20" in text]
-    assert len(continued) == 1
+    """Once with its run and once alone; soak/soak_sweep.py has runs of train.py."""
+    sweep = SmallSweep(tmp_path, f"product({{'{RATE}': (0.1, 0.2)}})")
+    sweep.run_while(lambda goes_on: kill_a_worker_twice(goes_on, sweep.folder, '"step": 3,'))
+    assert_none_lost_and_none_twice(sweep.folder, 2)
+    went_on = [text for text in outputs(sweep.folder) if "from step 3" in text]
+    assert len(went_on) == 1
 
 
 def test_nothing_that_a_sweep_writes_holds_a_password(tmp_path, monkeypatch):

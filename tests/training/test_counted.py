@@ -28,6 +28,7 @@ from seqmodels.training.sharding import make_mesh
 from seqmodels.training.step import initial_state, make_train_step
 from seqmodels.training.workdir import Workdir
 from tests.command_line import tiny_config
+from tests.soaking import soak_only
 
 
 class Numbered:
@@ -155,7 +156,10 @@ def test_parts_make_the_metrics_of_the_whole(segments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("truncate", "accumulate"), [(None, 1), (4, 1), (4, 2), (1, 1)])
+@pytest.mark.parametrize(
+    ("truncate", "accumulate"),
+    [(4, 2), *[soak_only(*c) for c in ((None, 1), (4, 1), (1, 1))]],
+)
 def test_truncated_training_reports_whole_sequences(truncate, accumulate):
     """The model says what it reads: it has learned nothing, and its weights copy."""
     _, batch = some_answers()

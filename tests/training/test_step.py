@@ -27,6 +27,7 @@ from seqmodels.training.step import (
     jit_train_step,
     make_train_step,
 )
+from tests.soaking import soak_only
 
 ATTENTION = {"kind": "attention", "heads": 2, "window": 5, "positions": "rotary"}
 
@@ -205,7 +206,7 @@ def test_four_micro_batches_are_one_batch(one_step, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("accumulate", [soak_only(1), 2])
 def test_eight_devices_are_one(one_step, expected, accumulate):
     assert_same_step(one_step(devices=8, accumulate=accumulate), expected)
 
@@ -348,7 +349,7 @@ def truncated() -> Truncated:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("segments", [1, 3])
+@pytest.mark.parametrize("segments", [soak_only(1), 3])
 def test_truncated_gradient_stops_between_segments(truncated, segments):
     (after, loss), (by_hand, value) = truncated.after(12 // segments), truncated.by_hand(segments)
     np.testing.assert_allclose(loss, value, rtol=1e-6)
