@@ -10,7 +10,7 @@ from flax import nnx
 
 from seqmodels.config import construct_kind
 from seqmodels.errors import ConfigError
-from seqmodels.mixers import MIXERS, Mamba, Short
+from seqmodels.mixers import MIXERS, Short
 from seqmodels.mixers.state_space import normal_hippo, sample
 from tests.mixers.variants import WIDTH, normal
 
@@ -105,16 +105,25 @@ def test_mamba_begins_with_steps_spread_in_logarithms():
     assert params["A_log"].shape == (2 * MANY, 16)
 
 
+def applied(kind: str, x: np.ndarray, **settings) -> tuple[np.ndarray, dict]:
+    """A new mixer's outputs and its parameters, in float64, by one program."""
+
+    @jax.jit
+    def run(x):
+        mixer = MIXERS[kind](WIDTH, **settings, rngs=nnx.Rngs(0))
+        return mixer(x), nnx.to_pure_dict(nnx.state(mixer))
+
+    return jax.tree.map(lambda a: np.asarray(a, np.float64), run(x))
+
+
 def by_convolution(kind: str, kernel, settings: dict) -> None:
     """A mixer without a gate is a convolution with a kernel, and its skip."""
-    mixer = MIXERS[kind](WIDTH, **settings, gate="none", rngs=nnx.Rngs(0))
-    params = jax.tree.map(lambda a: np.asarray(a, np.float64), nnx.to_pure_dict(nnx.state(mixer)))
     x = normal((2, 40, WIDTH))
+    found, params = applied(kind, x, gate="none", **settings)
     responses = kernel(params, np.arange(40))  # [L, D, D]: of an output to an input
     expected = x * params["skip"]
     for lag, response in enumerate(responses):
         expected[:, lag:] += x[:, : 40 - lag] @ response
-    found = np.asarray(mixer(jnp.asarray(x)))
     assert np.linalg.norm(found - expected) < 1e-5 * np.linalg.norm(expected)
 
 
@@ -199,9 +208,9 @@ def test_in_log_space_values_and_states_are_positive(kind):
 @pytest.mark.slow
 def test_mambas_convolution_ends_in_one_silu():
     """Its own, or that of the block's short convolution."""
-    x = jnp.asarray(normal((1, 5, WIDTH)))
+    x = normal((1, 5, WIDTH))
     own, the_blocks = (
-        Mamba(WIDTH, 2, short=Short(3, activation), rngs=nnx.Rngs(0))(x)
+        applied("mamba", x, states=2, short=Short(3, activation))[0]
         for activation in ("none", "silu")
     )
     np.testing.assert_allclose(own, the_blocks, rtol=1e-6)

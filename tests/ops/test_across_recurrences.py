@@ -92,7 +92,8 @@ def test_projections_gather_no_positions():
         return linear(given["x"], given["weights"]), linear_in_blocks(given["x"], given["blocks"])
 
     random = np.random.default_rng(0)
-    shapes = {"x": (ROWS, L, 6), "weights": (6, 4), "blocks": (2, 3, 5)}
+    rows = 2 * ROWS  # two a device: one row's parts have a sharding when they are flattened too
+    shapes = {"x": (rows, L, 6), "weights": (6, 4), "blocks": (2, 3, 5)}
     given = {name: random.normal(size=s).astype(np.float32) for name, s in shapes.items()}
-    text = check(run, given, make_mesh(8, 4), (ROWS, L), 1e-5)
+    text = check(run, given, make_mesh(8, 4), (rows, L), 1e-5)
     assert gathered(text, L) == []
