@@ -50,8 +50,9 @@ test: setup ## Run all tests and doctests
 test-fast: setup ## Run the tests that take a few seconds at most
 	$(PYTEST) -m "not slow" $(ARGS)
 
-soak: setup ## Run the checks that take long (an hour)
-	SOAK=1 $(BIN)/python -m pytest tests tests/soak/soak_*.py -v --durations=0 --durations-min=1 $(ARGS)
+soak: setup ## Run the whole suite with the checks that take long (hours)
+	SOAK=1 $(BIN)/python -m pytest -o python_files="test_*.py soak_*.py" -v \
+		--durations=0 --durations-min=1 $(ARGS)
 
 mutants: setup ## Plant faults, one at a time, and see that the tests catch each (an hour)
 	$(BIN)/python tests/mutants/run.py --jobs=$(WORKERS) $(ARGS)
