@@ -277,6 +277,13 @@ def test_flags_reach_what_they_are_for(monkeypatch):
     assert asked == chosen | {"count": 5}
 
 
+def test_flags_of_earlier_versions_mean_nothing_and_show_no_password(monkeypatch):
+    monkeypatch.setattr("seqmodels.sweeps.run.run_sweep", lambda *_: None)
+    old = "--heartbeat=1", "--storage=postgresql://me:sesame@host/x"
+    said = "--storage is not needed: the workdir deals out the runs and knows what was tried\n"
+    assert call("sweep.py", CONFIG, "--workdir=no-such-sweep", *old) == (0, said, "")
+
+
 def test_a_mesh_reaches_training_and_evaluation(monkeypatch, tmp_path):
     """For training it is a part of the config; what is none costs one line."""
     asked = {}

@@ -13,7 +13,7 @@ from seqmodels.model import build_model
 from seqmodels.presets import PRESETS, preset
 from seqmodels.tasks.base import Batch, TaskSpec
 from tests.drawn_parameters import draw_parameters
-from tests.soaking import SOAK
+from tests.soaking import soak_only
 
 VOCABULARY = 11
 MANY_TO_MANY = TaskSpec("many-to-many", "tokens", VOCABULARY, 5, True, "loss", False)
@@ -322,11 +322,13 @@ def test_past_its_room_a_cache_ends_and_a_recurrence_does_not():
     assert np.isfinite(extend(params, inputs, state)[0]).all()
 
 
-OF_EACH_KIND = ("hybrid", "tcn", *("sinusoidal", "neighbourhood") * SOAK)
-
-
 @pytest.mark.parametrize(
-    "name", ["by name"] + [pytest.param(n, marks=pytest.mark.slow) for n in OF_EACH_KIND]
+    "name",
+    [
+        "by name",
+        *[pytest.param(name, marks=pytest.mark.slow) for name in ("hybrid", "tcn")],
+        *[soak_only(name) for name in ("sinusoidal", "neighbourhood")],
+    ],
 )
 def test_extend_in_pieces_equals_apply(name):
     """Some presets; soak/soak_model.py has them all."""

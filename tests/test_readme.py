@@ -52,11 +52,13 @@ def test_train_commands_name_configs_that_build():
 def test_every_row_of_the_architectures_builds():
     rows = re.findall(r"`(configs/\S+\.py[^`]*)`", (ROOT / "docs/architectures.md").read_text())
     assert len(rows) > 40
-    for row in rows if SOAK else rows[::3]:
+    for place, row in enumerate(rows):
         spec, *flags = shlex.split(row)
         assert all(flag.startswith("--config.") for flag in flags)
         overrides = [tuple(flag.removeprefix("--config.").split("=", 1)) for flag in flags]
-        build_experiment(load_whole(str(ROOT / spec), overrides).config)
+        config = load_whole(str(ROOT / spec), overrides).config
+        if SOAK or place % 3 == 0:  # as many presets stand in many rows
+            build_experiment(config)
 
 
 def test_make_targets_exist():

@@ -14,7 +14,7 @@ from seqmodels.observing import observed
 from seqmodels.remat import NAMES
 from seqmodels.tasks.base import Batch, TaskSpec
 from tests.drawn_parameters import draw_parameters
-from tests.soaking import SOAK
+from tests.soaking import soak_only
 
 SPEC = TaskSpec("many-to-many", "tokens", 7, 5, True, "accuracy", True)
 MIXERS = {"gru": {"kind": "gru"}, "global": {"kind": "attention", "heads": 2}}
@@ -72,7 +72,7 @@ def expected(run):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("run", "remat"),
-    [(trained, "projections,mlp_hidden"), *[(carried, ("mixer_outputs",))] * SOAK],
+    [(trained, "projections,mlp_hidden"), soak_only(carried, ("mixer_outputs",))],
 )
 def test_a_scanned_pattern_gives_the_same(run, remat):
     """The same dropout, scores, gradients and states, in the same trees: two repetitions of two
