@@ -28,7 +28,12 @@ LogDecay = Float[Array, "B L H"] | Float[Array, "B L H K"] | None
 FEW_POSITIONS = 16
 """Up to so many positions are read one by one, wherever that runs."""
 FEW_KEYS = 64
-"""Up to so many rows of the state blocks are faster than chunks on CPU."""
+"""Up to so many rows of the state blocks are faster than chunks on CPU, where each row has a decay
+of its own or something is erased (docs/mixers.md)."""
+FEW_NUMBERS = 1280
+"""Elsewhere they are up to so many numbers of the state,"""
+MORE_NUMBERS, LONG = 2048, 256
+"""or up to so many, where there are more positions than that."""
 
 
 def matrix_state(
@@ -209,6 +214,12 @@ def suits_blocks(
     return platform() == "cpu" and query.shape[-1] <= FEW_KEYS and not shared
 
 
+def _suits_blocks(query, key, value, log_decay, *_):
+    by_key = log_decay is not None and log_decay.ndim == key.ndim
+    few = MORE_NUMBERS if query.shape[1] > LONG else FEW_NUMBERS
+    return suits_blocks(query, key, value) and (by_key or key.shape[-1] * value.shape[-1] <= few)
+
+
 def _across(run, query, key, value, log_decay, state, chunk):
     """By summaries, or by rows."""
 
@@ -232,7 +243,7 @@ MATRIX_STATE = Operation(
     "matrix state",
     {
         "recurrent": Form(_recurrent, suits=suits_steps),
-        "blocks": Form(_blocks, suits=suits_blocks),
+        "blocks": Form(_blocks, suits=_suits_blocks),
         "chunked": Form(_chunked, refusal=lambda *arguments: not_a_power_of_2(arguments[-1])),
     },
     _across,
