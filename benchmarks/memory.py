@@ -23,10 +23,11 @@ from document import replace_table
 from flax import nnx
 
 from seqmodels import cli, presets
+from seqmodels.allocator import return_large_memory
 from seqmodels.errors import UserError, nearest
 from seqmodels.mixers import MIXERS
 from seqmodels.scaling.programs import language_model, model_section
-from seqmodels.training.startup import return_large_memory, start_jax
+from seqmodels.training.startup import start_jax
 
 PRESETS = flags.DEFINE_list("mixers", ["lstm", "conv", "local", "global"], "presets to measure")
 LENGTHS = flags.DEFINE_list(

@@ -19,6 +19,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from seqmodels import commands, stopping
+from seqmodels.allocator import keep_freed_memory
 from seqmodels.answering import answered
 from seqmodels.command import carried_out, shown_command
 from seqmodels.config import Complete, Loaded, load_config, override, read_values
@@ -65,6 +66,7 @@ def run(main: Callable[..., None]) -> NoReturn:
     an argument is called on the names that stand beside the flags, in any order. A UserError ends
     as one line on standard error, without a traceback.
     """
+    keep_freed_memory()
     for descriptor in (0, 1, 2):  # one that is closed would be given to the next file
         try:
             os.fstat(descriptor)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from seqmodels.allocator import keep_freed_memory, return_large_memory
 from seqmodels.errors import UserError
 from seqmodels.flops import count_flops
 from seqmodels.model import count_parameters
@@ -22,7 +23,7 @@ from seqmodels.scaling.programs import LanguageModel, language_model, model_sect
 from seqmodels.scaling.targets import Roofline, Target, read_target
 from seqmodels.training.mesh import read_mesh
 from seqmodels.training.sharding import by_row, make_mesh, replicated
-from seqmodels.training.startup import return_large_memory, start_jax
+from seqmodels.training.startup import start_jax
 
 LEAST_SECONDS = 0.05
 """A measurement repeats what is quicker until it takes so long."""
@@ -256,6 +257,7 @@ def _decode_seconds(
 
 def main() -> None:
     """Reads the request; what goes wrong in a foreseen way becomes the cell's status."""
+    keep_freed_memory()
     request = CellRequest(**read_request())
     start_jax()
     jax.config.update("jax_enable_compilation_cache", False)  # compile_seconds are of compiling

@@ -8,13 +8,13 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from seqmodels.allocator import return_large_memory
 from seqmodels.arrays import Params
 from seqmodels.model import count_parameters
 from seqmodels.ops.forms import chosen_forms
 from seqmodels.tasks.lengths import StepBatch
 from seqmodels.training.experiment import Experiment
 from seqmodels.training.sharding import local_rows, put_batch, with_shardings
-from seqmodels.training.startup import return_large_memory
 from seqmodels.training.step import RunState, initial_state, jit_train_step, key_data
 
 MIB = 2**20

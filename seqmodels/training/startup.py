@@ -1,14 +1,13 @@
 """What a program does before JAX is at work: compiled programs kept, cores as devices, memory."""
 
 import contextlib
-import ctypes
 import importlib.util
 import os
-import sys
 from pathlib import Path
 
 import jax
 
+from seqmodels.allocator import keep_freed_memory
 from seqmodels.training.program_cache import keep_programs
 
 MEANT = {
@@ -45,7 +44,7 @@ def start_jax() -> None:
     for name, value in MEANT.items():
         if hasattr(jax.config, name):
             jax.config.update(name, value)
-    _keep_freed_memory()
+    keep_freed_memory()
     if jax.config.jax_compilation_cache_dir is None:
         # Without a home, or with one that can't be written, nothing is kept.
         with contextlib.suppress(RuntimeError, OSError):
@@ -68,41 +67,6 @@ def cores() -> int:
     """The cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
     return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-# Parameters of mallopt, by their numbers in glibc's malloc.h.
-M_MXFAST, M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = 1, -1, -4, -8
-
-KEPT_AT_MOST = 2**31 - 1
-"""Bytes of a step whose freed memory is kept; kept pieces of larger ones doubled their peak."""
-
-
-def _keep_freed_memory() -> None:
-    """Makes glibc keep a step's temporaries for the next step.
-
-    By default it returns every large block to the system when it is freed. Each step
-    then gets its memory anew, zeroed page by page: 17% of the time of a Transformer's
-    step and 60% of a depthwise convolution's (docs/performance.md). One arena, because the
-    others give large blocks back whatever the settings. No bins for fast small blocks: they
-    are all merged whenever a large block comes, at each small matrix product of a recurrence,
-    which brings 3 to 8%. What a user has set by the environment stays.
-    """
-    _mallopt({M_MMAP_MAX: 0, M_TRIM_THRESHOLD: KEPT_AT_MOST, M_ARENA_MAX: 1, M_MXFAST: 0})
-
-
-def return_large_memory(step_bytes: int) -> None:
-    """Makes glibc return freed memory again if a step takes more than KEPT_AT_MOST."""
-    if step_bytes > KEPT_AT_MOST:
-        _mallopt({M_MMAP_MAX: 65536})  # glibc's default
-
-
-def _mallopt(settings: dict[int, int]) -> None:
-    tuned = "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
-    if tuned or any(name.startswith("MALLOC_") for name in os.environ):
-        return
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        for parameter, value in settings.items():
-            libc.mallopt(parameter, value)
 
 
 CUDA_PLUGINS = ("jax_cuda13_plugin", "jax_cuda12_plugin")

@@ -1,5 +1,6 @@
 """What start_jax sets, each looked at from a process of its own."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -29,7 +30,7 @@ print(int(statistics.median(counts[10:])))  # beside other work single steps hav
 
 
 LARGE = """
-from seqmodels.training.startup import return_large_memory
+from seqmodels.allocator import return_large_memory
 
 return_large_memory(2**32)
 """
@@ -77,6 +78,49 @@ def test_memory_is_kept_from_step_to_step(outputs):
     kept, returned, large = (int(outputs[name][1]) for name in ("plain", "set", "large"))
     assert kept < max(returned / 3, 1000)  # with huge pages there are few either way
     assert large > returned / 3
+
+
+ARENAS = """
+import ctypes
+import sys
+import tempfile
+from pathlib import Path
+
+import jax.numpy as jnp
+
+from seqmodels import cli
+from seqmodels.scaling import cell
+from seqmodels.training.startup import start_jax
+
+
+def arenas(*_):
+    start_jax()
+    for device in jax.devices():
+        jax.jit(lambda x: x @ x)(jax.device_put(jnp.ones((500, 500)), device)).block_until_ready()
+    libc = ctypes.CDLL(None)
+    libc.fopen.restype = ctypes.c_void_p
+    with tempfile.NamedTemporaryFile() as file:
+        to = ctypes.c_void_p(libc.fopen(file.name.encode(), b"w"))
+        libc.malloc_info(0, to)
+        libc.fclose(to)
+        print(Path(file.name).read_text().count("<heap nr="))
+
+
+cell.cell, cell.CellRequest = arenas, lambda **_: None
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="arenas are glibc's")
+@pytest.mark.parametrize("begin", ["cli.run(lambda: arenas())", "cell.main()"])
+def test_a_process_has_one_arena_however_many_threads_it_begins_with(begin, tmp_path):
+    """A command answers Ctrl-C in a thread, and a measured child waits for its parent's end."""
+    program = [sys.executable, "-c", f"import jax\n{ARENAS}\n{begin}"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"{}\n")
+        process.stdin.flush()
+        assert process.stdout.read() == b"1\n"
 
 
 @pytest.mark.parametrize("home", ["unknown", "not to be written", "a home"])
