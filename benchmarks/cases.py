@@ -35,6 +35,9 @@ SIZES = {
     "depth": 4,
     "vocabulary": 256,
 }
+WIDE = SIZES | {"batch": 2, "width": 512, "heads": 8}
+STEPS = {"step": SIZES, "wide step": WIDE}
+"""Whole training steps, which are built as a function that lowers them for a mesh."""
 
 
 class Work(NamedTuple):
@@ -59,10 +62,11 @@ class Case(NamedTuple):
     """Whether the forward pass alone is a case too."""
     alone: int | None = None
     """From this length on, a batch is one row."""
+    sizes: dict[str, int] = SIZES
 
     def rows(self, length: int) -> int:
         """Of a batch of a length."""
-        return 1 if self.alone and length >= self.alone else SIZES["batch"]
+        return 1 if self.alone and length >= self.alone else self.sizes["batch"]
 
 
 def mixer(kind: str, lengths: tuple[int, ...], alone: int | None = None, **settings: Any) -> Case:
@@ -120,26 +124,26 @@ def normal(shape: tuple[int, ...], dtype: str, seed: int = 0) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
 
 
-def transformer() -> Case:
+def transformer(sizes: dict[str, int]) -> Case:
     """A Transformer language model's step: forward, backward, clipping and AdamW."""
     section = {
-        "width": SIZES["width"],
-        "depth": SIZES["depth"],
+        "width": sizes["width"],
+        "depth": sizes["depth"],
         "pattern": ("global",),
-        "mixers": {"global": {"kind": "attention", "heads": SIZES["heads"], "positions": "none"}},
+        "mixers": {"global": {"kind": "attention", "heads": sizes["heads"], "positions": "none"}},
         "mlp": "gelu",
         "mlp_expansion": 4.0,
     }
 
     def build(length: int, dtype: str, backward: bool):
         del backward
-        of = language_model(section | {"dtype": dtype}, length, SIZES["batch"])
-        return of.step(), (of.state(), of.batch())
+        of = language_model(section | {"dtype": dtype}, length, sizes["batch"])
+        return of.lower_step, (of.state(), of.batch())
 
     def work(length: int) -> Work:
-        return Work(SIZES["batch"] * language_model(section, length, 1).cost(length).flops, 0)
+        return Work(sizes["batch"] * language_model(section, length, 1).cost(length).flops, 0)
 
-    return Case(build, work, (1024,), forward=False)
+    return Case(build, work, (1024,), forward=False, sizes=sizes)
 
 
 def _pad(x, kernel):
@@ -176,7 +180,7 @@ CASES = {
     "fft": operation(
         lambda w, x: fft_convolution(x, w), lambda length: (length, SIZES["width"]), (8192,)
     ),
-    "step": transformer(),
+    **{name: transformer(sizes) for name, sizes in STEPS.items()},
     **{
         kind: mixer(kind, (512, 2048, 8192), alone=8192, **settings)
         for kind, settings in LINEAR.items()

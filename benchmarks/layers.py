@@ -24,7 +24,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from absl import flags
-from cases import CASES, FORMS, LINEAR, SIZES
+from cases import CASES, FORMS, LINEAR, SIZES, STEPS
 from document import replace_table
 from machine import measured_peaks
 
@@ -50,7 +50,7 @@ DOCUMENT = flags.DEFINE_string("document", None, "a Markdown file whose table is
 
 
 KEPT_MEMORY = ["mmap_max=0", "trim_threshold=18446744073709551615", "arena_max=1", "mxfast=0"]
-"""What seqmodels.training.startup tells malloc, for PyTorch's process."""
+"""What seqmodels.allocator tells malloc, for PyTorch's process."""
 
 
 class Torch:
@@ -85,8 +85,9 @@ class Torch:
     def seconds(self, calls: int, **request: Any) -> float:
         """Seconds a call of a case."""
         assert self.process.stdin is not None
+        sizes = CASES[request["case"]].sizes | {"batch": request["rows"]}
         print(
-            json.dumps({**request, "calls": calls, "sizes": SIZES | {"batch": request["rows"]}}),
+            json.dumps({**request, "calls": calls, "sizes": sizes}),
             file=self.process.stdin,
             flush=True,
         )
@@ -97,11 +98,12 @@ def jax_seconds(name: str, length: int, dtype: str, backward: bool, devices: int
     """A function from a number of calls to the seconds that one takes."""
     function, (params, *rest) = (CASES | FORMS)[name].build(length, dtype, backward)
     mesh = make_mesh(devices)
-    params = jax.device_put(params, replicated(mesh))
-    rest = jax.device_put(rest, by_row(mesh))
-    if name == "step":  # as in training: the state goes in and comes out
-        compiled = jax.jit(function, donate_argnums=0).lower(params, *rest).compile()
+    if name in STEPS:  # as in training: the state goes in and comes out, and lies as there
+        compiled = function(mesh).compile()
+        params, *rest = jax.device_put((params, *rest), compiled.input_shardings[0])
     else:
+        params = jax.device_put(params, replicated(mesh))
+        rest = jax.device_put(rest, by_row(mesh))
         compiled = jax.jit(function).lower(params, *rest).compile()
 
     def measure(calls: int) -> float:
@@ -109,7 +111,7 @@ def jax_seconds(name: str, length: int, dtype: str, backward: bool, devices: int
         start = time.perf_counter()
         for _ in range(calls):
             result = compiled(params, *rest)
-            if name == "step":
+            if name in STEPS:
                 params = result[0]
             jax.block_until_ready(result)
         return (time.perf_counter() - start) / calls

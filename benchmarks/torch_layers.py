@@ -181,7 +181,7 @@ def prepare(case, length, dtype, backward, sizes):
     sizes = json.loads(sizes)
     torch.manual_seed(0)
     dtype = getattr(torch, dtype)
-    if case == "step":
+    if case in ("step", "wide step"):
         return transformer_step(length, dtype, sizes)
     if case == "matmul":
         a, b = (torch.randn(length, length, dtype=dtype) for _ in range(2))

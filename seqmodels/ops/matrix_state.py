@@ -31,9 +31,7 @@ FEW_KEYS = 64
 """Up to so many rows of the state blocks are faster than chunks on CPU, where each row has a decay
 of its own or something is erased (docs/mixers.md)."""
 FEW_NUMBERS = 1280
-"""Elsewhere they are up to so many numbers of the state,"""
-MORE_NUMBERS, LONG = 2048, 256
-"""or up to so many, where there are more positions than that."""
+"""Elsewhere they are up to so many numbers of the state."""
 
 
 def matrix_state(
@@ -216,8 +214,8 @@ def suits_blocks(
 
 def _suits_blocks(query, key, value, log_decay, *_):
     by_key = log_decay is not None and log_decay.ndim == key.ndim
-    few = MORE_NUMBERS if query.shape[1] > LONG else FEW_NUMBERS
-    return suits_blocks(query, key, value) and (by_key or key.shape[-1] * value.shape[-1] <= few)
+    few = by_key or key.shape[-1] * value.shape[-1] <= FEW_NUMBERS
+    return few and suits_blocks(query, key, value)
 
 
 def _across(run, query, key, value, log_decay, state, chunk):

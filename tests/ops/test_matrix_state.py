@@ -196,8 +196,6 @@ def test_the_form_goes_by_platform_length_and_keys(monkeypatch):
     assert MATRIX_STATE.choose(query, query, value, None, None, 64) == "chunked"
     assert [chosen(length, K=128) for length in (16, 17)] == ["recurrent", "chunked"]
     assert [chosen(64, axes, K=40) for axes in (None, 3, 4)] == ["chunked", "chunked", "blocks"]
-    assert [chosen(length, 3, K=40) for length in (256, 257)] == ["chunked", "blocks"]
-    assert chosen(1024, 3, K=48) == "chunked"
     traced_for("cuda")
     assert [chosen(length, 4) for length in (1, 16, 17)] == ["recurrent", "recurrent", "chunked"]
     query = jnp.zeros((1, 17, 1, 1))
