@@ -123,8 +123,8 @@ def _beside(rows: list[dict[str, Any]], alone: str, by: dict[str, str], devices:
 
 
 def _sent(step: dict[str, Any]) -> str:
-    least = "≥ " if step["sent_at_least"] else ""
-    return f"{least}{step['sent_bytes'] / 2**20:,.3g}"
+    least, mib = "≥ " if step["sent_at_least"] else "", step["sent_bytes"] / 2**20
+    return f"{least}{mib:,.0f}" if mib >= 100 else f"{least}{mib:.3g}"
 
 
 def main() -> None:
