@@ -11,6 +11,9 @@ from seqmodels.sweeps.records import read_records
 HERE = Path(__file__).parent
 SOLVED, BELOW = 0.99, 0.2
 """A task is solved from this score on; what doesn't solve it stays so far below what does."""
+RATES = 3
+"""Runs of a mixer on a task at the least, before it is said what it doesn't do."""
+UNFINISHED = "unfinished"
 
 
 class Claim(NamedTuple):
@@ -77,6 +80,8 @@ def solving(cell: Cell | None) -> str:
     """The verdict on what is claimed to solve a task: one run does."""
     if cell is None or cell.best >= SOLVED:
         return "solves"
+    if len(cell.runs) < RATES:
+        return UNFINISHED
     return "does not" if has_seeds(cell) else "hangs on more seeds"
 
 
@@ -84,6 +89,8 @@ def failing(cell: Cell | None, solver: float | None) -> str:
     """The verdict on what is claimed not to: all of its runs stay below what solves it."""
     if solver is None or solver < SOLVED:
         return "nothing to hold it against"
+    if cell is not None and len(cell.runs) < RATES and cell.best < SOLVED:
+        return UNFINISHED
     if cell is None or cell.best <= solver - BELOW:
         return "does not"
     return "solves" if cell.best >= SOLVED else "neither"
@@ -93,6 +100,8 @@ def rising(cell: Cell | None, before: Cell | None) -> str:
     """The verdict on a larger state: its chosen rate scores higher than that of the one before."""
     if cell is None or before is None:
         return "no run yet"
+    if min(len(cell.runs), len(before.runs)) < RATES:
+        return UNFINISHED
     return "rises" if max(cell.tests) > max(before.tests) else "does not"
 
 

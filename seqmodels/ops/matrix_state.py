@@ -213,6 +213,7 @@ def suits_blocks(
 
 
 def _suits_blocks(query, key, value, log_decay, *_):
+    """The same, of a state from which nothing is erased."""
     by_key = log_decay is not None and log_decay.ndim == key.ndim
     few = by_key or key.shape[-1] * value.shape[-1] <= FEW_NUMBERS
     return few and suits_blocks(query, key, value)

@@ -105,10 +105,12 @@ def test_the_atlas_says_what_was_found(tmp_path):
 @pytest.mark.parametrize(
     ("signed", "unsigned", "verdicts"),
     [
-        ([1.1], [0.6], ("solves", "does not")),
-        ([0.95, 1.1], [0.91], ("solves", "neither")),
+        ([1.1], [0.6, 0.5, 0.5], ("solves", "does not")),
+        ([1.1], [0.6, 0.5], ("solves", "unfinished")),
+        ([0.95, 1.1], [0.91, 0.5, 0.5], ("solves", "neither")),
         ([1.1], [0.5, 1.1], ("solves", "solves")),
-        ([0.9], [0.6], ("hangs on more seeds", "nothing to hold it against")),
+        ([0.9, 0.8, 0.8], [0.6], ("hangs on more seeds", "nothing to hold it against")),
+        ([0.9, 0.8], [0.6], ("unfinished", "nothing to hold it against")),
     ],
 )
 def test_verdicts_follow_one_rule(tmp_path, signed, unsigned, verdicts):
@@ -123,18 +125,24 @@ def test_verdicts_follow_one_rule(tmp_path, signed, unsigned, verdicts):
 
 
 def test_what_still_does_not_solve_with_more_seeds_does_not(tmp_path):
-    runs = {"task=parity,mixer=slstm": [(0.1, 0, 0.7), (0.1, 1, 0.8)]}
+    runs = {"task=parity,mixer=slstm": [(0.1, 0, 0.7), (0.1, 1, 0.8), (0.1, 2, 0.7)]}
     text = claims.text(collected(tmp_path, runs))
-    assert row(text, "parity", "slstm")[2:] == ["solves", "70.0", "2", "does not"]
+    assert row(text, "parity", "slstm")[2:] == ["solves", "70.0", "3", "does not"]
     assert row(text, "parity", "mlstm")[2:] == ["does not", "–", "0", "no run yet"]
 
 
-def test_recall_rises_from_state_to_state(tmp_path):
+@pytest.mark.parametrize(
+    ("others", "verdicts"),
+    [((0.2, 0.2), ["", "rises", "does not", "rises"]), ((0.2,), ["", *["unfinished"] * 3])],
+)
+def test_recall_rises_from_state_to_state(tmp_path, others, verdicts):
     scores = {4: 0.3, 8: 0.5, 16: 0.4, 32: 0.9}
-    runs = {f"task=recall,mixer=mamba2_{n}": [(0.1, 0, s)] for n, s in scores.items()}
+    runs = {
+        f"task=recall,mixer=mamba2_{n}": [(rate, 0, s) for rate, s in enumerate((own, *others), 1)]
+        for n, own in scores.items()
+    }
     text = claims.text(collected(tmp_path, runs))
-    found = [row(text, "recall", f"mamba2_{n}")[-1] for n in scores]
-    assert found == ["", "rises", "does not", "rises"]
+    assert [row(text, "recall", f"mamba2_{n}")[-1] for n in scores] == verdicts
 
 
 def test_the_claims_are_of_runs_that_the_config_has():
