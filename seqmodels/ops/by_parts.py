@@ -4,9 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
+from seqmodels.arrays import Array, PyTree
 from seqmodels.ops.parts import Axis, parts
+from seqmodels.ops.platform import platform
 
 POSITIONS = PartitionSpec("data", "sequence")
 """Of arrays [B, L, ...]."""
@@ -53,10 +56,39 @@ def by_parts[R](
     def is_spec(x: Any) -> bool:
         return isinstance(x, PartitionSpec)
 
-    return jax.shard_map(
-        function,
-        in_specs=jax.tree.map(held, in_specs, is_leaf=is_spec),
-        out_specs=jax.tree.map(held, out_specs, is_leaf=is_spec),
-        axis_names=axes,
-        check_vma=False,  # or gradients would be added up where they arise: at each step of a loop
-    )
+    def in_sums_type(spec: PartitionSpec, x: PyTree[Array]) -> PyTree[Array]:
+        return summable(x) if axes - set(spec) else x
+
+    def run(*arguments: Any) -> R:
+        def of_given(*given: Any) -> R:
+            return function(*jax.tree.map(as_type_of, given, arguments))
+
+        given = jax.tree.map(in_sums_type, in_specs, arguments, is_leaf=is_spec)
+        return jax.shard_map(
+            of_given,
+            in_specs=jax.tree.map(held, in_specs, is_leaf=is_spec),
+            out_specs=jax.tree.map(held, out_specs, is_leaf=is_spec),
+            axis_names=axes,
+            # Or gradients would be added up where they arise: at each step of a loop.
+            check_vma=False,
+        )(*given)
+
+    return run
+
+
+def summable(x: PyTree[Array]) -> PyTree[Array]:
+    """Arrays in a type that devices can add up: on CPUs float32 for 16 bits.
+
+    XLA's compiler for CPUs aborts the process at sums of 16-bit floats over some of a mesh's axes.
+    """
+
+    def wide(x: Array) -> Array:
+        short = jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize == 2
+        return x.astype(jnp.float32) if short else x
+
+    return jax.tree.map(wide, x) if platform() == "cpu" else x
+
+
+def as_type_of(x: Array, other: Array) -> Array:
+    """x in the type of another array."""
+    return x if x.dtype == other.dtype else x.astype(other.dtype)

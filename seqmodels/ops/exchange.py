@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, PyTree
+from seqmodels.ops.by_parts import as_type_of, summable
 
 AXIS = "sequence"
 
@@ -32,7 +33,12 @@ def only_first(x: PyTree[Array]) -> PyTree[Array]:
 
 def of_last(x: PyTree[Array]) -> PyTree[Array]:
     """The last part's x, in all of them."""
-    return lax.psum(only_at(place(back=True) == 0, x), AXIS)
+    return added_up(only_at(place(back=True) == 0, x))
+
+
+def added_up(x: PyTree[Array]) -> PyTree[Array]:
+    """The sum of all parts' x, in all of them."""
+    return jax.tree.map(as_type_of, lax.psum(summable(x), AXIS), x)
 
 
 def passed(x: PyTree[Array], by: int = 1, back: bool = False) -> PyTree[Array]:

@@ -5,7 +5,7 @@ from jax import lax
 
 from seqmodels.arrays import Array, Int, Shaped
 from seqmodels.ops.by_parts import POSITIONS, ROWS, by_parts, shares
-from seqmodels.ops.exchange import AXIS, passed, place
+from seqmodels.ops.exchange import AXIS, added_up, passed, place
 
 Edges = tuple[tuple[int, int], ...]
 """So many positions before the first and after the last of each axis."""
@@ -81,7 +81,7 @@ def take_positions(
         is_here = (own >= 0) & (own < x.shape[1])
         taken = within(x, jnp.where(is_here, own, 0))
         is_here = is_here.reshape(*is_here.shape, *[1] * (x.ndim - 2))
-        return lax.psum(jnp.where(is_here, taken, jnp.zeros((), x.dtype)), AXIS)
+        return added_up(jnp.where(is_here, taken, jnp.zeros((), x.dtype)))
 
     if shares("sequence", x.shape[1]) == 1:
         return within(x, places)

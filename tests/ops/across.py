@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from seqmodels.training.sharding import traced_under
+from tests.ops.ordering import COLLECTIVES, unordered
 
 Function = Callable[[dict[str, Any]], Any]
 
@@ -86,6 +87,7 @@ def check(function: Function, given: dict[str, Any], mesh: Mesh, size: Any, with
     wanted = program(function, None)(given)
     placed = place(given, mesh, *size)
     compiled = program(function, mesh).lower(placed).compile()
+    assert unordered(compiled) == []
     far = {path: e for path, e in errors(compiled(placed), wanted).items() if not e <= within}
     assert far == {}
     return compiled.as_text()
@@ -93,6 +95,6 @@ def check(function: Function, given: dict[str, Any], mesh: Mesh, size: Any, with
 
 def gathered(text: str, length: int) -> list[str]:
     """The collectives of a program whose results have an axis so long."""
-    kinds = "all-gather|all-to-all|all-reduce|collective-permute|reduce-scatter"
+    kinds = "|".join(COLLECTIVES)
     found = re.findall(rf"= (.*?) ((?:{kinds})(?:-start)?)\(", text)
     return [f"{kind} {shape}" for shape, kind in found if re.search(rf"[\[,]{length}[\],]", shape)]

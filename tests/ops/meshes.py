@@ -12,11 +12,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from seqmodels.arrays import Array
 from seqmodels.training.sharding import make_mesh, traced_under
+from tests.ops.ordering import COLLECTIVES, unordered
 
 AXES = {"B": "data", "L": "sequence", "M": "sequence", "H": "model", "G": "model", "E": "model"}
 """Where a letter's axis lies, if it can be shared equally."""
-KINDS = "all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter"
-"""Of collectives."""
+KINDS = "|".join(COLLECTIVES)
 
 
 def mesh_of(data: int, sequence: int, model: int) -> Mesh:
@@ -65,20 +65,21 @@ def cotangent(x: Array) -> Array:
     return jnp.sin(places).reshape(x.shape).astype(x.dtype)
 
 
-def on_mesh(function: Callable[..., Any], inputs: Inputs, mesh: Mesh) -> Any:
-    """The compiled program of both passes on a mesh."""
+def lowered(function: Callable[..., Any], inputs: Inputs, mesh: Mesh) -> Any:
+    """The program of both passes on a mesh, before it is compiled."""
     shapes = [
         jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
         for x, sharding in zip(inputs.arrays, inputs.shardings(mesh), strict=True)
     ]
-    return jax.jit(traced_under(mesh, both_passes(function))).lower(*shapes).compile()
+    return jax.jit(traced_under(mesh, both_passes(function))).lower(*shapes)
 
 
 def assert_same(
     function: Callable[..., Any], inputs: Inputs, mesh: Mesh, tolerance: float = 1e-5
 ) -> Any:
     """Every array within a tolerance of the norm of one device's; returns the program."""
-    program = on_mesh(function, inputs, mesh)
+    program = lowered(function, inputs, mesh).compile()
+    assert unordered(program) == []
     placed = map(jax.device_put, inputs.arrays, inputs.shardings(mesh))
     found = jax.tree.leaves(program(*placed))
     expected = jax.tree.leaves(jax.jit(both_passes(function))(*inputs.arrays))

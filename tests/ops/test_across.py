@@ -3,6 +3,7 @@
 By every mesh, type and setting in soak/soak_across.py.
 """
 
+import re
 from functools import partial
 
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from seqmodels.ops.attention.neighbourhood import Neighbourhood, neighbourhood_a
 from seqmodels.ops.convolution import convolution, depthwise_convolution
 from seqmodels.ops.fft_convolution import fft_convolution
 from seqmodels.ops.neighbours import first_positions, take_positions
-from tests.ops.meshes import Inputs, assert_same, collectives, mesh_of, on_mesh
+from tests.ops.meshes import Inputs, assert_same, collectives, lowered, mesh_of
 
 SIZES = {"B": 2, "L": 16, "M": 12, "H": 4, "G": 2, "K": 4, "U": 6, "D": 6, "W": 3, "1": 1}
 SLOPES = (0.5, 0.25, 0.125, 0.0625)
@@ -57,7 +58,7 @@ def convolved(x, weights, kept):
 
 CASES = {
     "causal": (masked(partial(attention, causal=True)), SELF, {}),
-    "both-sides": (partial(attention_and_sums, causal=False, slopes=SLOPES), SELF, {}),
+    "both-sides": (partial(attention_and_sums, causal=False, slopes=SLOPES), SELF, {"G": 1}),
     "wide-window": (masked(partial(attention, causal=True, window=11)), SELF, {}),
     "window": (masked(partial(attention_and_sums, causal=True, window=5)), SELF, {}),
     "source": (masked(partial(attention, causal=False)), CROSS, {}),
@@ -103,6 +104,15 @@ def test_parts_give_what_one_device_does(name):
     assert_same(function, Inputs(SIZES | sizes, *letters), mesh)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_devices_add_up_no_numbers_of_16_bits_on_cpus(name):
+    """The compiler for CPUs would abort the process (:func:`seqmodels.ops.by_parts.summable`)."""
+    function, letters, sizes = CASES[name]
+    inputs = Inputs(SIZES | sizes, *letters, dtype=jnp.bfloat16)
+    text = lowered(function, inputs, mesh_of(2, 2, 2)).as_text()
+    assert re.findall(r'"stablehlo.all_reduce".*\n.*tensor<bf16>.*', text) == []
+
+
 def layer(x, queries, keys, values, outputs):
     """Projections, attention to all that came before, and a residual connection."""
     projected = (jnp.einsum("bld,dhk->blhk", x, each) for each in (queries, keys, values))
@@ -115,7 +125,7 @@ def test_memory_of_a_ring_falls_with_the_devices_and_no_keys_are_gathered():
     """Of 65,536 positions, in both passes."""
     sizes = {"B": 1, "L": 2**16, "D": 128, "H": 4, "K": 32}
     inputs = Inputs(sizes, "B L D", *("D H K",) * 3, "H K D")
-    alone, shared = (on_mesh(layer, inputs, mesh_of(1, n, 1)) for n in (1, 8))
+    alone, shared = (lowered(layer, inputs, mesh_of(1, n, 1)).compile() for n in (1, 8))
     found = collectives(shared)
     assert set(found) == {"collective-permute", "all-reduce"}
     assert max(found["all-reduce"]) == 128 * 128  # of gradients of parameters

@@ -27,7 +27,7 @@ from seqmodels.ops.attention.splash import splash_attention
 from seqmodels.ops.forms import chosen_forms
 from seqmodels.ops.platform import platform
 from seqmodels.training.sharding import by_row, traced_under
-from tests.ops.meshes import Inputs, collectives, cotangent, mesh_of, on_mesh
+from tests.ops.meshes import Inputs, collectives, cotangent, lowered, mesh_of
 from tests.ops.plain_attention import assert_equals_the_plain, inputs, plain_attention, random_mask
 
 ROOT = Path(__file__).parents[2]
@@ -259,7 +259,7 @@ def test_a_kernel_serves_devices_that_share_rows_positions_and_heads(kind, on, x
     sizes = {"B": 2, "L": 320, "H": 4, "G": 2, "K": 8, "U": 8}
     given = Inputs(sizes, "B L H K", "B L G K", "B L G U", dtype=BF16)
     with chosen_forms() as forms:
-        program = on_mesh(partial(attention, **SHARED[kind]), given, mesh_of(2, 2, 2))
+        program = lowered(partial(attention, **SHARED[kind]), given, mesh_of(2, 2, 2)).compile()
     assert forms == {"attention": ["cudnn"]}
     assert not {"all-gather", "all-reduce"} & collectives(program).keys()
     found = program(*map(jax.device_put, given.arrays, given.shardings(mesh_of(2, 2, 2))))

@@ -14,8 +14,11 @@ from seqmodels.model import Model, build_model
 from seqmodels.model_metrics import model_metrics
 from seqmodels.scaling.collectives import traffic
 from seqmodels.tasks.base import Batch, TaskSpec, classification_metrics
+from seqmodels.training.experiment import build_experiment
 from seqmodels.training.fit import fit
 from seqmodels.training.interruption import RunInterruptedError
+from seqmodels.training.programs import Programs, new_state, step_batch
+from seqmodels.training.resolving import read_config
 from seqmodels.training.sharding import (
     batch_shapes,
     make_mesh,
@@ -26,6 +29,7 @@ from seqmodels.training.sharding import (
 from tests.command_line import events, finish, start, tiny_config, train_command
 from tests.mixers.variants import CASES, WIDTH
 from tests.moments import at, terminate
+from tests.ops.ordering import unordered
 from tests.training.test_processes import free_port
 from tests.training.test_sharding import distance
 
@@ -157,11 +161,23 @@ def test_devices_that_share_rows_tell_one_another_each_gradient_once(name):
 
     where = with_shardings(params, of.parameters, mesh)
     compiled = jax.jit(traced_under(mesh, gradients)).lower(where, batch).compile()
+    assert unordered(compiled) == []
     size = sum(leaf.size for leaf in jax.tree.leaves(params))
     size += 2 * LENGTH * WIDTH if CASES[name][0] == "hyena" else 0
     sent = traffic(compiled.as_text())
     assert sent.complete
     assert sent.sent <= 2 * 4 * size
+
+
+@pytest.mark.parametrize("mesh", [(4, 1), (2, 2), (8, 1)], ids=["2x4", "2x2x2", "1x8"])
+@pytest.mark.parametrize("mixer", ["global", "gru", "mamba2", "hyena", "local", "retention"])
+def test_a_step_of_several_blocks_sends_in_one_order(mixer, mesh):
+    settings = {"train.batch_size": 8, "train.length": 64, "model.depth": 3}
+    experiment = build_experiment(read_config(f"recall:mixer={mixer}", settings))
+    devices = make_mesh(8, *mesh)
+    programs, batch = Programs(experiment, devices), step_batch(experiment, devices, 0)
+    programs.compile(new_state(experiment, devices), batch)
+    assert unordered(programs[batch.bucket]) == []
 
 
 SETTINGS: dict[str, Any] = {"steps": 12, "log_every": 1, "evaluate_every": 4, "length": 10}

@@ -21,6 +21,7 @@ from seqmodels.ops.attention.kernels import KERNELS
 from seqmodels.ops.attention.local import local_attention
 from seqmodels.ops.attention.visibility import allowed, reach
 from seqmodels.ops.forms import Form, Operation
+from seqmodels.ops.parts import parts
 
 FEW_SCORES = 128 * 128
 """Up to so many scores a head, M * L, the form that holds them all is the fastest."""
@@ -99,6 +100,9 @@ def _attend(query, key, value, causal, window, mask, offset, scale, slopes, form
             f"offset is {offset}; it counts the keys before the first query: at least 0"
         )
     key, value, mask, offset = _crop(query, key, value, mask, offset, causal, window)
+    if query.shape[2] % parts("model") == 0 and key.shape[2] % parts("model"):
+        # Each device its heads' own, or gradients would be added up in every step of a loop.
+        key, value = (for_each_head(x, query.shape[2]) for x in (key, value))
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     settings = (causal, window, offset, scale, slopes, log_sum)
     return ATTENTION(query, key, value, mask, *settings, form=form)
