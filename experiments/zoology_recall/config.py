@@ -18,6 +18,8 @@ MIXERS: dict[str, dict[str, Any]] = {
     "mamba2": {"kind": "mamba2", "heads": 4, "state_size": 64},
     "gated_deltanet": {"kind": "gated_deltanet", "heads": 4},  # one takes 4 s a step
 }
+_EPOCHS = {"global": 8, "hyena": 8, "mamba2": 2, "gated_deltanet": 2}  # the latter end at 99%
+_EPOCH = 390  # batches of 256 in 100,000 examples
 _RATES = (4.6e-4, 2.2e-3, 1e-2)  # three of Zoology's four, logspace(-4, -2, 4)
 
 
@@ -53,7 +55,7 @@ def get_config(arg: str = "") -> ConfigDict:
     }
     config.optimizer = {"learning_rate": 1e-3, "warmup_steps": 100, "weight_decay": 0.1}
     config.train = {
-        "steps": 780,  # 2 epochs of 100,000
+        "steps": _EPOCHS[name] * _EPOCH,
         "batch_size": 256,
         "length": 64,
         "evaluate_every": 195,

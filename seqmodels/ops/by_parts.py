@@ -49,6 +49,9 @@ def by_parts[R](
     axes = {axis for axis, size in sizes if shares(axis, size) > 1}
     if not axes:
         return function
+    # Also what splits nothing: the compiler would use it, and devices that take different branches
+    # would wait for each other.
+    manual = {axis for axis in shared if parts(axis) > 1}
 
     def held(spec: PartitionSpec) -> PartitionSpec:
         return PartitionSpec(*(axis if axis in axes else None for axis in spec))
@@ -57,7 +60,7 @@ def by_parts[R](
         return isinstance(x, PartitionSpec)
 
     def in_sums_type(spec: PartitionSpec, x: PyTree[Array]) -> PyTree[Array]:
-        return summable(x) if axes - set(spec) else x
+        return summable(x) if manual - set(held(spec)) else x
 
     def run(*arguments: Any) -> R:
         def of_given(*given: Any) -> R:
@@ -68,7 +71,7 @@ def by_parts[R](
             of_given,
             in_specs=jax.tree.map(held, in_specs, is_leaf=is_spec),
             out_specs=jax.tree.map(held, out_specs, is_leaf=is_spec),
-            axis_names=axes,
+            axis_names=manual,
             # Or gradients would be added up where they arise: at each step of a loop.
             check_vma=False,
         )(*given)

@@ -23,31 +23,37 @@ class Instruction(NamedTuple):
 
 
 def unordered(program: Any) -> list[tuple[str, str]]:
-    """Loops in which devices send, each with what is sent later and needs nothing of the loop.
+    """Loops in which devices send, each with what another device may wait for meanwhile.
 
-    XLA's runtime for CPUs begins the later one, on some devices, before the loop has ended, and on
-    others after: they wait for each other, and after 40 seconds the process is aborted.
+    That is a later collective that needs nothing of the loop: XLA's runtime for CPUs begins it, on
+    some devices, before the loop has ended, and on others after. And it is a branch, within the
+    loop, that some devices may take and others not. They wait for each other, and after 40
+    seconds the process is aborted.
     """
     found = read_computations(program.as_text())
 
+    def inner(instruction: Instruction) -> Iterator[Instruction]:
+        return (line for name in instruction.computations for line in found.get(name, []))
+
     def sends(instruction: Instruction) -> bool:
-        inner = (line for name in instruction.computations for line in found.get(name, []))
-        return instruction.kind.removesuffix("-start") in COLLECTIVES or any(map(sends, inner))
+        kind = instruction.kind.removesuffix("-start")
+        return kind in COLLECTIVES or any(map(sends, inner(instruction)))
 
-    return [
-        pair for lines in found.values() for pair in _unordered_pairs(filter(sends, lines), lines)
-    ]
-
-
-def _unordered_pairs(senders: Iterator[Instruction], lines: list[Instruction]) -> Iterator[tuple]:
-    needed: dict[str, set[str]] = {}
-    for line in lines:
-        needed[line.name] = line.inputs.union(*(needed.get(name, set()) for name in line.inputs))
-    loops: list[str] = []
-    for line in senders:
-        yield from ((loop, line.name) for loop in loops if loop not in needed[line.name])
-        if line.kind.removesuffix("-start") not in COLLECTIVES:
-            loops.append(line.name)
+    pairs = []
+    for lines in found.values():
+        needed: dict[str, set[str]] = {}
+        loops: list[Instruction] = []
+        for line in lines:
+            needed[line.name] = line.inputs.union(*(needed.get(name, ()) for name in line.inputs))
+            if not sends(line):
+                continue
+            pairs += [(x.name, line.name) for x in loops if x.name not in needed[line.name]]
+            if line.kind.removesuffix("-start") not in COLLECTIVES:
+                loops.append(line)
+            if line.kind == "while":
+                branches = (x for x in inner(line) if x.kind == "conditional" and sends(x))
+                pairs += [(line.name, branch.name) for branch in branches]
+    return pairs
 
 
 def read_computations(text: str) -> dict[str, list[Instruction]]:

@@ -39,6 +39,14 @@ def test_devices_that_share_positions_make_what_one_does(name, mesh):
 
 
 @pytest.mark.slow
+def test_a_row_that_no_axis_shares():
+    """Of its features the compiler would share some, in steps that not all devices take."""
+    given = CASES["lstm"].arguments(L)
+    given = jax.tree.map(lambda x: x[:1] if x.shape[0] == ROWS else x, given)
+    check(function("lstm", None), given, make_mesh(8, 4), (1, L), 1e-5)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shared"),
     [("selective", ("A",)), soak_only("constant", ("decay", "C")), ("slstm", ("weights",))],
