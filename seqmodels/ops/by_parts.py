@@ -47,11 +47,11 @@ def by_parts[R](
     shared: tuple[Axis, ...] = ("data", "sequence")
     sizes = zip(shared, shape, strict=False)
     axes = {axis for axis, size in sizes if shares(axis, size) > 1}
-    if not axes:
-        return function
     # Also what splits nothing: the compiler would use it, and devices that take different branches
     # would wait for each other.
     manual = {axis for axis in shared if parts(axis) > 1}
+    if not manual:
+        return function
 
     def held(spec: PartitionSpec) -> PartitionSpec:
         return PartitionSpec(*(axis if axis in axes else None for axis in spec))

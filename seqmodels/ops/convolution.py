@@ -35,7 +35,7 @@ def convolution(
     ``form`` names one in CONVOLUTION.
 
     Parts of the first axis take their neighbours' edges, where there is one output for each
-    ``stride`` positions and all parts have equally many; else the compiler puts them together.
+    ``stride`` positions and all parts have equally many; else each device has all positions.
     """
     edges = edges or ((0, 0),) * (x.ndim - 2)
     return CONVOLUTION(x, weights, dilation, stride, groups, edges, kept, form=form)
@@ -78,10 +78,9 @@ def _by_xla(x, weights, dilation, stride, groups):
         feature_group_count=groups,
     )
     weights = weights.astype(x.dtype)
-    if groups == 1:
-        return convolve(x, weights)
-    # The compiler would put all rows together for the gradient of the weights, and add it up once
-    # for each of the devices that share features.
+    # The compiler would put all rows together for the gradient of several groups' weights, and add
+    # it up once for each of the devices that share features. Where parts of the positions are no
+    # multiples of a stride it makes a wrong one.
     return by_parts(convolve, x.shape[:1], (ROWS, WHOLE), ROWS)(x, weights)
 
 

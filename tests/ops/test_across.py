@@ -80,6 +80,7 @@ CASES = {
         ("B L D U", "W W U K"),
         {},
     ),
+    "odd-stride": (partial(convolution, stride=2), ("B L U", "W U D"), {"L": 12, "W": 1}),
     "depthwise": (
         partial(depthwise_convolution, dilation=5, edges=((10, 10),)),
         ("B L D", "G D"),
@@ -93,8 +94,9 @@ CASES = {
 
 IN_SOAK = ("wide-window", "strided-plane")
 """soak/soak_across.py has them."""
-MANY_PARTS = ("causal", "depthwise", "convolution")
-"""On four parts: keys go over several devices, and edges reach past the next part."""
+MANY_PARTS = ("causal", "depthwise", "convolution", "odd-stride")
+"""On four parts: keys go over several devices, edges reach past the next part, and six outputs
+can't be shared equally."""
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in IN_SOAK])

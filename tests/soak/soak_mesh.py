@@ -27,7 +27,7 @@ from seqmodels.training.sharding import (
     with_shardings,
 )
 from tests.command_line import events, finish, start, tiny_config, train_command
-from tests.mixers.variants import CASES, WIDTH
+from tests.mixers.variants import CASES
 from tests.moments import at, terminate
 from tests.ops.ordering import unordered
 from tests.training.test_processes import free_port
@@ -36,6 +36,9 @@ from tests.training.test_sharding import distance
 MESHES = {"8": (1, 1), "2x4": (4, 1), "2x2x2": (2, 2)}
 """By data, sequence and model the devices that share positions and features; the rest rows."""
 ROWS, LENGTH, TOKENS = 8, 64, 16
+WIDTH = 16
+"""With heads of 8 features, or more: of 4, keys come so near to 0 that what they are divided by has
+few digits."""
 STEPS = 20
 
 

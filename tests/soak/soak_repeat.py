@@ -8,6 +8,7 @@ from seqmodels.model import build_model
 from seqmodels.remat import NAMES
 from seqmodels.tasks.base import Batch, TaskSpec
 from tests.drawn_parameters import draw_parameters
+from tests.training.test_sharding import distance
 
 B, L = 2, 12
 KEY = jax.random.key(1)
@@ -57,18 +58,22 @@ def test_scanned_is_unrolled(name, remat):
     spec, section = CASES[name]
     targets = RANDOM.integers(5, size=(B, L), dtype=np.int32)
     batch = Batch(TOKENS, targets, np.ones((B, L), np.float32), mask=MASK)
-    results = []
-    for settings in ({"repeat": "unrolled"}, {"repeat": "scanned", "remat": remat}):
+
+    def results(**settings):
         of = build_model(section | settings, spec)
 
-        def run(params, of=of):
+        def run(params):
             scores, back = jax.vjp(lambda params: of.apply(params, batch, KEY), params)
             return scores, back(scores)[0], of.apply(params, batch, None)
 
-        results.append(jax.jit(run)(draw_parameters(of)))
-    assert jax.tree.structure(results[0]) == jax.tree.structure(results[1])
-    tolerance = 3e-2 if section.get("dtype") == "bfloat16" else 1e-5
-    for expected, found in zip(*map(jax.tree.leaves, results), strict=True):
-        expected, found = (np.asarray(array, np.float32) for array in (expected, found))
-        size = np.linalg.norm(expected)
-        assert np.linalg.norm(found - expected) <= tolerance * max(size, 1e-3)
+        return jax.jit(run)(draw_parameters(of))
+
+    expected, found = results(repeat="unrolled"), results(repeat="scanned", remat=remat)
+    assert jax.tree.structure(expected) == jax.tree.structure(found)
+    if section.get("dtype") == "bfloat16":  # as near to what more digits give
+        exact = results(repeat="unrolled", dtype="float32")
+        assert distance(found, exact) <= 1.2 * distance(expected, exact) <= 0.05
+        return
+    for one, other in zip(*map(jax.tree.leaves, (expected, found)), strict=True):
+        size = np.linalg.norm(one)
+        assert np.linalg.norm(other - one) <= 1e-5 * max(size, 1e-3)
