@@ -3,8 +3,8 @@
 python sweep.py --config=experiments/linear_claims/config.py --workdir=sweeps/linear_claims
 --workers=2
 
-Width 64, two blocks (three of minGRU), a short convolution in all, three learning rates by one
-seed. What is claimed and what came of it: experiments/linear_claims/README.md.
+Width 64, two blocks, a short convolution in all, three learning rates by one seed. What is claimed
+and what came of it: experiments/linear_claims/README.md.
 """
 
 from typing import Any
@@ -25,22 +25,17 @@ _MIXERS: dict[str, dict[str, Any]] = {
     "mlstm": {"kind": "mlstm"},
     "deltaproduct_1": {"kind": "deltaproduct", "steps": 1},
     "deltaproduct_2": {"kind": "deltaproduct", "steps": 2},
-    "mingru": {"kind": "mingru"},
-    "lru": {"kind": "lru"},
-    "s4d": {"kind": "s4d"},
     **{f"mamba2_{n}": {"kind": "mamba2", "state_size": n} for n in (4, 8, 16, 32)},
 }
 _TASKS: dict[str, dict[str, Any]] = {
     "parity": {"kind": "parity", "each": True},
     "s3": {"kind": "word_problem", "group": "s3", "scored": 8},
-    "selective_copy": {"kind": "selective_copy"},
     "recall": {"kind": "recall", "vocabulary": 128, "pairs": 16, "power": 0.01},
     "modular": {"kind": "modular_arithmetic"},
 }
 _TRAIN: dict[str, dict[str, Any]] = {
     "parity": {"length": 40, "steps": 3000},
     "s3": {"length": 32, "steps": 3000},
-    "selective_copy": {"length": 256, "steps": 1500, "batch_size": 32},
     "recall": {"length": 128, "steps": 2000},
     "modular": {"length": 39, "lengths": "uniform", "shortest": 3, "steps": 3000},
 }
@@ -48,7 +43,6 @@ _STATES = ("mamba", "mamba_signed", "deltanet", "deltanet_signed", "slstm", "mls
 _COMPARED: dict[str, tuple[str, ...]] = {
     "parity": _STATES,
     "s3": ("deltaproduct_1", "deltaproduct_2"),
-    "selective_copy": ("mamba", "mingru", "lru", "s4d"),
     "recall": ("mamba2_4", "mamba2_8", "mamba2_16", "mamba2_32"),
     "modular": ("mamba_signed", "deltanet_signed", "slstm", "mlstm"),
 }
@@ -73,7 +67,7 @@ def _tuned(task: str, mixer: str) -> dict[str, tuple[Any, ...]]:
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """Arguments: task=parity|s3|selective_copy|recall|modular, mixer=mamba|mamba_signed|..."""
+    """Arguments: task=parity|s3|recall|modular, mixer=mamba|mamba_signed|..."""
     arguments = read_arguments(arg, task=tuple(_TASKS), mixer=tuple(_MIXERS))
     task, mixer = arguments.task, arguments.mixer
     config = ConfigDict()
@@ -81,7 +75,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.task = {**_TASKS[task], "evaluation_examples": 1000}
     config.model = {
         "width": 64,
-        "depth": 3 if mixer == "mingru" else 2,
+        "depth": 2,
         "pattern": (mixer,),
         "mixers": {mixer: _MIXERS[mixer]},
         "short_convolution": 4,

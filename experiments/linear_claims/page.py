@@ -1,5 +1,6 @@
 """The verdicts of README.md, by one rule for all claims that a mixer solves a task or doesn't."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ from experiments.cells import Cell, cells
 from seqmodels.sweeps.records import read_records
 
 HERE = Path(__file__).parent
+COPYING = HERE.parent / "selective_copying"
+"""Its runs are those of selective copying here."""
 SOLVED, BELOW = 0.99, 0.2
 """A task is solved from this score on; what doesn't solve it stays so far below what does."""
 RATES = 3
@@ -39,12 +42,18 @@ SHOWN = ("modular", ("mamba_signed", "deltanet_signed", "slstm", "mlstm"))
 
 def draw() -> None:
     """Writes the table, of the runs that are committed."""
-    replace_table(str(HERE / "README.md"), "verdicts", text(HERE / "results.json"))
+    replace_table(str(HERE / "README.md"), "verdicts", text(read()))
 
 
-def text(file: Path) -> str:
-    """The table of the runs in a file."""
-    found = cells(read_records(file))
+def read() -> dict[str, Cell]:
+    """The cells of the runs that are committed, here and in :data:`COPYING`."""
+    copying = cells(read_records(COPYING / "results.json"))
+    own = cells(read_records(HERE / "results.json"))
+    return own | {f"task=selective_copy,{mixer}": cell for mixer, cell in copying.items()}
+
+
+def text(found: Mapping[str, Cell]) -> str:
+    """The table of some cells."""
 
     def cell(task: str, mixer: str) -> Cell | None:
         return found.get(f"task={task},mixer={mixer}")

@@ -3,28 +3,34 @@
 python sweep.py --config=experiments/selective_copying/config.py
 --workdir=sweeps/selective_copying --workers=2
 
-Width 64, vocabulary 16: Mamba and LRU of two layers, minGRU of three. LRU's decays don't see the
-input, as S4's don't.
+Width 64, vocabulary 16: Mamba, LRU and S4D of two layers, minGRU of three. The decays of LRU and
+S4D don't see the input.
 """
 
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from seqmodels import product, read_arguments, staged
+from seqmodels import chain, product, read_arguments
 
-_DEPTHS = {"mingru": 3, "mamba": 2, "lru": 2}
-_RATES = (1e-3, 3e-3, 1e-2)
+_DEPTHS = {"mingru": 3, "mamba": 2, "lru": 2, "s4d": 2}
+_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+_LONG = 15_000
+# The rate that validated best after 1,500 steps.
+_CHOSEN: dict[str, float] = {"mingru": 3e-2}
 
 
 def sweep() -> list[dict[str, Any]]:
-    """Every mixer."""
-    tuned = {"optimizer.learning_rate": _RATES, "seed": (0, 1, 2)}
-    return staged(product({"mixer": tuple(_DEPTHS)}, tuned))
+    """Every mixer at every rate for a while, and three seeds of the best rate for long."""
+    rate = "optimizer.learning_rate"
+    tuned = product({"mixer": tuple(_DEPTHS)}, {rate: _RATES, "seed": (0,)})
+    long = {"train.steps": (_LONG,), "seed": (0, 1, 2)}
+    chosen = (product({"mixer": (name,)}, {rate: (own,), **long}) for name, own in _CHOSEN.items())
+    return chain(tuned, *chosen)
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """Arguments: mixer=mingru|mamba|lru."""
+    """Arguments: mixer=mingru|mamba|lru|s4d."""
     name = read_arguments(arg, mixer=tuple(_DEPTHS)).mixer
     config = ConfigDict()
     config.seed = 0

@@ -28,7 +28,7 @@ def found(folder: Path = HERE) -> Found:
         for mixer, (score, spread) in PUBLISHED.items()
     ]
     lines += ordering({name: of for name, (of, _) in PUBLISHED.items()} | {"lru": FIXED}, ours)
-    rows = {(mixer,): runs.get(f"mixer={mixer}") for mixer in ours}
+    rows = {(mixer,): runs.get(f"mixer={mixer}") for mixer in (*ours, "s4d")}
     return reproduction(lines, (), scores_table(("mixer",), rows))
 
 

@@ -81,7 +81,7 @@ def test_every_cell_of_a_sweep_resolves(file):
     for text in texts:
         whole = load_whole(f"{ROOT / file}:{text}" if text else str(ROOT / file)).config
         assert whole.train.steps <= 15_625
-    assert all(split(point)[1].keys() <= {RATE, "seed"} for point in points)
+    assert all(split(point)[1].keys() <= {RATE, "train.steps", "seed"} for point in points)
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -119,14 +119,14 @@ def test_verdicts_follow_one_rule(tmp_path, signed, unsigned, verdicts):
         f"task=s3,mixer=deltaproduct_{steps}": [(rate, 0, s) for rate, s in enumerate(scores, 1)]
         for steps, scores in ((2, signed), (1, unsigned))
     }
-    text = claims.text(collected(tmp_path, runs))
+    text = claims.text(cells(read_records(collected(tmp_path, runs))))
     found = [row(text, "s3", f"deltaproduct_{steps}")[-1] for steps in (2, 1)]
     assert tuple(found) == verdicts
 
 
 def test_what_still_does_not_solve_with_more_seeds_does_not(tmp_path):
     runs = {"task=parity,mixer=slstm": [(0.1, 0, 0.7), (0.1, 1, 0.8), (0.1, 2, 0.7)]}
-    text = claims.text(collected(tmp_path, runs))
+    text = claims.text(cells(read_records(collected(tmp_path, runs))))
     assert row(text, "parity", "slstm")[2:] == ["solves", "70.0", "3", "does not"]
     assert row(text, "parity", "mlstm")[2:] == ["does not", "–", "0", "no run yet"]
 
@@ -141,18 +141,20 @@ def test_recall_rises_from_state_to_state(tmp_path, others, verdicts):
         f"task=recall,mixer=mamba2_{n}": [(rate, 0, s) for rate, s in enumerate((own, *others), 1)]
         for n, own in scores.items()
     }
-    text = claims.text(collected(tmp_path, runs))
+    text = claims.text(cells(read_records(collected(tmp_path, runs))))
     assert [row(text, "recall", f"mamba2_{n}")[-1] for n in scores] == verdicts
 
 
-def test_the_claims_are_of_runs_that_the_config_has():
+def test_the_claims_are_of_runs_that_the_configs_have():
     from experiments.linear_claims import config
+    from experiments.selective_copying import config as copying
 
     asked = {(point["task"], point["mixer"]) for point in config.sweep()}
     told = {(c.task, mixer) for c in claims.CLAIMS for mixer in (*c.solves, *c.not_)}
     told |= {(task, mixer) for task, mixers in (claims.STATES, claims.SHOWN) for mixer in mixers}
-    assert told == asked
-    assert len(config.sweep()) == 60
+    elsewhere = {("selective_copy", point["mixer"]) for point in copying.sweep()}
+    assert told == asked | elsewhere
+    assert len(config.sweep()) == 48
     assert {config.get_config(f"task={t},mixer={m}").model.width for t, m in asked} == {64}
 
 
