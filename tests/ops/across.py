@@ -67,18 +67,27 @@ def program(function: Function, mesh: Mesh | None) -> Any:
     return jax.jit(whole if mesh is None else traced_under(mesh, whole))
 
 
+ROUNDING = 1e-6
+"""Of the largest array's norm, below which one is 0 but for rounding, such as the gradient of the
+bias of sLSTM's input gate."""
+
+
 def errors(found: Any, wanted: Any) -> dict[str, float]:
-    """By path the norm of the difference over that of what is wanted, where that is not 0."""
+    """By path the norm of the difference over that of what is wanted, or where that is 0 over the
+    largest of all."""
     by_path = {}
+    greatest = max(
+        float(np.linalg.norm(np.asarray(x, np.float64))) for x in jax.tree.leaves(wanted)
+    )
     for (path, one), other in zip(
         jax.tree.leaves_with_path(wanted), jax.tree.leaves(found), strict=True
     ):
         assert one.dtype == other.dtype
         assert one.shape == other.shape
         one, other = (np.asarray(x, np.float64) for x in (one, other))
-        by_path[jax.tree_util.keystr(path)] = float(
-            np.linalg.norm(other - one) / (np.linalg.norm(one) or 1)
-        )
+        size = float(np.linalg.norm(one))
+        size = size if size > ROUNDING * greatest else greatest or 1
+        by_path[jax.tree_util.keystr(path)] = float(np.linalg.norm(other - one)) / size
     return by_path
 
 
