@@ -16,6 +16,7 @@ from seqmodels.layers import Embedding, Linear
 from seqmodels.mixers import CrossAttention
 from seqmodels.observing import within
 from seqmodels.ops.attention.additive import Score
+from seqmodels.ops.turns import in_turn
 from seqmodels.stack import Stack, pool
 from seqmodels.stack_settings import ModelSettings, StackSettings
 from seqmodels.state import extend_state, start_state
@@ -127,24 +128,26 @@ class EncoderDecoder(nnx.Module):
         summary, source, valid = self._read(batch, keys[0])
         lengths = self._source_lengths(batch)
 
-        def read(tokens):
-            x = self._embed(tokens, summary, None)
+        def decode(tokens):
+            x, read = self._embed(tokens, summary, None), source
+            if source is not None:
+                x, read = in_turn(x, source)
             with within("decoder"):
                 x, _ = self.decoder.whole(
-                    x, None, keys[1], lengths=lengths, source=source, source_valid=valid
+                    x, None, keys[1], lengths=lengths, source=read, source_valid=valid
                 )
             return x
 
         tokens = self._previous(batch.targets)
         if keys[2] is not None and self.scheduled_sampling > 0:
             # In bfloat16 the noise, of 8 bits, would never draw what is unlikely.
-            made = jax.lax.stop_gradient(self.score(read(tokens))).astype(jnp.float32)
+            made = jax.lax.stop_gradient(self.score(decode(tokens))).astype(jnp.float32)
             own = jax.random.categorical(keys[2], made)
             replaced = jax.random.bernoulli(
                 jax.random.fold_in(keys[2], 1), self.scheduled_sampling, tokens.shape
             )
             tokens = jnp.where(replaced, self._previous(own), tokens)
-        return read(tokens)
+        return decode(tokens)
 
     def start(
         self,

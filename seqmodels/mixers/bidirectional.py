@@ -11,6 +11,7 @@ from seqmodels.layers import Linear
 from seqmodels.mixers.base import Context, Cost, Mixer
 from seqmodels.mixers.short_convolution import Short, ShortConvolution, construct_mixer
 from seqmodels.observing import within
+from seqmodels.ops.turns import in_turn
 
 
 class Bidirectional(Mixer):
@@ -46,6 +47,7 @@ class Bidirectional(Mixer):
         keys = (None, None) if context.key is None else jax.random.split(context.key)
         with within("forward"):
             ahead = _read(self.forward, self.forward_short, x, context._replace(key=keys[0]))
+        x, ahead = in_turn(x, ahead)
         with within("backward"):  # what is observed there lies on the flipped sequence
             flipped = context.flipped()._replace(key=keys[1])
             back = _read(self.backward, self.backward_short, jnp.flip(x, 1), flipped)

@@ -67,14 +67,13 @@ def program(function: Function, mesh: Mesh | None) -> Any:
     return jax.jit(whole if mesh is None else traced_under(mesh, whole))
 
 
-ROUNDING = 1e-6
-"""Of the largest array's norm, below which one is 0 but for rounding, such as the gradient of the
-bias of sLSTM's input gate."""
+LEAST = 0.01
+"""Of the largest array's norm: smaller ones, such as gradients that cancel but for rounding, are
+held to this, so that 1e-5 of it is what float32 has left of the largest."""
 
 
 def errors(found: Any, wanted: Any) -> dict[str, float]:
-    """By path the norm of the difference over that of what is wanted, or where that is 0 over the
-    largest of all."""
+    """By path the norm of the difference over that of what is wanted, or over LEAST."""
     by_path = {}
     greatest = max(
         float(np.linalg.norm(np.asarray(x, np.float64))) for x in jax.tree.leaves(wanted)
@@ -85,8 +84,7 @@ def errors(found: Any, wanted: Any) -> dict[str, float]:
         assert one.dtype == other.dtype
         assert one.shape == other.shape
         one, other = (np.asarray(x, np.float64) for x in (one, other))
-        size = float(np.linalg.norm(one))
-        size = size if size > ROUNDING * greatest else greatest or 1
+        size = max(float(np.linalg.norm(one)), LEAST * greatest) or 1
         by_path[jax.tree_util.keystr(path)] = float(np.linalg.norm(other - one)) / size
     return by_path
 
