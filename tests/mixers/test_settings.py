@@ -8,6 +8,7 @@ from flax import nnx
 
 from seqmodels.errors import ParameterError
 from seqmodels.mixers import LSTM, Attention, Context, Convolution, CrossAttention, Mixer, Room
+from seqmodels.mixers.temporal_block import TemporalBlock
 from seqmodels.ops.forms import chosen_forms
 from tests.mixers.variants import WIDTH, normal
 
@@ -118,3 +119,14 @@ def test_a_context_of_fewer_positions_or_of_those_from_the_end():
             np.testing.assert_array_equal(
                 np.diff(np.asarray(back.spread)[row, real[::-1]]), apart[::-1]
             )
+
+
+def test_a_level_of_a_tcn_begins_as_published():
+    """Uniform up to 1 / sqrt(kernel * width), as Bai et al.'s code draws kernels and biases."""
+    block = TemporalBlock(32, kernel=8, rngs=nnx.Rngs(0))
+    bound = (8 * 32) ** -0.5
+    for kernel in (block.first[...], block.second[...]):
+        assert float(jnp.abs(kernel).max()) == pytest.approx(bound, rel=0.01)
+        assert float(kernel.std()) == pytest.approx(bound / 3**0.5, rel=0.02)
+    for bias in (block.first_bias[...], block.second_bias[...]):
+        assert 0.5 * bound < float(jnp.abs(bias).max()) <= bound
