@@ -56,8 +56,9 @@ def test_rows_that_data_and_micro_batches_divide_and_others(name, rows):
     def repeated(x):
         return np.concatenate([x * (1 - 0.01 * i) if x.dtype != bool else x for i in range(6)])
 
+    shared = {"weights": given.pop("weights")} if "weights" in given else {}
     given = jax.tree.map(lambda x: repeated(x)[:rows] if x.shape[0] == ROWS else x, given)
-    check(function(name, None), given, mesh_of("2 by 4"), (rows, 32), 1e-5)
+    check(function(name, None), given | shared, mesh_of("2 by 4"), (rows, 32), 1e-5)
 
 
 OTHERS = ("attention", "convolution", "temporal_block", "neighbourhood_attention")
