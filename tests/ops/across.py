@@ -68,8 +68,8 @@ def program(function: Function, mesh: Mesh | None) -> Any:
 
 
 LEAST = 0.01
-"""Of the largest array's norm: smaller ones, such as gradients that cancel but for rounding, are
-held to this, so that 1e-5 of it is what float32 has left of the largest."""
+"""Of the largest array's norm: all smaller ones are held to this, as 1e-5 of it is what float32
+has left of the largest. Gradients that cancel are nothing but rounding."""
 
 
 def errors(found: Any, wanted: Any) -> dict[str, float]:
