@@ -1,7 +1,7 @@
 """Hybrids of Gated DeltaNet and attention by ratio: recall against state and cost.
 
 python sweep.py --config=experiments/hybrids/config.py --workdir=sweeps/hybrids
---match=parameters --target=75000 --workers=2
+--match=parameters --target=61300 --workers=2
 
 Four blocks, of which 0, 1, 2 or 4 are of attention, with a short convolution in all; 16 pairs among
 128 positions.

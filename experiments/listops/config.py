@@ -1,7 +1,7 @@
 """ListOps of up to 256 tokens: a Transformer against a linear recurrence (Tay et al. 2021).
 
 python sweep.py --config=experiments/listops/config.py --workdir=sweeps/listops
---match=parameters --target=200000 --workers=2
+--match=parameters --target=210000 --workers=2
 
 32,000 expressions, a third of the benchmark's number, of an eighth of its length.
 """

@@ -11,7 +11,7 @@ from seqmodels.layers import Linear
 from seqmodels.mixers.base import Context, Cost, Mixer
 from seqmodels.mixers.short_convolution import Short, ShortConvolution, construct_mixer
 from seqmodels.observing import within
-from seqmodels.ops.turns import in_turn
+from seqmodels.ops.turns import before_backward, in_turn
 
 
 class Bidirectional(Mixer):
@@ -51,7 +51,8 @@ class Bidirectional(Mixer):
         with within("backward"):  # what is observed there lies on the flipped sequence
             flipped = context.flipped()._replace(key=keys[1])
             back = _read(self.backward, self.backward_short, jnp.flip(x, 1), flipped)
-        return self.outputs(jnp.stack([ahead, jnp.flip(back, 1)], axis=-2)), None
+        both = self.outputs(jnp.stack([ahead, jnp.flip(back, 1)], axis=-2))
+        return before_backward(both), None
 
     def cost(self, length: int) -> Cost:
         """Two mixers beside each other, and a product of [2D] with [2D, D] a position."""

@@ -101,6 +101,23 @@ def _by_planes(x, weights, dilation, stride, groups):
     return total.astype(x.dtype)
 
 
+@partial(jax.checkpoint, static_argnums=(2, 3, 4))
+def _by_patches(x, weights, dilation, stride, groups):
+    """A product of all that each output sees with the whole kernel.
+
+    cuDNN takes 25 times as long for 64 features at a dilation of 8 on an H200, and 13 times for
+    10. The backward pass collects what is seen once more, rather than keep it.
+    """
+    kernel = weights.shape[:-2]
+    seen = jnp.concatenate(list(_shifts(x, kernel, dilation, stride)), axis=-1)
+    flat = weights.astype(x.dtype).reshape(-1, weights.shape[-1])
+    return jnp.matmul(seen, flat, preferred_element_type=jnp.float32).astype(x.dtype)
+
+
+def _grouped(x, weights, dilation, stride, groups, *rest):
+    return None if groups == 1 else f"it takes one group of features, and these are {groups}"
+
+
 def _not_a_volume(x, *rest):
     return None if x.ndim == 5 else f"it takes 3 axes, and this has {x.ndim - 2}"
 
@@ -110,6 +127,11 @@ CONVOLUTION = Operation(
     {
         "planes": Form(
             _of_padded(_by_planes), refusal=_not_a_volume, suits=lambda *_: platform() == "cpu"
+        ),
+        "patches": Form(
+            _of_padded(_by_patches),
+            refusal=_grouped,
+            suits=lambda x, w, dilation, *_: platform() == "cuda" and dilation > 1,
         ),
         "xla": Form(_of_padded(_by_xla)),
     },

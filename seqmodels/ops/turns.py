@@ -17,7 +17,20 @@ def in_turn(
     would begin either first, another on each device, and they would wait for each other for ever.
     In the backward pass the cotangent of ``done`` waits for that of x.
     """
-    return _in_turn(x, done) if platform() == "cpu" and parts("sequence") > 1 else (x, done)
+    return _in_turn(x, done) if _shared() else (x, done)
+
+
+def before_backward(x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
+    """x; the backward pass through it begins once x is there.
+
+    It does so by itself where the loss isn't linear in x. Where devices share positions, what
+    they send first in that pass must not come between what they send in the other.
+    """
+    return _before_backward(x) if _shared() else x
+
+
+def _shared() -> bool:
+    return platform() == "cpu" and parts("sequence") > 1
 
 
 @jax.custom_vjp
@@ -37,3 +50,11 @@ def _turned(cotangents):
 
 
 _in_turn.defvjp(lambda x, done: (_in_turn(x, done), None), lambda _, ct: _turned(ct))
+
+
+@jax.custom_vjp
+def _before_backward(x):
+    return x
+
+
+_before_backward.defvjp(lambda x: (x, x), lambda x, of_x: (_once_there(of_x, x),))

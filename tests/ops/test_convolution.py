@@ -162,12 +162,29 @@ def test_outputs_at_some_places_of_what_was_read(count):
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=2e-3)
 
 
-def test_the_number_of_axes_chooses_the_form():
-    for rank, form in ((1, "xla"), (2, "xla"), (3, "planes")):
-        x, weights = np.zeros((1, *(4,) * rank, 2)), np.zeros((*(3,) * rank, 2, 2))
-        with chosen_forms() as forms:
-            jax.eval_shape(convolution, x.astype(np.float32), weights.astype(np.float32))
-        assert forms == {"convolution": [form]}
+@pytest.mark.parametrize(
+    ("platform", "rank", "dilation", "groups", "form"),
+    [
+        ("cpu", 1, 1, 1, "xla"),
+        ("cpu", 2, 2, 1, "xla"),
+        ("cpu", 3, 1, 1, "planes"),
+        ("cuda", 1, 1, 1, "xla"),
+        ("cuda", 1, 2, 1, "patches"),
+        ("cuda", 3, 2, 1, "patches"),
+        ("cuda", 1, 2, 2, "xla"),
+        ("tpu", 1, 2, 1, "xla"),
+    ],
+)
+def test_platform_axes_and_dilation_choose_the_form(
+    monkeypatch, platform, rank, dilation, groups, form
+):
+    for module in ("forms", "convolution"):
+        monkeypatch.setattr(f"seqmodels.ops.{module}.platform", lambda: platform)
+    x = jax.ShapeDtypeStruct((1, *(6,) * rank, 4), np.float32)
+    weights = jax.ShapeDtypeStruct((*(3,) * rank, 4 // groups, 4), np.float32)
+    with chosen_forms() as forms:
+        jax.eval_shape(partial(convolution, dilation=dilation, groups=groups), x, weights)
+    assert forms == {"convolution": [form]}
 
 
 def test_equals_a_loop():

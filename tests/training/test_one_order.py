@@ -7,6 +7,8 @@ import pytest
 from seqmodels.model import build_model
 from seqmodels.tasks.base import Batch, TaskSpec
 from seqmodels.training.sharding import batch_shapes, make_mesh, traced_under, with_shardings
+from tests.mixers.variants import WIDTH, build
+from tests.ops.across import place, program
 from tests.ops.ordering import unordered
 
 ROWS, LENGTH, TOKENS = 4, 16, 8
@@ -45,3 +47,17 @@ def test_what_devices_send_comes_in_one_order(name):
     params = with_shardings(params, of.parameters, mesh)
     program = jax.jit(traced_under(mesh, run)).lower(params, batch_shapes(batch, mesh)).compile()
     assert unordered(program) == []
+
+
+@pytest.mark.slow
+def test_gradients_that_nothing_forward_tells_come_after_it():
+    """Of a loss that is linear in what both directions make."""
+    mixer = build("bidirectional-lstm")
+    x = jax.ShapeDtypeStruct((2, LENGTH, WIDTH), np.float32)
+    mesh = make_mesh(8, 2, 2)
+    given = place({"params": mixer.shapes, "x": x}, mesh, 2, LENGTH, abstract=True)
+
+    def run(given):
+        return mixer.call(given["params"], given["x"], None)
+
+    assert unordered(program(run, mesh).lower(given).compile()) == []
