@@ -24,7 +24,7 @@ DEPTHS = flags.DEFINE_list("depths", ["2", "8", "32"], "blocks")
 WIDTH = flags.DEFINE_integer("width", 128, "features D")
 LENGTH = flags.DEFINE_integer("length", 512, "positions L")
 ROWS = flags.DEFINE_integer("rows", 2, "sequences B")
-REMAT = flags.DEFINE_string("remat", "none", "what the backward pass keeps")
+REMAT = flags.DEFINE_string("remat", "block", "what the backward pass keeps")
 REPEATS = flags.DEFINE_integer("repeats", 10, "steps of each, of which the least counts")
 DOCUMENT = flags.DEFINE_string("document", None, "a Markdown file whose table is replaced")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from seqmodels.arrays import Array, Float, PyTree
@@ -110,13 +111,13 @@ def decayed_products(
     if row_log is None or column_log is None or row_log.shape[-1] == 1:
         products = rows @ jnp.swapaxes(columns, -1, -2)
         if row_log is None or column_log is None:
-            return jnp.tril(products, below)
-        decay = jnp.tril(row_log - jnp.swapaxes(column_log, -1, -2), below)
-        return jnp.tril(products * jnp.exp(decay), below)
+            return lower_triangle(products, below)
+        decay = lower_triangle(row_log - jnp.swapaxes(column_log, -1, -2), below)
+        return lower_triangle(products * jnp.exp(decay), below)
     if size <= SMALL:
         r, c, r_log, c_log = (jnp.swapaxes(x, -1, -2) for x in (rows, columns, row_log, column_log))
-        decay = jnp.exp(jnp.tril(r_log[..., :, None] - c_log[..., None, :], below))
-        return jnp.sum(jnp.tril(r[..., :, None] * c[..., None, :] * decay, below), axis=-3)
+        decay = jnp.exp(lower_triangle(r_log[..., :, None] - c_log[..., None, :], below))
+        return jnp.sum(lower_triangle(r[..., :, None] * c[..., None, :] * decay, below), axis=-3)
     halves = [
         x.reshape(*x.shape[:-2], 2, size // 2, x.shape[-1])
         for x in (rows, columns, row_log, column_log)
@@ -126,6 +127,15 @@ def decayed_products(
     below_rows = halves[0][..., 1, :, :] * jnp.exp(halves[2][..., 1, :, :] - middle)
     above_columns = halves[1][..., 0, :, :] * jnp.exp(middle - halves[3][..., 0, :, :])
     return lower_blocks(first, below_rows @ jnp.swapaxes(above_columns, -1, -2), second)
+
+
+def lower_triangle(x: Float[Array, "*B C C"], below: int = 0) -> Float[Array, "*B C C"]:
+    """What lies on the diagonal or below it, or -1 strictly below; else 0.
+
+    The places are a constant: jnp.tril would compare them anew, and what a loop's body computes
+    twice with them would be no longer the same to the compiler once they are moved out of it.
+    """
+    return jnp.where(np.tri(*x.shape[-2:], below, dtype=bool), x, 0)
 
 
 def lower_blocks(
@@ -164,7 +174,7 @@ def _inverse_forward(lower):
 
 def _inverse_backward(inverse, gradient):
     transposed = jnp.swapaxes(inverse, -1, -2)
-    return (jnp.tril(_exactly(transposed, gradient, transposed), -1),)
+    return (lower_triangle(_exactly(transposed, gradient, transposed), -1),)
 
 
 unit_inverse.defvjp(_inverse_forward, _inverse_backward)

@@ -17,7 +17,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from seqmodels.arrays import Array, Bool, Float
-from seqmodels.ops.chunks import Logs, decayed, decayed_products, not_a_power_of_2, over_chunks
+from seqmodels.ops.chunks import (
+    Logs,
+    decayed,
+    decayed_products,
+    lower_triangle,
+    not_a_power_of_2,
+    over_chunks,
+)
 from seqmodels.ops.forms import Form, Operation
 from seqmodels.ops.platform import platform
 from seqmodels.ops.rows import BLOCK, SMALLER_BLOCK, Decays, contract, in_blocks, norm
@@ -163,12 +170,12 @@ def _shared_group(state, given):
     logs = Logs(log_decay, key)
     products, values = query @ jnp.swapaxes(key, -1, -2), side_by_side(value)
     if logs.after is None:
-        inside = by_head(jnp.tril(products) @ joined(values))
+        inside = by_head(lower_triangle(products) @ joined(values))
         after = None
     else:
-        by_pair = jnp.tril(logs.after - jnp.swapaxes(logs.after, -1, -2))
+        by_pair = lower_triangle(logs.after - jnp.swapaxes(logs.after, -1, -2))
         by_pair = jnp.exp(by_pair).reshape(*chunks, G, R, C, C)
-        weights = jnp.tril(products[..., None, :, :] * by_pair)
+        weights = lower_triangle(products[..., None, :, :] * by_pair)
         inside = weights.reshape(*chunks, H, C, C) @ value
         after = side_by_side(logs.after)  # [*chunks, G, C, R, 1]
         values = values * jnp.exp(after[..., -1:, :, :] - after)

@@ -1,12 +1,17 @@
 """Patterns that repeat, scanned and kept in every way, against block after block."""
 
+import re
+from collections import Counter
+
 import jax
 import numpy as np
 import pytest
 
 from seqmodels.model import build_model
 from seqmodels.remat import NAMES
+from seqmodels.scaling.programs import language_model, model_section
 from seqmodels.tasks.base import Batch, TaskSpec
+from seqmodels.training.sharding import make_mesh
 from tests.drawn_parameters import draw_parameters
 from tests.training.test_sharding import distance
 
@@ -77,3 +82,26 @@ def test_scanned_is_unrolled(name, remat):
     for one, other in zip(*map(jax.tree.leaves, (expected, found)), strict=True):
         size = np.linalg.norm(one)
         assert np.linalg.norm(other - one) <= 1e-5 * max(size, 1e-3)
+
+
+REPEATED = ("transformer", "conv", "gru", "lstm", "mingru", "lru", "s4d", "s5", "mamba", "mamba2")
+REPEATED += ("mamba3", "linear_attention", "retention", "gla", "mlstm", "slstm", "deltanet")
+REPEATED += ("gated_deltanet", "kda", "deltaproduct", "rwkv7", "hyena")
+DEAR = re.compile(r" (dot|exponential|tanh|log-plus-one|fft)\(")
+
+
+@pytest.mark.optimised
+@pytest.mark.parametrize("mixer", REPEATED)
+def test_a_loop_computes_nothing_that_a_block_alone_does_not(mixer):
+    """The compiler finds in a loop's body what is computed twice, as it does outside."""
+
+    def dear(repeat: str, repetitions: int) -> Counter[str]:
+        pattern = model_section(mixer, 64, 8, "float32", 512)["pattern"]
+        depth = repetitions * len(pattern)
+        section = model_section(mixer, 64, depth, "float32", 512)
+        of = language_model(section | {"repeat": repeat, "remat": "block"}, 512, 2)
+        shapes = jax.eval_shape(of.state), of.batch()
+        return Counter(DEAR.findall(of.jit_step(make_mesh(1)).lower(*shapes).compile().as_text()))
+
+    looped, alone = dear("scanned", 2), dear("unrolled", 1)
+    assert looped - alone == Counter()
