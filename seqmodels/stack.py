@@ -225,7 +225,9 @@ class Stack(nnx.Module):
         for place in range(period):
             parts = [nnx.split(block, nnx.Param) for block in self.blocks[place:looped:period]]
             graphs.append(parts[0][0])  # blocks of one name differ by their parameters alone
-            params.append(_stacked([nnx.to_pure_dict(part) for _, part in parts]))
+            own = [nnx.to_pure_dict(part) for _, part in parts]
+            # Their gradients are slices of one array: each is cut once, not by all that reads it.
+            params.append(_stacked(jax.lax.optimization_barrier(own)))
         stacked = [_stacked(states[place:looped:period]) for place in range(period)]
         keys = None if keys is None else keys[:looped].reshape(count, period)
 
