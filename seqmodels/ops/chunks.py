@@ -135,7 +135,7 @@ def lower_triangle(x: Float[Array, "*B C C"], below: int = 0) -> Float[Array, "*
     The places are a constant: jnp.tril would compare them anew, and what a loop's body computes
     twice with them would be no longer the same to the compiler once they are moved out of it.
     """
-    return jnp.where(np.tri(*x.shape[-2:], below, dtype=bool), x, 0)
+    return jnp.where(np.tri(x.shape[-1], k=below, dtype=bool), x, 0)
 
 
 def lower_blocks(
