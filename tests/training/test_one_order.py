@@ -45,8 +45,8 @@ def test_what_devices_send_comes_in_one_order(name):
 
     params = jax.eval_shape(lambda: of.init(jax.random.key(0)))
     params = with_shardings(params, of.parameters, mesh)
-    program = jax.jit(traced_under(mesh, run)).lower(params, batch_shapes(batch, mesh)).compile()
-    assert unordered(program) == []
+    lowered = jax.jit(traced_under(mesh, run)).lower(params, batch_shapes(batch, mesh))
+    assert unordered(lowered.compile()) == []
 
 
 @pytest.mark.slow
