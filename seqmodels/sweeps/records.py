@@ -181,10 +181,11 @@ def _of(folder: Path, record: Record) -> Path:
 
 def _digest(whole: ConfigDict) -> str:
     """Of a config with every key: of what it says, so that keys of later versions change none, nor
-    does how devices share the run.
+    does how devices share the run, nor whether a pattern's repetitions stand in a loop.
     """
     said = to_dict(without_defaults(whole))
     said.pop("mesh", None)
+    said["model"].pop("repeat", None)
     return text_digest(json.dumps(said, sort_keys=True))
 
 

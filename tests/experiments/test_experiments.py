@@ -20,7 +20,7 @@ from seqmodels.json_files import listed_lines
 from seqmodels.scaling.files import EMPTY
 from seqmodels.sweeps.groups import argument_text, make_run
 from seqmodels.sweeps.points import split
-from seqmodels.sweeps.records import Record, collect
+from seqmodels.sweeps.records import Record, collect, put_back, read_records
 from seqmodels.training.resolving import load_whole
 from tests.sweeps.finished import COST, RATE, finished_sweep
 
@@ -129,6 +129,24 @@ def test_runs_are_asked_at_the_lengths_that_a_page_shows(name):
     if name == "cost_crossovers":  # whose lengths are those of a scaling table
         shown = set()
     assert shown <= set(asked)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        file
+        for file in sorted(ROOT.glob("experiments/*/results.json"))
+        if "resolved" in file.read_text()
+    ],
+    ids=lambda file: file.parent.name,
+)
+def test_a_sweep_goes_on_from_committed_runs(file, tmp_path, monkeypatch):
+    """Their configs still say what they said, whatever keys have come since: a run of each mixer."""
+    monkeypatch.chdir(ROOT)
+    runs = {record["arguments"].get("mixer"): record for record in read_records(file)}
+    kept = tmp_path / "results.json"
+    kept.write_text(listed_lines(json.dumps(record) for record in runs.values()))
+    assert put_back(kept, tmp_path / "sweep") == len(runs) > 0
 
 
 def test_figures_are_small():

@@ -152,7 +152,9 @@ def test_a_folder_that_lost_its_runs_gets_them_back(sweep, tmp_path):
     assert not folder.exists()
     (record,) = read_records(file)
     config, _ = load_whole("configs/copy.py:mixer=gru", [(RATE, "0.01"), ("seed", "0")])
-    now = text_digest(json.dumps(to_dict(without_defaults(config)), sort_keys=True))
+    said = to_dict(without_defaults(config))
+    said["model"].pop("repeat", None)
+    now = text_digest(json.dumps(said, sort_keys=True))
     file.write_text(file.read_text().replace(record["resolved"], now))
     assert put_back(file, folder) == 1
     assert put_back(file, folder) == 0
