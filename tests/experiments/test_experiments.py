@@ -141,7 +141,7 @@ def test_runs_are_asked_at_the_lengths_that_a_page_shows(name):
     ids=lambda file: file.parent.name,
 )
 def test_a_sweep_goes_on_from_committed_runs(file, tmp_path, monkeypatch):
-    """Their configs still say what they said, whatever keys have come since: a run of each mixer."""
+    """Their configs still say what they said, whatever keys have come since: one a mixer."""
     monkeypatch.chdir(ROOT)
     runs = {record["arguments"].get("mixer"): record for record in read_records(file)}
     kept = tmp_path / "results.json"
