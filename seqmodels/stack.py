@@ -18,6 +18,7 @@ from seqmodels.mixers import Context, CrossAttention, Mixer, ShortConvolution, c
 from seqmodels.observing import is_observed, observe, within
 from seqmodels.remat import Remat
 from seqmodels.stack_settings import DEEPEST, ModelSettings, StackSettings
+from seqmodels.stacking import stacked, stacked_parameters
 
 LEAST_REPETITIONS = 16
 """Of a pattern, from which on ``repeat="auto"`` scans them: fewer compile about as fast."""
@@ -225,10 +226,8 @@ class Stack(nnx.Module):
         for place in range(period):
             parts = [nnx.split(block, nnx.Param) for block in self.blocks[place:looped:period]]
             graphs.append(parts[0][0])  # blocks of one name differ by their parameters alone
-            own = [nnx.to_pure_dict(part) for _, part in parts]
-            # Their gradients are slices of one array: each is cut once, not by all that reads it.
-            params.append(_stacked(jax.lax.optimization_barrier(own)))
-        stacked = [_stacked(states[place:looped:period]) for place in range(period)]
+            params.append(stacked_parameters([nnx.to_pure_dict(part) for _, part in parts]))
+        before = [stacked(states[place:looped:period]) for place in range(period)]
         keys = None if keys is None else keys[:looped].reshape(count, period)
 
         def repetition(x, given):
@@ -241,7 +240,7 @@ class Stack(nnx.Module):
                 after.append(state)
             return x, after
 
-        x, after = jax.lax.scan(repetition, x, (params, stacked, keys), count)
+        x, after = jax.lax.scan(repetition, x, (params, before, keys), count)
         return x, [
             jax.tree.map(lambda leaf, i=i: leaf[i], state) for i in range(count) for state in after
         ]
@@ -312,11 +311,6 @@ def _repetitions(
     # All that the backward pass needs would be copied into what is stacked of all repetitions.
     pays = shared.kept is not None and count >= LEAST_REPETITIONS
     return count if repeat == "scanned" or (repeat == "auto" and pays and not strides) else 0
-
-
-def _stacked(trees: list[Any]) -> Any:
-    """Trees of one structure as one, whose leaves have a first axis more."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 def draw_key(key: Key[Array, ""]) -> Key[Array, ""]:
