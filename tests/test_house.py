@@ -15,7 +15,7 @@ ORDER = (
     ("seqmodels.mixers",),
     ("seqmodels.tasks",),
     ("seqmodels.block", "seqmodels.presets"),
-    ("seqmodels.long_blocks", "seqmodels.stack", "seqmodels.stack_settings"),
+    ("seqmodels.long_blocks", "seqmodels.stack", "seqmodels.stack_settings", "seqmodels.stacking"),
     ("seqmodels.state",),
     ("seqmodels.encoder_decoder",),
     ("seqmodels.model", "seqmodels.model_cost", "seqmodels.model_parts", "seqmodels.model_metrics"),
