@@ -219,7 +219,7 @@ def suits_blocks(
     return platform() == "cpu" and query.shape[-1] <= FEW_KEYS and not shared
 
 
-def _suits_blocks(query, key, value, log_decay, *_):
+def _suits_blocks_unerased(query, key, value, log_decay, *_):
     """The same, of a state from which nothing is erased."""
     by_key = log_decay is not None and log_decay.ndim == key.ndim
     few = by_key or key.shape[-1] * value.shape[-1] <= FEW_NUMBERS
@@ -249,7 +249,7 @@ MATRIX_STATE = Operation(
     "matrix state",
     {
         "recurrent": Form(_recurrent, suits=suits_steps),
-        "blocks": Form(_blocks, suits=_suits_blocks),
+        "blocks": Form(_blocks, suits=_suits_blocks_unerased),
         "chunked": Form(_chunked, refusal=lambda *arguments: not_a_power_of_2(arguments[-1])),
     },
     _across,
