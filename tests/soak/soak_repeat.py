@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,9 +12,13 @@ from seqmodels.model import build_model
 from seqmodels.remat import NAMES
 from seqmodels.scaling.programs import language_model, model_section
 from seqmodels.tasks.base import Batch, TaskSpec
+from seqmodels.training.experiment import build_experiment
+from seqmodels.training.programs import Programs, abstract_state, new_state, step_batch
+from seqmodels.training.resolving import load_whole
 from seqmodels.training.sharding import make_mesh
+from tests.command_line import ROOT
 from tests.drawn_parameters import draw_parameters
-from tests.training.test_sharding import distance
+from tests.training.test_sharding import SMALL, distance, mean, sharding
 
 B, L = 2, 12
 KEY = jax.random.key(1)
@@ -105,3 +110,34 @@ def test_a_loop_computes_nothing_that_a_block_alone_does_not(mixer):
 
     looped, alone = dear("scanned", 2), dear("unrolled", 1)
     assert looped - alone == Counter()
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "fully sharded"])
+@pytest.mark.parametrize("mixer", ["transformer", "gru", "mamba2"])
+def test_scanned_on_a_mesh_is_unrolled_on_one_device(mixer, whole):
+    """Steps on 2 x 2 x 2 devices, whose state stays where its letters say."""
+    start: list[Any] = []
+
+    def steps(repeat: str, devices: int, **mesh: Any) -> tuple[Any, Any]:
+        keys = SMALL | {"model.depth": 4, "model.repeat": repeat, "model.remat": "block"}
+        keys |= {f"mesh.{name}": value for name, value in mesh.items()}
+        spec = f"{ROOT}/configs/copy.py:mixer={mixer},length=8"
+        overrides = [(key, str(value)) for key, value in keys.items()]
+        of = build_experiment(load_whole(spec, overrides).config)
+        where = make_mesh(devices, of.mesh.sequence, of.mesh.model)
+        like, programs = abstract_state(of, where), Programs(of, where)
+        start[:] = start or [jax.device_get(new_state(of, where))]
+        state = jax.device_put(start[0], jax.tree.map(sharding, like))
+        programs.compile(state, step_batch(of, where, 0))
+        means = []
+        for number in range(3):
+            batch = step_batch(of, where, number)
+            state, _ = programs[batch.bucket](state, batch.batch)
+            means.append(jax.device_get(mean(state)))
+        assert jax.tree.map(sharding, state) == jax.tree.map(sharding, like)
+        return means[0], jax.device_get(state.params)
+
+    gradients, params = steps("unrolled", 1)
+    found, after = steps("scanned", 8, sequence=2, model=2, fully_sharded=not whole)
+    assert distance(found, gradients) < 1e-5
+    assert distance(after, params) < 1e-5
