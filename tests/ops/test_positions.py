@@ -16,8 +16,10 @@ from seqmodels.ops.positions import (
     sinusoidal,
     spread_positions,
 )
+from tests.fusions import computed_again
 
 WIDTH = 8
+EYE = jnp.eye(WIDTH)[None]
 
 
 def frequency(pair: int) -> float:
@@ -102,6 +104,17 @@ def test_relative_scores_are_those_of_all_pairs():
     sinusoids = np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)  # [9, 9, 6]
     expected = np.einsum("bmhk,hkf,mlf->bhml", query, projection, sinusoids)
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("encode", [rotate, lambda x, positions: relative_query(x, EYE, positions)])
+def test_angles_are_turned_into_sines_once_for_all_rows(encode):
+    def loss(x):
+        return jnp.sum(encode(x, jnp.arange(16)[None]) ** 3)
+
+    rows = jnp.ones((5, 16, 1, WIDTH))
+    text = jax.jit(jax.value_and_grad(loss)).lower(rows).compile().as_text()
+    assert " sine(" in text
+    assert not computed_again(text)
 
 
 @pytest.mark.parametrize("kind", ["linear", "ntk"])
