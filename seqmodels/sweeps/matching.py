@@ -9,10 +9,12 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 from ml_collections import ConfigDict
 
+from seqmodels.config import override
 from seqmodels.errors import ConfigError, UserError, nearest
 from seqmodels.model import build_model, count_parameters
 from seqmodels.sweeps.files import Measure
 from seqmodels.training.experiment import Experiment
+from seqmodels.training.resolving import settable
 
 MEASURES: tuple[str, ...] = get_args(Measure)
 
@@ -47,6 +49,24 @@ class Match(NamedTuple):
     state: float | None = None
     """Bytes of state that they are brought to besides, by a setting of their mixers' own
     (:mod:`seqmodels.sweeps.state_matching`); None where they keep what the width gives."""
+
+
+class Met(NamedTuple):
+    """What brought a model to the match when its sweep was planned before, and the size it had."""
+
+    settings: dict[str, Any]
+    size: Size
+
+    def holds(self, experiment: Experiment, config: ConfigDict) -> bool:
+        """Whether a config's model has that very size by them: then they need not be sought."""
+        now: Any = config.copy_and_resolve_references()
+        try:
+            for key, value in self.settings.items():
+                override(now, key, str(value), settable)
+            model = build_model(now.model, experiment.task.spec, experiment.train.length)
+        except ConfigError:
+            return False
+        return measure(experiment._replace(model=model)) == self.size
 
 
 def read_match(by: str | None, target: str | float | None) -> Match | None:

@@ -21,6 +21,7 @@ from seqmodels.sweeps.groups import Group, Overrides, Run, Setting, argument_tex
 from seqmodels.sweeps.matching import (
     WIDTH,
     Match,
+    Met,
     Size,
     UnmatchedError,
     common_targets,
@@ -62,6 +63,7 @@ def make_plan(
     trials: int | None,
     widths: Mapping[str, int] | None = None,
     seeds: Sequence[int] = (),
+    met: Mapping[str, Sequence[Met]] | None = None,
 ) -> Plan:
     """Reads ``sweep()`` and builds what its points describe: a mistake shows before any run.
 
@@ -78,6 +80,7 @@ def make_plan(
       trials: of a search, how many settings of each group are tried.
       widths: those of groups, by the text of their arguments, that were matched otherwise.
       seeds: what is repeated in place of ``sweep()``: the one run of the spec with each of them.
+      met: what was found for groups before, by the text of their arguments.
 
     Raises:
       ConfigError: a point that can't be run, or arguments that none has, in one line.
@@ -103,8 +106,9 @@ def make_plan(
     groups, scores, models, unmatched = [], set(), [], []
     for own in by_arguments.values():
         arguments = shared | split(own[0])[0]
-        width = (widths or {}).get(argument_text(arguments))
-        builder = _Builder(file, arguments, dict(common), sized, width)
+        text = argument_text(arguments)
+        width, known = (widths or {}).get(text), (met or {}).get(text, ())
+        builder = _Builder(file, arguments, dict(common), sized, width, known)
         group = builder.group(own)
         groups.append(builder.in_stages(group) if search == "stages" else group)
         scores |= builder.scores
@@ -178,12 +182,14 @@ class _Builder:
         common: dict[str, str],
         match: Match | None,
         width: int | None,
+        met: Sequence[Met],
     ):
         self._spec = f"{file}:{argument_text(arguments)}"
         self._arguments = arguments
         self._common = common
         self._match = match
         self._width = width
+        self._met = met
         self._built: dict[str, _Built] = {}
         self._matches: dict[str, dict[str, Any]] = {}
         self._sizes: dict[str, Size] = {}
@@ -331,6 +337,9 @@ class _Builder:
         assert self._match is not None
         if self._width is not None:
             return {WIDTH: self._width}
+        for earlier in self._met:
+            if earlier.holds(experiment, config):
+                return earlier.settings
         try:
             if self._match.state is not None:
                 return match_both(experiment, config, self._match, name)

@@ -10,7 +10,7 @@ from seqmodels.json_files import UnreadableError, write_json
 from seqmodels.output import warn
 from seqmodels.sweeps.files import SweepFile, read_sweep
 from seqmodels.sweeps.groups import HASHED, Run, argument_text, override_texts
-from seqmodels.sweeps.matching import TOLERANCE, WIDTH
+from seqmodels.sweeps.matching import TOLERANCE, WIDTH, Met, Size
 from seqmodels.sweeps.plan import Plan
 from seqmodels.sweeps.trials import Trial
 from seqmodels.training.resolving import resolved, settable
@@ -39,6 +39,22 @@ def first_widths(stored: SweepFile | None) -> dict[str, int]:
         return {}
     found = {argument_text(p["arguments"]): p["overrides"].get(WIDTH) for p in stored["points"]}
     return {group: width for group, width in found.items() if type(width) is int and width > 0}
+
+
+def found_before(stored: SweepFile | None) -> dict[str, list[Met]]:
+    """What a folder's models were matched by, by their groups' arguments: seeking it takes a
+    second a model, and a sweep is given again to go on."""
+    if stored is None or stored["match"]["by"] is None:
+        return {}
+    keys = (WIDTH, *stored["match"].get("settings", ()))
+    found: dict[str, list[Met]] = {}
+    for point in stored["points"]:
+        settings = {key: v for key, v in point["overrides"].items() if key in keys}
+        of_group = found.setdefault(argument_text(point["arguments"]), [])
+        met = Met(settings, Size(**point["size"]))
+        if settings and met not in of_group:
+            of_group.append(met)
+    return found
 
 
 def has_bare_names(stored: SweepFile | None) -> bool:

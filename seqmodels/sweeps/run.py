@@ -18,6 +18,7 @@ from seqmodels.sweeps.orders import Orders
 from seqmodels.sweeps.plan import Plan, make_plan
 from seqmodels.sweeps.plan_file import (
     first_widths,
+    found_before,
     has_bare_names,
     require_sweep_folder,
     store_plan,
@@ -74,7 +75,8 @@ def run_sweep(
         require_sweep_folder(folder)
         stored = read_sweep(folder)
         widths = first_widths(stored)
-    plan = make_plan(spec, overrides, match, options.search, options.trials, widths, options.seeds)
+    how = (options.search, options.trials, widths, options.seeds, found_before(stored))
+    plan = make_plan(spec, overrides, match, *how)
     if has_bare_names(stored):
         groups = [group._replace(bare_names=True) for group in plan.groups]
         plan = plan._replace(groups=groups, runs=[bare(run) for run in plan.runs])

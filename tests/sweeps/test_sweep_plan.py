@@ -13,7 +13,7 @@ from seqmodels.sweeps.files import read_sweep
 from seqmodels.sweeps.groups import argument_text, make_run, override_texts
 from seqmodels.sweeps.matching import Match, measure
 from seqmodels.sweeps.plan import make_plan
-from seqmodels.sweeps.plan_file import first_widths, store_plan
+from seqmodels.sweeps.plan_file import first_widths, found_before, store_plan
 from seqmodels.sweeps.summary import summary_rows
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.resolving import load_whole
@@ -35,10 +35,10 @@ def matched_by_its_depth(monkeypatch):
     monkeypatch.setattr(sweep_plan, "match_width", stub)
 
 
-def plan_of(folder, points, match=None, search="grid", widths=None):
+def plan_of(folder, points, match=None, search="grid", widths=None, met=None):
     sweep = SmallSweep(folder, points)
     trials = None if search == "grid" else 3
-    return make_plan(str(sweep.config), [], match, search, trials, widths)
+    return make_plan(str(sweep.config), [], match, search, trials, widths, met=met)
 
 
 @pytest.mark.slow
@@ -73,6 +73,22 @@ def test_each_setting_is_matched_and_what_settings_share_is_built_once(tmp_path)
         assert run.overrides["model.width"] == widths[run.overrides["model.depth"]]
 
 
+@pytest.mark.slow
+def test_what_a_folder_was_matched_by_is_not_sought_again(tmp_path):
+    match = Match("parameters", 30e3)
+    plan = plan_of(tmp_path, DEPTHS, match)
+    store_plan(plan, tmp_path, {})
+    met = found_before(read_sweep(tmp_path))
+    with patch.object(sweep_plan, "match_width", side_effect=sweep_plan.match_width) as sought:
+        again = plan_of(tmp_path, DEPTHS, match, met=met)
+        assert again.runs == plan.runs
+        assert sought.call_count == 0
+        # Of another model, as of a config that has changed, the size is another.
+        other = plan_of(tmp_path, DEPTHS.replace("(1, 2)", "(3, 2)"), match, met=met)
+        assert sought.call_count == 1
+    assert {run.overrides["model.width"] for run in other.runs} == {8, 12}
+
+
 def test_a_time_is_given_to_every_run(tmp_path):
     """In place of a width, and to the command that shares it: workers have it from the plan."""
     plan = plan_of(tmp_path, DEPTHS, Match("seconds", 120))
@@ -101,6 +117,8 @@ def test_two_things_are_matched_by_the_width_and_a_setting(tmp_path, monkeypatch
     stored = read_sweep(tmp_path)["match"]
     assert stored["state"] == 512.0
     assert stored["settings"] == sorted(both)
+    (met,) = found_before(read_sweep(tmp_path))["mixer=mingru"]
+    assert met.settings == both
     trial = tmp_path / "trials" / plan.runs[0].name
     trial.mkdir(parents=True)
     results = RESULTS | {"validation": {"accuracy": 0.5}}
