@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import ROOT
+from tests.command_line import ROOT, finish, start
 from tests.test_package import PROJECT
 
 PAGES = sorted(
@@ -56,3 +56,16 @@ def test_a_citation_says_what_the_project_does():
     for line in (f"version: {PROJECT['version']}", f"license: {PROJECT['license']}"):
         assert f"\n{line}\n" in said
     assert [f"  - name: {author['name']}" in said for author in PROJECT["authors"]] == [True]
+
+
+def test_examples_beside_the_package_are_true(tmp_path):
+    """Those of the package are among its tests; these files are scripts and take no part in it."""
+    files = [
+        str(file)
+        for folder in ("benchmarks", "configs", "experiments", "tools")
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        if ">>> " in file.read_text()
+    ]
+    assert files
+    code, output, errors = finish(start(["-m", "doctest", *files], tmp_path, PYTHONPATH="."))
+    assert code == 0, output + errors
