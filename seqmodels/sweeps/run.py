@@ -32,6 +32,9 @@ from seqmodels.training.loggers import require_loggers
 from seqmodels.training.workdir import require_utf8
 
 LOOK_SECONDS = 1.0
+LOOK_SHARE = 0.02
+"""Of a core's time at most, for looking at the runs: hundreds of folders are read each time, and
+the workers need the cores."""
 
 
 class SweepOptions(NamedTuple):
@@ -189,9 +192,13 @@ class _Sweep:
     def _watch(self, crew: LocalWorkers | SlurmJobs, display: SweepDisplay) -> None:
         """Looks after the workers until nothing is left to do."""
         crew.start()
+        due = 0.0
         while crew.look() and self.interruption.signal is None:
-            if display.update(self._names()):
-                write_summary(self.folder)
+            if time.monotonic() >= due:
+                begun = time.process_time()
+                if display.update(self._names()):
+                    write_summary(self.folder)
+                due = time.monotonic() + (time.process_time() - begun) / LOOK_SHARE
             time.sleep(LOOK_SECONDS)
 
     def _names(self) -> list[str]:

@@ -7,6 +7,8 @@ import re
 import signal
 import sys
 from collections import Counter
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ml_collections import ConfigDict
@@ -18,6 +20,7 @@ from seqmodels.sweeps.groups import Group, override_texts
 from seqmodels.sweeps.matching import Match
 from seqmodels.sweeps.orders import Orders
 from seqmodels.sweeps.plan import make_plan
+from seqmodels.sweeps.run import _Sweep
 from seqmodels.sweeps.slurm import SlurmJobs, require_slurm
 from seqmodels.sweeps.summary import summary_rows
 from seqmodels.sweeps.trials import Trial
@@ -417,3 +420,28 @@ def test_a_trial_is_held_by_one(tmp_path):
         assert second is None
     with trial.locked() as third:
         assert third is not None
+
+
+def test_looking_at_many_runs_leaves_the_cores_to_them(monkeypatch):
+    """A look that takes 0.2 s follows another after 10, and one that takes nothing after 1."""
+
+    def looks_in_two_minutes(seconds):
+        now, looks = [0.0], []
+
+        def wait(for_seconds):
+            now[0] += for_seconds
+
+        def look(_):
+            looks.append(now[0])
+            wait(seconds)
+
+        clock = SimpleNamespace(monotonic=lambda: now[0], process_time=lambda: now[0], sleep=wait)
+        monkeypatch.setattr("seqmodels.sweeps.run.time", clock)
+        watching: Any = SimpleNamespace(interruption=SimpleNamespace(signal=None), _names=list)
+        crew: Any = SimpleNamespace(start=lambda: None, look=lambda: now[0] < 120)
+        display: Any = SimpleNamespace(update=look)
+        _Sweep._watch(watching, crew, display)
+        return len(looks)
+
+    assert looks_in_two_minutes(0.2) in (11, 12)
+    assert looks_in_two_minutes(0.0) == 120
