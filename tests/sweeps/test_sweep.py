@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from ml_collections import ConfigDict
@@ -16,7 +17,9 @@ from ml_collections import ConfigDict
 from seqmodels.command import carried_out
 from seqmodels.config import override
 from seqmodels.errors import ConfigError, UserError
+from seqmodels.sweeps.display import SweepDisplay
 from seqmodels.sweeps.groups import Group, override_texts
+from seqmodels.sweeps.local_workers import LocalWorkers
 from seqmodels.sweeps.matching import Match
 from seqmodels.sweeps.orders import Orders
 from seqmodels.sweeps.plan import make_plan
@@ -434,12 +437,13 @@ def test_looking_at_many_runs_leaves_the_cores_to_them(monkeypatch):
         def look(_):
             looks.append(now[0])
             wait(seconds)
+            return False
 
         clock = SimpleNamespace(monotonic=lambda: now[0], process_time=lambda: now[0], sleep=wait)
         monkeypatch.setattr("seqmodels.sweeps.run.time", clock)
         watching: Any = SimpleNamespace(interruption=SimpleNamespace(signal=None), _names=list)
-        crew: Any = SimpleNamespace(start=lambda: None, look=lambda: now[0] < 120)
-        display: Any = SimpleNamespace(update=look)
+        crew, display = Mock(spec=LocalWorkers), Mock(spec=SweepDisplay)
+        crew.look.side_effect, display.update.side_effect = lambda: now[0] < 120, look
         _Sweep._watch(watching, crew, display)
         return len(looks)
 
