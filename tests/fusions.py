@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 _DEAR = {"cosine", "sine", "tan", "tanh", "erf", "logistic", "power"}
 _DEAR |= {"exponential", "exponential-minus-one", "log", "log-plus-one"}
-_ONCE = {"concatenate", "pad", "reduce", "reduce-window", "dot"}
+_ONCE = {"concatenate", "pad", "dynamic-update-slice", "reduce", "reduce-window", "dot"}
 """What asks for each of an operand's elements once, however many it has itself."""
 _COMPUTATION = re.compile(r"^%([\w.\-]+) \(.*?\{\n(.*?)^\}", re.DOTALL | re.MULTILINE)
 _INSTRUCTION = re.compile(
