@@ -17,6 +17,7 @@ from seqmodels.mixers.decays import inverse_softplus, log_steps, observe_decay, 
 from seqmodels.mixers.mamba2 import SharedKeys
 from seqmodels.mixers.matrix_state import WIDEST_HEAD
 from seqmodels.ops.matrix_state import matrix_norms
+from seqmodels.ops.positions import sine_and_cosine
 from seqmodels.ops.running import previous, running_sum
 from seqmodels.parameters import parameter
 
@@ -95,9 +96,13 @@ class Mamba3(SharedKeys):
         turns = jnp.tanh(self.angles(x).astype(jnp.float32)) * math.pi
         angles = _summed(turns[:, :, None] * step[..., None], state["angles"])
         # Barriers have XLA compute once what several products have: a fifth of a step on CPU.
-        turn = lax.optimization_barrier((jnp.cos(angles), jnp.sin(angles)))
+        sine, cosine = sine_and_cosine(angles)
         query, key = (
-            _turned(self.norms[number](projected[name])[:, :, None] + bias[...][None, None], *turn)
+            _turned(
+                self.norms[number](projected[name])[:, :, None] + bias[...][None, None],
+                cosine,
+                sine,
+            )
             for number, (name, bias) in enumerate(
                 (("queries", self.query_bias), ("keys", self.key_bias))
             )

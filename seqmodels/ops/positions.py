@@ -33,7 +33,7 @@ def rotate(
     for each of the K / 2 pairs; by default 10,000^(-2k / K).
     """
     angles = _angles(positions, x.shape[-1], frequencies)[:, :, None]  # [B, L, 1, K/2]
-    sine, cosine = _sine_and_cosine(angles)
+    sine, cosine = sine_and_cosine(angles)
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     turned = [first * cosine - second * sine, second * cosine + first * sine]
     return jnp.concatenate(turned, axis=-1).astype(x.dtype)
@@ -117,7 +117,7 @@ def relative_query(
     turned = jnp.einsum("blhk,hkf->blhf", query, projection.astype(query.dtype))
     for_sine, for_cosine = jnp.split(turned.astype(jnp.float32), 2, axis=-1)
     angles = _angles(positions, query.shape[-1])[:, :, None]  # [B, L, 1, K/2]
-    sine, cosine = _sine_and_cosine(angles)
+    sine, cosine = sine_and_cosine(angles)
     by_cosine = for_sine * sine + for_cosine * cosine
     by_sine = for_cosine * sine - for_sine * cosine
     return jnp.concatenate([by_cosine, by_sine], axis=-1).astype(query.dtype)
@@ -129,7 +129,7 @@ def relative_key(positions: Int[Array, "B L"], width: int) -> Float[Array, "B L 
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
 
 
-def _sine_and_cosine(angles: Float[Array, "*B"]) -> tuple[Array, Array]:
+def sine_and_cosine(angles: Float[Array, "*B"]) -> tuple[Array, Array]:
     """Both, computed once: XLA would compute them again for every row, head and product."""
     return lax.optimization_barrier((jnp.sin(angles), jnp.cos(angles)))
 

@@ -15,6 +15,7 @@ from seqmodels.sweeps.groups import Overrides, bare
 from seqmodels.sweeps.local_workers import LocalWorkers
 from seqmodels.sweeps.matching import read_match
 from seqmodels.sweeps.orders import Orders
+from seqmodels.sweeps.pace import rest
 from seqmodels.sweeps.plan import Plan, make_plan
 from seqmodels.sweeps.plan_file import (
     first_widths,
@@ -30,11 +31,6 @@ from seqmodels.sweeps.trials import folder_lock
 from seqmodels.training.interruption import Interruption, RunInterruptedError
 from seqmodels.training.loggers import require_loggers
 from seqmodels.training.workdir import require_utf8
-
-LOOK_SECONDS = 1.0
-LOOK_SHARE = 0.02
-"""Of a core's time at most, for looking at the runs: hundreds of folders are read each time, and
-the workers need the cores."""
 
 
 class SweepOptions(NamedTuple):
@@ -192,14 +188,15 @@ class _Sweep:
     def _watch(self, crew: LocalWorkers | SlurmJobs, display: SweepDisplay) -> None:
         """Looks after the workers until nothing is left to do."""
         crew.start()
-        due = 0.0
-        while crew.look() and self.interruption.signal is None:
-            if time.monotonic() >= due:
-                begun = time.process_time()
-                if display.update(self._names()):
-                    write_summary(self.folder)
-                due = time.monotonic() + (time.process_time() - begun) / LOOK_SHARE
-            time.sleep(LOOK_SECONDS)
+
+        def is_over() -> bool:
+            return not crew.look() or self.interruption.signal is not None
+
+        while not is_over():
+            begun = time.process_time()
+            if display.update(self._names()):
+                write_summary(self.folder)
+            rest(time.process_time() - begun, is_over)
 
     def _names(self) -> list[str]:
         """The runs that there are by now; those that were not known in advance become points."""

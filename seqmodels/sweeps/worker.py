@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 from seqmodels.errors import UserError
 from seqmodels.json_files import UnreadableError
 from seqmodels.sweeps.orders import Orders, train_command
+from seqmodels.sweeps.pace import rest
 from seqmodels.sweeps.pruning import Curve, is_poor
 from seqmodels.sweeps.starting import BecomesRunError, start_run
 from seqmodels.sweeps.storage import Storage, Taken
 from seqmodels.sweeps.trials import State
 
 POLL_SECONDS = 0.2
-IDLE_SECONDS = 1.0
 ATTEMPTS = 3
 """So often a run that a signal kills is begun, by all workers together."""
 DEATHS = 5
@@ -47,6 +47,7 @@ class Worker:
     def work(self) -> int:
         """Works; returns the number of the signal that stopped it, or 0 when all is done."""
         while not self._stopping():
+            begun = time.process_time()
             taken = self.storage.take()
             if taken is not None:
                 try:
@@ -56,7 +57,7 @@ class Worker:
             elif self.storage.is_done():
                 return 0
             else:  # others hold what is left, and may die of it
-                time.sleep(IDLE_SECONDS)
+                rest(time.process_time() - begun, self._stopping)
         return self.stop or 0
 
     def _run(self, taken: Taken) -> None:

@@ -425,7 +425,8 @@ def test_a_trial_is_held_by_one(tmp_path):
         assert third is not None
 
 
-def test_looking_at_many_runs_leaves_the_cores_to_them(monkeypatch):
+@pytest.mark.parametrize("who", ["sweep", "idle worker"])
+def test_looking_at_many_runs_leaves_the_cores_to_them(monkeypatch, who):
     """A look that takes 0.2 s follows another after 10, and one that takes nothing after 1."""
 
     def looks_in_two_minutes(seconds):
@@ -434,17 +435,25 @@ def test_looking_at_many_runs_leaves_the_cores_to_them(monkeypatch):
         def wait(for_seconds):
             now[0] += for_seconds
 
-        def look(_):
+        def look(*_):
             looks.append(now[0])
             wait(seconds)
-            return False
 
         clock = SimpleNamespace(monotonic=lambda: now[0], process_time=lambda: now[0], sleep=wait)
-        monkeypatch.setattr("seqmodels.sweeps.run.time", clock)
-        watching: Any = SimpleNamespace(interruption=SimpleNamespace(signal=None), _names=list)
-        crew, display = Mock(spec=LocalWorkers), Mock(spec=SweepDisplay)
-        crew.look.side_effect, display.update.side_effect = lambda: now[0] < 120, look
-        _Sweep._watch(watching, crew, display)
+        for module in ("pace", "run", "worker"):
+            monkeypatch.setattr(f"seqmodels.sweeps.{module}.time", clock)
+        if who == "sweep":
+            sweep: Any = SimpleNamespace(interruption=SimpleNamespace(signal=None), _names=list)
+            crew, display = Mock(spec=LocalWorkers), Mock(spec=SweepDisplay)
+            crew.look.side_effect = lambda: now[0] < 120
+            display.update.side_effect = lambda _: bool(look())
+            _Sweep._watch(sweep, crew, display)
+        else:
+            storage = SimpleNamespace(take=look, is_done=lambda: False)
+            worker: Any = SimpleNamespace(
+                storage=storage, _stopping=lambda: now[0] >= 120, stop=None
+            )
+            Worker.work(worker)
         return len(looks)
 
     assert looks_in_two_minutes(0.2) in (11, 12)
