@@ -67,12 +67,19 @@ class Cell(NamedTuple):
         return dict(sorted(found.items(), key=lambda item: first_of(item[0])))
 
     def rates(self, key: str = RATE) -> dict[float, list[float]]:
-        """By the values of the key that was tuned, what its seeds validated, ascending."""
-        found: dict[float, list[float]] = {}
+        """By the values of the key that was tuned, what its seeds validated, ascending.
+
+        Of settings that differ in the key alone: a longer run at the rate that was chosen isn't
+        one of the sweep that chose it.
+        """
+        alike: dict[str, dict[float, list[float]]] = {}
         for run in self.runs:
-            if key in run["overrides"]:
-                found.setdefault(run["overrides"][key], []).append(run["validation"])
-        return dict(sorted(found.items()))
+            setting = setting_of(run)
+            if key in setting:
+                value = setting.pop(key)
+                found = alike.setdefault(json.dumps(setting, sort_keys=True), {})
+                found.setdefault(value, []).append(run["validation"])
+        return dict(sorted(max(alike.values(), key=len, default={}).items()))
 
     @property
     def best(self) -> float:

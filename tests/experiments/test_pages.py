@@ -41,6 +41,16 @@ def test_a_cell_has_the_rate_that_validates_best_over_its_seeds(tmp_path):
     assert percent(()) == "–"
 
 
+def test_a_longer_run_is_not_of_the_sweep_that_chose_its_rate(tmp_path):
+    runs = [(0.1, 0, 0.5), (0.01, 0, 0.9), (0.001, 0, 0.4)]
+    records = read_records(collected(tmp_path, {RECALL: runs}))
+    long = [{**run, "overrides": run["overrides"] | {"train.steps": 9}} for run in records[:2]]
+    tuned = {0.001: [0.4], 0.01: [0.9], 0.1: [0.5]}
+    for order in (records + long, long + records):
+        (cell,) = cells(order).values()
+        assert cell.rates() == tuned
+
+
 def test_the_atlas_is_a_table_of_what_there_is(tmp_path):
     collected(
         tmp_path, {RECALL: [(0.01, 0, 0.9)], "task=recall,mixer=mamba,short=off": [(1, 0, 1)]}
