@@ -34,6 +34,8 @@ class Setting(NamedTuple):
     """What its runs set besides: overrides of the command line, and a matched width."""
     size: dict[str, Any]
     """Of its model."""
+    seeds: tuple[int | None, ...] = (None,)
+    """What it is repeated over; None leaves the config's."""
 
 
 class Group(NamedTuple):
@@ -42,8 +44,6 @@ class Group(NamedTuple):
     arguments: dict[str, Any]
     settings: list[Setting]
     """All set the same keys besides their values."""
-    seeds: list[int | None]
-    """What each setting is repeated over; None leaves the config's."""
     below: tuple[Setting, ...] = ()
     """Of a sweep in stages what may follow below the first setting, nearest first."""
     above: tuple[Setting, ...] = ()
@@ -56,9 +56,15 @@ class Group(NamedTuple):
         """The arguments as a config takes them: ``mixer=lstm,length=64``."""
         return argument_text(self.arguments)
 
+    @property
+    def seeds(self) -> list[int | None]:
+        """Those of all its settings."""
+        seeds = [seed for setting in self.settings for seed in setting.seeds]
+        return [seed for place, seed in enumerate(seeds) if seed not in seeds[:place]]
+
     def runs(self, setting: Setting) -> list[Run]:
         """A setting's runs, one a seed."""
-        seeds = [{} if seed is None else {"seed": seed} for seed in self.seeds]
+        seeds = [{} if seed is None else {"seed": seed} for seed in setting.seeds]
         made = [
             make_run(self.arguments, {**setting.values, **seed, **setting.fixed}, setting.size)
             for seed in seeds
@@ -74,8 +80,8 @@ class Group(NamedTuple):
         """The runs of the setting that one of the group's is of; of the group's size for it."""
         values = self.values_of(run)
         fixed = {k: v for k, v in run.overrides.items() if k in self.settings[0].fixed}
-        setting = self.setting_of(values)
-        return self.runs(Setting(values, fixed, run.size if setting is None else setting.size))
+        setting = self.setting_of(values) or Setting(values, fixed, run.size, tuple(self.seeds))
+        return self.runs(setting._replace(values=values, fixed=fixed))
 
     def setting_of(self, values: dict[str, Any]) -> Setting | None:
         """The setting that values are of, or were drawn from; None where there is none."""
@@ -89,8 +95,9 @@ class Group(NamedTuple):
         """How many runs a sweep of the group takes; in stages without any beyond its settings."""
         if search == "stages":
             return len(self.settings) + len(self.seeds) - 1
-        tried = len(self.settings) if trials is None else settings_to_try(self, trials)
-        return tried * len(self.seeds)
+        if trials is None:
+            return sum(len(setting.seeds) for setting in self.settings)
+        return settings_to_try(self, trials) * len(self.seeds)
 
 
 def _may_be(values: dict[str, Any], drawn: dict[str, Any]) -> bool:

@@ -109,7 +109,7 @@ def make_plan(
         text = argument_text(arguments)
         width, known = (widths or {}).get(text), (met or {}).get(text, ())
         builder = _Builder(file, arguments, dict(common), sized, width, known)
-        group = builder.group(own)
+        group = builder.group(own, has_own_seeds=search == "grid")
         groups.append(builder.in_stages(group) if search == "stages" else group)
         scores |= builder.scores
         models += builder.models
@@ -199,22 +199,33 @@ class _Builder:
         self.unmatched: list[UnmatchedError] = []
         """What is wrong with those of them that have no width for the target."""
 
-    def group(self, points: list[Point]) -> Group:
-        """The group of some points; each seed is built with the first setting."""
+    def group(self, points: list[Point], has_own_seeds: bool) -> Group:
+        """The group of some points; each seed is built with the first setting.
+
+        Args:
+          has_own_seeds: whether a setting has the seeds of its own points, else those of all: what
+            chooses among settings repeats any of them.
+        """
         values: list[dict[str, Any]] = []
-        seeds: list[int | None] = []
+        seeds: list[list[int | None]] = []
+        every: list[int | None] = []
         for point in points:
             own = {k: v for k, v in split(point)[1].items() if k not in self._common}
             seed = own.pop("seed", None)
-            if seed not in seeds:
-                seeds.append(seed)
             if own not in values:
                 values.append(own)
-        settings = [self._setting(own, {}) for own in values]
-        for seed in seeds:
+                seeds.append([])
+            for known in (every, seeds[values.index(own)]):
+                if seed not in known:
+                    known.append(seed)
+        settings = [
+            self._setting(own, {})._replace(seeds=tuple(known if has_own_seeds else every))
+            for own, known in zip(values, seeds, strict=True)
+        ]
+        for seed in every:
             if seed is not None:
                 self._setting(values[0], {"seed": seed})
-        return Group(self._arguments, settings, seeds)
+        return Group(self._arguments, settings)
 
     def in_stages(self, group: Group) -> Group:
         """The group with its settings in the order of the key that is tuned, and what may follow
@@ -237,24 +248,22 @@ class _Builder:
         (key,) = tuned
         in_order = sorted(group.settings, key=lambda setting: setting.values[key])
         ends = values_beyond([setting.values[key] for setting in in_order])
-        below, above = (self._allowed(settings[0], key, values) for values in ends)
+        below, above = (self._allowed(in_order[0], key, values) for values in ends)
         return group._replace(settings=in_order, below=below, above=above)
 
-    def _allowed(
-        self, others: dict[str, Any], key: str, values: list[Number]
-    ) -> tuple[Setting, ...]:
-        """The settings of some values of a key, up to the first that the config refuses."""
+    def _allowed(self, known: Setting, key: str, values: list[Number]) -> tuple[Setting, ...]:
+        """A setting with some values of a key, up to the first that the config refuses."""
         found = []
         for value in values:
             unmatched = len(self.unmatched)
             try:
-                setting = self._setting(others | {key: value}, {})
+                setting = self._setting(known.values | {key: value}, {})
             except UserError:
                 break
             if len(self.unmatched) > unmatched:
                 del self.unmatched[unmatched:]
                 break
-            found.append(setting)
+            found.append(setting._replace(seeds=known.seeds))
         return tuple(found)
 
     def _setting(self, values: dict[str, Any], seed: dict[str, Any]) -> Setting:

@@ -28,7 +28,7 @@ def killed(*_, **__):
 
 def group(*rates, seeds=(None,), mixer="gru") -> Group:
     values = [{RATE: rate} for rate in rates]
-    return Group({"mixer": mixer}, [Setting(v, {}, SIZE) for v in values], list(seeds))
+    return Group({"mixer": mixer}, [Setting(v, {}, SIZE, seeds) for v in values])
 
 
 class Bench:

@@ -42,7 +42,7 @@ def test_a_person_can_read_a_run_s_name():
 
 @pytest.mark.parametrize("is_older", [True, False])
 def test_a_sweep_goes_on_under_the_names_that_it_has(tmp_path, monkeypatch, is_older):
-    group = Group({"mixer": "gru"}, [Setting({}, {}, SIZE)], [0, 1])
+    group = Group({"mixer": "gru"}, [Setting({}, {}, SIZE, (0, 1))])
     names = [run.name for run in group.runs(group.settings[0])]
     if is_older:
         names = [name[-HASHED:] for name in names]

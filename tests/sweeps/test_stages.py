@@ -24,7 +24,8 @@ FIVE = (0.0003, 0.001, 0.003, 0.01, 0.03)
 
 
 def staged_group(*rates, below=(), above=(), seeds=(0, 1, 2), mixer="gru"):
-    beyond = {"below": tuple(group(*below).settings), "above": tuple(group(*above).settings)}
+    ends = {"below": below, "above": above}
+    beyond = {end: tuple(group(*own, seeds=seeds).settings) for end, own in ends.items()}
     return group(*rates, seeds=seeds, mixer=mixer)._replace(**beyond)
 
 

@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 import pytest
 
+from seqmodels.config import load_sweep
 from seqmodels.errors import ConfigError
 from seqmodels.sweeps import plan as sweep_plan
 from seqmodels.sweeps.display import print_plan
@@ -14,6 +15,7 @@ from seqmodels.sweeps.groups import argument_text, make_run, override_texts
 from seqmodels.sweeps.matching import Match, measure
 from seqmodels.sweeps.plan import make_plan
 from seqmodels.sweeps.plan_file import first_widths, found_before, store_plan
+from seqmodels.sweeps.points import split
 from seqmodels.sweeps.summary import summary_rows
 from seqmodels.training.experiment import build_experiment
 from seqmodels.training.resolving import load_whole
@@ -37,8 +39,34 @@ def matched_by_its_depth(monkeypatch):
 
 def plan_of(folder, points, match=None, search="grid", widths=None, met=None):
     sweep = SmallSweep(folder, points)
-    trials = None if search == "grid" else 3
+    trials = 3 if search == "random" else None
     return make_plan(str(sweep.config), [], match, search, trials, widths, met=met)
+
+
+RATES = f"product({{'mixer': ('gru',)}}, {{'{RATE}': (0.1, 0.2), 'seed': (0,)}})"
+SEEDS = f"product({{'mixer': ('gru',)}}, {{'{RATE}': (0.2,), 'seed': (1, 2)}})"
+LONGER = f"product({{'mixer': ('gru',)}}, {{'model.depth': (1,), '{RATE}': (0.1,)}})"
+
+
+@pytest.mark.parametrize("points", [f"chain({RATES}, {SEEDS})", f"chain({LONGER}, {RATES})"])
+def test_a_grid_runs_the_points_that_it_has_and_no_others(tmp_path, points):
+    """A setting isn't repeated with the seeds of another."""
+    plan = plan_of(tmp_path, points)
+    asked = [split(point)[1] for point in load_sweep(str(tmp_path / "small.py"))]
+    (group,) = plan.groups
+    for runs in (plan.runs, group.every()):
+        made = [run.overrides for run in runs]
+        assert len(made) == len(asked)
+        assert all(point in made for point in asked)
+    assert group.expected("grid", None) == len(asked)
+
+
+@pytest.mark.parametrize("search", ["stages", "random"])
+def test_what_chooses_a_setting_repeats_it_with_the_seeds_of_all(tmp_path, search):
+    plan = plan_of(tmp_path, f"chain({RATES}, {SEEDS})", search=search)
+    (group,) = plan.groups
+    for setting in (*group.settings, *group.below, *group.above):
+        assert [run.overrides["seed"] for run in group.runs(setting)] == [0, 1, 2]
 
 
 @pytest.mark.slow
