@@ -62,7 +62,7 @@ def verdict(parts: Sequence[Part]) -> str:
     """
     missing = [part for part in parts if part.holds is None]
     if missing:
-        return NO_RUN if len(missing) == len(parts) else _unfinished(len(missing), len(parts))
+        return _unfinished(len(missing), [part.measured for part in parts])
     holding = [part.when for part in parts if part.holds]
     if len(holding) == len(parts):
         return "*holds*"
@@ -77,20 +77,33 @@ def landing(lines: Sequence[Line]) -> str:
     """
     missing = [line for line in lines if line.lands is None]
     if missing:
-        return NO_RUN if len(missing) == len(lines) else _unfinished(len(missing), len(lines))
+        return _unfinished(len(missing), [line.shown for line in lines])
     count = sum(line.lands is True for line in lines)
     return "*lands*" if count == len(lines) else f"*{count} of {len(lines)} land*"
 
 
-def _unfinished(missing: int, all_: int) -> str:
-    return f"unfinished: {missing} of {all_} lack runs"
+def _unfinished(missing: int, shown: Sequence[str]) -> str:
+    if set(shown) == {NO_RUN}:
+        return NO_RUN
+    return f"unfinished: {missing} of {len(shown)} lack runs"
+
+
+def _too_few(seeds: int, *scores: Scores) -> str:
+    """What is said in place of a verdict: the runs that there are.
+
+    >>> _too_few(3, [0.8], []), _too_few(3, [], [])
+    ('80.0 (1) and –, of 3 seeds', 'no run yet')
+    """
+    if not any(scores):
+        return NO_RUN
+    return f"{' and '.join(map(percent, scores))}, of {seeds} seeds"
 
 
 def beats(when: str, better: Scores, worse: Scores, by: float = GAP) -> Part:
     """Holds where the mean is higher by 5 points at least, and the interval of the difference,
     Welch's t at 95%, lies above 0."""
     if min(len(better), len(worse)) < SEEDS:
-        return Part(when, NO_RUN, None)
+        return Part(when, _too_few(SEEDS, better, worse), None)
     mean, half = difference(better, worse)
     shown = f"{percent(better)} against {percent(worse)}: {_signed(mean, half)}"
     return Part(when, shown, mean >= by and mean - half > 0)
@@ -99,7 +112,7 @@ def beats(when: str, better: Scores, worse: Scores, by: float = GAP) -> Part:
 def matches(when: str, one: Scores, other: Scores, within: float = GAP) -> Part:
     """Holds where the interval of the difference lies above -5 points: no worse than so much."""
     if min(len(one), len(other)) < SEEDS:
-        return Part(when, NO_RUN, None)
+        return Part(when, _too_few(SEEDS, one, other), None)
     mean, half = difference(one, other)
     shown = f"{percent(one)} against {percent(other)}: {_signed(mean, half)}"
     return Part(when, shown, mean - half > -within)
@@ -108,7 +121,7 @@ def matches(when: str, one: Scores, other: Scores, within: float = GAP) -> Part:
 def reaches(when: str, scores: Scores, least: float) -> Part:
     """Holds where the mean is at least so much."""
     if len(scores) < SEEDS:
-        return Part(when, NO_RUN, None)
+        return Part(when, _too_few(SEEDS, scores), None)
     shown = f"{percent(scores)}, at least {100 * least:g}"
     return Part(when, shown, statistics.fmean(scores) >= least)
 
@@ -116,7 +129,7 @@ def reaches(when: str, scores: Scores, least: float) -> Part:
 def stays_below(when: str, scores: Scores, most: float) -> Part:
     """Holds where the mean is at most so much."""
     if len(scores) < SEEDS:
-        return Part(when, NO_RUN, None)
+        return Part(when, _too_few(SEEDS, scores), None)
     shown = f"{percent(scores)}, at most {100 * most:g}"
     return Part(when, shown, statistics.fmean(scores) <= most)
 
@@ -149,7 +162,7 @@ def accuracy(
     said = f"{100 * published:.1f}" + (f" ± {100 * spread:.1f}" if spread else "")
     said += " (best)" if best else ""
     if len(ours) < seeds:
-        return Line(what, said, ours, NO_RUN, None)
+        return Line(what, said, ours, _too_few(seeds, ours), None)
     # To a tenth of a point: what is printed alike is alike.
     lands = round(abs((max if best else statistics.fmean)(ours) - published), 4) <= near
     failed = sum(round(abs(score - published), 4) > near for score in ours)
@@ -161,15 +174,16 @@ def loss(
 ) -> Line:
     """Lands within a factor of 3 of what is published, or where both are below a hundredth of
     chance."""
+    shown = ", ".join(f"{value:.3g}" for value in ours)
     if len(ours) < seeds:
-        return Line(what, f"{published:.3g}", ours, NO_RUN, None)
+        few = f"{shown}, of {seeds} seeds" if ours else NO_RUN
+        return Line(what, f"{published:.3g}", ours, few, None)
 
     def near(value: float) -> bool:
         if max(value, published) <= HUNDREDTH * chance:
             return True
         return published / FACTOR <= value <= published * FACTOR
 
-    shown = ", ".join(f"{value:.3g}" for value in ours)
     failed = sum(not near(value) for value in ours)
     lands = near(min(ours) if best else statistics.fmean(ours))
     return Line(what, f"{published:.3g}", ours, shown, lands, f"{failed} of {len(ours)}")
@@ -197,7 +211,7 @@ def above(
     """Lands where the mean of one is above that of the other, by more than so much; -2 points is no
     worse."""
     if min(len(high), len(low)) < seeds:
-        return Line(what, published, (), NO_RUN, None)
+        return Line(what, published, (), _too_few(seeds, high, low), None)
     mean = statistics.fmean(high) - statistics.fmean(low)
     shown = f"{percent(high)} and {percent(low)}"
     if min(len(high), len(low)) > 1:

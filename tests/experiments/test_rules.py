@@ -34,7 +34,27 @@ CLOSE, FAR, WIDE = (0.91, 0.92, 0.93), (0.5, 0.51, 0.52), (0.2, 0.6, 1.0)
 )
 def test_a_part_holds_or_does_not(part, holds):
     assert part.holds is holds
-    assert (part.measured == rules.NO_RUN) == (holds is None)
+    few = part.measured == rules.NO_RUN or part.measured.endswith(", of 3 seeds")
+    assert few == (holds is None)
+
+
+@pytest.mark.parametrize(
+    ("found", "shown"),
+    [
+        (rules.reaches("", (), 0.9), rules.NO_RUN),
+        (rules.reaches("", (0.5,), 0.9), "50.0 (1), of 3 seeds"),
+        (rules.beats("", (0.9,), ()), "90.0 (1) and –, of 3 seeds"),
+        (rules.accuracy("", 1.0, (0.8,)), "80.0 (1), of 3 seeds"),
+        (rules.loss("", 3e-5, (1e-4, 2e-4), 0.02), "0.0001, 0.0002, of 3 seeds"),
+        (rules.above("", "", (), (0.5,)), "– and 50.0 (1), of 3 seeds"),
+    ],
+)
+def test_runs_too_few_for_a_verdict_are_shown(found, shown):
+    """And what has some isn't said to have none."""
+    judge = rules.verdict if isinstance(found, Part) else rules.landing
+    assert (found.measured if isinstance(found, Part) else found.shown) == shown
+    has_none = shown == rules.NO_RUN
+    assert judge([found]) == (rules.NO_RUN if has_none else "unfinished: 1 of 1 lack runs")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +68,8 @@ def test_a_part_holds_or_does_not(part, holds):
     ],
 )
 def test_the_verdict_on_a_claim_follows_from_its_parts(holds, words):
-    parts = [Part(when, "", each) for when, each in zip("ab", holds, strict=True)]
+    shown = [rules.NO_RUN if each is None else "" for each in holds]
+    parts = [Part(*each) for each in zip("ab", shown, holds, strict=True)]
     assert rules.verdict(parts) == words
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from seqmodels.errors import ConfigError, UserError
-from seqmodels.sweeps import matching
+from seqmodels.sweeps import group_builder, matching
 from seqmodels.sweeps import plan as sweep_plan
 from seqmodels.sweeps import run as sweep
 from seqmodels.sweeps.groups import HASHED, Group, Setting, make_run
@@ -95,7 +95,7 @@ def test_a_sweep_that_can_not_be_matched_says_what_can(tmp_path, monkeypatch):
         raise UnmatchedError(f"{name}: no width brings it to 5")
 
     asked = []
-    monkeypatch.setattr(sweep_plan, "match_width", refuse)
+    monkeypatch.setattr(group_builder, "match_width", refuse)
     monkeypatch.setattr(sweep_plan, "common_targets", lambda models, _: asked.append(models) or "x")
     file = tmp_path / "sizes.py"
     text = (ROOT / "configs/copy.py").read_text()

@@ -8,7 +8,7 @@ import pytest
 
 from seqmodels.config import load_sweep
 from seqmodels.errors import ConfigError
-from seqmodels.sweeps import plan as sweep_plan
+from seqmodels.sweeps import group_builder as builder
 from seqmodels.sweeps.display import print_plan
 from seqmodels.sweeps.files import read_sweep
 from seqmodels.sweeps.groups import argument_text, make_run, override_texts
@@ -34,7 +34,7 @@ def matched_by_its_depth(monkeypatch):
     def stub(_, config, *rest):
         return 24 // config.model.depth
 
-    monkeypatch.setattr(sweep_plan, "match_width", stub)
+    monkeypatch.setattr(builder, "match_width", stub)
 
 
 def plan_of(folder, points, match=None, search="grid", widths=None, met=None):
@@ -87,8 +87,8 @@ def test_a_size_is_that_of_its_run(tmp_path, arguments, key, values):
 
 @pytest.mark.slow
 def test_each_setting_is_matched_and_what_settings_share_is_built_once(tmp_path):
-    match = patch.object(sweep_plan, "match_width", side_effect=sweep_plan.match_width)
-    build = patch.object(sweep_plan, "build_experiment", side_effect=build_experiment)
+    match = patch.object(builder, "match_width", side_effect=builder.match_width)
+    build = patch.object(builder, "build_experiment", side_effect=build_experiment)
     with match as matched, build as built:
         plan = plan_of(tmp_path, DEPTHS[:-1] + ", {'seed': (0, 7)})", Match("parameters", 30e3))
     assert matched.call_count == 2, "each depth, at one learning rate and one seed"
@@ -107,7 +107,7 @@ def test_what_a_folder_was_matched_by_is_not_sought_again(tmp_path):
     plan = plan_of(tmp_path, DEPTHS, match)
     store_plan(plan, tmp_path, {})
     met = found_before(read_sweep(tmp_path))
-    with patch.object(sweep_plan, "match_width", side_effect=sweep_plan.match_width) as sought:
+    with patch.object(builder, "match_width", side_effect=builder.match_width) as sought:
         again = plan_of(tmp_path, DEPTHS, match, met=met)
         assert again.runs == plan.runs
         assert sought.call_count == 0
@@ -134,7 +134,7 @@ def test_two_things_are_matched_by_the_width_and_a_setting(tmp_path, monkeypatch
     """What it is brought to is tests/sweeps/test_state_matching.py's."""
     expansion = "model.mixers.mingru.expansion"
     both = {"model.width": 24, expansion: 2.0}
-    monkeypatch.setattr(sweep_plan, "match_both", lambda *_: both)
+    monkeypatch.setattr(builder, "match_both", lambda *_: both)
     match = Match("parameters", 30e3, 512.0)
     rates = f"product({{'mixer': ('mingru',)}}, {{'{RATE}': (0.1, 0.2)}}"
     plan = plan_of(tmp_path, f"{rates})", match)
