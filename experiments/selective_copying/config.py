@@ -3,59 +3,61 @@
 python sweep.py --config=experiments/selective_copying/config.py
 --workdir=sweeps/selective_copying --workers=2
 
-Width 64, vocabulary 16: Mamba, LRU and S4D of two layers, minGRU of three. The decays of LRU and
-S4D don't see the input.
+Width 64, vocabulary 16: Mamba, LRU and S4D of two layers, minGRU of three, with six times as many
+states as the layer is wide and positive values, as its authors have it. The decays of LRU and S4D
+don't see the input.
 """
 
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from seqmodels import chain, product, read_arguments
+from seqmodels import read_arguments
 
-_DEPTHS = {"mingru": 3, "mamba": 2, "lru": 2, "s4d": 2}
-_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
-# The rate that validated best after 1,500 steps, and the steps of a long run with it: fewer of
-# Mamba and S4D, which cost most, and of the LRU, which stayed at chance through 3,250 of 15,000.
-_CHOSEN = {
-    "mamba": (1e-2, 6000),
-    "s4d": (3e-2, 6000),
-    "mingru": (3e-2, 15_000),
-    "lru": (1e-2, 6000),
+_MIXERS = {
+    "mingru": (3, {"expansion": 6.0, "log_space": True}),
+    "mamba": (2, {}),
+    "lru": (2, {}),
+    "s4d": (2, {}),
 }
+"""Its depth, and what is set of it."""
+_RATES = (2.5e-3, 5e-3, 1e-2, 2e-2)
+_BEST = {"mamba": 5e-3, "mingru": 1e-2, "lru": 2.5e-3, "s4d": 1e-2}
+"""The rate that validates best."""
+_LONGER = ("mingru", "lru", "s4d")
+"""What hasn't solved the task by then."""
 
 
 def sweep() -> list[dict[str, Any]]:
-    """Every mixer at every rate for a while, and three seeds of the best rate for long."""
-    rate = "optimizer.learning_rate"
-    tuned = product({"mixer": tuple(_DEPTHS)}, {rate: _RATES, "seed": (0,)})
-    long = (
-        product({"mixer": (name,)}, {rate: (own,), "train.steps": (steps,), "seed": (seed,)})
-        for seed in (0, 1, 2)
-        for name, (own, steps) in _CHOSEN.items()
-    )
-    return chain(tuned, *long)
+    """Every mixer at every rate, at the best by two more seeds, and for twice as long."""
+    runs = [(name, rate, 12_000, 0) for name in _MIXERS for rate in _RATES]
+    runs += [(name, _BEST[name], 24_000, 0) for name in _LONGER]
+    runs += [(name, rate, 12_000, seed) for seed in (1, 2) for name, rate in _BEST.items()]
+    keys = ("mixer", "optimizer.learning_rate", "train.steps", "seed")
+    return [dict(zip(keys, run, strict=True)) for run in runs]
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """Arguments: mixer=mingru|mamba|lru|s4d."""
-    name = read_arguments(arg, mixer=tuple(_DEPTHS)).mixer
+    name = read_arguments(arg, mixer=tuple(_MIXERS)).mixer
+    depth, settings = _MIXERS[name]
     config = ConfigDict()
     config.seed = 0
     config.task = {"kind": "selective_copy", "evaluation_examples": 500}
     config.model = {
         "width": 64,
-        "depth": _DEPTHS[name],
+        "depth": depth,
         "pattern": (name,),
-        "mixers": {name: {"kind": name}},
+        "mixers": {name: {"kind": name, **settings}},
         "short_convolution": 4,
     }
-    config.optimizer = {"learning_rate": 3e-3, "warmup_steps": 100, "weight_decay": 0.0}
+    config.optimizer = {"learning_rate": 5e-3, "warmup_steps": 100, "weight_decay": 0.0}
+    # Batches of 8: Mamba is at 86% after 9 minutes of a core, and at 32% with batches of 32.
     config.train = {
-        "steps": 1500,
-        "batch_size": 32,
+        "steps": 12_000,
+        "batch_size": 8,
         "length": 256,
-        "evaluate_every": 250,
+        "evaluate_every": 500,
         "stop_at": 0.998,
         "decode_step": False,
     }
